@@ -1,0 +1,9 @@
+"""swarmnet: small feed-forward networks trained on mixed values and partial derivatives."""
+
+from swarmnet.data import MixedData as MixedData
+from swarmnet.errors import SwarmnetError as SwarmnetError
+from swarmnet.errors import SwarmnetWarning as SwarmnetWarning
+from swarmnet.readers import read_csv as read_csv
+from swarmnet.readers import read_parquet as read_parquet
+
+__version__ = "0.1.0"

@@ -1,0 +1,406 @@
+"""MixedData: points at which some values and some partial derivatives were observed.
+
+An *entry* is one observed value or one observed partial. NaN means "not observed", and nothing else.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from swarmnet.columns import (
+    Array,
+    Entry,
+    FrameTable,
+    Roles,
+    Table,
+    TargetError,
+    derivative_name,
+    is_long,
+    long_roles_of,
+    roles_of,
+    sigma_name,
+)
+from swarmnet.errors import SwarmnetError
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class MixedData:
+    """Values and partial derivatives observed at n points; frozen, its arrays are read-only.
+
+    Args:
+        X: (n, d) inputs, all finite.
+        Y: (n, k) values, NaN where not observed; (n,) is taken as one output.
+        J: (n, k, d) partials, J[i, o, j] = dY_o/dx_j at row i, NaN where not observed;
+            (n, d) is taken as one output.
+        Y_sigma: like Y, the standard deviation of each value in its own unit; NaN where none is known.
+            One that belongs to no observed value is dropped. None when none is left.
+        J_sigma: like J, and so for the partials.
+        inputs: d names; x1, x2... by default.
+        outputs: k names; y or y1, y2... by default.
+
+    Raises:
+        SwarmnetError: shapes that do not fit, inf anywhere, NaN in X, a sigma that is not positive,
+            names that cannot be told apart, no entry at all.
+
+    Example:
+        >>> data = MixedData([[0.0], [1.0]], Y=[[1.0], [np.nan]], J=[[[np.nan]], [[2.0]]])
+        >>> data.n_values, data.n_derivatives
+        (1, 1)
+    """
+
+    X: Array
+    Y: Array
+    J: Array
+    Y_sigma: Array | None
+    J_sigma: Array | None
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def __init__(
+        self,
+        X: ArrayLike,
+        Y: ArrayLike | None = None,
+        J: ArrayLike | None = None,
+        Y_sigma: ArrayLike | None = None,
+        J_sigma: ArrayLike | None = None,
+        inputs: Iterable[str] | None = None,
+        outputs: Iterable[str] | None = None,
+    ) -> None:
+        points = _numbers("X", X)
+        if points.ndim != 2 or points.shape[1] == 0:
+            raise SwarmnetError(f"X must be (rows, inputs) with at least one input, not {points.shape}")
+        values, partials = _targets(points.shape, Y, J)
+        kept: dict[str, Any] = {"X": points, "Y": values, "J": partials}
+        kept["Y_sigma"] = _sigma("Y_sigma", Y_sigma, values)
+        kept["J_sigma"] = _sigma("J_sigma", J_sigma, partials)
+        kept["inputs"] = _names("inputs", inputs, points.shape[1], "x")
+        kept["outputs"] = _names("outputs", outputs, values.shape[1], "y")
+        for name, value in kept.items():
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+            object.__setattr__(self, name, value)
+        self._refuse_same_names()
+        self._refuse_bad_numbers()
+
+    def _refuse_same_names(self) -> None:
+        seen: set[str] = set()
+        for name in [*self.inputs, *(name for name, _, _ in self.entry_columns())]:
+            if name in seen:
+                raise SwarmnetError(
+                    f"two columns would be called {name!r}: choose other names for inputs or outputs"
+                )
+            seen.add(name)
+
+    def _refuse_bad_numbers(self) -> None:
+        columns = [(name, self.X[:, j], None) for j, name in enumerate(self.inputs)]
+        for name, values, sigma in [*columns, *self.entry_columns()]:
+            if name in self.inputs:
+                _refuse_row(name, np.isnan(values), "is missing")
+            _refuse_row(name, np.isinf(values), "is infinite")
+            if sigma is not None:
+                _refuse_row(sigma_name(name), (sigma <= 0) | np.isinf(sigma), "is not positive")
+        if self.n_entries == 0:
+            raise SwarmnetError("there are no entries: every value and every partial is missing")
+
+    @property
+    def n(self) -> int:
+        """Rows."""
+        return len(self.X)
+
+    @property
+    def d(self) -> int:
+        """Inputs."""
+        return len(self.inputs)
+
+    @property
+    def k(self) -> int:
+        """Outputs."""
+        return len(self.outputs)
+
+    def entry_columns(self) -> Iterator[tuple[str, Array, Array | None]]:
+        """Each value's and each partial's name, (n,) numbers and (n,) sigmas, an output after another."""
+        for o, out in enumerate(self.outputs):
+            yield out, self.Y[:, o], None if self.Y_sigma is None else self.Y_sigma[:, o]
+            for j, into in enumerate(self.inputs):
+                sigma = None if self.J_sigma is None else self.J_sigma[:, o, j]
+                yield derivative_name(out, into), self.J[:, o, j], sigma
+
+    @cached_property
+    def n_values(self) -> int:
+        """Observed values."""
+        return int(np.count_nonzero(np.isfinite(self.Y)))
+
+    @cached_property
+    def n_derivatives(self) -> int:
+        """Observed partial derivatives."""
+        return int(np.count_nonzero(np.isfinite(self.J)))
+
+    @property
+    def n_entries(self) -> int:
+        """Observed values and partials together."""
+        return self.n_values + self.n_derivatives
+
+    @cached_property
+    def entries_per_row(self) -> NDArray[np.int64]:
+        """(n,) number of entries in each row."""
+        values: NDArray[np.int64] = np.isfinite(self.Y).sum(axis=1, dtype=np.int64)
+        partials: NDArray[np.int64] = np.isfinite(self.J).sum(axis=(1, 2), dtype=np.int64)
+        return values + partials
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __repr__(self) -> str:
+        return (
+            f"MixedData({self.n} rows, {', '.join(self.inputs)} -> {', '.join(self.outputs)}, "
+            f"{self.n_values} values, {self.n_derivatives} partials)"
+        )
+
+    def take(self, rows: NDArray[Any] | Sequence[int] | slice) -> "MixedData":
+        """The given rows, as MixedData."""
+        return replace(
+            self,
+            X=self.X[rows],
+            Y=self.Y[rows],
+            J=self.J[rows],
+            Y_sigma=None if self.Y_sigma is None else self.Y_sigma[rows],
+            J_sigma=None if self.J_sigma is None else self.J_sigma[rows],
+        )
+
+    def values_only(self) -> "MixedData":
+        """The same rows' values without their partials; rows without a value are left out.
+
+        Raises:
+            SwarmnetError: no value was observed.
+        """
+        if self.n_values == 0:
+            raise SwarmnetError("there are no values: this data holds derivatives only")
+        kept = self.take(np.flatnonzero(np.isfinite(self.Y).any(axis=1)))
+        return replace(kept, J=np.full_like(kept.J, np.nan), J_sigma=None)
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        inputs: Iterable[str] | None = None,
+        outputs: Iterable[str] | None = None,
+    ) -> "MixedData":
+        """Read a wide or a long table: see `swarmnet.read_csv` for what its columns mean.
+
+        Raises:
+            SwarmnetError: a column's role is undecided, or a cell is not a number.
+        """
+        return from_table(FrameTable(frame), inputs, outputs)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The wide table, with a column for whatever was observed at least once.
+
+        An output without any entry keeps its empty column, so that reading the table finds it again.
+        """
+        columns = {name: self.X[:, j] for j, name in enumerate(self.inputs)}
+        sigmas: dict[str, Array] = {}
+        silent = {
+            out
+            for o, out in enumerate(self.outputs)
+            if not (np.isfinite(self.Y[:, o]).any() or np.isfinite(self.J[:, o]).any())
+        }
+        for name, values, sigma in self.entry_columns():
+            if name in silent or np.isfinite(values).any():
+                columns[name] = values
+            if sigma is not None and np.isfinite(sigma).any():
+                sigmas[sigma_name(name)] = sigma
+        return pd.DataFrame(columns | sigmas)
+
+
+def from_table(
+    table: Table,
+    inputs: Iterable[str] | None = None,
+    outputs: Iterable[str] | None = None,
+) -> MixedData:
+    """MixedData from a wide or a long table, a row for each of its rows and in its order.
+
+    Raises:
+        SwarmnetError: it says in which table and, where there is one, in which row and column.
+    """
+    if is_long(table.columns, inputs, outputs):
+        return _from_long(table, inputs, outputs)
+    with _named(table):
+        roles = roles_of(table.columns, inputs, outputs)
+    cells = _cells(table, [*roles.inputs, *roles.entries, *roles.sigmas])
+    X = _points(table, roles.inputs, cells)
+    arrays = _Arrays(len(table), roles)
+    for name, entry in roles.entries.items():
+        arrays.targets(entry)[:] = cells[name]
+    for name, entry in roles.sigmas.items():
+        observed = np.isfinite(arrays.targets(entry))
+        arrays.sigmas(entry)[:] = _sigmas(table, name, cells[name], observed)
+    with _named(table):
+        return arrays.data(X)
+
+
+def points_of(table: Table, inputs: Sequence[str]) -> Array:
+    """(n, d) the points of a table that has a column for each of the `inputs`.
+
+    Raises:
+        SwarmnetError: a cell is empty, not a number, or infinite.
+    """
+    return _points(table, inputs, _cells(table, inputs))
+
+
+def _from_long(table: Table, inputs: Iterable[str] | None, outputs: Iterable[str] | None) -> MixedData:
+    codes, targets = table.texts("target")
+    _refuse_cell(table, "target", codes < 0, "is empty: name an output or a derivative")
+    try:
+        with _named(table):
+            roles = long_roles_of(table.columns, targets, inputs, outputs)
+    except TargetError as error:
+        row = int(np.argmax(codes == targets.index(error.target)))
+        raise SwarmnetError(f"{table.where(row, 'target')}: {error}") from None
+    has_sigma = "sigma" in table.columns and "sigma" not in roles.inputs
+    cells = _cells(table, [*roles.inputs, "value", *(["sigma"] if has_sigma else [])])
+    X, value = _points(table, roles.inputs, cells), cells["value"]
+    _refuse_cell(table, "value", np.isnan(value), "is empty: remove the row if nothing was observed")
+    sigma = _sigmas(table, "sigma", cells["sigma"], np.isfinite(value)) if has_sigma else None
+    arrays = _Arrays(len(table), roles)
+    for code, target in enumerate(targets):
+        rows = codes == code
+        arrays.targets(roles.entries[target])[rows] = value[rows]
+        if sigma is not None:
+            arrays.sigmas(roles.entries[target])[rows] = sigma[rows]
+    with _named(table):
+        return arrays.data(X)
+
+
+class _Arrays:
+    """The targets and their sigmas while a table's columns are put in place."""
+
+    def __init__(self, n: int, roles: Roles) -> None:
+        k, d = len(roles.outputs), len(roles.inputs)
+        self._roles = roles
+        self._Y, self._J = np.full((n, k), np.nan), np.full((n, k, d), np.nan)
+        self._Y_sigma, self._J_sigma = self._Y.copy(), self._J.copy()
+
+    def targets(self, entry: Entry) -> Array:
+        """(n,) a view of the entry's column."""
+        output, input = entry
+        return self._Y[:, output] if input is None else self._J[:, output, input]
+
+    def sigmas(self, entry: Entry) -> Array:
+        """(n,) a view of the entry's standard deviations."""
+        output, input = entry
+        return self._Y_sigma[:, output] if input is None else self._J_sigma[:, output, input]
+
+    def data(self, X: Array) -> MixedData:
+        roles = self._roles
+        return MixedData(X, self._Y, self._J, self._Y_sigma, self._J_sigma, roles.inputs, roles.outputs)
+
+
+@contextmanager
+def _named(table: Table) -> Iterator[None]:
+    """Say which table it is that an error is about; a TargetError's row says so by itself."""
+    try:
+        yield
+    except TargetError:
+        raise
+    except SwarmnetError as error:
+        raise SwarmnetError(f"{table.name}: {error}") from None
+
+
+def _cells(table: Table, columns: Sequence[str]) -> dict[str, Array]:
+    cells = table.numbers(columns)
+    for column, numbers in cells.items():
+        _refuse_cell(table, column, np.isinf(numbers), "is infinite or too large for a double")
+    return cells
+
+
+def _points(table: Table, inputs: Sequence[str], cells: dict[str, Array]) -> Array:
+    for column in inputs:
+        _refuse_cell(table, column, np.isnan(cells[column]), "is empty: every row needs its inputs")
+    return np.stack([cells[column] for column in inputs], axis=1)
+
+
+def _sigmas(table: Table, column: str, sigma: Array, observed: NDArray[np.bool_]) -> Array:
+    """The standard deviations of observed entries; one that belongs to nothing does no harm."""
+    kept = np.where(observed, sigma, np.nan)
+    _refuse_cell(table, column, kept <= 0, "is not positive: a standard deviation must be")
+    return kept
+
+
+def _refuse_cell(table: Table, column: str, bad: NDArray[np.bool_], what: str) -> None:
+    if bad.any():
+        raise SwarmnetError(f"{table.where(int(np.argmax(bad)), column)}: the cell {what}")
+
+
+def _refuse_row(name: str, bad: NDArray[np.bool_], what: str) -> None:
+    if bad.any():
+        raise SwarmnetError(f"{name!r} {what} in row {int(np.argmax(bad))}: correct or remove it")
+
+
+def _numbers(name: str, value: ArrayLike) -> Array:
+    """A private float64 copy, so that nobody else's array is frozen or changed under us."""
+    if isinstance(value, np.ma.MaskedArray):
+        value = np.ma.filled(value.astype(np.float64), np.nan)
+    try:
+        given = np.asarray(value)
+        if given.dtype.kind in "cmM":
+            raise TypeError(f"it holds {given.dtype}")
+        return np.array(given, dtype=np.float64, order="C")
+    except (TypeError, ValueError) as error:
+        raise SwarmnetError(f"{name} is not an array of numbers: {error}") from None
+
+
+def _targets(
+    shape: tuple[int, ...], given_Y: ArrayLike | None, given_J: ArrayLike | None
+) -> tuple[Array, Array]:
+    """Y (n, k) and J (n, k, d) for X of the given shape (n, d), NaN throughout for what was not given."""
+    n, d = shape
+    Y = None if given_Y is None else _numbers("Y", given_Y)
+    J = None if given_J is None else _numbers("J", given_J)
+    if Y is not None and Y.ndim == 1:
+        Y = Y[:, None]
+    if J is not None and J.ndim == 2:
+        J = J[:, None, :]
+    if Y is not None and (Y.ndim != 2 or Y.shape[0] != n or Y.shape[1] == 0):
+        raise SwarmnetError(f"Y must be (rows, outputs) with {n} rows as in X, not {Y.shape}")
+    if J is not None and (J.ndim != 3 or J.shape[::2] != (n, d) or J.shape[1] == 0):
+        raise SwarmnetError(
+            f"J must be (rows, outputs, inputs) with {n} rows and {d} inputs as in X, not {J.shape}"
+        )
+    if Y is None and J is None:
+        raise SwarmnetError("there are no entries: give Y, J or both")
+    k = Y.shape[1] if Y is not None else J.shape[1] if J is not None else 0
+    Y = np.full((n, k), np.nan) if Y is None else Y
+    J = np.full((n, k, d), np.nan) if J is None else J
+    if J.shape[1] != k:
+        raise SwarmnetError(f"Y has {k} outputs but J has {J.shape[1]}: give one for each")
+    return Y, J
+
+
+def _sigma(name: str, sigma: ArrayLike | None, target: Array) -> Array | None:
+    """The standard deviations in the shape of their targets, NaN beside what was not observed."""
+    if sigma is None:
+        return None
+    value = _numbers(name, sigma)
+    if value.ndim == target.ndim - 1 and target.shape[1] == 1:
+        value = np.expand_dims(value, 1)
+    if value.shape != target.shape:
+        raise SwarmnetError(f"{name} must be {target.shape} like its targets, not {value.shape}")
+    value[np.isnan(target)] = np.nan
+    return None if np.isnan(value).all() else value
+
+
+def _names(what: str, given: Iterable[str] | None, count: int, letter: str) -> tuple[str, ...]:
+    if given is None:
+        if count == 1 and letter == "y":
+            return ("y",)
+        return tuple(f"{letter}{i + 1}" for i in range(count))
+    names = (given,) if isinstance(given, str) else tuple(str(name) for name in given)
+    if len(names) != count or not all(names):
+        raise SwarmnetError(f"{what} must be {count} names, not {', '.join(names) or 'none'}")
+    return names

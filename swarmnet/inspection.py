@@ -1,0 +1,130 @@
+"""What MixedData holds, before anything is trained on it: counts, ranges, repeats, what it leaves open."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from swarmnet.columns import Array, derivative_name
+from swarmnet.data import MixedData
+
+
+@dataclass(frozen=True, eq=False)
+class DataInspection:
+    """What `inspect_data` found.
+
+    Attributes:
+        columns: a row for each input, value and partial: column, kind, entries, share (of all rows), min,
+            max, mean, sigma_min, sigma_max; NaN where there is nothing to tell from.
+        patterns: which entries are observed together in a row: pattern, such as "h + dh/dp", and rows; the
+            most frequent first. A row without any entry has the pattern "nothing".
+        repeated_points: distinct points that stand in more than one row.
+        repeated_rows: the rows that they stand in.
+        repeated: a row for each value and partial that was observed more than once at the same point:
+            column, points, rows, and disagreement, the largest spread (max - min) at one of these points.
+        not_identifiable: sentences, one for each thing that this data says nothing about.
+    """
+
+    columns: pd.DataFrame
+    patterns: pd.DataFrame
+    repeated_points: int
+    repeated_rows: int
+    repeated: pd.DataFrame
+    not_identifiable: list[str]
+
+
+def inspect_data(data: MixedData) -> DataInspection:
+    """Look at n rows of mixed data; nothing is printed, changed or guessed.
+
+    Example:
+        >>> data = MixedData([[0.0], [0.0], [1.0]], Y=[1.0, 1.5, 3.0])
+        >>> inspect_data(data).repeated["disagreement"].tolist()
+        [0.5]
+    """
+    point = pd.DataFrame(data.X).groupby(list(range(data.d)), sort=False).ngroup().to_numpy()
+    rows_at = np.bincount(point)
+    return DataInspection(
+        columns=_columns(data),
+        patterns=_patterns(data),
+        repeated_points=int(np.count_nonzero(rows_at > 1)),
+        repeated_rows=int(rows_at[rows_at > 1].sum()),
+        repeated=_repeated(data, point),
+        not_identifiable=_not_identifiable(data),
+    )
+
+
+def _columns(data: MixedData) -> pd.DataFrame:
+    rows = [_summary(name, "input", data.X[:, j], None) for j, name in enumerate(data.inputs)]
+    for name, numbers, sigma in data.entry_columns():
+        rows.append(_summary(name, "value" if name in data.outputs else "partial", numbers, sigma))
+    return pd.DataFrame(rows)
+
+
+def _summary(name: str, kind: str, numbers: Array, sigma: Array | None) -> dict[str, object]:
+    observed = numbers[np.isfinite(numbers)]
+    known = np.empty(0) if sigma is None else sigma[np.isfinite(sigma)]
+    return {
+        "column": name,
+        "kind": kind,
+        "entries": observed.size,
+        "share": observed.size / numbers.size,
+        "min": observed.min() if observed.size else np.nan,
+        "max": observed.max() if observed.size else np.nan,
+        "mean": observed.mean() if observed.size else np.nan,
+        "sigma_min": known.min() if known.size else np.nan,
+        "sigma_max": known.max() if known.size else np.nan,
+    }
+
+
+def _patterns(data: MixedData) -> pd.DataFrame:
+    names, columns, _ = zip(*data.entry_columns(), strict=True)
+    # A row's pattern in as few bytes as hold it, so that equal patterns are found fast
+    packed = np.packbits(np.isfinite(np.stack(columns, axis=1)), axis=1)
+    counts = pd.DataFrame(packed).value_counts()
+    bits = np.unpackbits(counts.index.to_frame().to_numpy(np.uint8), axis=1, count=len(names))
+    texts = [
+        " + ".join(name for name, bit in zip(names, row, strict=True) if bit) or "nothing" for row in bits
+    ]
+    found = pd.DataFrame({"pattern": texts, "rows": counts.to_numpy()})
+    return found.sort_values(["rows", "pattern"], ascending=[False, True], ignore_index=True)
+
+
+def _repeated(data: MixedData, point: NDArray[np.integer]) -> pd.DataFrame:
+    """`point` (n,) numbers the distinct points."""
+    rows = []
+    for name, numbers, _ in data.entry_columns():
+        entries = pd.Series(numbers).groupby(point, sort=False).agg(["count", "min", "max"])
+        again = entries[entries["count"] > 1]
+        if len(again):
+            spread = (again["max"] - again["min"]).max()
+            rows.append((name, len(again), again["count"].sum(), spread))
+    return pd.DataFrame(rows, columns=["column", "points", "rows", "disagreement"])
+
+
+def _not_identifiable(data: MixedData) -> list[str]:
+    return [sentence for o, output in enumerate(data.outputs) for sentence in _open(data, o, output)]
+
+
+def _open(data: MixedData, o: int, output: str) -> list[str]:
+    """What the entries of output `o` leave open.
+
+    Values at one x_j alone, without dY/dx_j anywhere, go with any function of x_j that is zero there.
+    """
+    valued = np.isfinite(data.Y[:, o])
+    sloped = [bool(np.isfinite(data.J[:, o, j]).any()) for j in range(data.d)]
+    if not valued.any() and not any(sloped):
+        return [f"{output} has no entry at all: nothing is known about it"]
+    sentences = []
+    if not valued.any():
+        sentences.append(f"{output} has no value, only slopes: its constant is free and will be pinned")
+    for j, into in enumerate(data.inputs):
+        at = np.unique(data.X[valued, j])
+        if sloped[j] or at.size > 1:
+            continue
+        partial = derivative_name(output, into)
+        seen = f"all its values are at {into} = {at[0]:.6g}" if at.size else "it has no value"
+        sentences.append(
+            f"nothing says how {output} depends on {into}: {seen}, and {partial} is never observed"
+        )
+    return sentences

@@ -1,0 +1,67 @@
+"""What several test modules share: a fixed seed, and an independent reference for derivatives."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20240607)
+
+
+@pytest.fixture
+def loud() -> Iterator[None]:
+    """Any overflow or invalid operation is an error, wherever it happens on this thread."""
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        yield
+
+
+class JaxReference:
+    """A network in a few lines of JAX, which knows nothing of the package's own formulas."""
+
+    def __init__(self, jax: Any) -> None:
+        self.jax = jax
+        self.functions: dict[str, Callable[[Any], Any]] = {
+            "sigmoid": jax.nn.sigmoid,
+            "tanh": jax.numpy.tanh,
+            "softplus": jax.nn.softplus,
+            "sine": jax.numpy.sin,
+            "silu": jax.nn.silu,
+            "gelu": lambda z: jax.nn.gelu(z, approximate=False),
+            "relu": jax.nn.relu,
+            "linear": lambda z: z,
+        }
+
+    def forward(self, names: Sequence[str], layers: Sequence[tuple[Any, Any]], x: Any) -> Any:
+        """(k,) outputs of one row (d,), `layers` being [(W, b), ...]."""
+        for name, (W, b) in zip(names, layers, strict=True):
+            x = self.functions[name](x @ W + b)
+        return x
+
+    def derivatives(self, names: Sequence[str]) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
+        """A compiled function of (layers, X (n, d)): Y (n, k), J (n, k, d) and H (n, k, d, d)."""
+        jax = self.jax
+
+        def all_three(layers: Any, X: Any) -> tuple[Any, Any, Any]:
+            def one(x: Any) -> Any:
+                return self.forward(names, layers, x)
+
+            jacobian = jax.jacfwd(one)
+            return jax.vmap(one)(X), jax.vmap(jacobian)(X), jax.vmap(jax.jacfwd(jacobian))(X)
+
+        compiled: Callable[[Any, Any], tuple[Any, Any, Any]] = jax.jit(all_three)
+        return compiled
+
+
+@pytest.fixture(scope="session")
+def reference() -> JaxReference:
+    jax = pytest.importorskip("jax")
+    jax.config.update("jax_enable_x64", True)
+    return JaxReference(jax)
