@@ -1,0 +1,264 @@
+"""Network: the layout of theta, its initial values, and the network's value, Jacobian and Hessian.
+
+A network knows no data and no loss. theta is layer by layer W row-major (fan_in, fan_out), then b (fan_out,);
+every method takes theta (p,), or a whole swarm (s, p), whose axis then leads the result.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from swarmnet.activations import LINEAR, Activation, activation
+from swarmnet.errors import SwarmnetError
+from swarmnet.propagation import Layer, Propagation
+
+Array = NDArray[Any]
+Layers = list[tuple[Array, Array]]
+
+_TILE = 2048  # rows at a time times particles: what the passes keep per row stays in the cache
+_VARIANCE: dict[str, Callable[[int, int], float]] = {
+    "glorot": lambda fan_in, fan_out: 2.0 / (fan_in + fan_out),  # Glorot and Bengio 2010, eq. 16
+    "he": lambda fan_in, fan_out: 2.0 / fan_in,  # He et al. 2015, eq. 10
+    "lecun": lambda fan_in, fan_out: 1.0 / fan_in,  # LeCun et al. 1998, section 4.6
+}
+
+
+class Network:
+    """A fully connected feed-forward network.
+
+    Args:
+        sizes: units of each layer, the inputs first and the outputs last.
+        activations: one name for all hidden layers, the output layer being linear, or one name a layer
+            (hidden layers and output); `swarmnet.Activation` records are taken too.
+
+    Raises:
+        SwarmnetError: a size that is no positive whole number, an unknown activation, or their wrong number.
+
+    Example:
+        >>> net = Network((2, 3, 1), "sigmoid")
+        >>> net.size
+        13
+        >>> net.jacobian(np.ones(net.size), [[1.0, 1.0]]).shape
+        (1, 1, 2)
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activations: str | Activation | Sequence[str | Activation] = "tanh",
+    ) -> None:
+        self.sizes = _whole_sizes(sizes)
+        count = len(self.sizes) - 1
+        if isinstance(activations, str | Activation):
+            named: list[str | Activation] = [activations] * (count - 1) + [LINEAR]
+        else:
+            named = list(activations)
+        if len(named) != count:
+            raise SwarmnetError(
+                f"{len(named)} activations for {count} layers: give one name for the hidden layers, "
+                "or one for each layer with the output layer last"
+            )
+        self.activations = tuple(activation(name) for name in named)
+        self.layers = self._lay_out()
+        self.size = self.layers[-1].stop
+
+    def _lay_out(self) -> tuple[Layer, ...]:
+        layers, start = [], 0
+        for fan_in, fan_out, act in zip(self.sizes[:-1], self.sizes[1:], self.activations, strict=True):
+            stop = start + (fan_in + 1) * fan_out
+            layers.append(Layer(start, stop, fan_in, fan_out, act))
+            start = stop
+        return tuple(layers)
+
+    @classmethod
+    def from_layers(
+        cls,
+        layers: Sequence[tuple[ArrayLike, ArrayLike]],
+        activations: str | Activation | Sequence[str | Activation] = "tanh",
+    ) -> tuple["Network", Array]:
+        """The network that given weights describe, and its theta.
+
+        Args:
+            layers: for each layer W (fan_in, fan_out) and b (fan_out,).
+        """
+        arrays = [(np.atleast_2d(np.asarray(W, float)), np.asarray(b, float)) for W, b in layers]
+        if not arrays:
+            raise SwarmnetError("a network needs at least one layer of weights")
+        net = cls([arrays[0][0].shape[0], *(W.shape[1] for W, _ in arrays)], activations)
+        return net, net.flatten(arrays)
+
+    def __repr__(self) -> str:
+        names = ", ".join(a.name for a in self.activations)
+        return f"Network({'-'.join(map(str, self.sizes))}, {names}, {self.size} weights)"
+
+    @property
+    def d(self) -> int:
+        """Inputs."""
+        return self.sizes[0]
+
+    @property
+    def k(self) -> int:
+        """Outputs."""
+        return self.sizes[-1]
+
+    def init(self, rng: np.random.Generator, particles: int | None = None) -> Array:
+        """Random weights: theta (p,), or (particles, p).
+
+        W is normal with the variance that suits the layer's activation (Glorot, He or LeCun). Hidden biases
+        are normal with variance 1/4, so that the units of a layer bend at different places: for inputs of
+        unit variance that is what lets a narrow layer see all of them from the start. Output biases are 0.
+        """
+        lead = () if particles is None else (particles,)
+        theta = np.zeros((*lead, self.size))
+        for layer in self.layers:
+            block = layer.weights(theta)
+            variance = _VARIANCE[layer.activation.init](layer.fan_in, layer.fan_out)
+            shape = (*lead, layer.fan_in, layer.fan_out)
+            block[..., :-1, :] = rng.normal(0.0, np.sqrt(variance), shape)
+            if layer is not self.layers[-1]:
+                block[..., -1, :] = rng.normal(0.0, 0.5, (*lead, layer.fan_out))
+        return theta
+
+    def flatten(self, layers: Sequence[tuple[ArrayLike, ArrayLike]]) -> Array:
+        """theta (p,) of the given [(W, b), ...].
+
+        Raises:
+            SwarmnetError: shapes other than this network's.
+        """
+        if len(layers) != len(self.layers):
+            raise SwarmnetError(f"{len(layers)} layers of weights for {len(self.layers)} layers")
+        parts = []
+        for number, (layer, (W, b)) in enumerate(zip(self.layers, layers, strict=True), start=1):
+            weights, bias = np.asarray(W, float), np.asarray(b, float)
+            if weights.shape != (layer.fan_in, layer.fan_out) or bias.shape != (layer.fan_out,):
+                raise SwarmnetError(
+                    f"layer {number} needs W {(layer.fan_in, layer.fan_out)} and b {(layer.fan_out,)}, "
+                    f"not {weights.shape} and {bias.shape}"
+                )
+            parts += [weights.ravel(), bias]
+        return np.concatenate(parts)
+
+    def unflatten(self, theta: ArrayLike) -> Layers:
+        """[(W, b), ...] as views of theta: W (..., fan_in, fan_out) and b (..., fan_out)."""
+        blocks = [layer.weights(self._theta(theta)) for layer in self.layers]
+        return [(block[..., :-1, :], block[..., -1, :]) for block in blocks]
+
+    def forward(self, theta: ArrayLike, X: ArrayLike) -> Array:
+        """Outputs (n, k), or (s, n, k) for a swarm, at X (n, d)."""
+        weights, points = self._theta(theta), self._points(X)
+        out = np.empty((*weights.shape[:-1], len(points), self.k))
+        for theta_tile, out_tile, rows, passes in self._tiles(weights, points, out, 0):
+            passes.load(theta_tile)
+            out_tile[...] = passes.forward(rows).swapaxes(-1, -2)
+        return out
+
+    def jacobian(self, theta: ArrayLike, X: ArrayLike) -> Array:
+        """J (n, k, d) with J[i, o, j] = dY_o/dx_j at row i, or (s, n, k, d) for a swarm."""
+        weights, points = self._theta(theta), self._points(X)
+        out = np.empty((*weights.shape[:-1], len(points), self.k, self.d))
+        for theta_tile, out_tile, rows, passes in self._tiles(weights, points, out, 1):
+            passes.load(theta_tile)
+            passes.forward(rows, order=1)
+            if self.k <= self.d:
+                for o in range(self.k):
+                    gradient = passes.pullback(unit_cotangent(self.k, o))[0]
+                    out_tile[..., o, :] = gradient.swapaxes(-1, -2)
+            else:
+                for j in range(self.d):
+                    out_tile[..., j] = passes.tangent(j).output.swapaxes(-1, -2)
+        return out
+
+    def pullback(self, theta: ArrayLike, X: ArrayLike, V: ArrayLike) -> Array:
+        """The gradient (n, d), or (s, n, d), of V . Y with respect to X, for V (n, k)."""
+        weights, points = self._theta(theta), self._points(X)
+        cotangents = np.asarray(V, float)
+        if cotangents.shape != (len(points), self.k):
+            raise SwarmnetError(f"V must be {(len(points), self.k)}, not {cotangents.shape}")
+        stacked = np.concatenate([points, cotangents], axis=1)
+        out = np.empty((*weights.shape[:-1], len(points), self.d))
+        for theta_tile, out_tile, rows, passes in self._tiles(weights, stacked, out, 1):
+            passes.load(theta_tile)
+            passes.forward(np.concatenate([rows[: self.d], rows[-1:]]), order=1)
+            out_tile[...] = passes.pullback(rows[self.d : -1])[0].swapaxes(-1, -2)
+        return out
+
+    def hessian(self, theta: ArrayLike, X: ArrayLike) -> Array:
+        """H (n, k, d, d) with H[i, o, j, m] = d2Y_o/dx_j dx_m at row i, or (s, n, k, d, d) for a swarm.
+
+        H_o = sum over layers l and units u of (dY_o/dA_lu) f''(z_lu) grad z_lu grad z_lu^T: one tangent pass
+        an input and one pullback an output, instead of carrying d^2 second derivatives forward.
+        """
+        weights, points = self._theta(theta), self._points(X)
+        out = np.zeros((*weights.shape[:-1], len(points), self.k, self.d, self.d))
+        for theta_tile, out_tile, rows, passes in self._tiles(weights, points, out, 2):
+            passes.load(theta_tile)
+            passes.forward(rows, order=2)
+            tangents = [passes.tangent(j, name=j) for j in range(self.d)]
+            for o in range(self.k):
+                G = passes.pullback(unit_cotangent(self.k, o))
+                for index, layer in enumerate(self.layers):
+                    if layer.activation is not LINEAR:
+                        bend = G[index + 1] * passes.C[index]
+                        _add_outer(bend, [t.U[index] for t in tangents], out_tile[..., o, :, :])
+        return out
+
+    def _tiles(
+        self, theta: Array, points: Array, out: Array, order: int
+    ) -> Iterator[tuple[Array, Array, Array, Propagation]]:
+        """Cut particles and rows so that memory does not grow with either: views of theta, out and rows."""
+        passes = Propagation(self.layers)
+        step = max(64, _TILE // (1 + order * (self.d if order > 1 else 1)))
+        for thetas, outs in zip(theta, out, strict=True) if theta.ndim == 2 else [(theta, out)]:
+            for start in range(0, len(points), step):
+                rows = points[start : start + step]
+                stacked = passes.buffer("rows", (rows.shape[1] + 1, len(rows)))
+                stacked[:-1] = rows.T
+                stacked[-1] = 1.0
+                yield thetas, outs[start : start + step], stacked, passes
+
+    def _theta(self, theta: ArrayLike) -> Array:
+        weights = np.asarray(theta, dtype=np.float64)
+        if weights.ndim not in (1, 2) or weights.shape[-1] != self.size:
+            raise SwarmnetError(
+                f"theta must be ({self.size},) or (particles, {self.size}) for {self!r}, not {weights.shape}"
+            )
+        return weights
+
+    def _points(self, X: ArrayLike) -> Array:
+        points = np.asarray(X, dtype=np.float64)
+        if points.ndim != 2 or points.shape[1] != self.d:
+            raise SwarmnetError(f"X must be (rows, {self.d}), not {points.shape}")
+        return points
+
+
+def unit_cotangent(k: int, output: int) -> Array:
+    """(k, 1) that selects one output in a pullback."""
+    unit = np.zeros((k, 1))
+    unit[output] = 1.0
+    return unit
+
+
+def _add_outer(bend: Array, U: Sequence[Array], out: Array) -> None:
+    """Add sum over units of bend U_j U_m to out (..., rows, d, d)."""
+    for j, first in enumerate(U):
+        weighted = bend * first
+        for m, second in enumerate(U[: j + 1]):
+            term = (weighted * second).sum(axis=-2)
+            out[..., j, m] += term
+            if m != j:
+                out[..., m, j] += term
+
+
+def _whole_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
+    try:
+        whole = tuple(int(size) for size in sizes)
+        same = all(w == s for w, s in zip(whole, sizes, strict=True))
+    except (TypeError, ValueError, OverflowError):
+        whole, same = (), False
+    if not same or len(whole) < 2 or min(whole) < 1:
+        raise SwarmnetError(
+            f"layer sizes must be two or more positive whole numbers, inputs first, not {sizes!r}"
+        )
+    return whole

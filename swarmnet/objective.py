@@ -1,0 +1,407 @@
+"""Objective: the mixed loss of a network on MixedData, and all the sums over rows that trainers ask for.
+
+    loss = mean over value entries of ((y - target) / sigma)^2
+         + derivative_weight * mean over derivative entries of ((dy/dx - target) / sigma)^2
+         + l2 * |W|^2
+
+with sigma 1 where none is given. Each sum is taken tile by tile (some particles times some rows, small enough
+for the cache), tiles are shared out over threads, and partial sums are added in the tiles' order, so that the
+number of threads changes nothing, to the last bit.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from swarmnet.activations import LINEAR
+from swarmnet.data import MixedData
+from swarmnet.errors import SwarmnetError
+from swarmnet.losses import SquaredError, value_loss, weighted_squares
+from swarmnet.network import Network, unit_cotangent
+from swarmnet.propagation import Propagation
+from swarmnet.threads import Crew, one_blas_thread
+from swarmnet.tiles import EntryWeights, Tile, Tiler
+
+Array = NDArray[Any]
+
+_CHUNKS = 8  # partial sums a result is added up from: enough to share out, few enough to keep
+_TILE_ROWS = 256
+_TILE_NUMBERS = 1 << 16  # particles x units x rows of the widest layer in a tile
+
+
+class Objective:
+    """The mixed loss over theta; data are taken as they stand, unscaled.
+
+    Args:
+        net: the network.
+        data: its inputs and outputs must be as many as the network's.
+        loss: "squared", or "cross-entropy" for values (sigmoid outputs, targets from 0 to 1).
+        derivative_weight: weight of the derivatives' mean against the values'.
+        l2: weight of the sum of squares of all W (not b).
+        dtype: "float64", or "float32" to evaluate swarms faster and less exactly.
+        threads: how many to use; all the process may use by default.
+
+    Raises:
+        SwarmnetError: a network and data that do not fit, or arguments out of range.
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        data: MixedData,
+        *,
+        loss: str = "squared",
+        derivative_weight: float = 1.0,
+        l2: float = 0.0,
+        dtype: DTypeLike = "float64",
+        threads: int | None = None,
+    ) -> None:
+        self.net, self.l2 = net, _at_least_0("l2", l2)
+        self.n_rows = data.n
+        self._value_loss = value_loss(loss)
+        _refuse_misfit(net, data, loss)
+        derivative_weight = _at_least_0("derivative_weight", derivative_weight)
+        self._weights = EntryWeights(
+            1.0 / max(1, data.n_values), derivative_weight / max(1, data.n_derivatives)
+        )
+        self._dtype = np.dtype(dtype)
+        if self._dtype not in (np.dtype("float64"), np.dtype("float32")):
+            raise SwarmnetError(f"dtype must be float64 or float32, not {dtype}")
+        self._tiler = Tiler(data, self._weights, self._dtype, _TILE_ROWS)
+        self._chunks = _chunked(self._tiler.all())
+        self._crew = Crew(threads)
+        self._one_call = threading.Lock()  # the buffers serve one call at a time
+        self._passes = [Propagation(net.layers, self._dtype) for _ in range(self._crew.size)]
+        self._is_weight = _weight_mask(net)
+        self._shared_gram = net.k == 1 or _same_for_all_outputs(self._chunks)
+
+    @property
+    def size(self) -> int:
+        """p, weights in theta."""
+        return self.net.size
+
+    @property
+    def hidden_size(self) -> int:
+        """How many of theta's first weights belong to hidden layers, those before the output layer."""
+        return self.net.layers[-1].start
+
+    def initial(self, rng: np.random.Generator, particles: int | None = None) -> Array:
+        """Random weights from the network's own initialiser: (p,), or (particles, p)."""
+        return self.net.init(rng, particles)
+
+    def loss(self, swarm: ArrayLike) -> Array:
+        """The loss of each particle: (s,) for a swarm (s, p), a scalar for theta (p,)."""
+        theta = self._weight_array(np.atleast_2d(swarm), ("particles", self.size))
+
+        def add(passes: Propagation, tile: Tile, block: Array, total: Array) -> None:
+            passes.load(block)
+            total += _tile_loss(passes, tile, self._value_loss.cost)
+
+        total = self._over_swarm(theta, (), add)
+        with _quiet():
+            total += self.l2 * self._square_weights(theta)
+        total[~np.isfinite(theta).all(1)] = np.nan  # tanh(inf) is 1, but inf is no weight to end with
+        return total if np.ndim(swarm) == 2 else total[0]
+
+    def loss_and_gradient(
+        self, theta: ArrayLike, rows: NDArray[np.intp] | None = None
+    ) -> tuple[float, Array]:
+        """The loss at theta (p,) and its gradient (p,).
+
+        With `rows`, a minibatch: the sums over those rows, scaled up by n / len(rows), so that their
+        expectation over random rows is the full loss; l2 is not scaled.
+        """
+        weights = self._weight_array(theta, (self.size,))
+        if rows is not None and len(rows) == 0:
+            raise SwarmnetError("a minibatch needs at least one of the rows")
+        chunks = self._chunks if rows is None else _chunked(self._tiler.batch(rows))
+        sums = np.zeros((len(chunks), 1 + self.size))
+
+        def work(worker: int, task: int) -> None:
+            passes = self._passes[worker]
+            passes.load(weights)
+            gradient = passes.buffer("gradient", (self.size,))
+            for tile in chunks[task]:
+                sums[task, 0] += self._tile_gradient(passes, tile, gradient)
+                sums[task, 1:] += gradient
+
+        self._run(len(chunks), work)
+        with _quiet():
+            total = sums.sum(0)
+            if rows is not None:
+                total *= self.n_rows / len(rows)
+            penalised = weights * self._is_weight
+            loss = float(total[0] + self.l2 * (penalised @ penalised))
+            return loss, total[1:] + 2.0 * self.l2 * penalised
+
+    def projected(self, hidden_swarm: ArrayLike, ridge: float = 1e-9) -> tuple[Array, Array]:
+        """The best linear output layer for each particle's hidden layers, and the loss there.
+
+        Values and partials are both linear in the output layer's weights w, so that the best w solves
+        (G + r I) w = g with the Gram sums G of the last hidden activations, or of their derivatives
+        (Golub and Pereyra 1973; for values and derivatives in one system, Balasundaram and Kapil 2011).
+
+        Args:
+            hidden_swarm: (s, hidden_size) weights of the hidden layers.
+            ridge: r relative to the mean of G's diagonal; it bounds w where G is close to singular.
+
+        Returns:
+            (s,) losses, those that `loss` gives up to rounding, and (s, p - hidden_size) output weights.
+
+        Raises:
+            SwarmnetError: the output layer is not linear, or the loss not squared.
+        """
+        if self.net.activations[-1] is not LINEAR or not isinstance(self._value_loss, SquaredError):
+            raise SwarmnetError(
+                "only a linear output layer with the squared loss can be solved for: "
+                "use another trainer, or a linear output"
+            )
+        hidden = self._weight_array(hidden_swarm, ("particles", self.hidden_size))
+        theta = np.zeros((len(hidden), self.size), self._dtype)
+        theta[:, : self.hidden_size] = hidden
+        units, k = self.net.sizes[-2] + 1, self.net.k
+        grams = 1 if self._shared_gram else k
+
+        def add(passes: Propagation, tile: Tile, block: Array, total: Array) -> None:
+            passes.load(block)
+            _add_gram(passes, tile, grams, total)
+
+        # Each particle's sums: G (grams, units, units), g (units, k), and the targets' squares.
+        sums = self._over_swarm(theta, (grams * units * units + units * k + 1,), add)
+        G, g, squares = _unpack_gram(sums, grams, units, k)
+        with _quiet():
+            return self._solve(theta, G, g, squares, ridge)
+
+    def _solve(self, theta: Array, G: Array, g: Array, squares: Array, ridge: float) -> tuple[Array, Array]:
+        units = G.shape[-1]
+        G[..., np.arange(units - 1), np.arange(units - 1)] += self.l2
+        trace = np.trace(G, axis1=-2, axis2=-1)[..., None, None]
+        good = np.isfinite(G).all((1, 2, 3)) & np.isfinite(g).all((1, 2))
+        good &= np.isfinite(trace).all((1, 2, 3)) & np.isfinite(theta).all(1)
+        G[~good], trace[~good], g[~good] = 0.0, 1.0, 0.0
+        # Without any ridge, the Gram matrix of two equal units or of a dead one cannot be solved.
+        ridge = max(ridge, 4.0 * units * float(np.finfo(float).eps))
+        tiny = np.finfo(float).tiny
+        stiff = (np.maximum(ridge * trace / units, tiny)) * np.eye(units)
+        w = np.linalg.solve(G + stiff, np.moveaxis(g, -1, 1)[..., None])[..., 0]  # (s, k, units)
+        # |target - Phi w|^2 + l2 |w|^2 = squares - 2 g.w + w G w
+        fit = np.einsum("skh,shk->s", w, g)
+        bent = np.einsum("skh,skh->s", w, (G @ w[..., None])[..., 0])
+        loss = np.maximum(squares - 2.0 * fit + bent, 0.0)
+        loss += self.l2 * self._square_weights(theta)
+        loss[~good] = np.inf
+        return loss, np.moveaxis(w, 1, -1).reshape(len(theta), -1)
+
+    def _square_weights(self, theta: Array) -> Array:
+        if self.l2 == 0.0:
+            return np.zeros(len(theta))
+        penalised = theta * self._is_weight
+        squares: Array = np.einsum("sp,sp->s", penalised, penalised, dtype=np.float64)
+        return squares
+
+    def _tile_gradient(self, passes: Propagation, tile: Tile, gradient: Array) -> float:
+        passes.forward(tile.X, order=2 if tile.has_partials else 1)
+        if tile.Y is None:
+            cost, z_bar = 0.0, passes.buffer("z_bar", (self.net.k, tile.rows))
+            z_bar.fill(0.0)
+        else:
+            cost, z_bar = self._value_loss.cost_and_cotangent(passes, tile.Y, tile.Y_weight)
+        more, tangents = _along_cotangents(passes, tile)
+        if tile.J is not None:
+            more, tangents = _pulled_cotangents(passes, tile)
+        passes.backward(z_bar, tangents, gradient)
+        return cost + more
+
+    def _over_swarm(
+        self,
+        theta: Array,
+        shape: tuple[int, ...],
+        add: Callable[[Propagation, Tile, Array, Array], None],
+    ) -> Array:
+        """Sum add() over all tiles for each particle: (s, *shape), in float64."""
+        s, count = len(theta), len(self._chunks)
+        step = max(1, _TILE_NUMBERS // (max(self.net.sizes[1:]) * _TILE_ROWS))
+        blocks = [slice(start, start + step) for start in range(0, s, step)]
+        sums = np.zeros((count, s, *shape))
+
+        def work(worker: int, task: int) -> None:
+            block, chunk = blocks[task // count], task % count
+            for tile in self._chunks[chunk]:
+                add(self._passes[worker], tile, theta[block], sums[chunk, block])
+
+        self._run(len(blocks) * count, work)
+        with _quiet():
+            total: Array = sums.sum(0)
+        return total
+
+    def _run(self, tasks: int, work: Callable[[int, int], None]) -> None:
+        def quietly(worker: int, task: int) -> None:
+            with _quiet():  # inside, because each thread has a state of its own
+                work(worker, task)
+
+        with self._one_call, one_blas_thread():
+            self._crew.run(tasks, quietly)
+
+    def _weight_array(self, weights: ArrayLike, shape: tuple[int | str, ...]) -> Array:
+        """`weights` in the dtype of the sums; text in `shape` stands for any number."""
+        with _quiet():
+            array = np.ascontiguousarray(weights, dtype=self._dtype)
+        if np.ndim(weights) != len(shape) or array.shape[-1] != shape[-1]:
+            wanted = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
+            raise SwarmnetError(f"the weights must be {wanted} for {self.net!r}, not {np.shape(weights)}")
+        return array
+
+
+def _quiet() -> np.errstate:
+    """Weights far out overflow: their loss is inf or NaN, which says so without a warning."""
+    return np.errstate(over="ignore", invalid="ignore")
+
+
+def _tile_loss(
+    passes: Propagation, tile: Tile, value_cost: Callable[[Propagation, Array, Array], Array]
+) -> Any:
+    passes.forward(tile.X, order=1 if tile.has_partials else 0)
+    total: Any = 0.0
+    if tile.Y is not None:
+        total = value_cost(passes, tile.Y, tile.Y_weight)
+    for along in tile.along:
+        slope = passes.tangent(along.direction).output
+        residual = np.subtract(slope, along.target, out=passes.buffer("residual", slope.shape))
+        total = total + weighted_squares(residual, along.weight)
+    if tile.J is not None and tile.J_weight is not None:
+        for o in tile.J_outputs:
+            slopes = passes.pullback(unit_cotangent(tile.J.shape[0], o))[0]
+            shape = (*slopes.shape[:-1], tile.rows)
+            residual = np.subtract(slopes, tile.J[o], out=passes.buffer("residual", shape))
+            total = total + weighted_squares(residual, tile.J_weight[o])
+    return total
+
+
+def _along_cotangents(passes: Propagation, tile: Tile) -> tuple[float, list[Any]]:
+    """Cost and cotangents of partials along one input a row; the tangents are the residuals' own."""
+    cost, tangents = 0.0, []
+    for q, along in enumerate(tile.along):
+        tangent = passes.tangent(along.direction, name=q)
+        residual = tangent.output - along.target
+        cotangent = residual * along.weight
+        cost += float(np.vdot(cotangent, residual))
+        cotangent *= 2.0
+        tangents.append((tangent, cotangent))
+    return cost, tangents
+
+
+def _pulled_cotangents(passes: Propagation, tile: Tile) -> tuple[float, list[Any]]:
+    """Cost and cotangents of many partials a row: for each output one tangent along its residuals."""
+    assert tile.J is not None and tile.J_weight is not None
+    k, d, rows = tile.J.shape
+    cost, tangents = 0.0, []
+    for o in tile.J_outputs:
+        slopes = passes.pullback(unit_cotangent(k, o))[0]
+        residual = np.subtract(slopes, tile.J[o], out=passes.buffer("residual", (d, rows)))
+        along = np.multiply(residual, tile.J_weight[o], out=passes.buffer(("along", o), (d, rows)))
+        cost += float(np.vdot(along, residual))
+        along *= 2.0
+        cotangent = np.zeros((k, rows), passes.dtype)
+        cotangent[o] = 1.0
+        tangents.append((passes.tangent(along, name=o), cotangent))
+    return cost, tangents
+
+
+def _add_gram(passes: Propagation, tile: Tile, grams: int, total: Array) -> None:
+    hidden = len(passes.layers) - 1
+    features = passes.forward(tile.X, order=1 if tile.has_partials else 0, layers=hidden)
+    if features.ndim == 2:  # no hidden layer: the inputs are every particle's features
+        features = np.broadcast_to(features, (len(total), *features.shape))
+    units, k = features.shape[-2], tile.Y_weight.shape[0]
+    G, g, squares = _unpack_gram(total, grams, units, k)
+    if tile.Y is not None:
+        _add_weighted(features, tile.Y, tile.Y_weight, (G, g, squares))
+    partials = [(a.direction, a.target, a.weight) for a in tile.along]
+    if tile.J is not None and tile.J_weight is not None:
+        partials = [
+            (j, tile.J[:, j], tile.J_weight[:, j])
+            for j in range(tile.J.shape[1])
+            if tile.J_weight[:, j].any()
+        ]
+    for direction, target, weight in partials:
+        slopes = _hidden_slopes(passes, direction, hidden, (*features.shape[:-2], units - 1, tile.rows))
+        _add_weighted(slopes, target, weight, (G[..., :-1, :-1], g[:, :-1], squares))
+
+
+def _hidden_slopes(passes: Propagation, direction: Array | int, hidden: int, shape: tuple[int, ...]) -> Array:
+    """The derivative of the last hidden activations along a direction, (s, h, rows)."""
+    if hidden:
+        return passes.tangent(direction, layers=hidden).T[-1]
+    if isinstance(direction, int):
+        unit = np.zeros((shape[-2], 1), passes.dtype)
+        unit[direction] = 1.0
+        return np.broadcast_to(unit, shape)
+    return np.broadcast_to(direction, shape)
+
+
+def _add_weighted(features: Array, target: Array, weight: Array, sums: tuple[Array, Array, Array]) -> None:
+    """Add Phi w Phi^T, Phi w t and t w t for features (s, h, rows), targets and weights (k, rows)."""
+    G, g, squares = sums
+    turned = features.swapaxes(-1, -2)
+    for o in range(G.shape[1]):
+        if weight[o].any():
+            G[:, o] += (features * weight[o]) @ turned
+    g += features @ (target * weight).T
+    squares += np.vdot(target * weight, target)
+
+
+def _unpack_gram(sums: Array, grams: int, units: int, k: int) -> tuple[Array, Array, Array]:
+    """Views of (s, ...) sums as G (s, grams, units, units), g (s, units, k) and squares (s,)."""
+    first, second = grams * units * units, grams * units * units + units * k
+    return (
+        sums[:, :first].reshape(-1, grams, units, units),
+        sums[:, first:second].reshape(-1, units, k),
+        sums[:, second],
+    )
+
+
+def _chunked(tiles: Sequence[Tile]) -> list[list[Tile]]:
+    count = min(_CHUNKS, len(tiles))
+    edges = [len(tiles) * i // max(1, count) for i in range(count + 1)]
+    return [list(tiles[a:b]) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+
+
+def _same_for_all_outputs(chunks: Sequence[Sequence[Tile]]) -> bool:
+    """Whether every output has the same entries and weights, so that one Gram matrix serves all."""
+    return all(
+        (weight == weight[0]).all()
+        for chunk in chunks
+        for tile in chunk
+        for weight in (
+            tile.Y_weight,
+            *(a.weight for a in tile.along),
+            *([] if tile.J_weight is None else [tile.J_weight]),
+        )
+    )
+
+
+def _weight_mask(net: Network) -> Array:
+    mask = np.zeros(net.size)
+    for layer in net.layers:
+        layer.weights(mask)[:-1] = 1.0
+    return mask
+
+
+def _at_least_0(name: str, value: float) -> float:
+    if not (np.isfinite(value) and value >= 0):
+        raise SwarmnetError(f"{name} must be a number of 0 or more, not {value}")
+    return float(value)
+
+
+def _refuse_misfit(net: Network, data: MixedData, loss: str) -> None:
+    if (net.d, net.k) != (data.d, data.k):
+        raise SwarmnetError(f"{net!r} has {net.d} inputs and {net.k} outputs, the data {data.d} and {data.k}")
+    if loss == "cross-entropy":
+        if net.activations[-1].name != "sigmoid":
+            raise SwarmnetError("cross-entropy needs sigmoid outputs: give the output layer 'sigmoid'")
+        seen = data.Y[~np.isnan(data.Y)]
+        if ((seen < 0) | (seen > 1)).any():
+            raise SwarmnetError("cross-entropy needs targets from 0 to 1: use the squared loss")

@@ -1,0 +1,234 @@
+"""The passes through a network that everything else is made of, on a tile of rows, with reused buffers.
+
+Arrays are (units, rows), with a particle axis in front where `theta` has one: the rows are contiguous, so
+that slopes broadcast along them at full speed, and W stacked on b, which is how theta stores a layer,
+multiplies the activations with a row of ones below them in a single matrix product.
+
+For layer l with weights W, b and activation f, and A_0 = x:
+
+    forward    z_l = W^T A_(l-1) + b,   A_l = f(z_l),   S_l = f'(z_l)
+    tangent    U_l = W^T T_(l-1),       T_l = S_l U_l       (T_0 = v: T_L is the derivative along v)
+    pullback   G_(l-1) = W (S_l G_l)                        (G_L = v: G_0 is the gradient of v . y)
+    backward   of a loss with cotangents T'_l of the tangents and A'_l of the activations:
+               U'_l = S_l T'_l,   z'_l = S_l A'_l + f''(z_l) U_l T'_l,
+               W' = A_(l-1) z'_l^T + T_(l-1) U'_l^T,   A'_(l-1) = W z'_l,   T'_(l-1) = W U'_l
+
+The last is double backpropagation (Drucker and Le Cun 1992) for one directional derivative instead of all of
+them: for residuals c of the partials, sum_j c_j dy/dx_j is the derivative along c.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from swarmnet.activations import LINEAR, Activation
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Where a layer's weights lie in theta: W and b are theta[start:stop], (fan_in + 1, fan_out)."""
+
+    start: int
+    stop: int
+    fan_in: int
+    fan_out: int
+    activation: Activation
+
+    def weights(self, theta: Array) -> Array:
+        """W stacked on b, a view of theta (p,) or (s, p): (..., fan_in + 1, fan_out)."""
+        block = theta[..., self.start : self.stop]
+        return block.reshape(*block.shape[:-1], self.fan_in + 1, self.fan_out)
+
+
+@dataclass
+class Tangent:
+    """What a tangent pass leaves behind for the backward pass: T_1..T_L and U_1..U_L."""
+
+    direction: Array | int  # T_0, or the input along which it is a unit vector
+    T: list[Array]
+    U: list[Array]
+
+    @property
+    def output(self) -> Array:
+        """(..., k, rows) the outputs' derivative along the direction."""
+        return self.T[-1]
+
+
+class Propagation:
+    """Passes over one tile at a time; every array handed out is overwritten by the next pass of its kind."""
+
+    def __init__(self, layers: Sequence[Layer], dtype: DTypeLike = np.float64) -> None:
+        self.layers = tuple(layers)
+        self.dtype = np.dtype(dtype)
+        self._memory: dict[object, Array] = {}
+        self._views: dict[object, Array] = {}
+        self.W: list[Array] = []
+        self.A: list[Array] = []
+        self.Z: list[Array] = []
+        self.S: list[Array] = []
+        self.C: list[Array] = []
+
+    def buffer(self, name: object, shape: tuple[int, ...]) -> Array:
+        """A scratch array of that shape, the same memory for the same name."""
+        key = (name, shape)
+        view = self._views.get(key)
+        if view is None:
+            size = int(np.prod(shape))
+            memory = self._memory.get(name)
+            if memory is None or memory.size < size:
+                memory = self._memory[name] = np.empty(size, self.dtype)
+                self._views = {k: v for k, v in self._views.items() if k[0] != name}  # type: ignore[index]
+            view = self._views[key] = memory[:size].reshape(shape)
+        return view
+
+    def load(self, theta: Array) -> None:
+        """Take the weights of theta (p,) or (s, p); they are read in place, not copied."""
+        self.W = [layer.weights(theta) for layer in self.layers]
+
+    @property
+    def _lead(self) -> tuple[int, ...]:
+        return self.W[0].shape[:-2]
+
+    def forward(self, inputs: Array, order: int = 0, layers: int | None = None) -> Array:
+        """Run `inputs`, (d + 1, rows) with ones in the last row, through the first `layers` layers (all).
+
+        `order` says how many derivatives of the activations to keep for the passes that follow:
+        1 for tangents and pullbacks, 2 for the backward pass through them.
+
+        Returns:
+            (..., k, rows) outputs, or the activations with a row of ones below when layers stop short.
+        """
+        count = len(self.layers) if layers is None else layers
+        self.A, self.Z, self.S, self.C = [inputs], [], [], []
+        for index, layer in enumerate(self.layers[:count]):
+            self._forward_layer(index, layer, order, ones=index + 1 < len(self.layers))
+        return self.A[-1]
+
+    def _forward_layer(self, index: int, layer: Layer, order: int, ones: bool) -> None:
+        rows, units, act = self.A[0].shape[-1], layer.fan_out, layer.activation
+        lead = self._lead
+        stacked = self.buffer(("A", index), (*lead, units + ones, rows))
+        a = stacked[..., :units, :]
+        z = a if act.in_place and ones else self.buffer(("Z", index), (*lead, units, rows))
+        np.matmul(self.W[index].swapaxes(-1, -2), self.A[-1], out=z)
+        act.value(z, a)
+        if ones:
+            stacked[..., units, :] = 1.0
+        self.A.append(stacked)
+        self.Z.append(z)
+        if order >= 1 and act is not LINEAR:
+            s = self.buffer(("S", index), (*lead, units, rows))
+            act.slope(z, a, s)
+            self.S.append(s)
+            if order >= 2:
+                c = self.buffer(("C", index), (*lead, units, rows))
+                act.curvature(z, a, s, c)
+                self.C.append(c)
+                return
+        elif order >= 1:
+            self.S.append(z)  # never read: a linear layer has slope 1
+        self.C.append(z)  # never read: no curvature was asked for, or it is 0
+
+    def tangent(self, direction: Array | int, name: object = 0, layers: int | None = None) -> Tangent:
+        """The derivative along `direction`: (d, rows), or an input's index for a partial derivative."""
+        count = len(self.layers) if layers is None else layers
+        rows = self.A[0].shape[-1]
+        T: list[Array] = []
+        U: list[Array] = []
+        for index, layer in enumerate(self.layers[:count]):
+            shape = (*self._lead, layer.fan_out, rows)
+            W = self.W[index]
+            if index == 0 and isinstance(direction, int):
+                u = W[..., direction, :, None]
+                if layer.activation is LINEAR:
+                    u = np.broadcast_to(u, shape)
+            else:
+                u = self.buffer(("U", name, index), shape)
+                np.matmul(W[..., :-1, :].swapaxes(-1, -2), T[-1] if T else direction, out=u)
+            U.append(u)
+            if layer.activation is LINEAR:
+                T.append(u)
+            else:
+                T.append(np.multiply(self.S[index], u, out=self.buffer(("T", name, index), shape)))
+        return Tangent(direction, T, U)
+
+    def pullback(self, cotangent: Array, name: object = 0) -> list[Array]:
+        """Pull `cotangent`, (k, rows) with or without the particle axis, back to the inputs.
+
+        A cotangent (k, 1) serves all rows; it stays one column as long as the layers are linear.
+
+        Returns:
+            [G_0 (..., d, rows), G_1, ..., G_L]: the gradient with respect to each layer's activations.
+        """
+        G = [cotangent]
+        rows = self.A[0].shape[-1]
+        for index in reversed(range(len(self.layers))):
+            layer = self.layers[index]
+            g = G[-1]
+            if layer.activation is not LINEAR:
+                shape = (*self._lead, layer.fan_out, rows)
+                g = np.multiply(self.S[index], g, out=self.buffer(("SG", name), shape))
+            out = self.buffer(("G", name, index), (*self._lead, layer.fan_in, g.shape[-1]))
+            G.append(np.matmul(self.W[index][..., :-1, :], g, out=out))
+        return G[::-1]
+
+    def backward(
+        self,
+        z_bar: Array,
+        tangents: Sequence[tuple[Tangent, Array]],
+        gradient: Array,
+    ) -> None:
+        """Write the gradient of a loss with respect to theta, (..., p), after forward(order=2).
+
+        Args:
+            z_bar: (..., k, rows) its gradient with respect to the outputs' z_L, overwritten.
+            tangents: each tangent pass with the loss's gradient with respect to its output, overwritten.
+            gradient: where to write.
+        """
+        t_bars = [bar for _, bar in tangents]
+        for index in reversed(range(len(self.layers))):
+            layer, W = self.layers[index], self.W[index][..., :-1, :]
+            nonlinear = layer.activation is not LINEAR
+            if index < len(self.layers) - 1 and nonlinear:
+                z_bar *= self.S[index]
+            for (tangent, _), t_bar in zip(tangents, t_bars, strict=True):
+                if nonlinear:
+                    self._curvature_term(index, tangent.U[index], t_bar, z_bar)
+                    t_bar *= self.S[index]
+            self._weight_gradient(index, layer, z_bar, tangents, t_bars, gradient)
+            if index > 0:
+                shape = (*self._lead, layer.fan_in, z_bar.shape[-1])
+                z_bar = np.matmul(W, z_bar, out=self.buffer(("z_bar", index), shape))
+                t_bars = [
+                    np.matmul(W, bar, out=self.buffer(("t_bar", q, index), shape))
+                    for q, bar in enumerate(t_bars)
+                ]
+
+    def _curvature_term(self, index: int, u: Array, t_bar: Array, z_bar: Array) -> None:
+        bent = np.multiply(self.C[index], t_bar, out=self.buffer("bent", t_bar.shape))
+        bent *= u
+        z_bar += bent
+
+    def _weight_gradient(
+        self,
+        index: int,
+        layer: Layer,
+        z_bar: Array,
+        tangents: Sequence[tuple[Tangent, Array]],
+        t_bars: Sequence[Array],
+        gradient: Array,
+    ) -> None:
+        g = layer.weights(gradient)
+        np.matmul(self.A[index], z_bar.swapaxes(-1, -2), out=g)
+        for (tangent, _), u_bar in zip(tangents, t_bars, strict=True):
+            if index > 0:
+                g[..., :-1, :] += tangent.T[index - 1] @ u_bar.swapaxes(-1, -2)
+            elif isinstance(tangent.direction, int):
+                g[..., tangent.direction, :] += u_bar.sum(-1)
+            else:
+                g[..., :-1, :] += tangent.direction @ u_bar.swapaxes(-1, -2)

@@ -1,0 +1,155 @@
+"""Scaling: from the data's units to those in which the network works, and back, values and partials together.
+
+A network value is (y - y_offset) / y_scale at inputs (x - x_offset) / x_scale, so that by the chain rule
+partials scale by x_scale / y_scale and second derivatives by x_scale^2 / y_scale.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swarmnet.data import MixedData
+from swarmnet.errors import unknown
+
+Array = NDArray[np.float64]
+
+KINDS = ("standard", "minmax")
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Offsets and scales: x_offset (d,), x_scale (d,), y_offset (k,), y_scale (k,); scales are positive."""
+
+    x_offset: Array
+    x_scale: Array
+    y_offset: Array
+    y_scale: Array
+
+    @classmethod
+    def identity(cls, d: int, k: int) -> "Scaling":
+        """No scaling."""
+        return cls(np.zeros(d), np.ones(d), np.zeros(k), np.ones(k))
+
+    @classmethod
+    def of(cls, data: MixedData, kind: str | None = "standard", outputs: bool = True) -> "Scaling":
+        """The scaling for `data`, from its observed entries alone.
+
+        "standard" takes inputs and outputs to mean 0 and standard deviation 1, each row of the inputs
+        counting once for each entry observed there; "minmax" takes them to [-1, 1]. An output with too few
+        values to have a spread is scaled by its slopes instead. With `outputs` False they are left alone.
+
+        Raises:
+            SwarmnetError: an unknown kind.
+        """
+        if kind is None:
+            return cls.identity(data.d, data.k)
+        if kind not in KINDS:
+            raise unknown("scaling", kind, [*KINDS, "None"])
+        x_offset, x_scale = _input_scale(data, kind)
+        if not outputs:
+            return cls(x_offset, x_scale, np.zeros(data.k), np.ones(data.k))
+        pairs = [_output_scale(data, o, x_scale, kind) for o in range(data.k)]
+        y_offset, y_scale = np.array(pairs).T
+        return cls(x_offset, x_scale, y_offset, y_scale)
+
+    def scale_X(self, X: Array) -> Array:
+        """Inputs (n, d) as the network takes them."""
+        return (X - self.x_offset) / self.x_scale
+
+    def unscale_Y(self, Y: Array) -> Array:
+        """Network values (n, k) in the data's units."""
+        return Y * self.y_scale + self.y_offset
+
+    def unscale_J(self, J: Array) -> Array:
+        """Network partials (n, k, d) in the data's units."""
+        return J * (self.y_scale[:, None] / self.x_scale)
+
+    def unscale_H(self, H: Array) -> Array:
+        """Network second derivatives (n, k, d, d) in the data's units."""
+        per_input = 1.0 / (self.x_scale[:, None] * self.x_scale)
+        return H * (self.y_scale[:, None, None] * per_input)
+
+    def scale_data(self, data: MixedData, balance: bool = True) -> MixedData:
+        """`data` as the network sees it, each entry's sigma being the scale of its residual.
+
+        That scale is the sigma given with the entry; else, with `balance`, the values' standard deviation
+        and the root mean square of what was observed in the partial's column, so that values and every
+        partial count alike; else 1.
+        """
+        y_unit = 1.0 / self.y_scale
+        j_unit = self.x_scale / self.y_scale[:, None]
+        Y = (data.Y - self.y_offset) * y_unit
+        J = data.J * j_unit
+        Y_sigma = np.full_like(Y, np.nan) if data.Y_sigma is None else data.Y_sigma * y_unit
+        J_sigma = np.full_like(J, np.nan) if data.J_sigma is None else data.J_sigma * j_unit
+        if balance:
+            Y_sigma = np.where(np.isnan(Y_sigma), _spread(Y), Y_sigma)
+            J_sigma = np.where(np.isnan(J_sigma), _root_mean_square(J), J_sigma)
+        return replace(data, X=self.scale_X(data.X), Y=Y, J=J, Y_sigma=Y_sigma, J_sigma=J_sigma)
+
+
+def _input_scale(data: MixedData, kind: str) -> tuple[Array, Array]:
+    weight = data.entries_per_row
+    seen = weight > 0
+    X, weight = data.X[seen], weight[seen]
+    low, high = X.min(0), X.max(0)
+    if kind == "minmax":
+        offset, scale = low / 2 + high / 2, high / 2 - low / 2
+    else:
+        # About the middle of the range, so that a huge offset costs no digits; rows count by entries, so
+        # that a row with two entries is the same as two rows with one each.
+        middle, half = low / 2 + high / 2, high / 2 - low / 2
+        unit = _positive(half, 1.0)  # in units of which squares neither overflow nor vanish
+        centred = (X - middle) / unit
+        mean = np.average(centred, axis=0, weights=weight)
+        offset = middle + mean * unit
+        scale = np.sqrt(np.average((centred - mean) ** 2, axis=0, weights=weight)) * unit
+    # An input that does not vary takes its own size for a scale: units then still cancel.
+    size = np.where(offset != 0, np.abs(offset), 1.0)
+    return offset, np.where(high > low, _positive(scale, size), size)
+
+
+def _output_scale(data: MixedData, o: int, x_scale: Array, kind: str) -> tuple[float, float]:
+    values = data.Y[:, o][~np.isnan(data.Y[:, o])]
+    slopes = data.J[:, o] * x_scale
+    seen = slopes[~np.isnan(slopes)]
+    largest = float(np.abs(seen).max(initial=0.0))
+    by_slopes = largest * float(np.sqrt(np.mean((seen / largest) ** 2))) if largest > 0 else 0.0
+    if len(values) == 0:
+        return 0.0, by_slopes if by_slopes > 0 else 1.0
+    low, high = values.min(), values.max()
+    middle = low / 2 + high / 2
+    offset, scale = middle, high / 2 - low / 2
+    if kind == "standard" or len(values) == 1:
+        unit = scale if scale > 0 else 1.0
+        centred = (values - middle) / unit
+        offset, scale = middle + float(np.mean(centred)) * unit, float(np.std(centred)) * unit
+    if high > low and scale > 0:
+        return float(offset), float(scale)
+    return float(offset), by_slopes or abs(float(offset)) or 1.0
+
+
+def _positive(scale: Array, otherwise: Array | float) -> Array:
+    return np.where((scale > 0) & np.isfinite(scale), scale, otherwise)
+
+
+def _spread(Y: Array) -> Array:
+    """(k,) standard deviation of what was observed of each output; 1 where that is 0 or nothing."""
+    return _column_scale(Y - _column_mean(Y))
+
+
+def _root_mean_square(J: Array) -> Array:
+    """(k, d) root mean square of what was observed in each column; 1 where that is 0 or nothing."""
+    return _column_scale(J)
+
+
+def _column_mean(array: Array) -> Array:
+    seen = ~np.isnan(array)
+    return np.asarray(np.where(seen, array, 0.0).sum(0) / np.maximum(seen.sum(0), 1))
+
+
+def _column_scale(array: Array) -> Array:
+    largest = np.where(np.isnan(array), 0.0, np.abs(array)).max(0)
+    unit = np.where(largest > 0, largest, 1.0)
+    return np.where(largest > 0, np.sqrt(_column_mean((array / unit) ** 2)) * unit, 1.0)

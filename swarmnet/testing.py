@@ -1,0 +1,343 @@
+"""Checks of derivatives against finite differences, for activations, networks and objectives.
+
+Each check returns the largest relative error that it found, and raises AssertionError with the
+worst entry when that is more than `rtol`. The numeric derivative is a sixth-order central
+difference, taken at several steps of which each entry uses the one where two neighbours agree best:
+large steps lose to truncation, small ones to rounding, and where the best one lies differs from
+entry to entry.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from swarmnet.activations import Activation, activation
+from swarmnet.network import Network
+
+__all__ = ["check_activation", "check_gradient", "check_hessian", "check_jacobian"]
+
+Array = NDArray[Any]
+
+_STENCIL = ((1, 3 / 4), (2, -3 / 20), (3, 1 / 60))  # f'(0) = sum of c (f(jh) - f(-jh)) / h + O(h^6)
+_STEPS = 0.25 / 4.0 ** np.arange(11)  # the smallest find a place between the kinks of a ReLU
+_SMALL = 1e-3  # an entry this much smaller than the largest is compared with the largest
+_ROUNDING = 1e-7  # likewise for a derivative this much smaller than the function itself
+_FAR = 700.0  # how far a unit's z may stray in a swarm: exp(z) does not overflow yet
+_MOST = 200  # directions along which a gradient is checked
+
+
+class Differentiable(Protocol):
+    """What `check_gradient` asks for; `swarmnet.Objective` is one."""
+
+    def loss(self, swarm: ArrayLike) -> Array:
+        """(s,) losses of a swarm (s, p)."""
+
+    def loss_and_gradient(
+        self, theta: ArrayLike, rows: NDArray[np.intp] | None = None
+    ) -> tuple[float, Array]:
+        """The loss at theta (p,) and its gradient (p,), of all rows or of a minibatch."""
+
+
+def check_activation(
+    record: str | Activation, *, rtol: float = 1e-7, kinks: Sequence[float] = (0.0,)
+) -> float:
+    """Check f' and f'' of an activation, and that it keeps what its record promises.
+
+    f' is compared with differences of f, and f'' with differences of f', for z from -8 to 8. Beyond
+    that: nothing that is only to be read is written to, all three are finite and give no warning up
+    to |z| = 700, and those of a record with `in_place` do without z.
+
+    Args:
+        record: an activation, or the name of one in the table.
+        rtol: the largest relative error to let pass.
+        kinks: where f' jumps; a record with `smooth=False` is checked away from them.
+
+    Returns:
+        The largest relative error.
+
+    Raises:
+        AssertionError: a derivative is wrong, or a promise broken; the message says where and by
+            how much.
+        SwarmnetError: no such name in the table.
+
+    Example:
+        >>> cube = Activation(
+        ...     "cube",
+        ...     value=lambda z, out: np.power(z, 3, out=out),
+        ...     slope=lambda z, a, out: np.multiply(3 * z, z, out=out),
+        ...     curvature=lambda z, a, s, out: np.multiply(z, 6.0, out=out),
+        ... )
+        >>> check_activation(cube) < 1e-7
+        True
+    """
+    record = activation(record)
+    z = np.linspace(-8.0, 8.0, 321)
+    if not record.smooth:
+        away = np.abs(z[:, None] - np.asarray(kinks, dtype=np.float64)).min(1) > 1e-3
+        z = z[away]
+    _check_promises(record, z)
+    _, slope, curvature = _evaluate(record, z)
+    errors = [
+        _compare(f"{record.name}: {name} at z", analytic, *numeric, rtol, labels=z)
+        for name, analytic, numeric in (
+            ("f'", slope, _difference(lambda h: _evaluate(record, z + h)[0])),
+            ("f''", curvature, _difference(lambda h: _evaluate(record, z + h)[1])),
+        )
+    ]
+    return max(errors)
+
+
+def check_jacobian(net: Network, theta: ArrayLike, X: ArrayLike, *, rtol: float = 1e-7) -> float:
+    """Check `net.jacobian` against differences of `net.forward`.
+
+    Args:
+        net: the network.
+        theta: (p,) weights, or (s, p) a swarm's.
+        X: (n, d) points.
+        rtol: the largest relative error to let pass.
+
+    Returns:
+        The largest relative error.
+
+    Raises:
+        AssertionError: an entry is wrong; the message names it as jacobian[row, output, input].
+        SwarmnetError: theta or X does not fit the network.
+
+    Example:
+        >>> net = Network((2, 5, 1), "tanh")
+        >>> theta = net.init(np.random.default_rng(0))
+        >>> check_jacobian(net, theta, [[0.1, -0.4], [1.5, 0.3]]) < 1e-7
+        True
+    """
+    return _check_along_inputs("jacobian", net.forward, net.jacobian(theta, X), theta, X, rtol)
+
+
+def check_hessian(net: Network, theta: ArrayLike, X: ArrayLike, *, rtol: float = 1e-7) -> float:
+    """Check `net.hessian` against differences of `net.jacobian`, which `check_jacobian` checks.
+
+    Args:
+        net: the network.
+        theta: (p,) weights, or (s, p) a swarm's.
+        X: (n, d) points.
+        rtol: the largest relative error to let pass.
+
+    Returns:
+        The largest relative error.
+
+    Raises:
+        AssertionError: an entry is wrong; the message names it as hessian[row, output, input,
+            input].
+        SwarmnetError: theta or X does not fit the network.
+
+    Example:
+        >>> net = Network((2, 5, 1), "tanh")
+        >>> theta = net.init(np.random.default_rng(0))
+        >>> check_hessian(net, theta, [[0.1, -0.4], [1.5, 0.3]]) < 1e-7
+        True
+    """
+    return _check_along_inputs("hessian", net.jacobian, net.hessian(theta, X), theta, X, rtol)
+
+
+def check_gradient(
+    objective: Differentiable,
+    theta: ArrayLike,
+    rows: NDArray[np.intp] | None = None,
+    *,
+    rtol: float = 1e-6,
+    rng: np.random.Generator | None = None,
+) -> float:
+    """Check the gradient of a loss against differences of the loss, of all rows or of a minibatch.
+
+    Every weight is checked; more than 200 weights are checked along 200 random directions instead.
+
+    Args:
+        objective: an `Objective` in float64, or anything with its `loss` and `loss_and_gradient`.
+        theta: (p,) weights.
+        rows: indices of a minibatch's rows; all rows by default.
+        rtol: the largest relative error to let pass.
+        rng: draws the random directions; the same ones each time by default.
+
+    Returns:
+        The largest relative error.
+
+    Raises:
+        AssertionError: the gradient is wrong, or `loss` and `loss_and_gradient` disagree about the
+            loss; the message names the weight, or the direction.
+
+    Example:
+        >>> from swarmnet.data import MixedData
+        >>> from swarmnet.objective import Objective
+        >>> data = MixedData([[0.0], [1.0]], Y=[[1.0], [np.nan]], J=[[[np.nan]], [[2.0]]])
+        >>> objective = Objective(Network((1, 3, 1)), data, l2=0.1)
+        >>> check_gradient(objective, objective.initial(np.random.default_rng(0))) < 1e-6
+        True
+    """
+    weights = np.asarray(theta, dtype=np.float64)
+    loss, gradient = objective.loss_and_gradient(weights, rows)
+    if np.shape(gradient) != weights.shape:
+        raise AssertionError(f"the gradient is {np.shape(gradient)}, theta {weights.shape}")
+    every = weights.size <= _MOST
+    directions = np.eye(weights.size) if every else _directions(weights.size, rng)
+
+    def along(h: float) -> Array:
+        swarm = weights + h * directions
+        if rows is None:
+            return np.asarray(objective.loss(swarm), dtype=np.float64)
+        return np.array([objective.loss_and_gradient(particle, rows)[0] for particle in swarm])
+
+    _compare("loss of swarm", np.full(1, loss), along(0.0)[:1], abs(loss), rtol)
+    what = "gradient" if every else "gradient along random direction"
+    return _compare(what, directions @ gradient, *_difference(along), rtol)
+
+
+def _check_along_inputs(
+    what: str,
+    function: Callable[[ArrayLike, Array], Array],
+    analytic: Array,
+    theta: ArrayLike,
+    X: ArrayLike,
+    rtol: float,
+) -> float:
+    """Compare the last axis of `analytic` with differences of `function` along each input."""
+    points = np.asarray(X, dtype=np.float64)
+    columns, sizes = [], []
+    for unit in np.eye(points.shape[1]):
+        # Steps are relative to an input that is large, so that they do not drown in its rounding.
+        scale = max(1.0, float(np.abs(points @ unit).max(initial=0.0)))
+        numeric, size = _difference(partial(_shifted, function, theta, points, scale * unit))
+        columns.append(numeric / scale)
+        sizes.append(size / scale)
+    return _compare(what, analytic, np.stack(columns, axis=-1), max(sizes), rtol)
+
+
+def _shifted(
+    function: Callable[[ArrayLike, Array], Array],
+    theta: ArrayLike,
+    points: Array,
+    step: Array,
+    h: float,
+) -> Array:
+    return function(theta, points + h * step)
+
+
+def _difference(function: Callable[[float], Array]) -> tuple[Array, float]:
+    """The derivative of `function` at 0, entry by entry, and the size of the function itself."""
+    quotients = np.array([_quotient(function, float(step)) for step in _STEPS])
+    size = _largest(function(0.0))
+    # Small steps may agree by chance, in the few digits that rounding leaves them.
+    rounding = np.finfo(np.float64).eps * size / _STEPS[1:]
+    with np.errstate(invalid="ignore"):  # inf - inf
+        doubt = np.abs(np.diff(quotients, axis=0).T) + rounding
+    best = np.argmin(np.where(np.isnan(doubt), np.inf, doubt), axis=-1).T
+    numeric = np.take_along_axis(quotients[1:], best[None], axis=0)[0]
+    return numeric, size
+
+
+def _quotient(function: Callable[[float], Array], step: float) -> Array:
+    with np.errstate(invalid="ignore"):  # inf - inf: what is not finite is reported as an error
+        terms = [c * (function(j * step) - function(-j * step)) for j, c in _STENCIL]
+    return np.asarray(sum(terms) / step)
+
+
+def _largest(array: Array) -> float:
+    """The largest magnitude among finite entries; the others must not hide which entry is bad."""
+    return float(np.abs(array).max(where=np.isfinite(array), initial=0.0))
+
+
+def _compare(
+    what: str,
+    analytic: Array,
+    numeric: Array,
+    size: float,
+    rtol: float,
+    labels: Array | None = None,
+) -> float:
+    """The largest error, relative to its entry where that is not too small to be known so well."""
+    if analytic.shape != numeric.shape:
+        raise AssertionError(f"{what}: the shape is {analytic.shape}, not {numeric.shape}")
+    if numeric.size == 0:
+        return 0.0
+    floor = max(_SMALL * _largest(numeric), _ROUNDING * size)
+    scale = np.maximum(np.maximum(np.abs(analytic), np.abs(numeric)), floor)
+    with np.errstate(invalid="ignore"):  # inf / inf
+        error = np.abs(analytic - numeric) / np.where(scale == 0, 1.0, scale)
+    error = np.where(np.isnan(error), np.inf, error)
+    worst = np.unravel_index(int(np.argmax(error)), error.shape)
+    if error[worst] > rtol:
+        at = ", ".join(map(str, worst)) if labels is None else f"{labels[worst]:.6g}"
+        raise AssertionError(
+            f"{what}[{at}]: analytic {analytic[worst]:.12g}, numeric {numeric[worst]:.12g}, "
+            f"relative error {error[worst]:.3g} where {rtol:.3g} is allowed"
+        )
+    return float(error[worst])
+
+
+def _directions(p: int, rng: np.random.Generator | None) -> Array:
+    """(_MOST, p) random directions of unit length."""
+    directions = (rng or np.random.default_rng(0)).normal(size=(_MOST, p))
+    return np.asarray(directions / np.linalg.norm(directions, axis=1, keepdims=True))
+
+
+def _evaluate(record: Activation, z: Array) -> tuple[Array, Array, Array]:
+    """f, f' and f'' at z."""
+    a, s, c = np.empty_like(z), np.empty_like(z), np.empty_like(z)
+    record.value(z, a)
+    record.slope(z, a, s)
+    record.curvature(z, a, s, c)
+    return a, s, c
+
+
+def _check_promises(record: Activation, z: Array) -> None:
+    _check_far(record)
+    _check_only_reads(record, z)
+    if record.in_place:
+        _check_in_place(record, z)
+
+
+def _check_far(record: Activation) -> None:
+    where = f"at z = -{_FAR:g} or {_FAR:g}"
+    try:
+        with np.errstate(over="raise", divide="raise", invalid="raise"):
+            far = _evaluate(record, np.array([-_FAR, _FAR]))
+    except FloatingPointError as error:
+        raise AssertionError(f"{record.name}: {error} {where}") from None
+    for name, values in zip(("f", "f'", "f''"), far, strict=True):
+        if not np.isfinite(values).all():
+            raise AssertionError(f"{record.name}: {name} is not finite {where}")
+
+
+def _check_only_reads(record: Activation, z: Array) -> None:
+    """The functions share their arguments, so that none may change what the next one is to read."""
+    a, s, _ = _evaluate(record, z)
+    out = np.empty_like(z)
+    calls: list[tuple[str, Callable[..., object], tuple[Array, ...]]] = [
+        ("value", record.value, (z,)),
+        ("slope", record.slope, (z, a)),
+        ("curvature", record.curvature, (z, a, s)),
+    ]
+    for name, call, arguments in calls:
+        copies = [argument.copy() for argument in arguments]
+        call(*copies, out)
+        for copy, argument in zip(copies, arguments, strict=True):
+            if not np.array_equal(copy, argument):
+                raise AssertionError(f"{record.name}: {name} changes an argument other than out")
+
+
+def _check_in_place(record: Activation, z: Array) -> None:
+    """`in_place` lets a overwrite z, so that value must bear it and the others must not miss z."""
+    a, s, c = _evaluate(record, z)
+    over, lost = z.copy(), np.full_like(z, np.nan)
+    record.value(over, over)
+    slope, curvature = np.empty_like(z), np.empty_like(z)
+    record.slope(lost, a, slope)
+    record.curvature(lost, a, s, curvature)
+    for name, given, expected in (
+        ("value", over, a),
+        ("slope", slope, s),
+        ("curvature", curvature, c),
+    ):
+        if not np.array_equal(given, expected):
+            raise AssertionError(f"{record.name}: in_place is set, but {name} needs z")

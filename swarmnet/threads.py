@@ -1,0 +1,100 @@
+"""Sharing tiles of work out over threads, with BLAS held to one thread meanwhile.
+
+NumPy lets go of the GIL inside matrix products and ufuncs, so plain threads scale as long as each task is a
+few hundred microseconds long. BLAS's own threads would only get in each other's way.
+"""
+
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
+
+from swarmnet.errors import SwarmnetError
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    import scipy.linalg.blas  # noqa: F401, PLC0415  # its BLAS must be loaded to be found
+
+    return ThreadpoolController()
+
+
+class _BlasHold:
+    """Counts who wants BLAS at one thread, so that nested and concurrent holds restore the user's setting."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holders = 0
+        self._limiter: Any = None
+
+    def acquire(self) -> None:
+        with self._lock:
+            if self._holders == 0:
+                self._limiter = _controller().limit(limits=1, user_api="blas")
+            self._holders += 1
+
+    def release(self) -> None:
+        with self._lock:
+            self._holders -= 1
+            if self._holders == 0:
+                self._limiter.restore_original_limits()
+
+
+_HOLD = _BlasHold()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread; whatever it was is restored when the last holder leaves."""
+    _HOLD.acquire()
+    try:
+        yield
+    finally:
+        _HOLD.release()
+
+
+class Crew:
+    """A fixed number of threads, the caller's among them, that share numbered tasks."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        if threads is not None and threads < 1:
+            raise SwarmnetError(f"threads must be at least 1, not {threads}")
+        self.size = threads or available_cores()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def run(self, tasks: int, work: Callable[[int, int], None]) -> None:
+        """Call work(worker, task) for each task; results must not depend on which worker takes which."""
+        if self.size == 1 or tasks <= 1:
+            for task in range(tasks):
+                work(0, task)
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.size - 1, thread_name_prefix="swarmnet")
+        queue = itertools.count()  # next() on it is atomic
+
+        def share(worker: int) -> None:
+            while (task := next(queue)) < tasks:
+                work(worker, task)
+
+        helpers = [self._pool.submit(share, worker) for worker in range(1, self.size)]
+        try:
+            share(0)
+        finally:
+            # On Ctrl-C here the rest of the tasks are dropped, but the helpers must be out of the buffers.
+            queue = itertools.count(tasks)
+            wait(helpers)
+        for helper in helpers:
+            helper.result()
