@@ -1,10 +1,24 @@
-"""swarmnet: small feed-forward networks trained on mixed values and partial derivatives."""
+"""swarmnet: small feed-forward networks trained on mixed values and partial derivatives.
+
+>>> import swarmnet
+>>> data = swarmnet.MixedData([[0.0], [0.5], [1.0]], Y=[0.0, float("nan"), 1.0], J=[[0.0], [1.0], [2.0]])
+>>> model = swarmnet.fit(data, hidden=(4,), trainer="lbfgs", iterations=50)
+>>> model.predict([[0.25]]).shape, model.jacobian([[0.25]]).shape
+((1, 1), (1, 1, 1))
+"""
 
 from swarmnet import testing as testing
+from swarmnet import trainers as trainers
 from swarmnet.activations import Activation as Activation
+from swarmnet.comparison import Comparison as Comparison
+from swarmnet.comparison import compare as compare
 from swarmnet.data import MixedData as MixedData
 from swarmnet.errors import SwarmnetError as SwarmnetError
 from swarmnet.errors import SwarmnetWarning as SwarmnetWarning
+from swarmnet.fitting import fit as fit
+from swarmnet.metrics import evaluate as evaluate
+from swarmnet.model import FittedModel as FittedModel
+from swarmnet.model import load as load
 from swarmnet.network import Network as Network
 from swarmnet.objective import Objective as Objective
 from swarmnet.readers import read_csv as read_csv

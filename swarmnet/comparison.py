@@ -1,0 +1,164 @@
+"""compare: several trainers on the same rows with the same budget, and what the derivatives gave."""
+
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import pandas as pd
+
+from swarmnet.data import MixedData
+from swarmnet.errors import SwarmnetError, SwarmnetWarning
+from swarmnet.fitting import Activations, Data, Hidden, fit, network_for
+from swarmnet.metrics import evaluate, refuse_other_columns
+from swarmnet.model import FittedModel
+from swarmnet.readers import read
+from swarmnet.splitting import split
+from swarmnet.trainers import Trainer, configured
+from swarmnet.trainers.base import STATUS, Progress
+
+VALUES_ONLY = " (values only)"
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What `compare` found.
+
+    Args:
+        table: a row a trainer; rmse(<column>), loss, seconds and evaluations, each the median over the
+            repeats with its quartiles in "<name> q1" and "<name> q3". Errors are those of the held-out
+            rows, in the data's units.
+        curves: trainer, repeat, iteration, evaluations, seconds, loss, best_loss: one row an iteration.
+        runs: one row a run.
+        models: the model of each (trainer, repeat).
+    """
+
+    table: pd.DataFrame
+    curves: pd.DataFrame
+    runs: pd.DataFrame
+    models: dict[tuple[str, int], FittedModel]
+
+
+def compare(
+    data: Data,
+    trainers: Sequence[str | Trainer] = ("pso", "hybrid", "adam", "lbfgs"),
+    repeats: int = 5,
+    seconds: float | None = None,
+    seed: int = 0,
+    *,
+    evaluations: int | None = None,
+    hidden: Hidden = "auto",
+    activation: Activations = "tanh",
+    test: Data | None = None,
+    test_fraction: float = 0.2,
+    progress: Callable[[str, int, Progress], bool | None] | None = None,
+) -> Comparison:
+    """Train the same network by several trainers, on the same rows and with the same budget.
+
+    Where the data hold values and partials, a control is trained on the values alone, by hybrid if that is
+    among the trainers, else by the first: the difference is what the derivatives gave.
+
+    Args:
+        data: MixedData, or the path or glob of CSV or Parquet files.
+        trainers: names or configured trainers.
+        repeats: seeds for each trainer: seed, seed + 1, ...
+        seconds: budget of each run; 5 if neither this nor `evaluations` is given.
+        evaluations: budget of each run, in evaluations of the loss.
+        hidden: see `fit`; the same network for all.
+        activation: see `fit`.
+        test: data to test on; else `test_fraction` of the rows are held out.
+        test_fraction: see test.
+        progress: called with the trainer, the repeat and a `Progress` every iteration; True ends that run.
+
+    Raises:
+        SwarmnetError: as `fit` does, or when there is nothing to test on.
+        KeyboardInterrupt: Ctrl-C ends the whole comparison.
+    """
+    chosen = _distinct(trainers)
+    if repeats < 1:
+        raise SwarmnetError(f"repeats must be 1 or more, not {repeats}")
+    if seconds is None and evaluations is None:
+        seconds = 5.0
+    train, held_out = _train_and_test(data, test, test_fraction, seed)
+    widths = network_for(train, hidden, activation).sizes[1:-1]
+    jobs = [(name, trainer, train) for name, trainer in chosen.items()]
+    if train.n_derivatives and train.n_values:
+        name = "hybrid" if "hybrid" in chosen else next(iter(chosen))
+        jobs.append((name + VALUES_ONLY, chosen[name], train.values_only()))
+    rows, curves, models = [], [], {}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", re.escape(STATUS["interrupted"]), SwarmnetWarning)
+        for repeat, (name, trainer, part) in product(range(repeats), jobs):
+            model = fit(
+                part,
+                hidden=widths,
+                activation=activation,
+                trainer=configured(trainer, seconds=seconds, evaluations=evaluations),
+                seed=seed + repeat,
+                callback=_labelled(progress, name, repeat),
+            )
+            if model.training["status"] == "interrupted":
+                raise KeyboardInterrupt
+            models[name, repeat] = model
+            rows.append({"trainer": name, "repeat": repeat} | _outcome(model, held_out))
+            curves.append(_curve(model, name, repeat))
+    runs = pd.DataFrame(rows)
+    return Comparison(_summary(runs), pd.concat(curves, ignore_index=True), runs, models)
+
+
+def _distinct(trainers: Sequence[str | Trainer]) -> dict[str, Trainer]:
+    """Trainers by name; two of a kind are told apart by a number."""
+    listed = [trainers] if isinstance(trainers, str | Trainer) else list(trainers)
+    if not listed:
+        raise SwarmnetError("no trainers to compare: name at least one")
+    named: dict[str, Trainer] = {}
+    for trainer in listed:
+        ready = configured(trainer)
+        name, number = ready.name, 2
+        while name in named:
+            name, number = f"{ready.name} {number}", number + 1
+        named[name] = ready
+    return named
+
+
+def _train_and_test(data: Data, test: Data | None, fraction: float, seed: int) -> tuple[MixedData, MixedData]:
+    train = data if isinstance(data, MixedData) else read(data)
+    if test is not None:
+        named = test if isinstance(test, MixedData) else read(test, train.inputs, train.outputs)
+        refuse_other_columns(named, train)
+        return train, named
+    kept, held_out = split(train, fraction, seed)
+    if held_out is None:
+        raise SwarmnetError("nothing to compare on: no row is held out; raise the test fraction")
+    return kept, held_out
+
+
+def _labelled(
+    progress: Callable[[str, int, Progress], bool | None] | None, name: str, repeat: int
+) -> Callable[[Progress], bool | None] | None:
+    return None if progress is None else lambda now: progress(name, repeat, now)
+
+
+def _outcome(model: FittedModel, test: MixedData) -> dict[str, float]:
+    errors = evaluate(model, test)
+    found = {f"rmse({c})": e for c, e in zip(errors["column"], errors["rmse"], strict=True)}
+    record = model.training
+    return found | {name: record[name] for name in ("loss", "seconds", "evaluations")}
+
+
+def _curve(model: FittedModel, name: str, repeat: int) -> pd.DataFrame:
+    history = model.history[["iteration", "evaluations", "seconds", "loss"]].copy()
+    history["best_loss"] = history["loss"].cummin()
+    history.insert(0, "repeat", repeat)
+    history.insert(0, "trainer", name)
+    return history
+
+
+def _summary(runs: pd.DataFrame) -> pd.DataFrame:
+    grouped = runs.drop(columns="repeat").groupby("trainer", sort=False)
+    median, q1, q3 = grouped.median(), grouped.quantile(0.25), grouped.quantile(0.75)
+    columns: dict[str, pd.Series[float]] = {}
+    for name in median.columns:
+        columns |= {name: median[name], f"{name} q1": q1[name], f"{name} q3": q3[name]}
+    return pd.DataFrame(columns)

@@ -1,0 +1,206 @@
+"""fit: from data to a model, with everything in between at its default."""
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from swarmnet.activations import Activation
+from swarmnet.data import MixedData
+from swarmnet.errors import SwarmnetError, SwarmnetWarning
+from swarmnet.model import FittedModel
+from swarmnet.network import Network
+from swarmnet.objective import Objective
+from swarmnet.readers import read
+from swarmnet.scaling import Scaling
+from swarmnet.trainers import Trainer, configured, run
+from swarmnet.trainers.base import Callback
+
+Data = MixedData | str | os.PathLike[str]
+Hidden = str | int | Sequence[int]
+Activations = str | Activation | Sequence[str | Activation]
+
+L2 = 1e-8
+_WIDTHS = (3, 4, 6, 8, 12, 16, 24, 32)
+
+
+def fit(
+    data: Data,
+    hidden: Hidden = "auto",
+    activation: Activations = "tanh",
+    trainer: str | Trainer = "hybrid",
+    seed: int = 0,
+    iterations: int | None = None,
+    seconds: float | None = None,
+    particles: int | None = None,
+    loss: str = "squared",
+    scaling: str | None = "standard",
+    derivative_weight: float | None = None,
+    l2: float | None = None,
+    callback: Callback | None = None,
+    *,
+    validation: MixedData | None = None,
+) -> FittedModel:
+    """Train a network on mixed data.
+
+    Args:
+        data: MixedData, or the path or glob of CSV or Parquet files.
+        hidden: units of each hidden layer; "auto" takes two layers as wide as the entries can support.
+        activation: one name for the hidden layers, or one a layer with the output layer last.
+        trainer: a name (hybrid, pso, projected, sgd, adam, lbfgs) or a configured trainer.
+        seed: the same seed gives the same model.
+        iterations: the most iterations, instead of the trainer's own limit.
+        seconds: the most seconds of training; without `iterations` they are the only limit.
+        particles: the swarm's size, for trainers that have one.
+        loss: "squared", or "cross-entropy" for values from 0 to 1 on sigmoid outputs.
+        scaling: "standard" (mean 0, deviation 1), "minmax" (-1 to 1) or None: data as they stand,
+            every residual in its own unit.
+        derivative_weight: the derivatives' mean squared residual against the values'; 1 by default.
+        l2: weight of the sum of squares of all W; a tiny one by default.
+        callback: called with a `Progress` every iteration; training ends when it returns True.
+        validation: data held out, whose loss the history shows beside the training loss.
+
+    Returns:
+        The model with the lowest training loss met on the way.
+
+    Raises:
+        SwarmnetError: data, names or settings that do not do.
+    """
+    mixed = data if isinstance(data, MixedData) else read(data)
+    configured_trainer = configured(trainer, iterations, seconds, particles)
+    net = network_for(mixed, hidden, activation, loss)
+    _warn_of(mixed, net)
+    scale = Scaling.of(mixed, scaling, outputs=loss == "squared" and net.activations[-1].name == "linear")
+    balance = scaling is not None
+
+    def objective(part: MixedData, threads: int | None = None) -> Objective:
+        return Objective(
+            net,
+            scale.scale_data(part, balance),
+            loss=loss,
+            derivative_weight=1.0 if derivative_weight is None else derivative_weight,
+            l2=L2 if l2 is None else l2,
+            threads=threads,
+        )
+
+    result = run(
+        configured_trainer,
+        objective(mixed),
+        np.random.default_rng(seed),
+        callback=callback,
+        validate=None if validation is None else _loss_of(objective(validation)),
+    )
+    if result.status == "interrupted":
+        warnings.warn(result.message, SwarmnetWarning, stacklevel=2)
+    training = _record(mixed, configured_trainer, seed) | {
+        "status": result.status,
+        "message": result.message,
+        "loss": result.loss,
+        "evaluations": result.evaluations,
+        "seconds": result.seconds,
+    }
+    model = FittedModel(
+        net,
+        result.theta,
+        scale,
+        mixed.inputs,
+        mixed.outputs,
+        training,
+        pd.DataFrame(result.history),
+    )
+    return _pinned(model, mixed)
+
+
+def network_for(data: MixedData, hidden: Hidden, activations: Activations, loss: str = "squared") -> Network:
+    """The network for `data`: its inputs, the hidden layers asked for, and its outputs."""
+    widths = _hidden(data, hidden)
+    if isinstance(activations, str | Activation):
+        last = "sigmoid" if loss == "cross-entropy" else "linear"
+        activations = [activations] * len(widths) + [last]
+    return Network((data.d, *widths, data.k), activations)
+
+
+def _hidden(data: MixedData, hidden: Hidden) -> tuple[int, ...]:
+    if hidden == "auto":
+        return _automatic(data)
+    sizes = [hidden] if isinstance(hidden, int) else hidden
+    if isinstance(sizes, str) or not all(isinstance(size, int | np.integer) and size >= 1 for size in sizes):
+        raise SwarmnetError(
+            f"hidden must be 'auto' or whole numbers of 1 or more such as (16, 16), not {hidden!r}"
+        )
+    return tuple(int(size) for size in sizes)
+
+
+def _automatic(data: MixedData) -> tuple[int, int]:
+    """Two equal layers, the widest of a ladder that has no more weights than there are entries."""
+
+    def weights(h: int) -> int:
+        return (data.d + 1) * h + (h + 1) * h + (h + 1) * data.k
+
+    fitting = [h for h in _WIDTHS if weights(h) <= data.n_entries]
+    width = fitting[-1] if fitting else _WIDTHS[0]
+    return width, width
+
+
+def _warn_of(data: MixedData, net: Network) -> None:
+    kinked = sorted({act.name for act in net.activations if not act.smooth})
+    if kinked and data.n_derivatives:
+        warnings.warn(
+            f"{', '.join(kinked)} has no second derivative: derivative targets move its slopes but not "
+            "the places of its kinks; a smooth activation such as tanh fits derivatives better",
+            SwarmnetWarning,
+            stacklevel=3,
+        )
+    for name in _free(data):
+        warnings.warn(
+            f"no value of {name} was observed: its constant is free, and is pinned so that {name} is 0 "
+            "at the mean of the inputs",
+            SwarmnetWarning,
+            stacklevel=3,
+        )
+
+
+def _free(data: MixedData) -> list[str]:
+    """Outputs without a value entry."""
+    seen = np.asarray((~np.isnan(data.Y)).any(0))
+    return [name for name, has in zip(data.outputs, seen, strict=True) if not has]
+
+
+def _pinned(model: FittedModel, data: MixedData) -> FittedModel:
+    """Shift outputs that have no values to 0 at the mean of the inputs."""
+    free = np.isnan(data.Y).all(0)
+    if not free.any():
+        return model
+    seen = data.entries_per_row > 0
+    weights = data.entries_per_row[seen]
+    centre = np.average(data.X[seen], axis=0, weights=weights)[None]
+    offset = np.where(free, model.scaling.y_offset - model.predict(centre)[0], model.scaling.y_offset)
+    return replace(model, scaling=replace(model.scaling, y_offset=offset))
+
+
+def _loss_of(objective: Objective) -> Callable[[NDArray[Any]], float]:
+    return lambda theta: float(objective.loss(theta))
+
+
+def _record(data: MixedData, trainer: Trainer, seed: int) -> dict[str, Any]:
+    """What the model was trained on and with, for its file."""
+    seen = data.X[data.entries_per_row > 0]
+    return {
+        "trainer": trainer.name,
+        "seed": seed,
+        "rows": data.n,
+        "values": data.n_values,
+        "derivatives": data.n_derivatives,
+        "input_ranges": _ranges(data.inputs, seen),
+    }
+
+
+def _ranges(names: Iterable[str], X: NDArray[np.float64]) -> dict[str, list[float]]:
+    return {
+        name: [float(low), float(high)] for name, low, high in zip(names, X.min(0), X.max(0), strict=True)
+    }

@@ -1,0 +1,65 @@
+"""How far predictions are from what was observed, column by column, in the data's own units."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from swarmnet.columns import derivative_name
+from swarmnet.data import MixedData
+from swarmnet.errors import SwarmnetError
+from swarmnet.model import FittedModel
+
+Array = NDArray[np.float64]
+
+
+def evaluate(model: FittedModel, data: MixedData) -> pd.DataFrame:
+    """Errors over the observed entries only, values and each partial apart.
+
+    Returns:
+        A row for each column that has entries: column, entries, rmse, max_error (both in the column's
+        unit), r2 (NaN where all targets are equal).
+
+    Raises:
+        SwarmnetError: the data's inputs or outputs are not the model's.
+    """
+    refuse_other_columns(data, model)
+    rows = []
+    Y = model.predict(data.X) if data.n_values else data.Y
+    J = model.jacobian(data.X) if data.n_derivatives else data.J
+    for o, out in enumerate(data.outputs):
+        rows.append(_errors(out, Y[:, o], data.Y[:, o]))
+        for j, into in enumerate(data.inputs):
+            rows.append(_errors(derivative_name(out, into), J[:, o, j], data.J[:, o, j]))
+    return pd.DataFrame([row for row in rows if row["entries"]])
+
+
+def refuse_other_columns(data: MixedData, trained: FittedModel | MixedData) -> None:
+    """Refuse data to test on whose inputs or outputs are not those that were trained on.
+
+    Raises:
+        SwarmnetError: they are not.
+    """
+    for what, found, wanted in (
+        ("inputs", data.inputs, trained.inputs),
+        ("outputs", data.outputs, trained.outputs),
+    ):
+        if found != wanted:
+            raise SwarmnetError(
+                f"the {what} to test on are {', '.join(found)}, not {', '.join(wanted)} as trained"
+            )
+
+
+@np.errstate(over="ignore", invalid="ignore")  # of numbers near the largest double the table says inf
+def _errors(column: str, predicted: Array, target: Array) -> dict[str, object]:
+    seen = ~np.isnan(target)
+    if not seen.any():
+        return {"column": column, "entries": 0}
+    error = predicted[seen] - target[seen]
+    spread = float(np.sum((target[seen] - target[seen].mean()) ** 2))
+    return {
+        "column": column,
+        "entries": int(seen.sum()),
+        "rmse": float(np.sqrt(np.mean(error**2))),
+        "max_error": float(np.abs(error).max()),
+        "r2": 1.0 - float(np.sum(error**2)) / spread if spread > 0 else np.nan,
+    }

@@ -1,0 +1,274 @@
+"""FittedModel: a trained network with its scaling. It answers values and derivatives in the data's units."""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from swarmnet.activations import TABLE
+from swarmnet.columns import derivative_name, second_derivative_name
+from swarmnet.errors import SwarmnetError
+from swarmnet.network import Network
+from swarmnet.readers import read_query
+from swarmnet.scaling import Scaling
+
+Array = NDArray[Any]
+
+_FORMAT, _VERSION = "swarmnet-model", 1
+_HISTORY = ("iteration", "evaluations", "seconds", "loss", "validation_loss")
+
+
+@dataclass(frozen=True, eq=False)
+class FittedModel:
+    """A trained network; X may be an array (n, d), or a DataFrame whose columns are matched by name.
+
+    Args:
+        net: the network, in scaled units.
+        theta: (p,) its weights.
+        scaling: between the data's units and the network's.
+        inputs: d names.
+        outputs: k names.
+        training: how it was trained, and on what: for people, and JSON-able.
+        history: one row an iteration: iteration, evaluations, seconds, loss, validation_loss.
+    """
+
+    net: Network
+    theta: Array
+    scaling: Scaling
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    training: dict[str, Any] = field(default_factory=dict)
+    history: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(_HISTORY)))
+
+    def __repr__(self) -> str:
+        return f"FittedModel({', '.join(self.inputs)} -> {', '.join(self.outputs)}, {self.net!r})"
+
+    def predict(self, X: ArrayLike | pd.DataFrame) -> Array:
+        """Values (n, k).
+
+        Raises:
+            SwarmnetError: missing columns, or inputs that are missing or infinite.
+        """
+        return self.scaling.unscale_Y(self.net.forward(self.theta, self._scaled(X)))
+
+    def jacobian(self, X: ArrayLike | pd.DataFrame) -> Array:
+        """Partials (n, k, d): [i, o, j] is dY_o/dx_j at row i. Raises as `predict` does."""
+        return self.scaling.unscale_J(self.net.jacobian(self.theta, self._scaled(X)))
+
+    def hessian(self, X: ArrayLike | pd.DataFrame) -> Array:
+        """Second derivatives (n, k, d, d): [i, o, j, m] is d2Y_o/dx_j dx_m. Raises as `predict` does."""
+        return self.scaling.unscale_H(self.net.hessian(self.theta, self._scaled(X)))
+
+    def table(
+        self, X: ArrayLike | pd.DataFrame, jacobian: bool = False, hessian: bool = False
+    ) -> pd.DataFrame:
+        """Inputs, values and, if asked for, derivatives side by side: T, p, h, dh/dT, d2h/dT2, d2h/dTdp."""
+        points = self._points(X)
+        columns: dict[str, Array] = {name: points[:, j] for j, name in enumerate(self.inputs)}
+        Y = self.predict(points)
+        columns |= {name: Y[:, o] for o, name in enumerate(self.outputs)}
+        if jacobian:
+            J = self.jacobian(points)
+            columns |= {
+                derivative_name(out, into): J[:, o, j]
+                for o, out in enumerate(self.outputs)
+                for j, into in enumerate(self.inputs)
+            }
+        if hessian:
+            H = self.hessian(points)
+            columns |= {
+                second_derivative_name(out, first, self.inputs[m]): H[:, o, j, m]
+                for o, out in enumerate(self.outputs)
+                for j, first in enumerate(self.inputs)
+                for m in range(j, len(self.inputs))
+            }
+        return pd.DataFrame(columns)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model as JSON; the file is there whole or not at all, and the weights bit for bit.
+
+        Raises:
+            SwarmnetError: the path cannot be written, or an activation is not one of swarmnet's own.
+        """
+        for act in self.net.activations:
+            if TABLE.get(act.name) is not act:
+                raise SwarmnetError(f"a model with your own activation {act.name!r} cannot be saved")
+        document = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "inputs": list(self.inputs),
+            "outputs": list(self.outputs),
+            "sizes": list(self.net.sizes),
+            "activations": [act.name for act in self.net.activations],
+            "scaling": {name: getattr(self.scaling, name).tolist() for name in _SCALES},
+            "theta": self.theta.tolist(),
+            "training": self.training,
+            "history": {name: _nulls(self.history[name]) for name in self.history},
+        }
+        write_atomically(path, json.dumps(document, allow_nan=False) + "\n")
+
+    def _points(self, X: ArrayLike | pd.DataFrame) -> Array:
+        if isinstance(X, pd.DataFrame):
+            return read_query(X, self.inputs)[0]
+        try:
+            points = np.asarray(X, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise SwarmnetError("X is not an array of numbers") from None
+        if points.ndim != 2 or points.shape[1] != len(self.inputs):
+            raise SwarmnetError(
+                f"X must be (rows, {len(self.inputs)}) with columns {', '.join(self.inputs)}, "
+                f"not {points.shape}"
+            )
+        if not np.isfinite(points).all():
+            row = int(np.argwhere(~np.isfinite(points))[0][0])
+            raise SwarmnetError(f"X has an input that is missing or infinite in row {row}")
+        return points
+
+    def _scaled(self, X: ArrayLike | pd.DataFrame) -> Array:
+        return self.scaling.scale_X(self._points(X))
+
+
+_SCALES = ("x_offset", "x_scale", "y_offset", "y_scale")
+
+
+def load(path: str | os.PathLike[str]) -> FittedModel:
+    """Read a model that `FittedModel.save` wrote.
+
+    Raises:
+        SwarmnetError: no such file, not a swarmnet model, truncated, or written by a later version.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise SwarmnetError(f"{path}: cannot read the model: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SwarmnetError(f"{path}: not a swarmnet model: not a text file") from None
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        raise SwarmnetError(
+            f"{path}: not a swarmnet model, or cut short: it is not valid JSON; save it again"
+        ) from None
+    if not isinstance(document, dict) or document.get("format") != _FORMAT:
+        raise SwarmnetError(f"{path}: not a swarmnet model")
+    if document.get("version") != _VERSION:
+        raise SwarmnetError(
+            f"{path}: model version {document.get('version')!r}, this swarmnet reads {_VERSION}: "
+            "use the swarmnet that wrote it, or a newer one"
+        )
+    try:
+        return _built(document)
+    except SwarmnetError as error:
+        raise SwarmnetError(f"{path}: damaged model: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise SwarmnetError(f"{path}: damaged model: {error}") from None
+
+
+def _built(document: dict[str, Any]) -> FittedModel:
+    theta = np.array(document["theta"], dtype=np.float64)
+    if sum(_weights(document["sizes"])) != theta.size or theta.ndim != 1:
+        raise SwarmnetError(f"it has {theta.size} weights, which do not fit its layer sizes")
+    net = Network(document["sizes"], document["activations"])
+    scaling = Scaling(*(_vector(document["scaling"][name]) for name in _SCALES))
+    inputs, outputs = tuple(document["inputs"]), tuple(document["outputs"])
+    widths = [len(v) for v in (scaling.x_offset, scaling.x_scale, inputs)]
+    heights = [len(v) for v in (scaling.y_offset, scaling.y_scale, outputs)]
+    if set(widths) != {net.d} or set(heights) != {net.k}:
+        raise SwarmnetError("names, scaling and layer sizes do not fit together")
+    if not np.isfinite(theta).all():
+        raise SwarmnetError("a weight is missing or infinite")
+    if min(scaling.x_scale.min(), scaling.y_scale.min()) <= 0:
+        raise SwarmnetError("a scale is not positive")
+    history = pd.DataFrame({k: _floats(v) for k, v in document["history"].items()})
+    for name in ("iteration", "evaluations"):
+        if name in history:
+            history[name] = history[name].astype(np.int64)
+    training = document["training"]
+    if not isinstance(training, dict):
+        raise SwarmnetError("its training record is not a table")
+    return FittedModel(net, theta, scaling, inputs, outputs, training, history)
+
+
+def _weights(sizes: Sequence[Any]) -> list[int]:
+    """Weights a layer, from sizes that may be anything: checked before any memory is asked for."""
+    if not all(isinstance(size, int) for size in sizes):
+        raise SwarmnetError("its layer sizes are not whole numbers")
+    return [(a + 1) * b for a, b in zip(sizes[:-1], sizes[1:], strict=True)]
+
+
+def _vector(values: Any) -> NDArray[np.float64]:
+    vector = np.array(values, dtype=np.float64)
+    if vector.ndim != 1 or not np.isfinite(vector).all():
+        raise SwarmnetError("its scaling is missing a number")
+    return vector
+
+
+def _nulls(column: "pd.Series[Any]") -> list[Any]:
+    return [None if isinstance(v, float) and not np.isfinite(v) else v for v in column.tolist()]
+
+
+def _floats(column: Sequence[Any]) -> NDArray[np.float64]:
+    return np.array([np.nan if v is None else v for v in column], dtype=np.float64)
+
+
+def write_atomically(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text file that is there whole or not at all; a file of that name stays as it was on failure.
+
+    Raises:
+        SwarmnetError: it cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        if target.exists() and not target.is_file():  # a terminal, a pipe, /dev/null
+            target.write_text(text, encoding="utf-8", newline="")
+            return
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, _mode(target))
+            os.replace(name, target)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        raise SwarmnetError(f"{path}: cannot write: {error.strerror}") from None
+
+
+def _mode(target: Path) -> int:
+    """The permissions of the file that is replaced, or those of a new file."""
+    if target.exists():
+        return target.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def refuse_unwritable(path: str | os.PathLike[str]) -> None:
+    """Find out before a long run, and without touching the file, whether `path` can be written.
+
+    Raises:
+        SwarmnetError: it cannot.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise SwarmnetError(f"{path}: cannot write: it is a folder; name a file in it")
+    if not target.parent.is_dir():
+        raise SwarmnetError(f"{path}: cannot write: there is no folder {target.parent}; make it first")
+    if target.exists() and not target.is_file():
+        return
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        os.close(descriptor)
+        os.unlink(name)
+    except OSError as error:
+        raise SwarmnetError(f"{path}: cannot write: {error.strerror}") from None

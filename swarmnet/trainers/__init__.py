@@ -1,0 +1,56 @@
+"""The trainers, and the table of their names. A new optimiser is one file and one row here."""
+
+from dataclasses import fields, replace
+from typing import Any
+
+from swarmnet.errors import SwarmnetError, unknown
+from swarmnet.trainers.backprop import LBFGS as LBFGS
+from swarmnet.trainers.backprop import SGD as SGD
+from swarmnet.trainers.backprop import Adam as Adam
+from swarmnet.trainers.base import Monitor as Monitor
+from swarmnet.trainers.base import Progress as Progress
+from swarmnet.trainers.base import Trainer as Trainer
+from swarmnet.trainers.base import TrainResult as TrainResult
+from swarmnet.trainers.base import run as run
+from swarmnet.trainers.hybrid import Hybrid as Hybrid
+from swarmnet.trainers.pso import PSO as PSO
+from swarmnet.trainers.pso import ProjectedPSO as ProjectedPSO
+
+TRAINERS: dict[str, type[Trainer]] = {
+    trainer.name: trainer for trainer in (Hybrid, PSO, ProjectedPSO, SGD, Adam, LBFGS)
+}
+
+
+def configured(
+    trainer: str | Trainer,
+    iterations: int | None = None,
+    seconds: float | None = None,
+    particles: int | None = None,
+    evaluations: int | None = None,
+) -> Trainer:
+    """A trainer by name or as it is, with the given settings instead of its own.
+
+    With seconds or evaluations and no iterations, those are the budget and iterations have no limit.
+
+    Raises:
+        SwarmnetError: an unknown name, a setting out of range, or particles for a trainer without a swarm.
+    """
+    if isinstance(trainer, str):
+        if trainer not in TRAINERS:
+            raise unknown("trainer", trainer, TRAINERS)
+        trainer = TRAINERS[trainer]()
+    changes: dict[str, Any] = {}
+    if seconds is not None:
+        changes |= {"seconds": seconds, "iterations": None}
+    if evaluations is not None:
+        changes |= {"evaluations": evaluations, "iterations": None}
+    if iterations is not None:
+        changes["iterations"] = iterations
+    if particles is not None:
+        if "particles" in {f.name for f in fields(trainer)}:
+            changes["particles"] = particles
+        elif isinstance(trainer, Hybrid):
+            changes["swarm"] = replace(trainer.swarm, particles=particles)
+        else:
+            raise SwarmnetError(f"particles do not go with {trainer.name}: it has no swarm")
+    return replace(trainer, **changes)

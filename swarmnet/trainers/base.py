@@ -1,0 +1,337 @@
+"""What all trainers share: when to stop, what to remember, and the one function that runs them.
+
+A trainer sees an objective and a `Monitor`, never a network or data. It calls `monitor.record` once an
+iteration and stops when that says so. The monitor keeps the best weights and the history.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swarmnet.errors import SwarmnetError
+from swarmnet.threads import one_blas_thread
+
+Array = NDArray[Any]
+
+STATUS = {
+    "converged": "the optimiser converged",
+    "tolerance": "the loss stopped falling",
+    "target_loss": "the target loss was reached",
+    "iterations": "all iterations were done; more may lower the loss",
+    "seconds": "the time was up; more may lower the loss",
+    "evaluations": "all evaluations were used; more may lower the loss",
+    "callback": "the callback asked to stop",
+    "interrupted": "interrupted; the best weights so far are kept",
+    "diverged": "the loss grew without bound; the best weights are kept: try a smaller learning rate",
+}
+
+
+class ObjectiveLike(Protocol):
+    """The sums that trainers ask for; see `swarmnet.Objective`."""
+
+    n_rows: int
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def hidden_size(self) -> int: ...
+    def initial(self, rng: np.random.Generator, particles: int | None = None) -> Array: ...
+    def loss(self, swarm: Array) -> Array: ...
+    def loss_and_gradient(
+        self, theta: Array, rows: NDArray[np.intp] | None = None
+    ) -> tuple[float, Array]: ...
+    def projected(self, hidden_swarm: Array, ridge: float = ...) -> tuple[Array, Array]: ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One line of the history.
+
+    `evaluations` counts how many times the loss, or the loss with its gradient, was taken of one weight
+    vector over all rows; `loss` is this iteration's, for a swarm the best found so far.
+    """
+
+    iteration: int
+    evaluations: int
+    seconds: float
+    loss: float
+    validation_loss: float
+    best_loss: float
+    fraction: float  # of the training done, 0 to 1, as far as that can be told
+
+
+Callback = Callable[[Progress], bool | None]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """The best weights and how they were reached; `status` is a key of `STATUS`."""
+
+    theta: Array
+    loss: float
+    status: str
+    history: dict[str, Array]
+    evaluations: int
+    seconds: float
+
+    @property
+    def message(self) -> str:
+        """Why training stopped, in a sentence."""
+        return STATUS[self.status]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainer(ABC):
+    """A configured trainer.
+
+    Args:
+        iterations: the most iterations; None for no limit but the others.
+        seconds: the most seconds of training; None for no limit but the others.
+        evaluations: the most evaluations; None for no limit but the others.
+        tolerance: stop after `patience` iterations in which the best loss fell by less than this share.
+        patience: see tolerance.
+        target_loss: stop once the loss is as low as this.
+    """
+
+    name: ClassVar[str]
+    iterations: int | None = 1000
+    seconds: float | None = None
+    evaluations: int | None = None
+    tolerance: float = 1e-6
+    patience: int = 500
+    target_loss: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(self.iterations is None or self.iterations >= 1, "iterations", self.iterations, "1 or more")
+        require(self.seconds is None or self.seconds > 0, "seconds", self.seconds, "more than 0")
+        require(
+            self.evaluations is None or self.evaluations >= 1, "evaluations", self.evaluations, "1 or more"
+        )
+        require(self.patience >= 1, "patience", self.patience, "1 or more")
+        require(0 <= self.tolerance < 1, "tolerance", self.tolerance, "from 0 to 1")
+
+    def prepare(self) -> None:
+        """Do once, before the clock starts, what takes time and is no training."""
+        return
+
+    @abstractmethod
+    def train(
+        self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: "Monitor"
+    ) -> None:
+        """Lower the loss, reporting to `monitor`; `start` is theta (p,), or None for random weights."""
+
+
+def require(condition: bool, name: str, value: object, expected: str) -> None:
+    """Refuse a setting that is out of range.
+
+    Raises:
+        SwarmnetError: the condition does not hold.
+    """
+    if not condition:
+        raise SwarmnetError(f"{name} must be {expected}, not {value}")
+
+
+@dataclass
+class _Stage:
+    """Where the limits in force began to count."""
+
+    limits: Trainer
+    seconds: float | None
+    span: tuple[float, float]
+    iteration: int = 0
+    evaluations: int = 0
+    started: float = 0.0
+    reference: float = np.inf  # the best loss when it last fell by a share of tolerance
+    since: int = 0
+
+
+@dataclass
+class Monitor:
+    """Keeps the best weights and the history, and says when to stop."""
+
+    callback: Callback | None = None
+    validate: Callable[[Array], float] | None = None
+    best: Array | None = None
+    best_loss: float = np.inf
+    status: str = ""
+    iteration: int = 0
+    evaluations: int = 0
+    rows: list[tuple[int, int, float, float, float]] = field(default_factory=list)
+    _stages: list[_Stage] = field(default_factory=list)
+    _ended_by: _Stage | None = None
+    _ended_as: str = ""
+    _origin: float = field(default_factory=time.perf_counter)
+    _paused: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far; time spent on validation does not count."""
+        return time.perf_counter() - self._origin - self._paused
+
+    @contextmanager
+    def limits(
+        self, trainer: Trainer, seconds: float | None = None, span: tuple[float, float] = (0.0, 1.0)
+    ) -> Iterator[None]:
+        """Stop by that trainer's limits, counted from here; by `seconds` too, if that is less.
+
+        Limits nest: what ends by the inner ones goes on by the outer ones. `span` says which part of the
+        whole training this is, for those who watch.
+        """
+        allowed = [s for s in (trainer.seconds, seconds) if s is not None]
+        self.status = ""
+        allowance = min(allowed) if allowed else None
+        stage = _Stage(trainer, allowance, span, self.iteration, self.evaluations, self.seconds)
+        self._stages.append(stage)
+        try:
+            yield
+        finally:
+            self._stages.pop()
+            self._ended_as = self.status or self._ended_as
+            if self._ended_by is stage:
+                self.status, self._ended_by = "", None
+
+    @property
+    def ended_as(self) -> str:
+        """Why training ended, once it has."""
+        return self.status or self._ended_as or "converged"
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the time limit in force; None when there is none."""
+        left = [s.started + s.seconds - self.seconds for s in self._stages if s.seconds is not None]
+        return max(0.0, min(left)) if left else None
+
+    @property
+    def fraction(self) -> float:
+        """How much of the innermost limits' budget is used up, from 0 to 1."""
+        stage = self._stages[-1]
+        used = [0.0]
+        if stage.limits.iterations is not None:
+            used.append((self.iteration - stage.iteration) / stage.limits.iterations)
+        if stage.limits.evaluations is not None:
+            used.append((self.evaluations - stage.evaluations) / stage.limits.evaluations)
+        if stage.seconds is not None:
+            used.append((self.seconds - stage.started) / stage.seconds)
+        return min(1.0, max(used))
+
+    def _overall(self) -> float:
+        """How much of the whole training is done, as far as that can be told."""
+        first, last = self._stages[-1].span
+        return first + (last - first) * self.fraction
+
+    def record(self, loss: float, theta: Array, evaluations: int) -> bool:
+        """Note an iteration's loss, weights and number of evaluations; False when it is time to stop."""
+        self.iteration += 1
+        self.evaluations += evaluations
+        loss = float(loss)
+        if loss < self.best_loss or (self.best is None and np.isfinite(loss)):
+            self.best_loss, self.best = loss, np.array(theta, dtype=np.float64)
+        validation = self._validation(theta)
+        self.rows.append((self.iteration, self.evaluations, self.seconds, loss, validation))
+        if self._wants_out(loss, validation):
+            self.status = "callback"
+        for stage in self._stages:
+            if not self.status and (reached := self._reached(stage, loss)):
+                self.status, self._ended_by = reached, stage
+        return not self.status
+
+    def finish(self, status: str) -> None:
+        """Note that the trainer ended of its own accord."""
+        if not self.status:
+            self.status, self._ended_by = status, self._stages[-1]
+
+    def _validation(self, theta: Array) -> float:
+        if self.validate is None:
+            return np.nan
+        began = time.perf_counter()
+        value = self.validate(theta)
+        self._paused += time.perf_counter() - began
+        return value
+
+    def _wants_out(self, loss: float, validation: float) -> bool:
+        if self.callback is None:
+            return False
+        progress = Progress(
+            self.iteration,
+            self.evaluations,
+            self.seconds,
+            loss,
+            validation,
+            self.best_loss,
+            self._overall(),
+        )
+        return bool(self.callback(progress))
+
+    def _reached(self, stage: _Stage, loss: float) -> str:
+        limits = stage.limits
+        if not np.isfinite(loss) or loss > 1e6 * max(self.best_loss, 1.0):
+            return "diverged"
+        if self.best_loss <= limits.target_loss:
+            return "target_loss"
+        if self.best_loss < stage.reference * (1.0 - limits.tolerance):
+            stage.reference, stage.since = self.best_loss, self.iteration
+        elif self.iteration - max(stage.since, stage.iteration) >= limits.patience:
+            return "tolerance"
+        if limits.iterations is not None and self.iteration - stage.iteration >= limits.iterations:
+            return "iterations"
+        spent = self.evaluations - stage.evaluations
+        if limits.evaluations is not None and spent >= limits.evaluations:
+            return "evaluations"
+        if stage.seconds is not None and self.seconds - stage.started >= stage.seconds:
+            return "seconds"
+        return ""
+
+
+def run(
+    trainer: Trainer,
+    objective: ObjectiveLike,
+    rng: np.random.Generator,
+    *,
+    start: Array | None = None,
+    callback: Callback | None = None,
+    validate: Callable[[Array], float] | None = None,
+) -> TrainResult:
+    """Train; Ctrl-C ends training with the best weights so far.
+
+    Args:
+        trainer: what trains, with its limits.
+        objective: what is minimised.
+        rng: every random number comes from it.
+        start: theta (p,) to start from; random weights by default.
+        callback: called with a `Progress` every iteration; it ends training by returning True.
+        validate: loss of theta on rows held out, for the history.
+
+    Raises:
+        SwarmnetError: no finite loss was found.
+    """
+    trainer.prepare()
+    monitor = Monitor(callback, validate)
+    try:
+        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"), monitor.limits(trainer):
+            trainer.train(objective, start, rng, monitor)
+    except KeyboardInterrupt:
+        if monitor.best is None:
+            raise
+        monitor.status = "interrupted"
+    if monitor.best is None:
+        raise SwarmnetError(
+            "the loss was infinite or not a number from the start: "
+            "scale the data, or choose another activation"
+        )
+    names = ("iteration", "evaluations", "seconds", "loss", "validation_loss")
+    columns = zip(*monitor.rows, strict=True)
+    history = {name: np.array(values) for name, values in zip(names, columns, strict=True)}
+    return TrainResult(
+        monitor.best,
+        monitor.best_loss,
+        monitor.ended_as,
+        history,
+        monitor.evaluations,
+        monitor.seconds,
+    )

@@ -1,0 +1,210 @@
+"""Particle swarms on PySwarms' backend: over all weights, or over the hidden layers' with the output solved.
+
+PySwarms holds the swarm and its topology says who listens to whom. The update of velocities and positions is
+PySwarms' own formula (Kennedy and Eberhart 1995, with the inertia of Shi and Eberhart 1998),
+
+    v <- w v + c1 r1 (pbest - x) + c2 r2 (gbest - x),   x <- x + v,
+
+taken in place and with random numbers from the generator passed in, because PySwarms draws from the global
+one. v is clamped, and x is held in a box: a saturated unit learns nothing, and that is how swarms fail on
+networks (van Wyk and Engelbrecht 2010).
+"""
+
+import importlib
+import os
+import threading
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from swarmnet.errors import unknown
+from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require
+
+Schedule = float | tuple[float, float]
+
+TOPOLOGIES = ("star", "ring")
+_LOST = 1e300  # what PySwarms is told of an infinite loss: it fails when every cost is inf
+_environment = threading.Lock()
+
+
+@contextmanager
+def _quiet_pyswarms() -> Iterator[None]:
+    """Keep PySwarms from reconfiguring the user's loggers and from writing report.log."""
+    with _environment:
+        before = os.environ.get("LOG_CFG")
+        os.environ["LOG_CFG"] = str(Path(__file__).with_name("quiet_logging.yaml"))
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["LOG_CFG"]
+            else:
+                os.environ["LOG_CFG"] = before
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Swarm(Trainer):
+    """A swarm's settings; a schedule is one number, or (first, last) to go linearly over the budget.
+
+    Args:
+        particles: s.
+        topology: "star", all listen to the best of all, or "ring", each to the best of its neighbours.
+        neighbours: how many nearest particles a ring's particle listens to, itself included.
+        inertia: w. The defaults are Clerc and Kennedy's constriction (2002).
+        cognitive: c1.
+        social: c2.
+        velocity_clamp: the largest step of a weight in an iteration, as a share of `bound`.
+        bound: weights are held in [-bound, bound].
+    """
+
+    particles: int = 50
+    topology: str = "star"
+    neighbours: int = 5
+    inertia: Schedule = 0.7298
+    cognitive: Schedule = 1.49618
+    social: Schedule = 1.49618
+    velocity_clamp: float = 0.02
+    bound: float = 20.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.particles >= 2, "particles", self.particles, "2 or more")
+        require(self.neighbours >= 2, "neighbours", self.neighbours, "2 or more")
+        require(self.velocity_clamp > 0, "velocity_clamp", self.velocity_clamp, "more than 0")
+        require(self.bound > 0, "bound", self.bound, "more than 0")
+        if self.topology not in TOPOLOGIES:
+            raise unknown("topology", self.topology, TOPOLOGIES)
+
+    def prepare(self) -> None:
+        with _quiet_pyswarms():
+            importlib.import_module("pyswarms.backend")
+
+    @abstractmethod
+    def _evaluate(self, objective: ObjectiveLike, positions: Array) -> tuple[Array, Array]:
+        """Costs (s,) of positions (s, dimensions), none NaN, and theta (p,) of the best of them."""
+
+    def _fly(
+        self, objective: ObjectiveLike, positions: Array, rng: np.random.Generator, monitor: Monitor
+    ) -> None:
+        """Move the swarm until the monitor says stop; memory does not grow with the iterations."""
+        with _quiet_pyswarms():
+            flight = _Flight(self, positions, rng)
+        best, best_loss = positions[0], np.inf
+        while True:
+            costs, theta = self._evaluate(objective, flight.swarm.position)
+            if costs.min() < best_loss:
+                best, best_loss = theta, float(costs.min())
+            if not monitor.record(best_loss, best, len(costs)):
+                return
+            flight.move(costs, monitor.fraction)
+
+
+def _at(schedule: Schedule, fraction: float) -> float:
+    if isinstance(schedule, tuple):
+        return schedule[0] + (schedule[1] - schedule[0]) * fraction
+    return schedule
+
+
+def _without_nan(costs: Array) -> Array:
+    return np.where(np.isnan(costs), np.inf, costs)
+
+
+class _Flight:
+    """A PySwarms swarm with its topology, and the in-place update."""
+
+    def __init__(self, settings: _Swarm, positions: Array, rng: np.random.Generator) -> None:
+        from pyswarms.backend.operators import compute_pbest  # noqa: PLC0415  # see _quiet_pyswarms
+        from pyswarms.backend.swarms import Swarm  # noqa: PLC0415
+        from pyswarms.backend.topology import Ring, Star  # noqa: PLC0415
+
+        self._settings, self._rng = settings, rng
+        self._compute_pbest: Callable[[Any], tuple[Array, Array]] = compute_pbest
+        self.swarm = Swarm(position=positions, velocity=np.zeros_like(positions), options={})
+        self.swarm.pbest_pos = positions.copy()
+        self.swarm.pbest_cost = np.full(len(positions), np.inf)
+        if settings.topology == "ring":
+            # Fixed neighbours: PySwarms' alternative builds a k-d tree in p dimensions every iteration.
+            self._topology, k = Ring(static=True), min(settings.neighbours, len(positions))
+            self._who: dict[str, int] = {"p": 2, "k": k}
+        else:
+            self._topology, self._who = Star(), {}
+
+    def move(self, costs: Array, fraction: float) -> None:
+        """Take the costs of the present positions, then step; `fraction` of the budget is used."""
+        swarm, settings = self.swarm, self._settings
+        swarm.current_cost = np.minimum(costs, _LOST)
+        swarm.pbest_pos, swarm.pbest_cost = self._compute_pbest(swarm)
+        swarm.best_pos, swarm.best_cost = self._topology.compute_gbest(swarm, **self._who)
+        pull = _at(settings.cognitive, fraction) * (swarm.pbest_pos - swarm.position)
+        pull *= self._rng.random(pull.shape)
+        velocity = swarm.velocity
+        velocity *= _at(settings.inertia, fraction)
+        velocity += pull
+        np.subtract(swarm.best_pos, swarm.position, out=pull)
+        pull *= _at(settings.social, fraction)
+        pull *= self._rng.random(pull.shape)
+        velocity += pull
+        clamp = settings.velocity_clamp * settings.bound
+        np.clip(velocity, -clamp, clamp, out=velocity)
+        swarm.position += velocity
+        np.clip(swarm.position, -settings.bound, settings.bound, out=swarm.position)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PSO(_Swarm):
+    """A swarm over all flattened weights."""
+
+    name: ClassVar[str] = "pso"
+    iterations: int | None = 2000
+
+    def train(
+        self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
+    ) -> None:
+        positions = objective.initial(rng, self.particles)
+        if start is not None:
+            positions[0] = start
+        self._fly(objective, positions, rng, monitor)
+
+    def _evaluate(self, objective: ObjectiveLike, positions: Array) -> tuple[Array, Array]:
+        costs = _without_nan(objective.loss(positions))
+        return costs, positions[int(np.argmin(costs))].copy()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectedPSO(_Swarm):
+    """A swarm over the hidden layers' weights; each particle's linear output layer is solved for exactly.
+
+    A linear least-squares problem inside a swarm is PSO-ELM (Xu and Shu 2006), and variable projection
+    (Golub and Pereyra 1973).
+
+    Args:
+        ridge: what keeps the solved output weights from blowing up, relative to their Gram matrix.
+    """
+
+    name: ClassVar[str] = "projected"
+    iterations: int | None = 500
+    particles: int = 30
+    ridge: float = 1e-9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.ridge >= 0, "ridge", self.ridge, "0 or more")
+
+    def train(
+        self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
+    ) -> None:
+        positions = objective.initial(rng, self.particles)
+        if start is not None:
+            positions[0] = start
+        self._fly(objective, positions[:, : objective.hidden_size].copy(), rng, monitor)
+
+    def _evaluate(self, objective: ObjectiveLike, positions: Array) -> tuple[Array, Array]:
+        costs, output = objective.projected(positions, self.ridge)
+        costs = _without_nan(costs)
+        best = int(np.argmin(costs))
+        return costs, np.concatenate([positions[best], output[best]])

@@ -1,0 +1,156 @@
+"""fit: its arguments, its warnings, and what it promises whatever the trainer."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from swarmnet import MixedData, SwarmnetError, SwarmnetWarning, fit, read_csv
+from swarmnet.trainers import LBFGS, PSO, TRAINERS
+
+DATASETS = Path(__file__).parents[1] / "datasets"
+NAN = np.nan
+LINE = MixedData([[1.0], [2.0], [3.0]], Y=[2.0, 4.0, 6.0])
+SLOPES = MixedData([[0.0], [1.0], [2.0]], Y=[[0.0], [NAN], [NAN]], J=[[[NAN]], [[2.0]], [[4.0]]])
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_the_same_seed_gives_the_same_model(trainer):
+    models = [fit(SLOPES, hidden=(3,), trainer=trainer, seed=s, iterations=10) for s in (1, 1, 2)]
+    assert np.array_equal(models[0].theta, models[1].theta)
+    assert not np.array_equal(models[0].theta, models[2].theta)
+
+
+def test_data_may_be_a_path_or_a_glob():
+    by_path = fit(str(DATASETS / "line.csv"), hidden=(3,), trainer="lbfgs", iterations=5)
+    by_glob = fit(str(DATASETS / "lin?.csv"), hidden=(3,), trainer="lbfgs", iterations=5)
+    by_data = fit(read_csv(DATASETS / "line.csv"), hidden=(3,), trainer="lbfgs", iterations=5)
+    assert np.array_equal(by_path.theta, by_data.theta)
+    assert np.array_equal(by_glob.theta, by_data.theta)
+
+
+def test_the_history_is_a_frame_with_the_promised_columns():
+    history = fit(LINE, hidden=(3,), trainer="lbfgs", iterations=20).history
+    assert list(history) == ["iteration", "evaluations", "seconds", "loss", "validation_loss"]
+    assert history["iteration"].dtype == history["evaluations"].dtype == np.int64
+    assert history["validation_loss"].isna().all()
+
+
+def test_validation_data_are_in_the_history():
+    history = fit(LINE, hidden=(3,), trainer="lbfgs", iterations=20, validation=LINE).history
+    np.testing.assert_allclose(history["validation_loss"], history["loss"], rtol=1e-9)
+
+
+def test_the_callback_can_stop():
+    model = fit(LINE, hidden=(3,), callback=lambda progress: progress.iteration >= 3)
+    assert (model.training["status"], len(model.history)) == ("callback", 3)
+
+
+def test_ctrl_c_gives_the_best_model_so_far_and_says_so():
+    def interrupt(progress):
+        if progress.iteration == 5:
+            raise KeyboardInterrupt
+
+    with pytest.warns(SwarmnetWarning, match="interrupted"):
+        model = fit(LINE, hidden=(3,), trainer="adam", callback=interrupt)
+    assert model.training["status"] == "interrupted"
+    assert np.isfinite(model.predict([[1.5]])).all()
+
+
+@pytest.mark.parametrize(("entries", "widths"), [(5, (3, 3)), (60, (4, 4)), (200, (8, 8)), (2000, (32, 32))])
+def test_automatic_widths_grow_with_the_entries(entries, widths):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (entries, 2))
+    model = fit(MixedData(X, Y=X.sum(1)), trainer="lbfgs", iterations=1)
+    assert model.net.sizes == (2, *widths, 1)
+
+
+def test_hidden_layers_in_any_form():
+    for hidden, sizes in ((3, (1, 3, 1)), ([4, 2], (1, 4, 2, 1)), ((), (1, 1)), (np.array([2]), (1, 2, 1))):
+        assert fit(LINE, hidden=hidden, trainer="lbfgs", iterations=2).net.sizes == sizes
+
+
+def test_cross_entropy_gets_a_sigmoid_output_and_unscaled_targets():
+    data = MixedData([[0.0], [1.0], [2.0], [3.0]], Y=[0.0, 0.0, 1.0, 1.0])
+    model = fit(data, hidden=(3,), trainer="lbfgs", loss="cross-entropy", iterations=100)
+    assert model.net.activations[-1].name == "sigmoid"
+    probabilities = model.predict(data.X)[:, 0]
+    assert ((probabilities > 0) & (probabilities < 1)).all()
+    assert ((probabilities > 0.5) == [False, False, True, True]).all()
+
+
+def test_sigmas_say_whom_to_believe():
+    """Two contradictory values at one point: the fit goes to the one with the smaller sigma."""
+    data = MixedData([[0.0], [0.0], [1.0]], Y=[0.0, 1.0, 2.0], Y_sigma=[0.01, 1.0, 0.01])
+    model = fit(data, hidden=(3,), trainer="lbfgs", l2=0.0)
+    assert model.predict([[0.0]])[0, 0] == pytest.approx(1e-4, abs=2e-4)
+
+
+def test_derivative_weight_shifts_the_balance():
+    """A value says flat, a slope says steep: the weight decides."""
+    X = [[0.0], [1.0], [0.5]]
+    data = MixedData(X, Y=[0.0, 0.0, NAN], J=[[[NAN]], [[NAN]], [[1.0]]])
+    slopes = []
+    for weight in (1e-6, 1e6):
+        net = fit(data, hidden=(), trainer="lbfgs", derivative_weight=weight, l2=0.0, scaling=None)
+        slopes.append(net.jacobian([[0.5]])[0, 0, 0])
+    assert slopes[0] < 0.01
+    assert slopes[1] > 0.99
+
+
+def test_l2_shrinks_the_weights():
+    small, large = (fit(SLOPES, hidden=(5,), trainer="lbfgs", iterations=200, l2=l2) for l2 in (0.0, 1.0))
+    assert np.abs(large.theta).max() < 0.5 * np.abs(small.theta).max()
+
+
+def test_relu_is_warned_of_where_it_meets_derivatives():
+    with pytest.warns(SwarmnetWarning, match="relu has no second derivative"):
+        fit(SLOPES, hidden=(3,), activation="relu", trainer="lbfgs", iterations=2)
+    fit(LINE, hidden=(3,), activation="relu", trainer="lbfgs", iterations=2)
+
+
+def test_a_free_constant_is_pinned_and_said():
+    data = MixedData([[10.0], [11.0], [12.0]], J=[[[1.0]], [[2.0]], [[3.0]]], outputs=("h",))
+    with pytest.warns(SwarmnetWarning, match="no value of h was observed"):
+        model = fit(data, hidden=(4,), trainer="lbfgs")
+    np.testing.assert_allclose(model.predict([[11.0]]), 0.0, atol=1e-12)
+    np.testing.assert_allclose(model.jacobian([[11.0]]), 2.0, rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"hidden": (0,)}, "hidden must be"),
+        ({"hidden": "many"}, "hidden must be"),
+        ({"hidden": (2.5,)}, "hidden must be"),
+        ({"activation": "tahn"}, "did you mean 'tanh'"),
+        ({"activation": ("tanh",), "hidden": (2, 2)}, "1 activations for 3 layers"),
+        ({"trainer": "hybird"}, "did you mean 'hybrid'"),
+        ({"trainer": "adam", "particles": 5}, "particles do not go with adam"),
+        ({"loss": "huber"}, "unknown loss"),
+        ({"loss": "cross-entropy"}, "targets from 0 to 1"),
+        ({"scaling": "robust"}, "unknown scaling"),
+        ({"l2": -1}, "l2 must be"),
+        ({"derivative_weight": NAN}, "derivative_weight must be"),
+        ({"iterations": 0}, "iterations must be"),
+        ({"seconds": -1}, "seconds must be"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, words):
+    with pytest.raises(SwarmnetError, match=words):
+        fit(LINE, **arguments)
+
+
+def test_swarms_of_any_configuration_fit():
+    trainer = PSO(topology="ring", particles=8, iterations=40, inertia=(0.9, 0.4))
+    model = fit(SLOPES, hidden=(3,), trainer=trainer)
+    assert model.training["loss"] < model.history["loss"].iloc[0]
+
+
+def test_units_do_not_matter():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (20, 2))
+    Y, J = (X[:, 0] * X[:, 1])[:, None], X[:, None, ::-1]
+    plain = fit(MixedData(X, Y, J), hidden=(4,), trainer=LBFGS(iterations=30))
+    scaled = fit(MixedData(X * 1e6 + 1e3, Y * 1e-5, J * 1e-11), hidden=(4,), trainer=LBFGS(iterations=30))
+    np.testing.assert_allclose(scaled.predict(X * 1e6 + 1e3), plain.predict(X) * 1e-5, rtol=1e-5, atol=1e-10)

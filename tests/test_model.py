@@ -1,0 +1,184 @@
+"""Queries in the data's units, and files that say what is wrong with them."""
+
+import json
+import os
+import pickle
+import stat
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from swarmnet import Activation, FittedModel, MixedData, Network, SwarmnetError, fit, load
+from swarmnet.activations import TABLE
+from swarmnet.model import refuse_unwritable, write_atomically
+from swarmnet.scaling import Scaling
+
+
+@pytest.fixture(scope="module")
+def model():
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.uniform(280, 450, 30), rng.uniform(1e6, 1e8, 30)])
+    data = MixedData(X, Y=4000 * X[:, 0] + 1e-3 * X[:, 1], inputs=("T", "p"), outputs=("h",))
+    return fit(data, hidden=(5,), trainer="lbfgs", iterations=30)
+
+
+POINTS = np.array([[300.0, 2e6], [400.0, 5e7], [299.5, 9e7]])
+
+
+def test_derivatives_are_those_of_predict_in_the_datas_units(model):
+    J, H = model.jacobian(POINTS), model.hessian(POINTS)
+    assert (J.shape, H.shape) == ((3, 1, 2), (3, 1, 2, 2))
+    for j, step in enumerate([0.05, 5e4]):
+        e = np.zeros(2)
+        e[j] = step
+        slope = (model.predict(POINTS + e) - model.predict(POINTS - e)) / (2 * step)
+        np.testing.assert_allclose(J[:, :, j], slope, rtol=1e-5)
+        bend = (model.jacobian(POINTS + e) - model.jacobian(POINTS - e)) / (2 * step)
+        np.testing.assert_allclose(H[..., j], bend, rtol=1e-4, atol=np.abs(H[..., j]).max() * 1e-6)
+
+
+def test_frames_are_matched_by_name(model):
+    frame = pd.DataFrame({"note": ["a", "b", "c"], "p": POINTS[:, 1], "T": POINTS[:, 0]})
+    np.testing.assert_array_equal(model.predict(frame), model.predict(POINTS))
+    np.testing.assert_array_equal(model.jacobian(frame), model.jacobian(POINTS))
+    with pytest.raises(SwarmnetError, match="no column p"):
+        model.predict(frame.drop(columns="p"))
+
+
+def test_the_table_names_its_columns(model):
+    table = model.table(POINTS, jacobian=True, hessian=True)
+    assert list(table) == ["T", "p", "h", "dh/dT", "dh/dp", "d2h/dT2", "d2h/dTdp", "d2h/dp2"]
+    np.testing.assert_array_equal(table["dh/dp"], model.jacobian(POINTS)[:, 0, 1])
+    np.testing.assert_array_equal(table["d2h/dTdp"], model.hessian(POINTS)[:, 0, 0, 1])
+
+
+@pytest.mark.parametrize(
+    "X", [np.zeros((2, 3)), [[1.0, np.nan]], [[np.inf, 1.0]], [["a", "b"]], np.zeros(2)], ids=str
+)
+def test_bad_queries_are_refused(model, X):
+    with pytest.raises(SwarmnetError, match=r"^X "):
+        model.predict(X)
+
+
+def test_save_and_load_are_bit_exact(model, tmp_path):
+    path = tmp_path / "m.json"
+    model.save(path)
+    again = load(path)
+    assert np.array_equal(again.theta, model.theta)
+    assert np.array_equal(again.hessian(POINTS), model.hessian(POINTS))
+    assert (again.inputs, again.outputs, again.training) == (model.inputs, model.outputs, model.training)
+    pd.testing.assert_frame_equal(again.history, model.history)
+    again.save(tmp_path / "n.json")
+    assert path.read_bytes() == (tmp_path / "n.json").read_bytes()
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_every_activation_can_be_saved(name, tmp_path):
+    net = Network((2, 3, 1), [name, "linear"])
+    theta = net.init(np.random.default_rng(0))
+    saved = FittedModel(net, theta, Scaling.identity(2, 1), ("a", "b"), ("y",))
+    saved.save(tmp_path / "m.json")
+    assert np.array_equal(load(tmp_path / "m.json").predict(POINTS), saved.predict(POINTS))
+
+
+def test_a_model_can_be_pickled(model):
+    again = pickle.loads(pickle.dumps(model))
+    assert np.array_equal(again.predict(POINTS), model.predict(POINTS))
+
+
+def test_an_activation_of_ones_own_cannot_be_saved(tmp_path):
+    tanh = TABLE["tanh"]
+    net = Network((1, 2, 1), Activation("mine", tanh.value, tanh.slope, tanh.curvature))
+    mine = FittedModel(net, np.zeros(net.size), Scaling.identity(1, 1), ("x",), ("y",))
+    with pytest.raises(SwarmnetError, match="'mine' cannot be saved"):
+        mine.save(tmp_path / "m.json")
+    assert os.listdir(tmp_path) == []
+
+
+def damaged(document, **changes):
+    return json.dumps(document | changes)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda d: json.dumps(d)[:200], "cut short"),
+        (lambda d: "", "not valid JSON"),
+        (lambda d: "[1, 2]", "not a swarmnet model"),
+        (lambda d: "[" * 100_000, "not valid JSON"),
+        (lambda d: damaged(d, format="other"), "not a swarmnet model"),
+        (lambda d: damaged(d, version=2), "version 2, this swarmnet reads 1"),
+        (lambda d: damaged(d, theta=d["theta"][:-1]), "do not fit its layer sizes"),
+        (lambda d: damaged(d, theta=[None] * len(d["theta"])), "missing or infinite"),
+        (lambda d: damaged(d, theta=["a"] * len(d["theta"])), "damaged model"),
+        (lambda d: damaged(d, sizes=[10**12, 10**12, 1]), "do not fit its layer sizes"),
+        (lambda d: damaged(d, sizes=[2, 5.5, 1]), "whole numbers"),
+        (lambda d: damaged(d, activations=["tahn", "linear"]), "did you mean 'tanh'"),
+        (lambda d: damaged(d, inputs=["T"]), "do not fit together"),
+        (lambda d: damaged(d, training=[1]), "training record"),
+        (lambda d: damaged(d, scaling={}), "damaged model"),
+        (lambda d: damaged(d, scaling=d["scaling"] | {"x_scale": [0.0, 1.0]}), "not positive"),
+        (lambda d: damaged(d, scaling=d["scaling"] | {"y_offset": [None]}), "missing a number"),
+    ],
+)
+def test_damaged_files_are_refused_in_one_line(model, tmp_path, damage, words):
+    path = tmp_path / "m.json"
+    model.save(path)
+    path.write_text(damage(json.loads(path.read_text())))
+    with pytest.raises(SwarmnetError) as caught:
+        load(path)
+    assert words in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_text(tmp_path):
+    (tmp_path / "m.json").write_bytes(b"\x89PNG\xff\x00")
+    with pytest.raises(SwarmnetError, match="not a text file"):
+        load(tmp_path / "m.json")
+    with pytest.raises(SwarmnetError, match="No such file"):
+        load(tmp_path / "other.json")
+    with pytest.raises(SwarmnetError, match="Is a directory"):
+        load(tmp_path)
+
+
+def test_a_failed_save_leaves_the_old_file(model, tmp_path, monkeypatch):
+    path = tmp_path / "m.json"
+    path.write_text("old")
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SwarmnetError, match="cannot write: No space left on device"):
+        model.save(path)
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["m.json"]
+
+
+def test_files_have_the_permissions_of_any_file(tmp_path):
+    path = tmp_path / "m.txt"
+    write_atomically(path, "a")
+    (tmp_path / "plain").write_text("a")
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    path.chmod(0o640)
+    write_atomically(path, "b")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_whether_a_path_can_be_written_is_found_out_without_touching_it(tmp_path):
+    refuse_unwritable(tmp_path / "m.json")
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(SwarmnetError, match="it is a folder"):
+        refuse_unwritable(tmp_path)
+    with pytest.raises(SwarmnetError, match="there is no folder"):
+        refuse_unwritable(tmp_path / "no" / "m.json")
+
+
+def test_nothing_of_a_model_changes_with_its_use(model):
+    theta = model.theta.copy()
+    model.table(POINTS, True, True)
+    assert np.array_equal(theta, model.theta)
+    assert replace(model, outputs=("g",)).outputs == ("g",)
