@@ -1,0 +1,70 @@
+"""What a terminal shows: a progress bar on standard error, tables on standard output."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from swarmnet.trainers.base import Progress
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_REFRESH = 0.1  # seconds
+
+
+@contextmanager
+def bar() -> Iterator[Callable[[str, Progress], None] | None]:
+    """A function that shows a named `Progress`; None where standard error is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, TextColumn  # noqa: PLC0415
+    from rich.progress import Progress as Display  # noqa: PLC0415
+
+    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[facts]}")]
+    console = Console(stderr=True)
+    with Display(*columns, console=console, auto_refresh=False, transient=True) as display:
+        task = display.add_task("", total=1.0, facts="")
+        last = 0.0
+
+        def show(name: str, now: Progress) -> None:
+            nonlocal last
+            if time.monotonic() - last < _REFRESH:
+                return
+            last = time.monotonic()
+            display.update(task, description=name, completed=now.fraction, facts=_facts(now))
+            display.refresh()
+
+        yield show
+
+
+def _facts(now: Progress) -> str:
+    rate = now.iteration / max(now.seconds, 1e-9)
+    left = now.seconds * (1.0 - now.fraction) / now.fraction if now.fraction > 0 else float("inf")
+    ahead = f"{left:.0f} s left" if left < 1e6 else ""
+    return f"loss {now.best_loss:.3g}  {rate:.0f} it/s  {ahead}"
+
+
+def print_table(frame: "pd.DataFrame", title: str) -> None:
+    """A table as wide as it must be."""
+    from rich import box  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for name in frame.columns:
+        number = frame[name].dtype.kind in "if"
+        table.add_column(Text(str(name)), justify="right" if number else "left")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(Text(_cell(value)) for value in row))
+    Console().print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.4g}"  # noqa: PLR0124  # NaN: nothing to show
+    return str(value)

@@ -1,0 +1,569 @@
+"""The command line: what goes to which stream and file, and one readable line for every mistake."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import swarmnet
+from swarmnet import cli
+
+SLOPES_ONLY = Path(__file__).parents[1] / "datasets" / "slopes_only.csv"
+SHORT = ("--trainer", "lbfgs", "--hidden", "3", "--iterations", "5")
+COLUMNS = ["T", "p", "h", "dh/dT", "dh/dp", "d2h/dT2", "d2h/dTdp", "d2h/dp2"]
+Result = namedtuple("Result", "code out err")
+
+
+def example():
+    """h = T^2 + T p, one entry a row."""
+    lines = ["T,p,h,dh/dT,dh/dp"]
+    for row in range(24):
+        T, p = row % 6, row // 6
+        lines.append(f"{T},{p}," + (f"{T * T + T * p},,", f",{2 * T + p},", f",,{T}")[row % 3])
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with data, where the command runs."""
+    monkeypatch.chdir(tmp_path)
+    Path("data.csv").write_text(example())
+    Path("query.csv").write_text("T,p\n0.5,1\n2,3.25\n")
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder, monkeypatch, capsys):
+    """A command in this process."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["swarmnet", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return Result(ended.value.code or 0, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def model(run):
+    assert run("train", "data.csv", *SHORT, "-o", "m.json").code == 0
+    return swarmnet.load("m.json")
+
+
+@pytest.fixture
+def refuse(folder, run):
+    """Check that a command is refused in one line, and that no file is written or changed."""
+
+    def check(*arguments, words):
+        before = files(folder)
+        code, out, err = run(*arguments)
+        assert (code, out) == (2, "")
+        assert err.startswith("error: ")
+        assert err.index("\n") == len(err) - 1
+        for word in [words] if isinstance(words, str) else words:
+            assert word in err
+        assert files(folder) == before
+
+    return check
+
+
+def files(folder):
+    return {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
+def table(text):
+    return pd.read_csv(io.StringIO(text))
+
+
+# What the commands do
+
+
+def test_train_saves_a_model_and_tests_it_on_rows_held_out(run):
+    code, out, err = run(
+        "train", "data.csv", *SHORT, "-o", "m.json", "--test-fraction", "0.25", "--seed", "3"
+    )
+    found = table(out)
+    assert code == 0
+    assert list(found) == ["column", "entries", "rmse", "max_error", "r2"]
+    assert found["entries"].sum() == 6
+    assert err.startswith("m.json: Network(2-3-1, tanh, linear, 13 weights)")
+    assert err.count("\n") == 1
+    assert swarmnet.load("m.json").training["rows"] == 18
+
+
+def test_train_without_rows_held_out_says_so(run):
+    code, out, err = run("train", "data.csv", *SHORT, "--test-fraction", "0")
+    assert (code, out) == (0, "")
+    assert "no rows held out" in err
+    assert swarmnet.load("model.json").training["rows"] == 24
+
+
+def test_train_takes_the_options_of_fit(run):
+    options = {
+        "inputs": "T,p",
+        "outputs": "h",
+        "hidden": "2,2",
+        "activation": "sine,tanh,linear",
+        "trainer": "pso",
+        "iterations": 3,
+        "particles": 5,
+        "scaling": "none",
+        "derivative-weight": 2,
+        "l2": 1e-3,
+        "seed": 4,
+        "test-fraction": 0,
+    }
+    run("train", "data.csv", *(part for name, value in options.items() for part in (f"--{name}", value)))
+    settings = {name: options[name] for name in ("trainer", "iterations", "particles", "l2", "seed")}
+    layers = {"hidden": (2, 2), "activation": ["sine", "tanh", "linear"]}
+    fitted = swarmnet.fit("data.csv", **layers, **settings, scaling=None, derivative_weight=2)
+    assert np.array_equal(swarmnet.load("model.json").theta, fitted.theta)
+
+
+def test_the_same_seed_gives_the_same_weights(run):
+    weights = []
+    for seed in (1, 1, 2):
+        run("train", "data.csv", *SHORT, "--seed", seed)
+        weights.append(json.loads(Path("model.json").read_text())["theta"])
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_predict_gives_values_and_derivatives(run, model):
+    code, out, err = run("predict", "m.json", "query.csv", "--jacobian", "--hessian")
+    expected = model.table([[0.5, 1.0], [2.0, 3.25]], jacobian=True, hessian=True)
+    assert (code, err) == (0, "")
+    assert list(table(out)) == COLUMNS
+    pd.testing.assert_frame_equal(table(out), expected, rtol=1e-14)
+
+
+def test_predict_gives_what_is_asked_for(run, model):
+    for options, columns in (
+        ((), COLUMNS[:3]),
+        (("--jacobian",), COLUMNS[:5]),
+        (("--hessian",), COLUMNS[:3] + COLUMNS[5:]),
+    ):
+        assert list(table(run("predict", "m.json", "query.csv", *options).out)) == columns
+
+
+def test_query_columns_go_by_name(run, model):
+    Path("more.csv").write_text("p,note,T\n1,a,0.5\n3.25,b,2\n")
+    code, out, err = run("predict", "m.json", "more.csv")
+    assert (code, err) == (0, "more.csv: columns not needed: note\n")
+    assert out == run("predict", "m.json", "query.csv").out
+
+
+def test_what_predict_writes_can_be_read_and_evaluated(run, model):
+    assert run("predict", "m.json", "query.csv", "--jacobian", "-o", "out.csv") == (0, "", "")
+    code, out, err = run("evaluate", "m.json", "out.csv")
+    assert (code, err) == (0, "")
+    assert table(out)["column"].tolist() == COLUMNS[2:5]
+    assert table(out)["rmse"].max() < 1e-12
+
+
+def test_evaluate_gives_the_metrics(run, model):
+    expected = swarmnet.evaluate(model, swarmnet.read_csv("data.csv"))
+    pd.testing.assert_frame_equal(table(run("evaluate", "m.json", "data.csv").out), expected, rtol=1e-14)
+    assert run("evaluate", "m.json", "data.csv", "-o", "errors.csv").out == ""
+    pd.testing.assert_frame_equal(pd.read_csv("errors.csv"), expected, rtol=1e-14)
+
+
+def test_inspect_data(run):
+    code, out, err = run("inspect", "data.csv")
+    columns, patterns = (table(block) for block in out.split("\n\n"))
+    assert (code, err) == (0, "")
+    assert columns["column"].tolist() == COLUMNS[:5]
+    assert columns["entries"].tolist() == [24, 24, 8, 8, 8]
+    assert patterns["rows"].sum() == 24
+
+
+def test_inspect_says_what_is_not_identifiable(run):
+    out = run("inspect", SLOPES_ONLY).out
+    assert "its constant is free" in table(out.split("\n\n")[-1])["not identifiable"].item()
+
+
+def test_inspect_a_model_whatever_its_name(run, model):
+    Path("m.json").rename("m.model")
+    facts = table(run("inspect", "m.model").out).set_index("what")["value"]
+    assert facts["layers"] == "2-3-1"
+    assert facts["trainer"] == "lbfgs"
+
+
+def test_compare_prints_or_writes_the_table(run):
+    budget = ("--trainers", "adam, lbfgs", "--repeats", "2", "--evaluations", "10", "--hidden", "2")
+    code, out, err = run("compare", "data.csv", *budget)
+    found = table(out).set_index("trainer")
+    assert (code, err) == (0, "")
+    assert list(found.index) == ["adam", "lbfgs", "adam (values only)"]
+    files = ("-o", "table.csv", "--curves", "curves.csv")
+    assert run("compare", "data.csv", *budget, "--test", "data.csv", *files) == (0, "", "")
+    written = pd.read_csv("table.csv").set_index("trainer")
+    assert list(written) == list(found)
+    assert not written["rmse(h)"].equals(found["rmse(h)"])
+    assert len(pd.read_csv("curves.csv").groupby(["trainer", "repeat"])) == 6
+
+
+def test_slopes_alone_are_warned_of_in_one_line(run):
+    code, _, err = run("train", SLOPES_ONLY, *SHORT)
+    warnings = [line for line in err.splitlines() if line.startswith("warning: ")]
+    assert code == 0
+    assert len(warnings) == 1 and "no value of y was observed" in warnings[0]
+    assert err.count("\n") == 2
+    budget = ("--trainers", "adam,lbfgs", "--repeats", "2", "--evaluations", "5", "--hidden", "2")
+    assert run("compare", SLOPES_ONLY, *budget).err == warnings[0] + "\n"
+
+
+def test_help_is_there_without_a_command(run):
+    assert run().code == 0
+    for arguments in ((), ("--help",)):
+        out = run(*arguments).out
+        assert all(command in out for command in ("train", "predict", "evaluate", "compare", "inspect"))
+
+
+# Mistakes
+
+BAD_DATA = {
+    "empty": ("", "the file is empty"),
+    "header only": ("x,y\n", "there is a header but no row"),
+    "a word": ("x,y\n1,2\n3,four\n", ["line 3, column 'y'", "'four' is not a number"]),
+    "infinite": ("x,y\n1,2\n3,inf\n", ["line 3, column 'y'", "infinite"]),
+    "unknown name": ("T,h,dh/dq\n1,2,3\n", ["'dh/dq'", "unknown name 'q'"]),
+    "undecided": ("a,b\n1,2\n", ["'a' could be an input or an output", "--inputs, --outputs"]),
+    "twice": ("x,y,y\n1,2,3\n", "'y' is there twice"),
+    "zero sigma": ("x,y,sigma(y)\n1,2,0\n", ["line 2, column 'sigma(y)'", "not positive"]),
+    "negative sigma": ("x,y,sigma(y)\n1,2,-1\n", ["line 2, column 'sigma(y)'", "not positive"]),
+    "sigma of nothing": ("x,y,sigma(z)\n1,2,3\n", "'sigma(z)' belongs to nothing"),
+    "input missing": ("x,y\n1,2\n,3\n", ["line 3, column 'x'", "every row needs its inputs"]),
+    "no output": ("x,target,value\n1,dy/dx,2\n2,z,3\n", ["line 3", "target 'z' is no output"]),
+    "no partial": ("x,target,value\n1,y,2\n2,dy/dq,3\n", ["line 3", "unknown name 'q'"]),
+    "no entry": ("x,y\n1,\n2,\n", "there are no entries"),
+    "ragged": ("x,y\n1,2\n3\n", ["line 3", "1 of 2 fields"]),
+    "binary": ("x,y\n\0\n", "binary"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_DATA)
+def test_bad_data_are_refused(refuse, kind):
+    text, words = BAD_DATA[kind]
+    Path("bad.csv").write_text(text)
+    Path("old.json").write_text("an earlier result")
+    words = ["bad.csv", *([words] if isinstance(words, str) else words)]
+    refuse("train", "bad.csv", "-o", "old.json", words=words)
+    refuse("compare", "bad.csv", "-o", "old.json", words=words)
+    refuse("inspect", "bad.csv", words=words)
+
+
+@pytest.mark.parametrize("command", ["train", "compare", "inspect"])
+def test_files_that_are_not_there_are_refused(refuse, command):
+    refuse(command, "dta.csv", words="dta.csv: there is no such file")
+    refuse(command, "*.parquet", words="no file matches")
+    refuse(command, ".", words="this is a folder")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--hidden", "0"), ["--hidden", "'0'"]),
+        (("--hidden", "text"), ["--hidden", "'text'"]),
+        (("--hidden", ""), ["--hidden", "''"]),
+        (("--hidden", "3,-1"), ["--hidden", "'3,-1'"]),
+        (("--trainer", "hybird"), "did you mean 'hybrid'"),
+        (("--activation", "tahn"), "did you mean 'tanh'"),
+        (("--activation", "tanh,tanh", "--hidden", "2,2"), "2 activations for 3 layers"),
+        (("--loss", "huber"), "unknown loss 'huber': choose one of squared, cross-entropy"),
+        (("--loss", "cross-entropy"), "targets from 0 to 1"),
+        (("--scaling", "robust"), "unknown scaling 'robust': choose one of standard, minmax, none"),
+        (("--scaling", "None"), "did you mean 'none'"),
+        (("--seconds", "0"), "seconds must be"),
+        (("--seconds", "-1"), "seconds must be"),
+        (("--seconds", "nan"), "seconds must be"),
+        (("--iterations", "0"), "iterations must be"),
+        (("--particles", "1"), "particles must be"),
+        (("--particles", "9", "--trainer", "adam"), "particles do not go with adam"),
+        (("--test-fraction", "1.5"), "test fraction must be"),
+        (("--test-fraction", "-0.1"), "test fraction must be"),
+        (("--test-fraction", "nan"), "test fraction must be"),
+        (("--test-fraction", "0.99"), "too few points"),
+        (("--l2", "-1"), "l2 must be"),
+        (("--derivative-weight", "nan"), "derivative_weight must be"),
+        (("--seed", "-1"), "--seed"),
+        (("--seed", "abc"), "--seed"),
+        (("--inputs", "T,q"), "names 'q', which is no column"),
+        (("--inputs", "T,h"), "'h'"),
+        (("--hiden", "3"), ["--hiden", "--hidden"]),
+    ],
+)
+def test_bad_options_of_train_are_refused(refuse, options, words):
+    refuse("train", "data.csv", *options, words=words)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--repeats", "0"), "repeats must be"),
+        (("--evaluations", "0"), "evaluations must be"),
+        (("--seconds", "0"), "seconds must be"),
+        (("--trainers", "pso,adm"), "did you mean 'adam'"),
+        (("--trainers", ""), "no trainers to compare"),
+        (("--hidden", "0"), "--hidden"),
+        (("--test-fraction", "0"), "no row is held out"),
+        (("--test", "nowhere.csv"), "nowhere.csv: there is no such file"),
+        (("--test", "query.csv"), ["query.csv", "'h'"]),
+        (("--report",), "--report"),
+    ],
+)
+def test_bad_options_of_compare_are_refused(refuse, options, words):
+    refuse("compare", "data.csv", "-o", "table.csv", *options, words=words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("trian",), "did you mean 'train'"),
+        (("train",), "DATA"),
+        (("predict", "m.json"), "QUERY"),
+        (("train", "data.csv", "more.csv"), "more.csv"),
+        (("--verbos",), "--verbos"),
+    ],
+)
+def test_bad_usage_is_refused(refuse, arguments, words):
+    refuse(*arguments, words=words)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("nowhere/m.json", "nowhere/m.json: cannot write"),
+        (".", "it is a folder"),
+        ("data.csv", "data.csv: cannot write: it is another file of this run"),
+    ],
+)
+def test_where_nothing_can_be_written_is_known_before_training(refuse, monkeypatch, path, words):
+    for module in ("fitting", "comparison"):
+        monkeypatch.setattr(f"swarmnet.{module}.fit", lambda *_, **__: pytest.fail("training has begun"))
+    refuse("train", "data.csv", "-o", path, words=words)
+    refuse("compare", "data.csv", "-o", path, words=words)
+    refuse("compare", "data.csv", "--curves", path, words=words)
+
+
+def test_the_two_outputs_of_compare_must_differ(refuse):
+    refuse("compare", "data.csv", "-o", "a.csv", "--curves", "./a.csv", words="another file")
+
+
+@pytest.mark.parametrize("path", ["nowhere/out.csv", "."])
+def test_where_predictions_and_errors_cannot_be_written(refuse, model, path):
+    refuse("predict", "m.json", "query.csv", "-o", path, words="cannot write")
+    refuse("evaluate", "m.json", "data.csv", "-o", path, words="cannot write")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("T,q\n1,2\n", "there is no column p"),
+        ("T,p\n1,\n", ["line 2, column 'p'", "empty"]),
+        ("T,p\n1,inf\n", ["line 2, column 'p'", "infinite"]),
+        ("T,p\n1,b\n", ["line 2, column 'p'", "'b' is not a number"]),
+        ("T,p\n", "no row"),
+    ],
+)
+def test_bad_queries_are_refused(refuse, model, text, words):
+    Path("bad.csv").write_text(text)
+    Path("out.csv").write_text("an earlier result")
+    refuse("predict", "m.json", "bad.csv", "-o", "out.csv", words=words)
+
+
+def test_data_of_other_columns_cannot_be_evaluated(refuse, model):
+    Path("other.csv").write_text("x,y\n1,2\n")
+    refuse("evaluate", "m.json", "other.csv", words=["other.csv", "'T'"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: text[: len(text) // 2], "cut short"),
+        (lambda text: text.replace('"version": 1', '"version": 99'), "model version 99"),
+        (lambda text: "{}", "not a swarmnet model"),
+        (lambda text: "T,p\n1,2\n", "not a swarmnet model"),
+        (lambda text: text.replace('"theta": [', '"theta": [0, '), "damaged model"),
+        (None, "No such file"),
+    ],
+)
+def test_bad_models_are_refused(refuse, model, change, words):
+    path = Path("bad.json")
+    if change is not None:
+        path.write_text(change(Path("m.json").read_text()))
+    refuse("predict", path, "query.csv", words=["bad.json", words])
+    refuse("evaluate", path, "data.csv", words=["bad.json", words])
+    refuse("inspect", path, words=["bad.json", words])
+
+
+def test_a_mistake_of_the_program_is_not_hidden(folder, monkeypatch):
+    monkeypatch.setattr("swarmnet.readers.read", lambda *_: 1 / 0)
+    monkeypatch.setattr(sys, "argv", ["swarmnet", "inspect", "data.csv"])
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
+
+
+# Processes, pipes, terminals and signals
+
+
+def start(*arguments, code=None, **streams):
+    program = ["-m", "swarmnet"] if code is None else ["-c", code]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
+    return subprocess.Popen([sys.executable, *program, *arguments], text=True, **pipes)
+
+
+def test_the_commands_pipe(folder, model):
+    predicting = start("predict", "m.json", "query.csv", "--hessian")
+    out, err = predicting.communicate(timeout=60)
+    assert (predicting.returncode, err) == (0, "")
+    np.testing.assert_allclose(table(out)["h"], model.predict([[0.5, 1], [2, 3.25]])[:, 0], rtol=1e-14)
+
+
+def test_what_is_piped_is_utf8_whatever_the_locale(folder):
+    Path("accent.csv").write_text("x,é\n1,2\n", encoding="utf-8")
+    arguments = ("inspect", "accent.csv", "--inputs", "x", "--outputs", "é")
+    inspecting = start(*arguments, env=os.environ | {"PYTHONIOENCODING": "ascii"}, encoding="utf-8")
+    out, err = inspecting.communicate(timeout=60)
+    assert (inspecting.returncode, err) == (0, "")
+    assert "é" in out
+
+
+def test_a_reader_that_leaves_gives_no_traceback(folder, model):
+    reader, writer = os.pipe()
+    os.close(reader)
+    predicting = start("predict", "m.json", "query.csv", stdout=writer)
+    os.close(writer)
+    assert predicting.communicate(timeout=60)[1] == ""
+    assert predicting.returncode == 141
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full device")
+def test_a_full_disk_is_one_line(folder, model):
+    with open("/dev/full", "w") as full:
+        predicting = start("predict", "m.json", "query.csv", stdout=full)
+        err = predicting.communicate(timeout=60)[1]
+    assert (predicting.returncode, err.count("\n")) == (2, 1)
+    assert err.startswith("error: cannot write the result: ")
+
+
+def on_a_terminal(*arguments):
+    """(exit code, stdout, stderr) of a command whose two streams are terminals of their own."""
+    pty = pytest.importorskip("pty")
+    (out, out_end), (err, err_end) = pty.openpty(), pty.openpty()
+    environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
+    environment |= {"TERM": "xterm", "COLUMNS": "150"}
+    process = start(*arguments, stdout=out_end, stderr=err_end, env=environment)
+    os.close(out_end)
+    os.close(err_end)
+    texts = {}
+    readers = [threading.Thread(target=drain, args=(end, texts)) for end in (out, err)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join(timeout=60)
+    return process.wait(timeout=60), texts[out], texts[err]
+
+
+def drain(terminal, texts):
+    read = b""
+    try:
+        while chunk := os.read(terminal, 65536):
+            read += chunk
+    except OSError:  # how Linux says that nobody writes any more
+        pass
+    os.close(terminal)
+    texts[terminal] = read.decode()
+
+
+def test_a_terminal_shows_a_progress_bar_and_tables(folder):
+    code, out, err = on_a_terminal("train", "data.csv", *SHORT, "-o", "m.json")
+    assert code == 0
+    assert "training" in err and "it/s" in err and "\x1b[" in err
+    assert "m.json: Network" in err
+    assert "errors on 5 rows held out" in out and "rmse" in out
+    assert "column,entries" not in out
+
+
+def test_a_terminal_shows_a_comparison_by_trainer(folder):
+    code, out, err = on_a_terminal(
+        "compare", "data.csv", "--trainers", "adam", "--repeats", "2", "--evaluations", "9", "-o", "a.csv"
+    )
+    assert code == 0
+    assert "adam, seed 1" in err
+    assert "median [quartiles]" in out and "adam (values only)" in out and "rmse(dh/dT)" in out
+    assert Path("a.csv").exists()
+
+
+INTERRUPTIBLE = """
+import signal
+from swarmnet import cli
+from swarmnet.trainers.base import Monitor
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+record = Monitor.record
+
+def announced(self, *arguments):
+    if self.iteration == 5:
+        print("started", flush=True)
+    return record(self, *arguments)
+
+Monitor.record = announced
+cli.main()
+"""
+
+
+def interrupted(*arguments):
+    """The result of a command that gets Ctrl-C once its first training is under way."""
+    process = start(*arguments, code=INTERRUPTIBLE)
+    assert process.stdout.readline() == "started\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    return Result(process.returncode, out, err)
+
+
+needs_sigint = pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to send")
+
+
+@needs_sigint
+@pytest.mark.parametrize("trainer", ["hybrid", "adam"])
+def test_ctrl_c_saves_the_model(folder, trainer):
+    code, out, err = interrupted(
+        "train", "data.csv", "--trainer", trainer, "--seconds", "300", "-o", "m.json"
+    )
+    assert code == 130
+    assert err.startswith("m.json: Network") and err.endswith(
+        "interrupted; the best weights so far are kept\n"
+    )
+    assert err.count("\n") == 1
+    assert table(out)["entries"].sum() == 5
+    saved = swarmnet.load("m.json")
+    assert saved.training["status"] == "interrupted"
+    assert np.isfinite(saved.predict([[1.0, 1.0]])).all()
+
+
+@needs_sigint
+def test_ctrl_c_ends_the_whole_comparison(folder):
+    before = files(folder)
+    names = ("-o", "table.csv", "--curves", "curves.csv")
+    assert interrupted("compare", "data.csv", "--seconds", "300", *names) == (130, "", "interrupted\n")
+    assert files(folder) == before
+
+
+def test_ctrl_c_before_there_is_anything_to_keep(run, folder, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    before = files(folder)
+    monkeypatch.setattr("swarmnet.trainers.base.Monitor.record", interrupt)
+    assert run("train", "data.csv", *SHORT) == (130, "", "interrupted\n")
+    assert files(folder) == before
