@@ -1,0 +1,86 @@
+"""The notebooks run without an error or a warning, and are stored without outputs."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import copytree
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+if not all(find_spec(name) for name in ("nbclient", "ipykernel", "matplotlib")):
+    pytest.skip("notebooks need nbclient, ipykernel and matplotlib", allow_module_level=True)
+
+nbclient = pytest.importorskip("nbclient")
+nbformat = pytest.importorskip("nbformat")
+
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore::DeprecationWarning:{module}")
+    for module in ("jupyter_client", "jupyter_core", "nbclient", "nbformat", "tornado", "zmq")
+]
+each_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+@pytest.fixture(scope="module")
+def fonts() -> None:
+    """Matplotlib's list of fonts, about which it writes to stderr when it has to make it."""
+    subprocess.run([sys.executable, "-c", "import matplotlib.font_manager"], check=True, capture_output=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the notebooks with the datasets beside it, away from the user's own settings."""
+    for name in ("notebooks", "datasets"):
+        copytree(ROOT / name, tmp_path / name)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel's own draws into the notebook
+    return tmp_path / "notebooks"
+
+
+def test_there_are_notebooks() -> None:
+    assert len(NOTEBOOKS) == 3
+
+
+@each_notebook
+@pytest.mark.usefixtures("fonts")
+def test_runs_without_errors_or_warnings(notebook: Path, folder: Path) -> None:
+    document = read(folder / notebook.name)
+    client = nbclient.NotebookClient(
+        document, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+    )
+    client.execute()
+    outputs = [output for cell in code_cells(document) for output in cell.outputs]
+    assert [output.text for output in outputs if output.get("name") == "stderr"] == []
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+
+
+@each_notebook
+def test_is_stored_without_outputs(notebook: Path) -> None:
+    document = read(notebook)
+    nbformat.validate(document)
+    assert set(document.metadata) <= {"kernelspec", "language_info"}
+    assert document.metadata.kernelspec.name == "python3"
+    for cell in code_cells(document):
+        assert cell.outputs == [] and cell.execution_count is None and cell.metadata == {}
+
+
+@pytest.mark.usefixtures("fonts")
+def test_picture_of_the_readme(tmp_path: Path) -> None:
+    picture = tmp_path / "water.png"
+    script = ROOT / "notebooks" / "make_picture.py"
+    short = ["--seconds", "0.2", "--repeats", "2", "--output", str(picture)]
+    done = subprocess.run([sys.executable, script, *short], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.stat().st_size < 150_000
+
+
+def read(path: Path) -> Any:
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(document: Any) -> list[Any]:
+    return [cell for cell in document.cells if cell.cell_type == "code"]
