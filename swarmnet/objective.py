@@ -19,15 +19,17 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from swarmnet.activations import LINEAR
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError
-from swarmnet.losses import SquaredError, value_loss, weighted_squares
-from swarmnet.network import Network, unit_cotangent
+from swarmnet.losses import SquaredError, value_loss
+from swarmnet.network import Network
 from swarmnet.propagation import Propagation
+from swarmnet.sums import add_gram, add_normal, tile_gradient, tile_loss, unpack_gram
 from swarmnet.threads import Crew, one_blas_thread
 from swarmnet.tiles import EntryWeights, Tile, Tiler
 
 Array = NDArray[Any]
 
 _CHUNKS = 8  # partial sums a result is added up from: enough to share out, few enough to keep
+_NORMAL_NUMBERS = 1 << 25  # numbers in all the partial sums of J'J together
 _TILE_ROWS = 256
 _TILE_NUMBERS = 1 << 16  # particles x units x rows of the widest layer in a tile
 
@@ -98,7 +100,7 @@ class Objective:
 
         def add(passes: Propagation, tile: Tile, block: Array, total: Array) -> None:
             passes.load(block)
-            total += _tile_loss(passes, tile, self._value_loss.cost)
+            total += tile_loss(passes, tile, self._value_loss)
 
         total = self._over_swarm(theta, (), add)
         with _quiet():
@@ -125,7 +127,7 @@ class Objective:
             passes.load(weights)
             gradient = passes.buffer("gradient", (self.size,))
             for tile in chunks[task]:
-                sums[task, 0] += self._tile_gradient(passes, tile, gradient)
+                sums[task, 0] += tile_gradient(passes, tile, self._value_loss, gradient)
                 sums[task, 1:] += gradient
 
         self._run(len(chunks), work)
@@ -136,6 +138,38 @@ class Objective:
             penalised = weights * self._is_weight
             loss = float(total[0] + self.l2 * (penalised @ penalised))
             return loss, total[1:] + 2.0 * self.l2 * penalised
+
+    def normal_equations(self, theta: ArrayLike) -> tuple[float, Array, Array]:
+        """The loss at theta (p,) as a sum of squared residuals r'r, with J'r (p,) and J'J (p, p).
+
+        J holds each residual's gradient; it is never kept for more than a tile. The loss's gradient is
+        2 J'r, and 2 J'J its Gauss-Newton Hessian. l2 counts as a residual sqrt(l2) w of each weight.
+
+        Raises:
+            SwarmnetError: the loss is not squared.
+        """
+        if not isinstance(self._value_loss, SquaredError):
+            raise SwarmnetError("normal equations need the squared loss: use another trainer")
+        weights = self._weight_array(theta, (self.size,))
+        p = self.size
+        tiles = [tile for chunk in self._chunks for tile in chunk]
+        chunks = _chunked(tiles, max(1, min(_CHUNKS, _NORMAL_NUMBERS // (p * p))))
+        JJ = [np.zeros((p, p), self._dtype, order="F") for _ in chunks]
+        rest = np.zeros((len(chunks), 1 + p))
+
+        def work(worker: int, task: int) -> None:
+            passes = self._passes[worker]
+            passes.load(weights)
+            for tile in chunks[task]:
+                rest[task, 0] += add_normal(passes, tile, JJ[task], rest[task, 1:])
+
+        self._run(len(chunks), work)
+        total, sums = sum(JJ[1:], JJ[0]), rest.sum(0)
+        total += np.triu(total, 1).T
+        penalised = weights * self._is_weight
+        total[np.diag_indices(p)] += self.l2 * self._is_weight
+        loss = float(sums[0] + self.l2 * (penalised @ penalised))
+        return loss, sums[1:] + self.l2 * penalised, total
 
     def projected(self, hidden_swarm: ArrayLike, ridge: float = 1e-9) -> tuple[Array, Array]:
         """The best linear output layer for each particle's hidden layers, and the loss there.
@@ -167,11 +201,11 @@ class Objective:
 
         def add(passes: Propagation, tile: Tile, block: Array, total: Array) -> None:
             passes.load(block)
-            _add_gram(passes, tile, grams, total)
+            add_gram(passes, tile, grams, total)
 
         # Each particle's sums: G (grams, units, units), g (units, k), and the targets' squares.
         sums = self._over_swarm(theta, (grams * units * units + units * k + 1,), add)
-        G, g, squares = _unpack_gram(sums, grams, units, k)
+        G, g, squares = unpack_gram(sums, grams, units, k)
         with _quiet():
             return self._solve(theta, G, g, squares, ridge)
 
@@ -201,19 +235,6 @@ class Objective:
         penalised = theta * self._is_weight
         squares: Array = np.einsum("sp,sp->s", penalised, penalised, dtype=np.float64)
         return squares
-
-    def _tile_gradient(self, passes: Propagation, tile: Tile, gradient: Array) -> float:
-        passes.forward(tile.X, order=2 if tile.has_partials else 1)
-        if tile.Y is None:
-            cost, z_bar = 0.0, passes.buffer("z_bar", (self.net.k, tile.rows))
-            z_bar.fill(0.0)
-        else:
-            cost, z_bar = self._value_loss.cost_and_cotangent(passes, tile.Y, tile.Y_weight)
-        more, tangents = _along_cotangents(passes, tile)
-        if tile.J is not None:
-            more, tangents = _pulled_cotangents(passes, tile)
-        passes.backward(z_bar, tangents, gradient)
-        return cost + more
 
     def _over_swarm(
         self,
@@ -260,111 +281,8 @@ def _quiet() -> np.errstate:
     return np.errstate(over="ignore", invalid="ignore")
 
 
-def _tile_loss(
-    passes: Propagation, tile: Tile, value_cost: Callable[[Propagation, Array, Array], Array]
-) -> Any:
-    passes.forward(tile.X, order=1 if tile.has_partials else 0)
-    total: Any = 0.0
-    if tile.Y is not None:
-        total = value_cost(passes, tile.Y, tile.Y_weight)
-    for along in tile.along:
-        slope = passes.tangent(along.direction).output
-        residual = np.subtract(slope, along.target, out=passes.buffer("residual", slope.shape))
-        total = total + weighted_squares(residual, along.weight)
-    if tile.J is not None and tile.J_weight is not None:
-        for o in tile.J_outputs:
-            slopes = passes.pullback(unit_cotangent(tile.J.shape[0], o))[0]
-            shape = (*slopes.shape[:-1], tile.rows)
-            residual = np.subtract(slopes, tile.J[o], out=passes.buffer("residual", shape))
-            total = total + weighted_squares(residual, tile.J_weight[o])
-    return total
-
-
-def _along_cotangents(passes: Propagation, tile: Tile) -> tuple[float, list[Any]]:
-    """Cost and cotangents of partials along one input a row; the tangents are the residuals' own."""
-    cost, tangents = 0.0, []
-    for q, along in enumerate(tile.along):
-        tangent = passes.tangent(along.direction, name=q)
-        residual = tangent.output - along.target
-        cotangent = residual * along.weight
-        cost += float(np.vdot(cotangent, residual))
-        cotangent *= 2.0
-        tangents.append((tangent, cotangent))
-    return cost, tangents
-
-
-def _pulled_cotangents(passes: Propagation, tile: Tile) -> tuple[float, list[Any]]:
-    """Cost and cotangents of many partials a row: for each output one tangent along its residuals."""
-    assert tile.J is not None and tile.J_weight is not None
-    k, d, rows = tile.J.shape
-    cost, tangents = 0.0, []
-    for o in tile.J_outputs:
-        slopes = passes.pullback(unit_cotangent(k, o))[0]
-        residual = np.subtract(slopes, tile.J[o], out=passes.buffer("residual", (d, rows)))
-        along = np.multiply(residual, tile.J_weight[o], out=passes.buffer(("along", o), (d, rows)))
-        cost += float(np.vdot(along, residual))
-        along *= 2.0
-        cotangent = np.zeros((k, rows), passes.dtype)
-        cotangent[o] = 1.0
-        tangents.append((passes.tangent(along, name=o), cotangent))
-    return cost, tangents
-
-
-def _add_gram(passes: Propagation, tile: Tile, grams: int, total: Array) -> None:
-    hidden = len(passes.layers) - 1
-    features = passes.forward(tile.X, order=1 if tile.has_partials else 0, layers=hidden)
-    if features.ndim == 2:  # no hidden layer: the inputs are every particle's features
-        features = np.broadcast_to(features, (len(total), *features.shape))
-    units, k = features.shape[-2], tile.Y_weight.shape[0]
-    G, g, squares = _unpack_gram(total, grams, units, k)
-    if tile.Y is not None:
-        _add_weighted(features, tile.Y, tile.Y_weight, (G, g, squares))
-    partials = [(a.direction, a.target, a.weight) for a in tile.along]
-    if tile.J is not None and tile.J_weight is not None:
-        partials = [
-            (j, tile.J[:, j], tile.J_weight[:, j])
-            for j in range(tile.J.shape[1])
-            if tile.J_weight[:, j].any()
-        ]
-    for direction, target, weight in partials:
-        slopes = _hidden_slopes(passes, direction, hidden, (*features.shape[:-2], units - 1, tile.rows))
-        _add_weighted(slopes, target, weight, (G[..., :-1, :-1], g[:, :-1], squares))
-
-
-def _hidden_slopes(passes: Propagation, direction: Array | int, hidden: int, shape: tuple[int, ...]) -> Array:
-    """The derivative of the last hidden activations along a direction, (s, h, rows)."""
-    if hidden:
-        return passes.tangent(direction, layers=hidden).T[-1]
-    if isinstance(direction, int):
-        unit = np.zeros((shape[-2], 1), passes.dtype)
-        unit[direction] = 1.0
-        return np.broadcast_to(unit, shape)
-    return np.broadcast_to(direction, shape)
-
-
-def _add_weighted(features: Array, target: Array, weight: Array, sums: tuple[Array, Array, Array]) -> None:
-    """Add Phi w Phi^T, Phi w t and t w t for features (s, h, rows), targets and weights (k, rows)."""
-    G, g, squares = sums
-    turned = features.swapaxes(-1, -2)
-    for o in range(G.shape[1]):
-        if weight[o].any():
-            G[:, o] += (features * weight[o]) @ turned
-    g += features @ (target * weight).T
-    squares += np.vdot(target * weight, target)
-
-
-def _unpack_gram(sums: Array, grams: int, units: int, k: int) -> tuple[Array, Array, Array]:
-    """Views of (s, ...) sums as G (s, grams, units, units), g (s, units, k) and squares (s,)."""
-    first, second = grams * units * units, grams * units * units + units * k
-    return (
-        sums[:, :first].reshape(-1, grams, units, units),
-        sums[:, first:second].reshape(-1, units, k),
-        sums[:, second],
-    )
-
-
-def _chunked(tiles: Sequence[Tile]) -> list[list[Tile]]:
-    count = min(_CHUNKS, len(tiles))
+def _chunked(tiles: Sequence[Tile], most: int = _CHUNKS) -> list[list[Tile]]:
+    count = min(most, len(tiles))
     edges = [len(tiles) * i // max(1, count) for i in range(count + 1)]
     return [list(tiles[a:b]) for a, b in zip(edges[:-1], edges[1:], strict=True)]
 

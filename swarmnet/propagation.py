@@ -17,7 +17,7 @@ The last is double backpropagation (Drucker and Le Cun 1992) for one directional
 them: for residuals c of the partials, sum_j c_j dy/dx_j is the derivative along c.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,12 +177,7 @@ class Propagation:
             G.append(np.matmul(self.W[index][..., :-1, :], g, out=out))
         return G[::-1]
 
-    def backward(
-        self,
-        z_bar: Array,
-        tangents: Sequence[tuple[Tangent, Array]],
-        gradient: Array,
-    ) -> None:
+    def backward(self, z_bar: Array, tangents: Sequence[tuple[Tangent, Array]], gradient: Array) -> None:
         """Write the gradient of a loss with respect to theta, (..., p), after forward(order=2).
 
         Args:
@@ -190,17 +185,49 @@ class Propagation:
             tangents: each tangent pass with the loss's gradient with respect to its output, overwritten.
             gradient: where to write.
         """
+        for index, z_l, u_bars in self._backward_layers(z_bar, tangents):
+            g = self.layers[index].weights(gradient)
+            np.matmul(self.A[index], z_l.swapaxes(-1, -2), out=g)
+            for (tangent, _), u_bar in zip(tangents, u_bars, strict=True):
+                if index > 0:
+                    g[..., :-1, :] += tangent.T[index - 1] @ u_bar.swapaxes(-1, -2)
+                elif isinstance(tangent.direction, int):
+                    g[..., tangent.direction, :] += u_bar.sum(-1)
+                else:
+                    g[..., :-1, :] += tangent.direction @ u_bar.swapaxes(-1, -2)
+
+    def backward_rows(
+        self, z_bar: Array, tangents: Sequence[tuple[Tangent, Array]], gradients: Array
+    ) -> None:
+        """Like `backward`, for one theta, with each row's own gradient: `gradients` is (p, rows)."""
+        for index, z_l, u_bars in self._backward_layers(z_bar, tangents):
+            layer = self.layers[index]
+            g = gradients[layer.start : layer.stop].reshape(layer.fan_in + 1, layer.fan_out, -1)
+            np.multiply(self.A[index][:, None], z_l, out=g)
+            for (tangent, _), u_bar in zip(tangents, u_bars, strict=True):
+                if index == 0 and isinstance(tangent.direction, int):
+                    g[tangent.direction] += u_bar
+                    continue
+                T = tangent.T[index - 1] if index > 0 else tangent.direction
+                outer = self.buffer("outer", (layer.fan_in, layer.fan_out, z_l.shape[-1]))
+                g[:-1] += np.multiply(T[:, None], u_bar, out=outer)  # type: ignore[index]
+
+    def _backward_layers(
+        self, z_bar: Array, tangents: Sequence[tuple[Tangent, Array]]
+    ) -> Iterator[tuple[int, Array, list[Array]]]:
+        """Each layer's index with z'_l and the U'_l, the last layer first."""
         t_bars = [bar for _, bar in tangents]
         for index in reversed(range(len(self.layers))):
             layer, W = self.layers[index], self.W[index][..., :-1, :]
-            nonlinear = layer.activation is not LINEAR
-            if index < len(self.layers) - 1 and nonlinear:
-                z_bar *= self.S[index]
-            for (tangent, _), t_bar in zip(tangents, t_bars, strict=True):
-                if nonlinear:
-                    self._curvature_term(index, tangent.U[index], t_bar, z_bar)
+            if layer.activation is not LINEAR:
+                if index < len(self.layers) - 1:
+                    z_bar *= self.S[index]
+                for (tangent, _), t_bar in zip(tangents, t_bars, strict=True):
+                    bent = np.multiply(self.C[index], t_bar, out=self.buffer("bent", t_bar.shape))
+                    bent *= tangent.U[index]
+                    z_bar += bent
                     t_bar *= self.S[index]
-            self._weight_gradient(index, layer, z_bar, tangents, t_bars, gradient)
+            yield index, z_bar, t_bars
             if index > 0:
                 shape = (*self._lead, layer.fan_in, z_bar.shape[-1])
                 z_bar = np.matmul(W, z_bar, out=self.buffer(("z_bar", index), shape))
@@ -208,27 +235,3 @@ class Propagation:
                     np.matmul(W, bar, out=self.buffer(("t_bar", q, index), shape))
                     for q, bar in enumerate(t_bars)
                 ]
-
-    def _curvature_term(self, index: int, u: Array, t_bar: Array, z_bar: Array) -> None:
-        bent = np.multiply(self.C[index], t_bar, out=self.buffer("bent", t_bar.shape))
-        bent *= u
-        z_bar += bent
-
-    def _weight_gradient(
-        self,
-        index: int,
-        layer: Layer,
-        z_bar: Array,
-        tangents: Sequence[tuple[Tangent, Array]],
-        t_bars: Sequence[Array],
-        gradient: Array,
-    ) -> None:
-        g = layer.weights(gradient)
-        np.matmul(self.A[index], z_bar.swapaxes(-1, -2), out=g)
-        for (tangent, _), u_bar in zip(tangents, t_bars, strict=True):
-            if index > 0:
-                g[..., :-1, :] += tangent.T[index - 1] @ u_bar.swapaxes(-1, -2)
-            elif isinstance(tangent.direction, int):
-                g[..., tangent.direction, :] += u_bar.sum(-1)
-            else:
-                g[..., :-1, :] += tangent.direction @ u_bar.swapaxes(-1, -2)

@@ -244,49 +244,45 @@ def test_a_divergent_descent_keeps_its_best_and_says_so():
     assert "learning rate" in result.message
 
 
-def swarm_of(position, velocity, pbest, options):
-    from pyswarms.backend.swarms import Swarm
-
-    swarm = Swarm(position=position.copy(), velocity=velocity.copy(), options=options)
-    swarm.pbest_pos = pbest.copy()
-    return swarm
-
-
 @pytest.mark.parametrize("topology", ["star", "ring"])
-def test_the_update_is_the_formula_of_pyswarms(topology, monkeypatch):
+def test_the_update_is_that_of_pyswarms(topology, monkeypatch):
+    """Two moves, the random numbers fed to both: personal bests, velocities, positions."""
     rng = np.random.default_rng(0)
     settings = PSO(topology=topology, velocity_clamp=0.05, bound=2.0, neighbours=3)
-    position = rng.uniform(-2, 2, (8, 5))
-    r1, r2 = rng.random((8, 5)), rng.random((8, 5))
+    position, velocity = rng.uniform(-2, 2, (8, 5)), rng.normal(size=(8, 5))
+    draws, costs = rng.random((4, 8, 5)), rng.random((2, 8))
 
     class Drawn:
-        def __init__(self):
-            self.left = [r1, r2]
+        left = iter(draws)
 
-        def random(self, shape):
-            return self.left.pop(0)
+        def random(self, out):
+            out[:] = next(self.left)
+            return out
 
     with _quiet_pyswarms():
+        from pyswarms.backend import operators
         from pyswarms.backend.handlers import BoundaryHandler, VelocityHandler
-        from pyswarms.backend.operators import compute_position, compute_velocity
+        from pyswarms.backend.swarms import Swarm
 
         keep_velocity, nearest = VelocityHandler("unmodified"), BoundaryHandler("nearest")
         flight = _Flight(settings, position.copy(), Drawn())
-    velocity = rng.normal(size=(8, 5))
     flight.swarm.velocity = velocity.copy()
-    flight.move(rng.random(8), 0.0)
-
-    options = {"w": settings.inertia, "c1": settings.cognitive, "c2": settings.social}
-    reference = swarm_of(position, velocity, flight.swarm.pbest_pos, options)
-    reference.best_pos = flight.swarm.best_pos
-    draws = iter([r1, r2])
-    monkeypatch.setattr(np.random, "uniform", lambda low, high, size: next(draws))
-    reference.velocity = compute_velocity(reference, (-0.1, 0.1), keep_velocity)
-    bounds = (np.full(5, -2.0), np.full(5, 2.0))
-    np.testing.assert_allclose(flight.swarm.velocity, reference.velocity, rtol=1e-13)
-    np.testing.assert_allclose(
-        flight.swarm.position, compute_position(reference, bounds, nearest), rtol=1e-13
-    )
+    reference = Swarm(position=position.copy(), velocity=velocity.copy())
+    reference.options = {"w": settings.inertia, "c1": settings.cognitive, "c2": settings.social}
+    reference.pbest_pos, reference.pbest_cost = position.copy(), np.full(8, np.inf)
+    theirs = iter(draws)
+    monkeypatch.setattr(np.random, "uniform", lambda low, high, size: next(theirs))
+    for cost in costs:
+        flight.move(cost, 0.0)
+        reference.current_cost = cost
+        reference.pbest_pos, reference.pbest_cost = operators.compute_pbest(reference)
+        reference.best_pos, _ = flight._topology.compute_gbest(reference, **flight._who)
+        reference.velocity = operators.compute_velocity(reference, (-0.1, 0.1), keep_velocity)
+        bounds = (np.full(5, -2.0), np.full(5, 2.0))
+        reference.position = operators.compute_position(reference, bounds, nearest)
+        for name in ("pbest_cost", "pbest_pos", "velocity", "position"):
+            ours, expected = getattr(flight.swarm, name), getattr(reference, name)
+            np.testing.assert_allclose(ours, expected, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("name", ["pso", "projected"])

@@ -14,11 +14,11 @@ import importlib
 import os
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -118,15 +118,14 @@ class _Flight:
     """A PySwarms swarm with its topology, and the in-place update."""
 
     def __init__(self, settings: _Swarm, positions: Array, rng: np.random.Generator) -> None:
-        from pyswarms.backend.operators import compute_pbest  # noqa: PLC0415  # see _quiet_pyswarms
-        from pyswarms.backend.swarms import Swarm  # noqa: PLC0415
+        from pyswarms.backend.swarms import Swarm  # noqa: PLC0415  # see _quiet_pyswarms
         from pyswarms.backend.topology import Ring, Star  # noqa: PLC0415
 
         self._settings, self._rng = settings, rng
-        self._compute_pbest: Callable[[Any], tuple[Array, Array]] = compute_pbest
         self.swarm = Swarm(position=positions, velocity=np.zeros_like(positions), options={})
         self.swarm.pbest_pos = positions.copy()
         self.swarm.pbest_cost = np.full(len(positions), np.inf)
+        self._work = np.empty_like(positions), np.empty_like(positions)
         if settings.topology == "ring":
             # Fixed neighbours: PySwarms' alternative builds a k-d tree in p dimensions every iteration.
             self._topology, k = Ring(static=True), min(settings.neighbours, len(positions))
@@ -138,21 +137,25 @@ class _Flight:
         """Take the costs of the present positions, then step; `fraction` of the budget is used."""
         swarm, settings = self.swarm, self._settings
         swarm.current_cost = np.minimum(costs, _LOST)
-        swarm.pbest_pos, swarm.pbest_cost = self._compute_pbest(swarm)
+        better = swarm.current_cost < swarm.pbest_cost
+        swarm.pbest_cost[better] = swarm.current_cost[better]
+        swarm.pbest_pos[better] = swarm.position[better]
         swarm.best_pos, swarm.best_cost = self._topology.compute_gbest(swarm, **self._who)
-        pull = _at(settings.cognitive, fraction) * (swarm.pbest_pos - swarm.position)
-        pull *= self._rng.random(pull.shape)
-        velocity = swarm.velocity
-        velocity *= _at(settings.inertia, fraction)
-        velocity += pull
-        np.subtract(swarm.best_pos, swarm.position, out=pull)
-        pull *= _at(settings.social, fraction)
-        pull *= self._rng.random(pull.shape)
-        velocity += pull
+        swarm.velocity *= _at(settings.inertia, fraction)
+        self._pull(swarm.pbest_pos, _at(settings.cognitive, fraction))
+        self._pull(swarm.best_pos, _at(settings.social, fraction))
         clamp = settings.velocity_clamp * settings.bound
-        np.clip(velocity, -clamp, clamp, out=velocity)
-        swarm.position += velocity
+        np.clip(swarm.velocity, -clamp, clamp, out=swarm.velocity)
+        swarm.position += swarm.velocity
         np.clip(swarm.position, -settings.bound, settings.bound, out=swarm.position)
+
+    def _pull(self, target: Array, strength: float) -> None:
+        """Add strength r (target - x) to the velocities, r uniform on [0, 1)."""
+        pull, draw = self._work
+        np.subtract(target, self.swarm.position, out=pull)
+        pull *= self._rng.random(out=draw)
+        pull *= strength
+        self.swarm.velocity += pull
 
 
 @dataclass(frozen=True, kw_only=True)
