@@ -15,6 +15,7 @@ class SwarmnetWarning(UserWarning):
 def unknown(what: str, name: object, known: Iterable[str]) -> SwarmnetError:
     """The error for a name that is not in a table, with the nearest known name suggested."""
     names = list(known)
-    near = get_close_matches(str(name), names, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    by_case = {known_name.lower(): known_name for known_name in names}
+    near = get_close_matches(str(name).lower(), by_case, n=1)
+    hint = f"did you mean {by_case[near[0]]!r}? " if near else ""
     return SwarmnetError(f"unknown {what} {str(name)!r}: {hint}choose one of {', '.join(names)}")

@@ -90,6 +90,11 @@ class Objective:
         """How many of theta's first weights belong to hidden layers, those before the output layer."""
         return self.net.layers[-1].start
 
+    @property
+    def can_project(self) -> bool:
+        """Whether `projected` can be asked: the output layer is linear and the loss squared."""
+        return self.net.activations[-1] is LINEAR and isinstance(self._value_loss, SquaredError)
+
     def initial(self, rng: np.random.Generator, particles: int | None = None) -> Array:
         """Random weights from the network's own initialiser: (p,), or (particles, p)."""
         return self.net.init(rng, particles)
@@ -188,7 +193,7 @@ class Objective:
         Raises:
             SwarmnetError: the output layer is not linear, or the loss not squared.
         """
-        if self.net.activations[-1] is not LINEAR or not isinstance(self._value_loss, SquaredError):
+        if not self.can_project:
             raise SwarmnetError(
                 "only a linear output layer with the squared loss can be solved for: "
                 "use another trainer, or a linear output"
@@ -224,7 +229,7 @@ class Objective:
         # |target - Phi w|^2 + l2 |w|^2 = squares - 2 g.w + w G w
         fit = np.einsum("skh,shk->s", w, g)
         bent = np.einsum("skh,skh->s", w, (G @ w[..., None])[..., 0])
-        loss = np.maximum(squares - 2.0 * fit + bent, 0.0)
+        loss = np.maximum(squares - 2.0 * fit + bent, np.finfo(float).eps * squares)
         loss += self.l2 * self._square_weights(theta)
         loss[~good] = np.inf
         return loss, np.moveaxis(w, 1, -1).reshape(len(theta), -1)

@@ -164,6 +164,9 @@ def _hidden_slopes(passes: Propagation, direction: Array | int, hidden: int, sha
 def _add_weighted(features: Array, target: Array, weight: Array, sums: tuple[Array, Array, Array]) -> None:
     """Add Phi w Phi^T, Phi w t and t w t for features (s, h, rows), targets and weights (k, rows)."""
     G, g, squares = sums
+    if features.dtype == np.float32:
+        # Sums in float32 are too coarse for a least-squares problem: its best particle would be a false one.
+        features, target, weight = (a.astype(np.float64) for a in (features, target, weight))
     turned = features.swapaxes(-1, -2)
     for o in range(G.shape[1]):
         if weight[o].any():

@@ -23,6 +23,7 @@ from swarmnet.trainers import (
     configured,
     run,
 )
+from swarmnet.trainers.base import History
 from swarmnet.trainers.pso import _Flight, _quiet_pyswarms
 
 NAMES = list(TRAINERS)
@@ -98,6 +99,59 @@ def test_stops_when_the_seconds_are_over(name):
     result = run(trainer, objective((2, 16, 16, 1)), np.random.default_rng(0))
     assert result.status in ("seconds", "converged")
     assert result.seconds < 1.0
+
+
+@pytest.mark.parametrize(
+    "budget", [{"seconds": 0.4}, {"evaluations": 6000}, {"iterations": 4000}], ids=lambda b: next(iter(b))
+)
+def test_hybrid_uses_the_whole_budget_and_polishes(budget):
+    """As it is configured: its stages' own limits must not end it before the budget does."""
+    data_loss = objective((2, 8, 8, 1))
+    trainer = configured("hybrid", **budget)
+    trainer = dataclasses.replace(trainer, polish=LBFGS(iterations=5, tolerance=0.0, patience=10**9))
+    result = run(trainer, data_loss, np.random.default_rng(0))
+    (limit,) = budget
+    assert result.status == limit
+    swarm = run(dataclasses.replace(trainer.swarm, iterations=20), data_loss, np.random.default_rng(0))
+    assert result.loss < 0.5 * swarm.loss
+
+
+def test_a_small_budget_is_shared_between_the_stages():
+    result = run(configured("hybrid", evaluations=120), objective(), np.random.default_rng(0))
+    evaluations = result.history["evaluations"]
+    assert evaluations[0] == 31  # the swarm once
+    assert (np.diff(evaluations) < 5).all()  # then the polish, with three quarters of the budget
+
+
+def test_hybrid_flies_over_all_weights_where_the_output_cannot_be_solved_for():
+    net = Network((2, 5, 1), ["tanh", "tanh"])
+    result = run(short("hybrid", iterations=60), Objective(net, problem()), np.random.default_rng(0))
+    assert result.loss < result.history["loss"][0]
+
+
+def test_the_loss_of_projected_is_true_even_without_a_ridge():
+    data_loss = objective((2, 12, 12, 1))
+    trainer = ProjectedPSO(ridge=0.0, iterations=30)
+    result = run(trainer, data_loss, np.random.default_rng(0))
+    assert result.loss == data_loss.loss(result.theta) > 0
+
+
+def test_the_history_has_a_bound():
+    history = History()
+    for i in range(1, 100_001):
+        history.add((i, i, 0.0, 1.0 / i, 0.0))
+    arrays = history.arrays()
+    kept = arrays["iteration"]
+    assert 10_000 < len(kept) <= 20_001
+    assert (kept[0], kept[-1]) == (1, 100_000)
+    assert len(set(np.diff(kept)[:-1])) == 1
+
+
+def test_a_callback_stops_training_by_true_and_nothing_else():
+    result = run(
+        short("lbfgs", iterations=5), objective(), np.random.default_rng(0), callback=lambda now: now.loss
+    )
+    assert result.status == "iterations"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -295,8 +349,9 @@ def test_swarms_stay_in_their_box(name):
         initial = staticmethod(data_loss.initial)
 
         def loss(self, swarm):
-            reached.append(np.abs(swarm).max())
-            return -np.abs(swarm).sum(1)  # the farther out the better
+            if swarm.ndim == 2:
+                reached.append(np.abs(swarm).max())
+            return -np.abs(swarm).sum(-1)  # the farther out the better
 
         def projected(self, hidden, ridge):
             reached.append(np.abs(hidden).max())
@@ -371,6 +426,11 @@ def test_projected_needs_a_linear_output():
         (lambda: LBFGS(patience=0), "patience"),
         (lambda: LBFGS(tolerance=1), "tolerance"),
         (lambda: configured("hybird"), "did you mean 'hybrid'"),
+        (lambda: configured("LBFGS"), "did you mean 'lbfgs'"),
+        (lambda: PSO(inertia=(0.9, 0.5, 0.4)), "inertia"),
+        (lambda: PSO(bound=(-1, 1)), "bound"),
+        (lambda: PSO(particles=2.5), "particles"),
+        (lambda: LBFGS(iterations=2.5), "iterations"),
         (lambda: configured("adam", particles=10), "adam"),
     ],
 )

@@ -1,5 +1,6 @@
 """The baselines that train by backpropagated gradients: gradient descent, Adam and L-BFGS."""
 
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require
+from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require, require_count
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
@@ -29,7 +30,7 @@ class _Descent(Trainer):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.learning_rate > 0, "learning_rate", self.learning_rate, "more than 0")
-        require(self.batch_size is None or self.batch_size >= 1, "batch_size", self.batch_size, "1 or more")
+        require_count("batch_size", self.batch_size, 1, optional=True)
 
     def _descend(
         self,
@@ -160,12 +161,15 @@ class LBFGS(Trainer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.memory >= 1, "memory", self.memory, "1 or more")
+        require_count("memory", self.memory, 1)
+
+    def prepare(self) -> None:
+        importlib.import_module("scipy.optimize")  # a quarter of a second, which is no training
 
     def train(
         self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
-        from scipy.optimize import minimize  # noqa: PLC0415  # a third of a second to import
+        from scipy.optimize import minimize  # noqa: PLC0415  # see prepare
 
         theta = objective.initial(rng) if start is None else start
         counted = _Counted(objective)
@@ -179,7 +183,7 @@ class LBFGS(Trainer):
 
         # SciPy's own limits are out of the way: the monitor's hold.
         options: dict[str, Any] = {"maxcor": self.memory, "maxiter": 10**9, "maxfun": 10**9}
-        minimize(
+        found = minimize(
             counted,
             theta,
             jac=True,
@@ -187,7 +191,7 @@ class LBFGS(Trainer):
             callback=note,
             options=options | {"ftol": 0.0, "gtol": 1e-14, "maxls": 40},
         )
-        monitor.finish("converged")
+        monitor.finish("converged" if found.success else "stalled")
 
 
 class _Counted:

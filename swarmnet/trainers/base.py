@@ -21,6 +21,7 @@ Array = NDArray[Any]
 
 STATUS = {
     "converged": "the optimiser converged",
+    "stalled": "the line search found no lower loss",
     "tolerance": "the loss stopped falling",
     "target_loss": "the target loss was reached",
     "iterations": "all iterations were done; more may lower the loss",
@@ -46,6 +47,8 @@ class ObjectiveLike(Protocol):
     def loss_and_gradient(
         self, theta: Array, rows: NDArray[np.intp] | None = None
     ) -> tuple[float, Array]: ...
+    @property
+    def can_project(self) -> bool: ...
     def projected(self, hidden_swarm: Array, ridge: float = ...) -> tuple[Array, Array]: ...
 
 
@@ -96,24 +99,23 @@ class Trainer(ABC):
         evaluations: the most evaluations; None for no limit but the others.
         tolerance: stop after `patience` iterations in which the best loss fell by less than this share.
         patience: see tolerance.
-        target_loss: stop once the loss is as low as this.
+        target_loss: stop once the loss is as low as this; None for never.
     """
 
     name: ClassVar[str]
+    solves_output: ClassVar[bool] = False  # needs a linear output layer and the squared loss
     iterations: int | None = 1000
     seconds: float | None = None
     evaluations: int | None = None
     tolerance: float = 1e-6
     patience: int = 500
-    target_loss: float = 0.0
+    target_loss: float | None = None
 
     def __post_init__(self) -> None:
-        require(self.iterations is None or self.iterations >= 1, "iterations", self.iterations, "1 or more")
+        require_count("iterations", self.iterations, 1, optional=True)
         require(self.seconds is None or self.seconds > 0, "seconds", self.seconds, "more than 0")
-        require(
-            self.evaluations is None or self.evaluations >= 1, "evaluations", self.evaluations, "1 or more"
-        )
-        require(self.patience >= 1, "patience", self.patience, "1 or more")
+        require_count("evaluations", self.evaluations, 1, optional=True)
+        require_count("patience", self.patience, 1)
         require(0 <= self.tolerance < 1, "tolerance", self.tolerance, "from 0 to 1")
 
     def prepare(self) -> None:
@@ -137,6 +139,18 @@ def require(condition: bool, name: str, value: object, expected: str) -> None:
         raise SwarmnetError(f"{name} must be {expected}, not {value}")
 
 
+def require_count(name: str, value: object, least: int, optional: bool = False) -> None:
+    """Refuse a setting that is no whole number, or less than `least`.
+
+    Raises:
+        SwarmnetError: it is not.
+    """
+    if value is None and optional:
+        return
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    require(whole and value >= least, name, value, f"a whole number of {least} or more")  # type: ignore[operator]
+
+
 @dataclass
 class _Stage:
     """Where the limits in force began to count."""
@@ -151,6 +165,36 @@ class _Stage:
     since: int = 0
 
 
+_Row = tuple[int, int, float, float, float]
+_KEPT = 20_000
+
+
+class History:
+    """A row an iteration; past a limit only every second, every fourth..., so that memory has a bound."""
+
+    columns = ("iteration", "evaluations", "seconds", "loss", "validation_loss")
+
+    def __init__(self) -> None:
+        self._rows: list[_Row] = []
+        self._last: list[_Row] = []
+        self._stride = 1
+
+    def add(self, row: _Row) -> None:
+        """Note an iteration; the newest is always there."""
+        self._last = [row]
+        if (row[0] - 1) % self._stride == 0:
+            self._rows.append(row)
+            self._last = []
+        if len(self._rows) > _KEPT:
+            self._stride *= 2
+            self._rows = self._rows[::2]
+
+    def arrays(self) -> dict[str, Array]:
+        """The columns."""
+        columns = zip(*(self._rows + self._last), strict=True)
+        return {name: np.array(column) for name, column in zip(self.columns, columns, strict=True)}
+
+
 @dataclass
 class Monitor:
     """Keeps the best weights and the history, and says when to stop."""
@@ -162,7 +206,7 @@ class Monitor:
     status: str = ""
     iteration: int = 0
     evaluations: int = 0
-    rows: list[tuple[int, int, float, float, float]] = field(default_factory=list)
+    history: History = field(default_factory=History)
     _stages: list[_Stage] = field(default_factory=list)
     _ended_by: _Stage | None = None
     _ended_as: str = ""
@@ -233,7 +277,7 @@ class Monitor:
         if loss < self.best_loss or (self.best is None and np.isfinite(loss)):
             self.best_loss, self.best = loss, np.array(theta, dtype=np.float64)
         validation = self._validation(theta)
-        self.rows.append((self.iteration, self.evaluations, self.seconds, loss, validation))
+        self.history.add((self.iteration, self.evaluations, self.seconds, loss, validation))
         if self._wants_out(loss, validation):
             self.status = "callback"
         for stage in self._stages:
@@ -266,13 +310,14 @@ class Monitor:
             self.best_loss,
             self._overall(),
         )
-        return bool(self.callback(progress))
+        answer = self.callback(progress)
+        return isinstance(answer, bool | np.bool_) and bool(answer)
 
     def _reached(self, stage: _Stage, loss: float) -> str:
         limits = stage.limits
         if not np.isfinite(loss) or loss > 1e6 * max(self.best_loss, 1.0):
             return "diverged"
-        if self.best_loss <= limits.target_loss:
+        if limits.target_loss is not None and self.best_loss <= limits.target_loss:
             return "target_loss"
         if self.best_loss < stage.reference * (1.0 - limits.tolerance):
             stage.reference, stage.since = self.best_loss, self.iteration
@@ -324,14 +369,11 @@ def run(
             "the loss was infinite or not a number from the start: "
             "scale the data, or choose another activation"
         )
-    names = ("iteration", "evaluations", "seconds", "loss", "validation_loss")
-    columns = zip(*monitor.rows, strict=True)
-    history = {name: np.array(values) for name, values in zip(names, columns, strict=True)}
     return TrainResult(
         monitor.best,
         monitor.best_loss,
         monitor.ended_as,
-        history,
+        monitor.history.arrays(),
         monitor.evaluations,
         monitor.seconds,
     )

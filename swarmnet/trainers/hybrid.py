@@ -1,26 +1,29 @@
-"""hybrid: a projected swarm finds the basin, a second-order method finds its bottom."""
+"""hybrid: a swarm finds the basin, a second-order method finds its bottom."""
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar
 
 import numpy as np
 
 from swarmnet.trainers.backprop import LBFGS
 from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require
-from swarmnet.trainers.pso import ProjectedPSO
+from swarmnet.trainers.pso import PSO, ProjectedPSO, Swarm
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hybrid(Trainer):
-    """The projected swarm, then L-BFGS from its best weights.
+    """A swarm over the hidden layers, then L-BFGS from its best weights.
 
     The swarm's ridge is large: a start whose solved output weights are small is worth more to the polish than
-    one with a lower loss.
+    one with a lower loss. Where the output layer cannot be solved for, the swarm flies over all weights.
+
+    Without limits of its own, each stage ends by its settings; with iterations, seconds or evaluations, these
+    are the budget, of which the swarm uses `swarm_share` at most and the polish all that is left.
 
     Args:
         swarm: the first stage.
         polish: the second stage.
-        swarm_share: the most of the seconds, where seconds are limited, that the first stage may use.
+        swarm_share: see above.
     """
 
     name: ClassVar[str] = "hybrid"
@@ -36,16 +39,42 @@ class Hybrid(Trainer):
 
     def prepare(self) -> None:
         self.swarm.prepare()
+        self.polish.prepare()
 
     def train(
         self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
         if start is not None and not monitor.record(float(objective.loss(start)), start, 1):
             return
-        left, share = monitor.seconds_left, self.swarm_share
-        with monitor.limits(self.swarm, None if left is None else left * share, (0.0, share)):
-            self.swarm.train(objective, start, rng, monitor)
+        swarm, polish = self._stages(objective.can_project)
+        with monitor.limits(swarm, span=(0.0, self.swarm_share)):
+            swarm.train(objective, start, rng, monitor)
         if monitor.status or monitor.best is None:
             return
-        with monitor.limits(self.polish, left, (share, 1.0)):
-            self.polish.train(objective, monitor.best, rng, monitor)
+        with monitor.limits(polish, monitor.seconds_left, (self.swarm_share, 1.0)):
+            polish.train(objective, monitor.best, rng, monitor)
+
+    def _stages(self, can_project: bool) -> tuple[Swarm, LBFGS]:
+        """The two stages with their shares of the budget."""
+        swarm: Swarm = self.swarm
+        if not can_project:
+            common = {f.name: getattr(swarm, f.name) for f in fields(Swarm)}
+            swarm = PSO(**common)
+        budget = (self.iterations, self.seconds, self.evaluations)
+        if budget == (None, None, None):
+            return swarm, self.polish
+        share: dict[str, Any] = {
+            "iterations": _less(swarm.iterations, _part(self.iterations, self.swarm_share)),
+            "evaluations": _less(swarm.evaluations, _part(self.evaluations, self.swarm_share)),
+            "seconds": _less(swarm.seconds, self.seconds and self.seconds * self.swarm_share),
+        }
+        return replace(swarm, **share), replace(self.polish, iterations=None)
+
+
+def _part(count: int | None, share: float) -> int | None:
+    return None if count is None else max(1, int(count * share))
+
+
+def _less(first: float | None, second: float | None) -> Any:
+    given = [value for value in (first, second) if value is not None]
+    return min(given) if given else None

@@ -14,7 +14,7 @@ import importlib
 import os
 import threading
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +23,9 @@ from typing import ClassVar
 import numpy as np
 
 from swarmnet.errors import unknown
-from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require
+from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require, require_count
 
-Schedule = float | tuple[float, float]
+Schedule = float | Sequence[float]
 
 TOPOLOGIES = ("star", "ring")
 _LOST = 1e300  # what PySwarms is told of an infinite loss: it fails when every cost is inf
@@ -48,7 +48,7 @@ def _quiet_pyswarms() -> Iterator[None]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Swarm(Trainer):
+class Swarm(Trainer):
     """A swarm's settings; a schedule is one number, or (first, last) to go linearly over the budget.
 
     Args:
@@ -73,10 +73,13 @@ class _Swarm(Trainer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.particles >= 2, "particles", self.particles, "2 or more")
-        require(self.neighbours >= 2, "neighbours", self.neighbours, "2 or more")
-        require(self.velocity_clamp > 0, "velocity_clamp", self.velocity_clamp, "more than 0")
-        require(self.bound > 0, "bound", self.bound, "more than 0")
+        require_count("particles", self.particles, 2)
+        require_count("neighbours", self.neighbours, 2)
+        for name in ("inertia", "cognitive", "social"):
+            _require_schedule(name, getattr(self, name))
+        for name in ("velocity_clamp", "bound"):
+            value = getattr(self, name)
+            require(isinstance(value, int | float) and value > 0, name, value, "a number more than 0")
         if self.topology not in TOPOLOGIES:
             raise unknown("topology", self.topology, TOPOLOGIES)
 
@@ -88,26 +91,39 @@ class _Swarm(Trainer):
     def _evaluate(self, objective: ObjectiveLike, positions: Array) -> tuple[Array, Array]:
         """Costs (s,) of positions (s, dimensions), none NaN, and theta (p,) of the best of them."""
 
+    def _exact(self, objective: ObjectiveLike, theta: Array, cost: float) -> tuple[float, int]:
+        """The loss at theta whose cost is known, and the evaluations that it took."""
+        return cost, 0
+
     def _fly(
         self, objective: ObjectiveLike, positions: Array, rng: np.random.Generator, monitor: Monitor
     ) -> None:
         """Move the swarm until the monitor says stop; memory does not grow with the iterations."""
         with _quiet_pyswarms():
             flight = _Flight(self, positions, rng)
-        best, best_loss = positions[0], np.inf
+        best, best_cost, loss = positions[0], np.inf, np.inf
         while True:
             costs, theta = self._evaluate(objective, flight.swarm.position)
-            if costs.min() < best_loss:
-                best, best_loss = theta, float(costs.min())
-            if not monitor.record(best_loss, best, len(costs)):
+            spent = len(costs)
+            if costs.min() < best_cost:
+                best, best_cost = theta, float(costs.min())
+                loss, more = self._exact(objective, best, best_cost)
+                spent += more
+            if not monitor.record(loss, best, spent):
                 return
             flight.move(costs, monitor.fraction)
 
 
 def _at(schedule: Schedule, fraction: float) -> float:
-    if isinstance(schedule, tuple):
+    if isinstance(schedule, Sequence):
         return schedule[0] + (schedule[1] - schedule[0]) * fraction
     return schedule
+
+
+def _require_schedule(name: str, schedule: object) -> None:
+    ends = schedule if isinstance(schedule, Sequence) and len(schedule) == 2 else [schedule]
+    good = all(isinstance(end, int | float) and 0 <= end < np.inf for end in ends)
+    require(good, name, schedule, "a number of 0 or more, or two of them (first, last)")
 
 
 def _without_nan(costs: Array) -> Array:
@@ -117,7 +133,7 @@ def _without_nan(costs: Array) -> Array:
 class _Flight:
     """A PySwarms swarm with its topology, and the in-place update."""
 
-    def __init__(self, settings: _Swarm, positions: Array, rng: np.random.Generator) -> None:
+    def __init__(self, settings: Swarm, positions: Array, rng: np.random.Generator) -> None:
         from pyswarms.backend.swarms import Swarm  # noqa: PLC0415  # see _quiet_pyswarms
         from pyswarms.backend.topology import Ring, Star  # noqa: PLC0415
 
@@ -159,7 +175,7 @@ class _Flight:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PSO(_Swarm):
+class PSO(Swarm):
     """A swarm over all flattened weights."""
 
     name: ClassVar[str] = "pso"
@@ -179,7 +195,7 @@ class PSO(_Swarm):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProjectedPSO(_Swarm):
+class ProjectedPSO(Swarm):
     """A swarm over the hidden layers' weights; each particle's linear output layer is solved for exactly.
 
     A linear least-squares problem inside a swarm is PSO-ELM (Xu and Shu 2006), and variable projection
@@ -190,6 +206,7 @@ class ProjectedPSO(_Swarm):
     """
 
     name: ClassVar[str] = "projected"
+    solves_output: ClassVar[bool] = True
     iterations: int | None = 500
     particles: int = 30
     ridge: float = 1e-9
@@ -211,3 +228,7 @@ class ProjectedPSO(_Swarm):
         costs = _without_nan(costs)
         best = int(np.argmin(costs))
         return costs, np.concatenate([positions[best], output[best]])
+
+    def _exact(self, objective: ObjectiveLike, theta: Array, cost: float) -> tuple[float, int]:
+        # The cost comes from differences of sums, which are rounded where the fit is close.
+        return float(objective.loss(theta)), 1
