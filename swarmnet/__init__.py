@@ -23,5 +23,4 @@ from swarmnet.network import Network as Network
 from swarmnet.objective import Objective as Objective
 from swarmnet.readers import read_csv as read_csv
 from swarmnet.readers import read_parquet as read_parquet
-
-__version__ = "0.1.0"
+from swarmnet.version import __version__ as __version__

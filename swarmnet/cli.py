@@ -4,6 +4,7 @@ Results go to standard output or to the file named: tables on a terminal, CSV wh
 bar and errors go to standard error; a user's mistake is one line there, and exit code 2.
 """
 
+import glob
 import io
 import os
 import re
@@ -57,6 +58,12 @@ Hidden = Annotated[str, typer.Option(help="Units of the hidden layers, as in 16,
 ActivationOption = Annotated[
     str, typer.Option(help="Of the hidden layers; or one a layer, the output last, as in tanh,sigmoid.")
 ]
+LossOption = Annotated[str, typer.Option(help="squared or cross-entropy.")]
+ScalingOption = Annotated[str, typer.Option(help="standard, minmax or none.")]
+WeightOption = Annotated[
+    float | None, typer.Option(help="Weight of the derivatives against the values; 1 by default.")
+]
+PenaltyOption = Annotated[float | None, typer.Option(help="Weight of the squared weights.")]
 Fraction = Annotated[float, typer.Option(help="Share of the rows to hold out and test on.")]
 Seconds = Annotated[float | None, typer.Option(help="The most seconds of training.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.", min=0)]
@@ -80,12 +87,10 @@ def train(
     seconds: Seconds = None,
     iterations: Annotated[int | None, typer.Option(help="The most iterations.")] = None,
     particles: Annotated[int | None, typer.Option(help="The swarm's size.")] = None,
-    loss: Annotated[str, typer.Option(help="squared or cross-entropy.")] = "squared",
-    scaling: Annotated[str, typer.Option(help="standard, minmax or none.")] = "standard",
-    derivative_weight: Annotated[
-        float | None, typer.Option(help="Weight of the derivatives against the values; 1 by default.")
-    ] = None,
-    l2: Annotated[float | None, typer.Option(help="Weight of the squared weights.")] = None,
+    loss: LossOption = "squared",
+    scaling: ScalingOption = "standard",
+    derivative_weight: WeightOption = None,
+    l2: PenaltyOption = None,
     seed: Seed = 0,
 ) -> None:
     """Train a model, test it on rows held out, and save it.
@@ -141,11 +146,10 @@ def predict(
 
     Example: swarmnet predict water.json points.csv --jacobian -o slopes.csv
     """
-    from swarmnet.model import load, refuse_unwritable, write_atomically  # noqa: PLC0415
+    from swarmnet.model import load, write_atomically  # noqa: PLC0415
     from swarmnet.readers import read_query  # noqa: PLC0415
 
-    if output is not None:
-        refuse_unwritable(output)
+    _refuse_output(output, model, query)
     fitted = load(model)
     points, ignored = read_query(query, fitted.inputs)
     if ignored:
@@ -167,6 +171,7 @@ def evaluate(model: ModelFile, data: DataFile, output: Output = None) -> None:
     from swarmnet.model import load  # noqa: PLC0415
     from swarmnet.readers import read  # noqa: PLC0415
 
+    _refuse_output(output, model, data)
     fitted = load(model)
     tested = read(data, fitted.inputs, fitted.outputs)
     _show(errors_of(fitted, tested), f"errors on {tested.n} rows", output)
@@ -181,6 +186,10 @@ def compare(
     evaluations: Annotated[int | None, typer.Option(help="Budget of a run in evaluations.")] = None,
     hidden: Hidden = "auto",
     activation: ActivationOption = "tanh",
+    loss: LossOption = "squared",
+    scaling: ScalingOption = "standard",
+    derivative_weight: WeightOption = None,
+    l2: PenaltyOption = None,
     inputs: Names = None,
     outputs: Names = None,
     test: Annotated[str | None, typer.Option(help="File to test on, instead of rows held out.")] = None,
@@ -210,6 +219,10 @@ def compare(
             evaluations=evaluations,
             hidden=_hidden(hidden),
             activation=_activations(activation),
+            loss=loss,
+            scaling=_scaling(scaling),
+            derivative_weight=derivative_weight,
+            l2=l2,
             test=test,
             test_fraction=test_fraction,
             progress=_named_progress(show),
@@ -245,6 +258,9 @@ def inspect(
     tables = {
         "columns": found.columns,
         "observed together": found.patterns,
+        "points in more than one row": pd.DataFrame(
+            [{"points": found.repeated_points, "rows": found.repeated_rows}] if found.repeated_points else []
+        ),
         "observed more than once at a point": found.repeated,
         "not identifiable": pd.DataFrame({"not identifiable": found.not_identifiable}),
     }
@@ -256,8 +272,11 @@ def inspect(
 
 def _is_model(file: str) -> bool:
     """By its name, or by its first byte, with which no CSV or Parquet file begins."""
+    if file.lower().endswith(".json"):
+        return True
     try:
-        return file.lower().endswith(".json") or Path(file).read_bytes()[:1] == b"{"
+        with open(file, "rb") as opened:
+            return opened.read(1) == b"{"
     except OSError:
         return False
 
@@ -272,13 +291,18 @@ def _show_model(model: Any) -> None:
         "layers": "-".join(map(str, net.sizes)),
         "activations": ", ".join(act.name for act in net.activations),
         "weights": net.size,
-    } | {
-        name: ", ".join(f"{key} {low:g}..{high:g}" for key, (low, high) in value.items())
-        if isinstance(value, dict)
-        else value
-        for name, value in model.training.items()
-    }
+    } | {name: _listed(value) if isinstance(value, dict) else value for name, value in model.training.items()}
     _show(pd.DataFrame({"what": list(facts), "value": [str(v) for v in facts.values()]}), "model")
+
+
+def _listed(facts: dict[str, Any]) -> str:
+    """Ranges as 1..2, other facts as they are; what was not set is left out."""
+    texts = {
+        name: f"{value[0]:g}..{value[1]:g}" if isinstance(value, list) and len(value) == 2 else value
+        for name, value in facts.items()
+        if value is not None
+    }
+    return ", ".join(f"{name} {text}" for name, text in texts.items())
 
 
 def _show_comparison(table: "pd.DataFrame") -> None:
@@ -334,9 +358,14 @@ def _refuse_output(output: Path | None, *taken: str | Path | None) -> None:
     if output is None:
         return
     refuse_unwritable(output)
-    for other in taken:
-        if other is not None and os.path.realpath(other) == os.path.realpath(output):
-            raise SwarmnetError(f"{output}: cannot write: it is another file of this run; name a new one")
+    files = {os.path.realpath(file) for other in taken if other is not None for file in _matches(other)}
+    if os.path.realpath(output) in files:
+        raise SwarmnetError(f"{output}: cannot write: it is another file of this run; name a new one")
+
+
+def _matches(path: str | Path) -> list[str]:
+    """The file itself, and whatever it matches as a glob."""
+    return [str(path), *glob.glob(str(path), recursive=True)]
 
 
 def _names(text: str | None) -> list[str] | None:

@@ -145,7 +145,8 @@ def long_roles_of(
 
     Inputs are what `inputs` says; else the denominators of the derivative targets and x, x1, x_2...
     Outputs are what `outputs` says; else, when there are derivative targets, their numerators and y, y1,
-    y_2...; else every target. With `inputs` given a column left over is ignored, else it is an error.
+    y_2...; else y, y1, y_2... or the only target there is. With `inputs` given a column left over is
+    ignored, else it is an error.
 
     Raises:
         SwarmnetError: a column is undecided, a name is both input and output.
@@ -358,9 +359,13 @@ def _long_inputs(points: Sequence[str], pairs: Sequence[tuple[str, str]]) -> lis
 
 
 def _long_outputs(plain: Sequence[str], numerators: Sequence[str]) -> list[str]:
-    if not numerators:
-        return list(plain)
+    if not numerators and len(set(plain)) == 1:
+        return list(plain)  # the only thing that was ever observed
     likely = [t for t in plain if t in numerators or _OUTPUT_LIKE.fullmatch(t)]
+    if not likely and not numerators:
+        raise SwarmnetError(
+            f"nothing says which of the targets {listed(plain)} are outputs: say so with outputs= (--outputs)"
+        )
     return list(dict.fromkeys([*likely, *numerators]))
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError, SwarmnetWarning
-from swarmnet.fitting import Activations, Data, Hidden, fit, network_for
-from swarmnet.metrics import evaluate, refuse_other_columns
+from swarmnet.fitting import Activations, Data, Hidden, fit, network_for, refuse_unsolvable
+from swarmnet.metrics import evaluate
 from swarmnet.model import FittedModel
 from swarmnet.readers import read
 from swarmnet.splitting import split
@@ -50,6 +50,10 @@ def compare(
     evaluations: int | None = None,
     hidden: Hidden = "auto",
     activation: Activations = "tanh",
+    loss: str = "squared",
+    scaling: str | None = "standard",
+    derivative_weight: float | None = None,
+    l2: float | None = None,
     test: Data | None = None,
     test_fraction: float = 0.2,
     progress: Callable[[str, int, Progress], bool | None] | None = None,
@@ -67,6 +71,10 @@ def compare(
         evaluations: budget of each run, in evaluations of the loss.
         hidden: see `fit`; the same network for all.
         activation: see `fit`.
+        loss: see `fit`.
+        scaling: see `fit`.
+        derivative_weight: see `fit`.
+        l2: see `fit`.
         test: data to test on; else `test_fraction` of the rows are held out.
         test_fraction: see test.
         progress: called with the trainer, the repeat and a `Progress` every iteration; True ends that run.
@@ -81,7 +89,9 @@ def compare(
     if seconds is None and evaluations is None:
         seconds = 5.0
     train, held_out = _train_and_test(data, test, test_fraction, seed)
-    widths = network_for(train, hidden, activation).sizes[1:-1]
+    net = network_for(train, hidden, activation, loss)
+    for trainer in chosen.values():
+        refuse_unsolvable(trainer, net, loss)
     jobs = [(name, trainer, train) for name, trainer in chosen.items()]
     if train.n_derivatives and train.n_values:
         name = "hybrid" if "hybrid" in chosen else next(iter(chosen))
@@ -92,8 +102,12 @@ def compare(
         for repeat, (name, trainer, part) in product(range(repeats), jobs):
             model = fit(
                 part,
-                hidden=widths,
-                activation=activation,
+                hidden=net.sizes[1:-1],
+                activation=net.activations,
+                loss=loss,
+                scaling=scaling,
+                derivative_weight=derivative_weight,
+                l2=l2,
                 trainer=configured(trainer, seconds=seconds, evaluations=evaluations),
                 seed=seed + repeat,
                 callback=_labelled(progress, name, repeat),
@@ -126,8 +140,7 @@ def _train_and_test(data: Data, test: Data | None, fraction: float, seed: int) -
     train = data if isinstance(data, MixedData) else read(data)
     if test is not None:
         named = test if isinstance(test, MixedData) else read(test, train.inputs, train.outputs)
-        refuse_other_columns(named, train)
-        return train, named
+        return train, named.select(train.inputs, train.outputs)
     kept, held_out = split(train, fraction, seed)
     if held_out is None:
         raise SwarmnetError("nothing to compare on: no row is held out; raise the test fraction")

@@ -22,6 +22,7 @@ from swarmnet.columns import (
     TargetError,
     derivative_name,
     is_long,
+    listed,
     long_roles_of,
     roles_of,
     sigma_name,
@@ -171,6 +172,30 @@ class MixedData:
             J=self.J[rows],
             Y_sigma=None if self.Y_sigma is None else self.Y_sigma[rows],
             J_sigma=None if self.J_sigma is None else self.J_sigma[rows],
+        )
+
+    def select(self, inputs: Sequence[str], outputs: Sequence[str]) -> "MixedData":
+        """The same data with its columns in the order of these names.
+
+        Raises:
+            SwarmnetError: they are not the names of this data's inputs and outputs.
+        """
+        for what, own, wanted in (("inputs", self.inputs, inputs), ("outputs", self.outputs, outputs)):
+            if sorted(own) != sorted(wanted):
+                raise SwarmnetError(f"the data's {what} are {listed(own)}, where {listed(wanted)} are needed")
+        if (self.inputs, self.outputs) == (tuple(inputs), tuple(outputs)):
+            return self
+        j = [self.inputs.index(name) for name in inputs]
+        o = [self.outputs.index(name) for name in outputs]
+        grid = np.ix_(range(self.n), o, j)
+        return MixedData(
+            self.X[:, j],
+            self.Y[:, o],
+            self.J[grid],
+            None if self.Y_sigma is None else self.Y_sigma[:, o],
+            None if self.J_sigma is None else self.J_sigma[grid],
+            inputs,
+            outputs,
         )
 
     def values_only(self) -> "MixedData":
@@ -326,10 +351,9 @@ def _points(table: Table, inputs: Sequence[str], cells: dict[str, Array]) -> Arr
 
 
 def _sigmas(table: Table, column: str, sigma: Array, observed: NDArray[np.bool_]) -> Array:
-    """The standard deviations of observed entries; one that belongs to nothing does no harm."""
-    kept = np.where(observed, sigma, np.nan)
-    _refuse_cell(table, column, kept <= 0, "is not positive: a standard deviation must be")
-    return kept
+    """The standard deviations of observed entries; a positive one beside an empty cell does no harm."""
+    _refuse_cell(table, column, sigma <= 0, "is not positive: a standard deviation must be")
+    return np.where(observed, sigma, np.nan)
 
 
 def _refuse_cell(table: Table, column: str, bad: NDArray[np.bool_], what: str) -> None:

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from swarmnet.readers import read
 from swarmnet.scaling import Scaling
 from swarmnet.trainers import Trainer, configured, run
 from swarmnet.trainers.base import Callback
+from swarmnet.version import __version__
 
 Data = MixedData | str | os.PathLike[str]
 Hidden = str | int | Sequence[int]
@@ -42,15 +43,16 @@ def fit(
     scaling: str | None = "standard",
     derivative_weight: float | None = None,
     l2: float | None = None,
-    callback: Callback | None = None,
     *,
+    callback: Callback | None = None,
     validation: MixedData | None = None,
 ) -> FittedModel:
     """Train a network on mixed data.
 
     Args:
         data: MixedData, or the path or glob of CSV or Parquet files.
-        hidden: units of each hidden layer; "auto" takes two layers as wide as the entries can support.
+        hidden: units of each hidden layer, () for none; "auto" takes two layers, as wide as the
+            entries can support.
         activation: one name for the hidden layers, or one a layer with the output layer last.
         trainer: a name (hybrid, pso, projected, sgd, adam, lbfgs) or a configured trainer.
         seed: the same seed gives the same model.
@@ -62,7 +64,7 @@ def fit(
             every residual in its own unit.
         derivative_weight: the derivatives' mean squared residual against the values'; 1 by default.
         l2: weight of the sum of squares of all W; a tiny one by default.
-        callback: called with a `Progress` every iteration; training ends when it returns True.
+        callback: called with a `Progress` every iteration; training ends when it returns True itself.
         validation: data held out, whose loss the history shows beside the training loss.
 
     Returns:
@@ -74,30 +76,39 @@ def fit(
     mixed = data if isinstance(data, MixedData) else read(data)
     configured_trainer = configured(trainer, iterations, seconds, particles)
     net = network_for(mixed, hidden, activation, loss)
+    refuse_unsolvable(configured_trainer, net, loss)
+    rng = _generator(seed)
     _warn_of(mixed, net)
     scale = Scaling.of(mixed, scaling, outputs=loss == "squared" and net.activations[-1].name == "linear")
     balance = scaling is not None
 
-    def objective(part: MixedData, threads: int | None = None) -> Objective:
-        return Objective(
-            net,
-            scale.scale_data(part, balance),
-            loss=loss,
-            derivative_weight=1.0 if derivative_weight is None else derivative_weight,
-            l2=L2 if l2 is None else l2,
-            threads=threads,
-        )
+    weights: dict[str, Any] = {
+        "derivative_weight": 1.0 if derivative_weight is None else derivative_weight,
+        "l2": L2 if l2 is None else l2,
+    }
+
+    def objective(part: MixedData) -> Objective:
+        scaled = scale.scale_data(part, balance, reference=mixed)
+        if loss == "cross-entropy":  # its values have no scale to be divided by
+            scaled = replace(scaled, Y_sigma=part.Y_sigma)
+        return Objective(net, scaled, loss=loss, **weights)
+
+    if validation is not None:
+        validation = validation.select(mixed.inputs, mixed.outputs)
 
     result = run(
         configured_trainer,
         objective(mixed),
-        np.random.default_rng(seed),
+        rng,
         callback=callback,
         validate=None if validation is None else _loss_of(objective(validation)),
     )
     if result.status == "interrupted":
         warnings.warn(result.message, SwarmnetWarning, stacklevel=2)
     training = _record(mixed, configured_trainer, seed) | {
+        "scaling": scaling,
+        "loss_function": loss,
+        **weights,
         "status": result.status,
         "message": result.message,
         "loss": result.loss,
@@ -116,6 +127,26 @@ def fit(
     return _pinned(model, mixed)
 
 
+def refuse_unsolvable(trainer: Trainer, net: Network, loss: str) -> None:
+    """Refuse a trainer that solves for the output layer where that is not a linear problem.
+
+    Raises:
+        SwarmnetError: it is not.
+    """
+    if trainer.solves_output and (loss != "squared" or net.activations[-1].name != "linear"):
+        raise SwarmnetError(
+            f"{trainer.name} solves for a linear output layer with the squared loss: use another trainer, "
+            "such as pso or hybrid, or a linear output"
+        )
+
+
+def _generator(seed: int) -> np.random.Generator:
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        raise SwarmnetError(f"seed must be a whole number of 0 or more, not {seed!r}") from None
+
+
 def network_for(data: MixedData, hidden: Hidden, activations: Activations, loss: str = "squared") -> Network:
     """The network for `data`: its inputs, the hidden layers asked for, and its outputs."""
     widths = _hidden(data, hidden)
@@ -126,10 +157,13 @@ def network_for(data: MixedData, hidden: Hidden, activations: Activations, loss:
 
 
 def _hidden(data: MixedData, hidden: Hidden) -> tuple[int, ...]:
-    if hidden == "auto":
+    if isinstance(hidden, str) and hidden == "auto":
         return _automatic(data)
-    sizes = [hidden] if isinstance(hidden, int) else hidden
-    if isinstance(sizes, str) or not all(isinstance(size, int | np.integer) and size >= 1 for size in sizes):
+    whole = int | np.integer
+    sizes: Any = [hidden] if isinstance(hidden, whole) else hidden
+    if not isinstance(sizes, Sequence | np.ndarray) or not all(
+        isinstance(size, whole) and not isinstance(size, bool) and size >= 1 for size in sizes
+    ):
         raise SwarmnetError(
             f"hidden must be 'auto' or whole numbers of 1 or more such as (16, 16), not {hidden!r}"
         )
@@ -191,8 +225,10 @@ def _record(data: MixedData, trainer: Trainer, seed: int) -> dict[str, Any]:
     """What the model was trained on and with, for its file."""
     seen = data.X[data.entries_per_row > 0]
     return {
+        "swarmnet": __version__,
         "trainer": trainer.name,
-        "seed": seed,
+        "settings": asdict(trainer),
+        "seed": int(seed),
         "rows": data.n,
         "values": data.n_values,
         "derivatives": data.n_derivatives,

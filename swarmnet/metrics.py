@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 
 from swarmnet.columns import derivative_name
 from swarmnet.data import MixedData
-from swarmnet.errors import SwarmnetError
 from swarmnet.model import FittedModel
 
 Array = NDArray[np.float64]
@@ -22,7 +21,7 @@ def evaluate(model: FittedModel, data: MixedData) -> pd.DataFrame:
     Raises:
         SwarmnetError: the data's inputs or outputs are not the model's.
     """
-    refuse_other_columns(data, model)
+    data = data.select(model.inputs, model.outputs)
     rows = []
     Y = model.predict(data.X) if data.n_values else data.Y
     J = model.jacobian(data.X) if data.n_derivatives else data.J
@@ -31,22 +30,6 @@ def evaluate(model: FittedModel, data: MixedData) -> pd.DataFrame:
         for j, into in enumerate(data.inputs):
             rows.append(_errors(derivative_name(out, into), J[:, o, j], data.J[:, o, j]))
     return pd.DataFrame([row for row in rows if row["entries"]])
-
-
-def refuse_other_columns(data: MixedData, trained: FittedModel | MixedData) -> None:
-    """Refuse data to test on whose inputs or outputs are not those that were trained on.
-
-    Raises:
-        SwarmnetError: they are not.
-    """
-    for what, found, wanted in (
-        ("inputs", data.inputs, trained.inputs),
-        ("outputs", data.outputs, trained.outputs),
-    ):
-        if found != wanted:
-            raise SwarmnetError(
-                f"the {what} to test on are {', '.join(found)}, not {', '.join(wanted)} as trained"
-            )
 
 
 @np.errstate(over="ignore", invalid="ignore")  # of numbers near the largest double the table says inf

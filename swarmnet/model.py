@@ -226,8 +226,9 @@ def write_atomically(path: str | os.PathLike[str], text: str) -> None:
     """
     target = Path(os.path.realpath(path))
     try:
-        if target.exists() and not target.is_file():  # a terminal, a pipe, /dev/null
-            target.write_text(text, encoding="utf-8", newline="")
+        if _is_stream(path):
+            with open(path, "a", encoding="utf-8", newline="") as stream:
+                stream.write(text)
             return
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
@@ -242,6 +243,12 @@ def write_atomically(path: str | os.PathLike[str], text: str) -> None:
             raise
     except OSError as error:
         raise SwarmnetError(f"{path}: cannot write: {error.strerror}") from None
+
+
+def _is_stream(path: str | os.PathLike[str]) -> bool:
+    """A terminal, a pipe, /dev/null, or /dev/stdout whatever that leads to: nothing to be replaced."""
+    named = os.path.abspath(path).startswith(("/dev/std", "/dev/fd/", "/proc/self/fd/"))
+    return named or (os.path.exists(path) and not os.path.isfile(path))
 
 
 def _mode(target: Path) -> int:
@@ -264,7 +271,7 @@ def refuse_unwritable(path: str | os.PathLike[str]) -> None:
         raise SwarmnetError(f"{path}: cannot write: it is a folder; name a file in it")
     if not target.parent.is_dir():
         raise SwarmnetError(f"{path}: cannot write: there is no folder {target.parent}; make it first")
-    if target.exists() and not target.is_file():
+    if _is_stream(path):
         return
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)

@@ -122,7 +122,7 @@ class Network:
         return theta
 
     def flatten(self, layers: Sequence[tuple[ArrayLike, ArrayLike]]) -> Array:
-        """theta (p,) of the given [(W, b), ...].
+        """theta (p,), or (s, p) for a swarm, of the given [(W, b), ...]: the inverse of `unflatten`.
 
         Raises:
             SwarmnetError: shapes other than this network's.
@@ -132,13 +132,17 @@ class Network:
         parts = []
         for number, (layer, (W, b)) in enumerate(zip(self.layers, layers, strict=True), start=1):
             weights, bias = np.asarray(W, float), np.asarray(b, float)
-            if weights.shape != (layer.fan_in, layer.fan_out) or bias.shape != (layer.fan_out,):
+            lead = bias.shape[:-1]
+            wanted = (*lead, layer.fan_in, layer.fan_out), (*lead, layer.fan_out)
+            if (weights.shape, bias.shape) != wanted or len(lead) > 1:
                 raise SwarmnetError(
                     f"layer {number} needs W {(layer.fan_in, layer.fan_out)} and b {(layer.fan_out,)}, "
                     f"not {weights.shape} and {bias.shape}"
                 )
-            parts += [weights.ravel(), bias]
-        return np.concatenate(parts)
+            parts += [weights.reshape(*lead, -1), bias]
+        if len({part.shape[:-1] for part in parts}) > 1:
+            raise SwarmnetError("the layers' weights are of different numbers of particles")
+        return np.concatenate(parts, axis=-1)
 
     def unflatten(self, theta: ArrayLike) -> Layers:
         """[(W, b), ...] as views of theta: W (..., fan_in, fan_out) and b (..., fan_out)."""
@@ -209,14 +213,19 @@ class Network:
     ) -> Iterator[tuple[Array, Array, Array, Propagation]]:
         """Cut particles and rows so that memory does not grow with either: views of theta, out and rows."""
         passes = Propagation(self.layers)
-        step = max(64, _TILE // (1 + order * (self.d if order > 1 else 1)))
-        for thetas, outs in zip(theta, out, strict=True) if theta.ndim == 2 else [(theta, out)]:
-            for start in range(0, len(points), step):
-                rows = points[start : start + step]
-                stacked = passes.buffer("rows", (rows.shape[1] + 1, len(rows)))
-                stacked[:-1] = rows.T
-                stacked[-1] = 1.0
-                yield thetas, outs[start : start + step], stacked, passes
+        step = min(len(points), max(64, _TILE // (1 + order * (self.d if order > 1 else 1))))
+        block = max(1, _TILE // max(1, step))
+        for start in range(0, len(points), max(1, step)):
+            rows = points[start : start + step]
+            stacked = passes.buffer("rows", (rows.shape[1] + 1, len(rows)))
+            stacked[:-1] = rows.T
+            stacked[-1] = 1.0
+            if theta.ndim == 1:
+                yield theta, out[start : start + step], stacked, passes
+                continue
+            for first in range(0, len(theta), block):
+                particles = slice(first, first + block)
+                yield theta[particles], out[particles, start : start + step], stacked, passes
 
     def _theta(self, theta: ArrayLike) -> Array:
         weights = np.asarray(theta, dtype=np.float64)

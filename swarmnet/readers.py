@@ -71,7 +71,7 @@ def read_csv(
         path: a file's name, or a glob. Files of a glob must have the same columns, in any order.
         inputs: the inputs' names, or one name. By default the derivatives' denominators and x, x1, x_2...
         outputs: the outputs' names, or one name. By default the derivatives' numerators and y, y1,
-            y_2..., and in a long table without derivatives every target.
+            y_2..., and in a long table the only target there is.
 
     Raises:
         SwarmnetError: it says in which file, line and column.

@@ -67,16 +67,21 @@ class Scaling:
 
     def unscale_H(self, H: Array) -> Array:
         """Network second derivatives (n, k, d, d) in the data's units."""
-        per_input = 1.0 / (self.x_scale[:, None] * self.x_scale)
-        return H * (self.y_scale[:, None, None] * per_input)
+        # One division after the other: the product of two tiny scales may be 0.
+        return H * (self.y_scale[:, None, None] / self.x_scale[:, None] / self.x_scale)
 
-    def scale_data(self, data: MixedData, balance: bool = True) -> MixedData:
+    def scale_data(
+        self, data: MixedData, balance: bool = True, reference: MixedData | None = None
+    ) -> MixedData:
         """`data` as the network sees it, each entry's sigma being the scale of its residual.
 
-        That scale is the sigma given with the entry; else, with `balance`, the values' standard deviation
-        and the root mean square of what was observed in the partial's column, so that values and every
-        partial count alike; else 1.
+        That scale is the sigma given with the entry; else, with `balance`, the standard deviation of the
+        values and the root mean square of the partial's column in `reference`, the data trained on (`data`
+        by default), so that values and every partial count alike; else 1.
         """
+        if balance:
+            known = self.scale_data(data if reference is None else reference, balance=False)
+            values, partials = _spread(known.Y), _root_mean_square(known.J)
         y_unit = 1.0 / self.y_scale
         j_unit = self.x_scale / self.y_scale[:, None]
         Y = (data.Y - self.y_offset) * y_unit
@@ -84,8 +89,8 @@ class Scaling:
         Y_sigma = np.full_like(Y, np.nan) if data.Y_sigma is None else data.Y_sigma * y_unit
         J_sigma = np.full_like(J, np.nan) if data.J_sigma is None else data.J_sigma * j_unit
         if balance:
-            Y_sigma = np.where(np.isnan(Y_sigma), _spread(Y), Y_sigma)
-            J_sigma = np.where(np.isnan(J_sigma), _root_mean_square(J), J_sigma)
+            Y_sigma = np.where(np.isnan(Y_sigma), values, Y_sigma)
+            J_sigma = np.where(np.isnan(J_sigma), partials, J_sigma)
         return replace(data, X=self.scale_X(data.X), Y=Y, J=J, Y_sigma=Y_sigma, J_sigma=J_sigma)
 
 

@@ -168,7 +168,8 @@ def test_long_form_is_recognised_unless_its_columns_are_claimed() -> None:
     [
         (["x1", "x2"], ["y", "dy/dx1"], ("x1", "x2"), ("y",)),
         (["T", "p"], ["dh/dT", "dh/dp", "y1"], ("T", "p"), ("y1", "h")),
-        (["x"], ["b", "a"], ("x",), ("b", "a")),
+        (["x"], ["y2", "y1"], ("x",), ("y2", "y1")),
+        (["x"], ["b"], ("x",), ("b",)),
     ],
 )
 def test_long_roles_by_targets(
@@ -196,7 +197,8 @@ def test_long_sigma_may_be_claimed_as_an_input() -> None:
         (["T"], ["h"], None, None, ["column 'T'", "inputs= (--inputs)"]),
         (["T", "p"], ["dh/dT"], None, None, ["column 'p'", "inputs= (--inputs)"]),
         ([], ["h"], None, None, ["no column is an input"]),
-        (["x"], ["h", "x"], None, None, ["'x' is both an input and an output"]),
+        (["x"], ["x"], None, None, ["'x' is both an input and an output"]),
+        (["x"], ["b", "a"], None, None, ["targets b, a", "outputs= (--outputs)"]),
         (["x"], ["h"], ["z"], None, ["inputs= names 'z'", "no column"]),
         (["x"], ["h"], None, ["g"], ["outputs= names 'g'", "no target", "the targets are h"]),
     ],

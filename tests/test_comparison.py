@@ -181,7 +181,7 @@ def test_ctrl_c_ends_the_whole_comparison_without_a_warning():
         ({"trainers": ["lbfgs", "adm"]}, "did you mean 'adam'"),
         ({"evaluations": 0}, "evaluations must be"),
         ({"test_fraction": 0}, "nothing to compare on"),
-        ({"test": MixedData([[0.0]], Y=[1.0])}, "the inputs to test on are x1, not x1, x2"),
+        ({"test": MixedData([[0.0]], Y=[1.0])}, "inputs are x1, where x1, x2 are needed"),
     ],
 )
 def test_mistakes_are_refused_before_anything_is_trained(arguments, words):

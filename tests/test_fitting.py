@@ -41,6 +41,45 @@ def test_validation_data_are_in_the_history():
     np.testing.assert_allclose(history["validation_loss"], history["loss"], rtol=1e-9)
 
 
+def test_validation_is_on_the_scale_of_the_training_data():
+    """Half of the training data, with another spread of its own, and columns in another order."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (20, 2))
+    data = MixedData(X, Y=X[:, 0] + 5 * X[:, 1], J=np.tile([1.0, 5.0], (20, 1)), inputs=("a", "b"))
+    few = data.take(np.argsort(np.abs(data.Y[:, 0]))[:5])
+    swapped = MixedData(few.X[:, ::-1], few.Y, few.J[:, :, ::-1], inputs=("b", "a"))
+    model = fit(data, hidden=(3,), trainer="lbfgs", iterations=5, l2=0.0, validation=swapped)
+    values = (model.predict(few.X) - few.Y) / data.Y.std()
+    partials = (model.jacobian(few.X) - few.J) / [1.0, 5.0]
+    expected = np.mean(values**2) + np.mean(partials**2)
+    assert model.history["validation_loss"].iloc[-1] == pytest.approx(expected, rel=1e-9)
+    with pytest.raises(SwarmnetError, match="inputs are x1, where a, b are needed"):
+        fit(data, validation=MixedData([[0.0]], Y=[0.0]))
+
+
+def test_cross_entropy_is_not_divided_by_a_spread():
+    data = MixedData([[0.0], [1.0], [2.0], [3.0]], Y=[0.0, 0.0, 1.0, 1.0])
+    model = fit(data, hidden=(3,), trainer="lbfgs", loss="cross-entropy", iterations=3, l2=0.0)
+    y, t = model.predict(data.X), data.Y
+    expected = -np.mean(t * np.log(y) + (1 - t) * np.log(1 - y))
+    assert model.training["loss"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_default_trainer_takes_any_output_layer():
+    data = MixedData([[0.0], [1.0], [2.0], [3.0]], Y=[0.0, 0.0, 1.0, 1.0])
+    model = fit(data, hidden=(3,), loss="cross-entropy", iterations=200)
+    assert np.abs(model.predict(data.X) - data.Y).max() < 0.2
+    with pytest.raises(SwarmnetError, match="projected solves for a linear output"):
+        fit(data, hidden=(3,), loss="cross-entropy", trainer="projected")
+
+
+def test_a_model_says_how_it_was_trained():
+    training = fit(LINE, hidden=(3,), trainer=LBFGS(memory=7), iterations=5, l2=0.5, seed=3).training
+    assert (training["trainer"], training["seed"], training["l2"]) == ("lbfgs", 3, 0.5)
+    assert (training["settings"]["memory"], training["settings"]["iterations"]) == (7, 5)
+    assert (training["scaling"], training["loss_function"]) == ("standard", "squared")
+
+
 def test_the_callback_can_stop():
     model = fit(LINE, hidden=(3,), callback=lambda progress: progress.iteration >= 3)
     assert (model.training["status"], len(model.history)) == ("callback", 3)
@@ -65,9 +104,19 @@ def test_automatic_widths_grow_with_the_entries(entries, widths):
     assert model.net.sizes == (2, *widths, 1)
 
 
-def test_hidden_layers_in_any_form():
-    for hidden, sizes in ((3, (1, 3, 1)), ([4, 2], (1, 4, 2, 1)), ((), (1, 1)), (np.array([2]), (1, 2, 1))):
-        assert fit(LINE, hidden=hidden, trainer="lbfgs", iterations=2).net.sizes == sizes
+@pytest.mark.parametrize(
+    ("hidden", "sizes"),
+    [
+        (3, (1, 3, 1)),
+        ([4, 2], (1, 4, 2, 1)),
+        ((), (1, 1)),
+        (np.array([2, 2]), (1, 2, 2, 1)),
+        (np.int64(2), (1, 2, 1)),
+    ],
+    ids=str,
+)
+def test_hidden_layers_in_any_form(hidden, sizes):
+    assert fit(LINE, hidden=hidden, trainer="lbfgs", iterations=2).net.sizes == sizes
 
 
 def test_cross_entropy_gets_a_sigmoid_output_and_unscaled_targets():
@@ -132,6 +181,10 @@ def test_a_free_constant_is_pinned_and_said():
         ({"scaling": "robust"}, "unknown scaling"),
         ({"l2": -1}, "l2 must be"),
         ({"derivative_weight": NAN}, "derivative_weight must be"),
+        ({"hidden": None}, "hidden must be"),
+        ({"hidden": True}, "hidden must be"),
+        ({"seed": -1}, "seed must be"),
+        ({"iterations": 2.5}, "iterations must be"),
         ({"iterations": 0}, "iterations must be"),
         ({"seconds": -1}, "seconds must be"),
     ],

@@ -1,6 +1,7 @@
 """Metrics: numbers by hand, over observed entries only, in the data's units."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from swarmnet import FittedModel, MixedData, Network, SwarmnetError, evaluate
@@ -80,10 +81,16 @@ def test_outputs_are_told_apart():
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        ({"inputs": ("p", "T")}, "the inputs to test on are p, T, not T, p as trained"),
-        ({"outputs": ("u",)}, "the outputs to test on are u, not h as trained"),
+        ({"inputs": ("p", "t")}, "inputs are p, t, where T, p are needed"),
+        ({"outputs": ("u",)}, "outputs are u, where h are needed"),
     ],
 )
 def test_data_of_other_columns_are_refused(names, words):
     with pytest.raises(SwarmnetError, match=words):
         evaluate(plane(), data([[0.0, 0.0]], Y=[1.0], **names))
+
+
+def test_columns_are_matched_by_name_whatever_their_order():
+    there = data([[1.0, 2.0]], Y=[5.0], J=[[3.0, 4.0]])
+    swapped = MixedData(there.X[:, ::-1], there.Y, there.J[:, :, ::-1], inputs=("p", "T"), outputs=("h",))
+    pd.testing.assert_frame_equal(evaluate(plane(), swapped), evaluate(plane(), there))

@@ -4,6 +4,8 @@ import json
 import os
 import pickle
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -182,3 +184,23 @@ def test_nothing_of_a_model_changes_with_its_use(model):
     model.table(POINTS, True, True)
     assert np.array_equal(theta, model.theta)
     assert replace(model, outputs=("g",)).outputs == ("g",)
+
+
+def test_streams_are_written_to_and_never_replaced(tmp_path):
+    code = "from swarmnet.model import write_atomically; write_atomically('/dev/stdout', 'after')"
+    out = tmp_path / "out"
+    with open(out, "w") as file:
+        file.write("before ")
+        file.flush()
+        subprocess.run([sys.executable, "-c", code], stdout=file, check=True)
+    assert out.read_text() == "before after"
+    write_atomically(os.devnull, "text")
+    assert not os.path.isfile(os.devnull)
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    write_atomically(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "new"

@@ -401,3 +401,12 @@ def test_wrong_V() -> None:
     net = Network((2, 3, 1))
     with pytest.raises(SwarmnetError, match=r"V must be \(4, 1\), not \(4, 2\)"):
         net.pullback(np.zeros(net.size), np.zeros((4, 2)), np.zeros((4, 2)))
+
+
+def test_a_swarm_can_be_unflattened_and_flattened(rng: np.random.Generator) -> None:
+    net = Network((3, 4, 2))
+    swarm = net.init(rng, 5)
+    np.testing.assert_array_equal(net.flatten(net.unflatten(swarm)), swarm)
+    layers = net.unflatten(swarm)
+    with pytest.raises(SwarmnetError, match="particles"):
+        net.flatten([layers[0], *net.unflatten(swarm[0])[1:]])

@@ -175,8 +175,16 @@ def test_target_and_value_may_be_data_columns(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("either_parser")
 def test_a_sigma_without_its_entry_does_no_harm(tmp_path: Path) -> None:
-    data = read_csv(written(tmp_path, "x,y,sigma(y)\n0,1,0.1\n1,,0\n2,,-1\n"))
+    data = read_csv(written(tmp_path, "x,y,sigma(y)\n0,1,0.1\n1,,2\n2,,\n"))
     np.testing.assert_array_equal(data.Y_sigma, [[0.1], [NAN], [NAN]])
+
+
+@pytest.mark.usefixtures("either_parser")
+@pytest.mark.parametrize("sigma", ["0", "-1"])
+def test_a_sigma_that_is_none_is_refused_even_without_its_entry(tmp_path: Path, sigma: str) -> None:
+    path = written(tmp_path, f"x,y,sigma(y)\n0,1,0.1\n1,,{sigma}\n")
+    with pytest.raises(SwarmnetError, match=r"line 3, column 'sigma\(y\)'.* not positive"):
+        read_csv(path)
 
 
 def test_slopes_alone_are_data(tmp_path: Path) -> None:
