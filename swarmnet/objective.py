@@ -30,8 +30,9 @@ Array = NDArray[Any]
 
 _CHUNKS = 8  # partial sums a result is added up from: enough to share out, few enough to keep
 _NORMAL_NUMBERS = 1 << 25  # numbers in all the partial sums of J'J together
-_TILE_ROWS = 256
-_TILE_NUMBERS = 1 << 16  # particles x units x rows of the widest layer in a tile
+_TILE = 1 << 17  # numbers, particles x units x rows of the widest layer, that a swarm's tile has at most
+_TILE_ROWS = 512  # rows that a swarm's tile has at most
+_SHARED = 1 << 15  # numbers in a tile from which threads gain more than their hand-overs cost
 
 
 class Objective:
@@ -72,8 +73,14 @@ class Objective:
         self._dtype = np.dtype(dtype)
         if self._dtype not in (np.dtype("float64"), np.dtype("float32")):
             raise SwarmnetError(f"dtype must be float64 or float32, not {dtype}")
-        self._tiler = Tiler(data, self._weights, self._dtype, _TILE_ROWS)
-        self._chunks = _chunked(self._tiler.all())
+        # One theta takes long tiles, so that each NumPy call has work enough; a swarm's are parts of them.
+        self._widest = max(net.sizes[1:])
+        long_rows = min(max(_TILE // 2 // self._widest, _TILE_ROWS), 4096)
+        self._tiler = Tiler(data, self._weights, self._dtype, long_rows)
+        tiles = self._tiler.all()
+        self._chunks = _chunked(tiles)
+        self._short_tiles = [part for tile in tiles for part in tile.parts(_TILE_ROWS)]
+        self._short_chunks = _chunked(self._short_tiles)
         self._crew = Crew(threads)
         self._one_call = threading.Lock()  # the buffers serve one call at a time
         self._passes = [Propagation(net.layers, self._dtype) for _ in range(self._crew.size)]
@@ -135,7 +142,7 @@ class Objective:
                 sums[task, 0] += tile_gradient(passes, tile, self._value_loss, gradient)
                 sums[task, 1:] += gradient
 
-        self._run(len(chunks), work)
+        self._run(len(chunks), work, self._widest * _mean_rows(chunks))
         with _quiet():
             total = sums.sum(0)
             if rows is not None:
@@ -157,8 +164,7 @@ class Objective:
             raise SwarmnetError("normal equations need the squared loss: use another trainer")
         weights = self._weight_array(theta, (self.size,))
         p = self.size
-        tiles = [tile for chunk in self._chunks for tile in chunk]
-        chunks = _chunked(tiles, max(1, min(_CHUNKS, _NORMAL_NUMBERS // (p * p))))
+        chunks = _chunked(self._short_tiles, max(1, min(_CHUNKS, _NORMAL_NUMBERS // (p * p))))
         JJ = [np.zeros((p, p), self._dtype, order="F") for _ in chunks]
         rest = np.zeros((len(chunks), 1 + p))
 
@@ -168,7 +174,7 @@ class Objective:
             for tile in chunks[task]:
                 rest[task, 0] += add_normal(passes, tile, JJ[task], rest[task, 1:])
 
-        self._run(len(chunks), work)
+        self._run(len(chunks), work, p * _mean_rows(chunks))
         total, sums = sum(JJ[1:], JJ[0]), rest.sum(0)
         total += np.triu(total, 1).T
         penalised = weights * self._is_weight
@@ -248,28 +254,34 @@ class Objective:
         add: Callable[[Propagation, Tile, Array, Array], None],
     ) -> Array:
         """Sum add() over all tiles for each particle: (s, *shape), in float64."""
-        s, count = len(theta), len(self._chunks)
-        step = max(1, _TILE_NUMBERS // (max(self.net.sizes[1:]) * _TILE_ROWS))
+        s, chunks = len(theta), self._short_chunks
+        numbers = self._widest * _mean_rows(chunks)
+        count = -(-s * numbers // _TILE)
+        if count * len(chunks) < 4:  # too few tasks to balance: more and smaller ones
+            count = max(count, min(4, s * numbers // (2 * _SHARED)))
+        step = max(1, -(-s // max(1, count)))
         blocks = [slice(start, start + step) for start in range(0, s, step)]
-        sums = np.zeros((count, s, *shape))
+        sums = np.zeros((len(chunks), s, *shape))
 
         def work(worker: int, task: int) -> None:
-            block, chunk = blocks[task // count], task % count
-            for tile in self._chunks[chunk]:
+            block, chunk = blocks[task // len(chunks)], task % len(chunks)
+            for tile in chunks[chunk]:
                 add(self._passes[worker], tile, theta[block], sums[chunk, block])
 
-        self._run(len(blocks) * count, work)
+        self._run(len(blocks) * len(chunks), work, step * numbers)
         with _quiet():
             total: Array = sums.sum(0)
         return total
 
-    def _run(self, tasks: int, work: Callable[[int, int], None]) -> None:
+    def _run(self, tasks: int, work: Callable[[int, int], None], numbers: int) -> None:
+        """Share the tasks out if their NumPy calls have `numbers` enough each."""
+
         def quietly(worker: int, task: int) -> None:
             with _quiet():  # inside, because each thread has a state of its own
                 work(worker, task)
 
         with self._one_call, one_blas_thread():
-            self._crew.run(tasks, quietly)
+            self._crew.run(tasks, quietly, shared=numbers >= _SHARED)
 
     def _weight_array(self, weights: ArrayLike, shape: tuple[int | str, ...]) -> Array:
         """`weights` in the dtype of the sums; text in `shape` stands for any number."""
@@ -284,6 +296,11 @@ class Objective:
 def _quiet() -> np.errstate:
     """Weights far out overflow: their loss is inf or NaN, which says so without a warning."""
     return np.errstate(over="ignore", invalid="ignore")
+
+
+def _mean_rows(chunks: Sequence[Sequence[Tile]]) -> int:
+    tiles = [tile.rows for chunk in chunks for tile in chunk]
+    return max(1, sum(tiles) // max(1, len(tiles)))
 
 
 def _chunked(tiles: Sequence[Tile], most: int = _CHUNKS) -> list[list[Tile]]:

@@ -75,9 +75,12 @@ class Crew:
         self.size = threads or available_cores()
         self._pool: ThreadPoolExecutor | None = None
 
-    def run(self, tasks: int, work: Callable[[int, int], None]) -> None:
-        """Call work(worker, task) for each task; results must not depend on which worker takes which."""
-        if self.size == 1 or tasks <= 1:
+    def run(self, tasks: int, work: Callable[[int, int], None], shared: bool = True) -> None:
+        """Call work(worker, task) for each task; results must not depend on which worker takes which.
+
+        With `shared` False the caller does it all: handing the GIL over costs microseconds a NumPy call.
+        """
+        if self.size == 1 or tasks <= 1 or not shared:
             for task in range(tasks):
                 work(0, task)
             return

@@ -45,6 +45,31 @@ class Tile:
     def rows(self) -> int:
         return int(self.X.shape[1])
 
+    def parts(self, rows: int) -> list["Tile"]:
+        """Views of this tile, each of at most `rows` rows."""
+        count = -(-self.rows // rows)
+        edges = [self.rows * i // count for i in range(count + 1)]
+        return [self._part(slice(a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+
+    def _part(self, rows: slice) -> "Tile":
+        along = tuple(
+            Along(
+                a.direction if isinstance(a.direction, int) else a.direction[:, rows],
+                a.target[:, rows],
+                a.weight[:, rows],
+            )
+            for a in self.along
+        )
+        return Tile(
+            self.X[:, rows],
+            None if self.Y is None else self.Y[:, rows],
+            self.Y_weight[:, rows],
+            along,
+            None if self.J is None else self.J[..., rows],
+            None if self.J_weight is None else self.J_weight[..., rows],
+            self.J_outputs,
+        )
+
     @property
     def has_partials(self) -> bool:
         return bool(self.along) or self.J is not None
