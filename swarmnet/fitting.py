@@ -227,13 +227,24 @@ def _record(data: MixedData, trainer: Trainer, seed: int) -> dict[str, Any]:
     return {
         "swarmnet": __version__,
         "trainer": trainer.name,
-        "settings": asdict(trainer),
+        "settings": _plain(asdict(trainer)),
         "seed": int(seed),
         "rows": data.n,
         "values": data.n_values,
         "derivatives": data.n_derivatives,
         "input_ranges": _ranges(data.inputs, seen),
     }
+
+
+def _plain(value: Any) -> Any:
+    """Settings as JSON has them: whatever kind of number or sequence they were given as."""
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
 
 
 def _ranges(names: Iterable[str], X: NDArray[np.float64]) -> dict[str, list[float]]:

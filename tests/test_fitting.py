@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from swarmnet import MixedData, SwarmnetError, SwarmnetWarning, fit, read_csv
+from swarmnet import MixedData, SwarmnetError, SwarmnetWarning, fit, load, read_csv
 from swarmnet.trainers import LBFGS, PSO, TRAINERS
 
 DATASETS = Path(__file__).parents[1] / "datasets"
@@ -78,6 +78,14 @@ def test_a_model_says_how_it_was_trained():
     assert (training["trainer"], training["seed"], training["l2"]) == ("lbfgs", 3, 0.5)
     assert (training["settings"]["memory"], training["settings"]["iterations"]) == (7, 5)
     assert (training["scaling"], training["loss_function"]) == ("standard", "squared")
+
+
+def test_settings_of_any_kind_can_be_saved(tmp_path):
+    trainer = PSO(particles=np.int64(5), inertia=[0.9, np.float64(0.4)], iterations=3)
+    model = fit(LINE, hidden=(3,), trainer=trainer, seed=np.int64(1))
+    model.save(tmp_path / "m.json")
+    assert load(tmp_path / "m.json").training == model.training
+    assert model.training["settings"]["inertia"] == [0.9, 0.4]
 
 
 def test_the_callback_can_stop():
