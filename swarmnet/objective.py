@@ -32,6 +32,7 @@ _CHUNKS = 8  # partial sums a result is added up from: enough to share out, few 
 _NORMAL_NUMBERS = 1 << 25  # numbers in all the partial sums of J'J together
 _TILE = 1 << 17  # numbers, particles x units x rows of the widest layer, that a swarm's tile has at most
 _TILE_ROWS = 512  # rows that a swarm's tile has at most
+_FEW = 1 << 13  # rows x units up to which a NumPy call costs more than what it computes
 _SHARED = 1 << 15  # numbers in a tile from which threads gain more than their hand-overs cost
 
 
@@ -78,14 +79,15 @@ class Objective:
         long_rows = min(max(_TILE // 2 // self._widest, _TILE_ROWS), 4096)
         self._tiler = Tiler(data, self._weights, self._dtype, long_rows)
         tiles = self._tiler.all()
-        self._chunks = _chunked(tiles)
+        few = data.n * self._widest <= _FEW
+        self._chunks = _chunked(self._tiler.together() if few else tiles)
         self._short_tiles = [part for tile in tiles for part in tile.parts(_TILE_ROWS)]
         self._short_chunks = _chunked(self._short_tiles)
         self._crew = Crew(threads)
         self._one_call = threading.Lock()  # the buffers serve one call at a time
         self._passes = [Propagation(net.layers, self._dtype) for _ in range(self._crew.size)]
         self._is_weight = _weight_mask(net)
-        self._shared_gram = net.k == 1 or _same_for_all_outputs(self._chunks)
+        self._shared_gram = net.k == 1 or _same_for_all_outputs(self._short_chunks)
 
     @property
     def size(self) -> int:

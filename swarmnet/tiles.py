@@ -118,6 +118,21 @@ class Tiler:
             tiles += [self._pulled(part) for part in _cut(rows, self.rows)]
         return tiles
 
+    def together(self) -> list[Tile]:
+        """Tiles over every row that has an entry, all of one kind: more numbers, but fewer NumPy calls."""
+        data = self.data
+        rows = np.flatnonzero(data.entries_per_row)
+        seen = np.asarray((~np.isnan(data.J)).any(1))[rows]
+        m = int(seen.sum(1).max(initial=0))
+        if m > data.k:
+            return [self._pulled(part) for part in _cut(rows, self.rows)]
+        if m == 0:
+            return [self._along(part, None) for part in _cut(rows, self.rows)]
+        # Rows with fewer than m go along other inputs too, where they have no weight.
+        missing = m - seen.sum(1, keepdims=True)
+        directions = np.nonzero(seen | (np.cumsum(~seen, axis=1) <= missing))[1].reshape(-1, m)
+        return [self._along(rows[part], directions[part]) for part in _cut(np.arange(len(rows)), self.rows)]
+
     def batch(self, rows: Rows) -> list[Tile]:
         """Tiles of the given rows, whatever they hold, in the order given."""
         parts = _cut(rows, self.rows)

@@ -44,8 +44,6 @@ class Hybrid(Trainer):
     def train(
         self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
-        if start is not None and not monitor.record(float(objective.loss(start)), start, 1):
-            return
         swarm, polish = self._stages(objective.can_project)
         with monitor.limits(swarm, span=(0.0, self.swarm_share)):
             swarm.train(objective, start, rng, monitor)

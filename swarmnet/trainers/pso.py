@@ -221,6 +221,9 @@ class ProjectedPSO(Swarm):
         positions = objective.initial(rng, self.particles)
         if start is not None:
             positions[0] = start
+            # Its own output weights may be better than those that the ridge allows.
+            if not monitor.record(float(objective.loss(start)), start, 1):
+                return
         self._fly(objective, positions[:, : objective.hidden_size].copy(), rng, monitor)
 
     def _evaluate(self, objective: ObjectiveLike, positions: Array) -> tuple[Array, Array]:
