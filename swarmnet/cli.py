@@ -274,6 +274,8 @@ def _is_model(file: str) -> bool:
     """By its name, or by its first byte, with which no CSV or Parquet file begins."""
     if file.lower().endswith(".json"):
         return True
+    if not os.path.isfile(file):  # a pipe can be read only once: it is data
+        return False
     try:
         with open(file, "rb") as opened:
             return opened.read(1) == b"{"
@@ -296,13 +298,16 @@ def _show_model(model: Any) -> None:
 
 
 def _listed(facts: dict[str, Any]) -> str:
-    """Ranges as 1..2, other facts as they are; what was not set is left out."""
-    texts = {
-        name: f"{value[0]:g}..{value[1]:g}" if isinstance(value, list) and len(value) == 2 else value
-        for name, value in facts.items()
-        if value is not None
-    }
-    return ", ".join(f"{name} {text}" for name, text in texts.items())
+    """Pairs as 1..2, what has parts in parentheses; what was not set is left out."""
+
+    def text(value: Any) -> str:
+        if isinstance(value, dict):
+            return f"({_listed(value)})"
+        if isinstance(value, list) and len(value) == 2:
+            return f"{value[0]:g}..{value[1]:g}"
+        return str(value)
+
+    return ", ".join(f"{name} {text(value)}" for name, value in facts.items() if value is not None)
 
 
 def _show_comparison(table: "pd.DataFrame") -> None:

@@ -19,7 +19,7 @@ from swarmnet.objective import Objective
 from swarmnet.readers import read
 from swarmnet.scaling import Scaling
 from swarmnet.trainers import Trainer, configured, run
-from swarmnet.trainers.base import Callback
+from swarmnet.trainers.base import Callback, require_count
 from swarmnet.version import __version__
 
 Data = MixedData | str | os.PathLike[str]
@@ -83,8 +83,8 @@ def fit(
     balance = scaling is not None
 
     weights: dict[str, Any] = {
-        "derivative_weight": 1.0 if derivative_weight is None else derivative_weight,
-        "l2": L2 if l2 is None else l2,
+        "derivative_weight": 1.0 if derivative_weight is None else float(derivative_weight),
+        "l2": L2 if l2 is None else float(l2),
     }
 
     def objective(part: MixedData) -> Objective:
@@ -141,10 +141,8 @@ def refuse_unsolvable(trainer: Trainer, net: Network, loss: str) -> None:
 
 
 def _generator(seed: int) -> np.random.Generator:
-    try:
-        return np.random.default_rng(seed)
-    except (TypeError, ValueError):
-        raise SwarmnetError(f"seed must be a whole number of 0 or more, not {seed!r}") from None
+    require_count("seed", seed, 0)
+    return np.random.default_rng(seed)
 
 
 def network_for(data: MixedData, hidden: Hidden, activations: Activations, loss: str = "squared") -> Network:
@@ -243,7 +241,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple | np.ndarray):
         return [_plain(item) for item in value]
     if isinstance(value, np.generic):
-        return value.item()
+        return _plain(value.item())
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
     return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -227,8 +229,7 @@ def write_atomically(path: str | os.PathLike[str], text: str) -> None:
     target = Path(os.path.realpath(path))
     try:
         if _is_stream(path):
-            with open(path, "a", encoding="utf-8", newline="") as stream:
-                stream.write(text)
+            _write_stream(path, text)
             return
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
@@ -245,10 +246,27 @@ def write_atomically(path: str | os.PathLike[str], text: str) -> None:
         raise SwarmnetError(f"{path}: cannot write: {error.strerror}") from None
 
 
+_DESCRIPTOR = re.compile(r"/dev/(?:std(?P<name>out|err)|fd/(?P<fd>\d+))|/proc/self/fd/(?P<own>\d+)")
+
+
+def _write_stream(path: str | os.PathLike[str], text: str) -> None:
+    """Write where the stream stands: opened anew, /dev/stdout would begin at the start of a file."""
+    match = _DESCRIPTOR.fullmatch(os.path.abspath(path))
+    if match is None:
+        with open(path, "a", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    number = match["fd"] or match["own"] or {"out": "1", "err": "2"}[match["name"]]
+    with os.fdopen(os.dup(int(number)), "w", encoding="utf-8", newline="") as stream:
+        stream.write(text)
+
+
 def _is_stream(path: str | os.PathLike[str]) -> bool:
     """A terminal, a pipe, /dev/null, or /dev/stdout whatever that leads to: nothing to be replaced."""
-    named = os.path.abspath(path).startswith(("/dev/std", "/dev/fd/", "/proc/self/fd/"))
-    return named or (os.path.exists(path) and not os.path.isfile(path))
+    named = _DESCRIPTOR.fullmatch(os.path.abspath(path))
+    return named is not None or (os.path.exists(path) and not os.path.isfile(path))
 
 
 def _mode(target: Path) -> int:

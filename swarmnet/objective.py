@@ -131,6 +131,8 @@ class Objective:
         expectation over random rows is the full loss; l2 is not scaled.
         """
         weights = self._weight_array(theta, (self.size,))
+        if rows is not None and np.asarray(rows).dtype == bool:
+            rows = np.flatnonzero(rows)
         if rows is not None and len(rows) == 0:
             raise SwarmnetError("a minibatch needs at least one of the rows")
         chunks = self._chunks if rows is None else _chunked(self._tiler.batch(rows))
@@ -240,7 +242,7 @@ class Objective:
         loss = np.maximum(squares - 2.0 * fit + bent, np.finfo(float).eps * squares)
         loss += self.l2 * self._square_weights(theta)
         loss[~good] = np.inf
-        return loss, np.moveaxis(w, 1, -1).reshape(len(theta), -1)
+        return loss, np.moveaxis(w, 1, -1).reshape(len(theta), self.size - self.hidden_size)
 
     def _square_weights(self, theta: Array) -> Array:
         if self.l2 == 0.0:

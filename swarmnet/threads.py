@@ -70,8 +70,8 @@ class Crew:
     """A fixed number of threads, the caller's among them, that share numbered tasks."""
 
     def __init__(self, threads: int | None = None) -> None:
-        if threads is not None and threads < 1:
-            raise SwarmnetError(f"threads must be at least 1, not {threads}")
+        if threads is not None and (not isinstance(threads, int) or threads < 1):
+            raise SwarmnetError(f"threads must be a whole number of 1 or more, not {threads}")
         self.size = threads or available_cores()
         self._pool: ThreadPoolExecutor | None = None
 

@@ -81,8 +81,9 @@ def test_a_model_says_how_it_was_trained():
 
 
 def test_settings_of_any_kind_can_be_saved(tmp_path):
-    trainer = PSO(particles=np.int64(5), inertia=[0.9, np.float64(0.4)], iterations=3)
-    model = fit(LINE, hidden=(3,), trainer=trainer, seed=np.int64(1))
+    trainer = PSO(particles=np.int64(5), inertia=[0.9, np.float64(0.4)], target_loss=np.float32(0.0))
+    limits = {"iterations": np.int64(3), "seconds": np.float32(9.0), "l2": np.float32(0.5)}
+    model = fit(LINE, hidden=(3,), trainer=trainer, seed=np.int64(1), **limits)
     model.save(tmp_path / "m.json")
     assert load(tmp_path / "m.json").training == model.training
     assert model.training["settings"]["inertia"] == [0.9, 0.4]
@@ -192,6 +193,7 @@ def test_a_free_constant_is_pinned_and_said():
         ({"hidden": None}, "hidden must be"),
         ({"hidden": True}, "hidden must be"),
         ({"seed": -1}, "seed must be"),
+        ({"seed": None}, "seed must be"),
         ({"iterations": 2.5}, "iterations must be"),
         ({"iterations": 0}, "iterations must be"),
         ({"seconds": -1}, "seconds must be"),

@@ -187,13 +187,16 @@ def test_nothing_of_a_model_changes_with_its_use(model):
 
 
 def test_streams_are_written_to_and_never_replaced(tmp_path):
-    code = "from swarmnet.model import write_atomically; write_atomically('/dev/stdout', 'after')"
+    code = (
+        "from swarmnet.model import write_atomically; print('and', end=' ');"
+        "write_atomically('/dev/stdout', 'this '); print('after', end='')"
+    )
     out = tmp_path / "out"
     with open(out, "w") as file:
         file.write("before ")
         file.flush()
         subprocess.run([sys.executable, "-c", code], stdout=file, check=True)
-    assert out.read_text() == "before after"
+    assert out.read_text() == "before and this after"
     write_atomically(os.devnull, "text")
     assert not os.path.isfile(os.devnull)
 

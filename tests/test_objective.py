@@ -714,7 +714,7 @@ def test_bad_options(rng: np.random.Generator) -> None:
         Objective(net, data, loss="square")
     with pytest.raises(SwarmnetError, match="dtype must be float64 or float32, not int32"):
         Objective(net, data, dtype="int32")
-    with pytest.raises(SwarmnetError, match="threads must be at least 1, not 0"):
+    with pytest.raises(SwarmnetError, match="threads must be a whole number of 1 or more, not 0"):
         Objective(net, data, threads=0)
     with pytest.raises(SwarmnetError, match="cross-entropy needs sigmoid outputs"):
         Objective(net, data, loss="cross-entropy")
@@ -744,3 +744,12 @@ def test_a_minibatch_of_no_rows(rng: np.random.Generator) -> None:
     objective = Objective(Network((3, 4, 2)), make_data(rng, "mixed"))
     with pytest.raises(SwarmnetError, match="rows"):
         objective.loss_and_gradient(np.zeros(26), np.array([], dtype=int))
+
+
+def test_a_mask_of_rows_is_a_minibatch(rng: np.random.Generator) -> None:
+    net, data = Network((3, 4, 2)), make_data(rng, "mixed")
+    objective, theta = Objective(net, data), net.init(rng)
+    mask = rng.random(data.n) < 0.3
+    by_mask, by_rows = (objective.loss_and_gradient(theta, rows) for rows in (mask, np.flatnonzero(mask)))
+    assert by_mask[0] == by_rows[0]
+    np.testing.assert_array_equal(by_mask[1], by_rows[1])

@@ -108,7 +108,7 @@ def test_hybrid_uses_the_whole_budget_and_polishes(budget):
     """As it is configured: its stages' own limits must not end it before the budget does."""
     data_loss = objective((2, 8, 8, 1))
     trainer = configured("hybrid", **budget)
-    trainer = dataclasses.replace(trainer, polish=LBFGS(iterations=5, tolerance=0.0, patience=10**9))
+    trainer = dataclasses.replace(trainer, polish=LBFGS(iterations=None, tolerance=0.0, patience=10**9))
     result = run(trainer, data_loss, np.random.default_rng(0))
     (limit,) = budget
     assert result.status == limit
@@ -145,6 +145,21 @@ def test_the_history_has_a_bound():
     assert 10_000 < len(kept) <= 20_001
     assert (kept[0], kept[-1]) == (1, 100_000)
     assert len(set(np.diff(kept)[:-1])) == 1
+
+
+def test_the_history_keeps_its_best_row():
+    history = History()
+    for i in range(1, 50_001):
+        history.add((i, i, 0.0, 0.1 if i == 30_002 else 1.0, 0.0))
+    arrays = history.arrays()
+    assert arrays["loss"].min() == 0.1
+    assert (np.diff(arrays["iteration"]) > 0).all()
+
+
+def test_a_limit_of_the_polish_holds_within_a_budget():
+    trainer = Hybrid(polish=LBFGS(iterations=3), iterations=200)
+    result = run(trainer, objective(), np.random.default_rng(0))
+    assert len(result.history["loss"]) == 20 + 3
 
 
 def test_a_callback_stops_training_by_true_and_nothing_else():
@@ -429,6 +444,10 @@ def test_projected_needs_a_linear_output():
         (lambda: configured("LBFGS"), "did you mean 'lbfgs'"),
         (lambda: PSO(inertia=(0.9, 0.5, 0.4)), "inertia"),
         (lambda: PSO(bound=(-1, 1)), "bound"),
+        (lambda: PSO(bound=np.inf), "bound"),
+        (lambda: LBFGS(seconds=np.inf), "seconds"),
+        (lambda: LBFGS(seconds="3"), "seconds"),
+        (lambda: configured(PSO), "trainer must be"),
         (lambda: PSO(particles=2.5), "particles"),
         (lambda: LBFGS(iterations=2.5), "iterations"),
         (lambda: configured("adam", particles=10), "adam"),

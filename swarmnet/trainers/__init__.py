@@ -39,6 +39,8 @@ def configured(
         if trainer not in TRAINERS:
             raise unknown("trainer", trainer, TRAINERS)
         trainer = TRAINERS[trainer]()
+    if not isinstance(trainer, Trainer):
+        raise SwarmnetError(f"trainer must be a name or a configured trainer such as PSO(), not {trainer!r}")
     changes: dict[str, Any] = {}
     if seconds is not None:
         changes |= {"seconds": seconds, "iterations": None}

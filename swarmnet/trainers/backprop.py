@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require, require_count
+from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require_count, require_number
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
@@ -29,7 +29,7 @@ class _Descent(Trainer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.learning_rate > 0, "learning_rate", self.learning_rate, "more than 0")
+        require_number("learning_rate", self.learning_rate, "more than 0", lambda x: x > 0)
         require_count("batch_size", self.batch_size, 1, optional=True)
 
     def _descend(
@@ -108,7 +108,7 @@ class SGD(_Descent):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(0 <= self.momentum < 1, "momentum", self.momentum, "from 0 to 1")
+        require_number("momentum", self.momentum, "from 0 to 1", lambda x: 0 <= x < 1)
 
     def train(
         self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
@@ -135,8 +135,8 @@ class Adam(_Descent):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(0 <= self.beta1 < 1, "beta1", self.beta1, "from 0 to 1")
-        require(0 <= self.beta2 < 1, "beta2", self.beta2, "from 0 to 1")
+        require_number("beta1", self.beta1, "from 0 to 1", lambda x: 0 <= x < 1)
+        require_number("beta2", self.beta2, "from 0 to 1", lambda x: 0 <= x < 1)
 
     def train(
         self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -96,7 +97,8 @@ class Trainer(ABC):
     Args:
         iterations: the most iterations; None for no limit but the others.
         seconds: the most seconds of training; None for no limit but the others.
-        evaluations: the most evaluations; None for no limit but the others.
+        evaluations: the most evaluations; None for no limit but the others. An iteration is finished once
+            it has begun: a swarm's may go beyond by its particles.
         tolerance: stop after `patience` iterations in which the best loss fell by less than this share.
         patience: see tolerance.
         target_loss: stop once the loss is as low as this; None for never.
@@ -113,10 +115,11 @@ class Trainer(ABC):
 
     def __post_init__(self) -> None:
         require_count("iterations", self.iterations, 1, optional=True)
-        require(self.seconds is None or self.seconds > 0, "seconds", self.seconds, "more than 0")
+        require_number("seconds", self.seconds, "a number more than 0", lambda x: x > 0, optional=True)
         require_count("evaluations", self.evaluations, 1, optional=True)
         require_count("patience", self.patience, 1)
-        require(0 <= self.tolerance < 1, "tolerance", self.tolerance, "from 0 to 1")
+        require_number("tolerance", self.tolerance, "from 0 to 1", lambda x: 0 <= x < 1)
+        require_number("target_loss", self.target_loss, "a number", lambda x: True, optional=True)
 
     def prepare(self) -> None:
         """Do once, before the clock starts, what takes time and is no training."""
@@ -137,6 +140,20 @@ def require(condition: bool, name: str, value: object, expected: str) -> None:
     """
     if not condition:
         raise SwarmnetError(f"{name} must be {expected}, not {value}")
+
+
+def require_number(
+    name: str, value: object, expected: str, allowed: Callable[[float], bool], optional: bool = False
+) -> None:
+    """Refuse a setting that is no finite number, or not an allowed one.
+
+    Raises:
+        SwarmnetError: it is not.
+    """
+    if value is None and optional:
+        return
+    number = isinstance(value, Real) and not isinstance(value, bool) and np.isfinite(float(value))
+    require(number and allowed(float(value)), name, value, expected)  # type: ignore[arg-type]
 
 
 def require_count(name: str, value: object, least: int, optional: bool = False) -> None:
@@ -170,28 +187,32 @@ _KEPT = 20_000
 
 
 class History:
-    """A row an iteration; past a limit only every second, every fourth..., so that memory has a bound."""
+    """A row an iteration; past a limit only every second, every fourth..., so that memory has a bound.
+
+    The newest row and the one with the lowest loss are always there.
+    """
 
     columns = ("iteration", "evaluations", "seconds", "loss", "validation_loss")
 
     def __init__(self) -> None:
         self._rows: list[_Row] = []
-        self._last: list[_Row] = []
+        self._kept: list[_Row] = []  # the newest and the best
         self._stride = 1
 
     def add(self, row: _Row) -> None:
-        """Note an iteration; the newest is always there."""
-        self._last = [row]
+        """Note an iteration."""
+        best = self._kept[-1] if self._kept and not row[3] < self._kept[-1][3] else row
+        self._kept = [row, best]
         if (row[0] - 1) % self._stride == 0:
             self._rows.append(row)
-            self._last = []
         if len(self._rows) > _KEPT:
             self._stride *= 2
             self._rows = self._rows[::2]
 
     def arrays(self) -> dict[str, Array]:
         """The columns."""
-        columns = zip(*(self._rows + self._last), strict=True)
+        rows = {row[0]: row for row in self._rows + self._kept}
+        columns = zip(*(rows[iteration] for iteration in sorted(rows)), strict=True)
         return {name: np.array(column) for name, column in zip(self.columns, columns, strict=True)}
 
 
@@ -261,7 +282,7 @@ class Monitor:
         if stage.limits.evaluations is not None:
             used.append((self.evaluations - stage.evaluations) / stage.limits.evaluations)
         if stage.seconds is not None:
-            used.append((self.seconds - stage.started) / stage.seconds)
+            used.append((self.seconds - stage.started) / max(stage.seconds, 1e-9))
         return min(1.0, max(used))
 
     def _overall(self) -> float:

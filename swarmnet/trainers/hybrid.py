@@ -6,8 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from swarmnet.trainers.backprop import LBFGS
-from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require
+from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require_number
 from swarmnet.trainers.pso import PSO, ProjectedPSO, Swarm
+
+_POLISH = 3000  # iterations, where nothing else limits them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +19,9 @@ class Hybrid(Trainer):
     The swarm's ridge is large: a start whose solved output weights are small is worth more to the polish than
     one with a lower loss. Where the output layer cannot be solved for, the swarm flies over all weights.
 
-    Without limits of its own, each stage ends by its settings; with iterations, seconds or evaluations, these
-    are the budget, of which the swarm uses `swarm_share` at most and the polish all that is left.
+    Iterations, seconds or evaluations are the budget, of which the swarm uses `swarm_share` at most and the
+    polish all that is left; each stage's own limits hold besides. Without a budget, the polish has at most
+    3000 iterations.
 
     Args:
         swarm: the first stage.
@@ -30,12 +33,12 @@ class Hybrid(Trainer):
     iterations: int | None = None
     patience: int = 1_000_000  # the stages' own patience holds
     swarm: ProjectedPSO = field(default_factory=lambda: ProjectedPSO(iterations=20, ridge=1e-3))
-    polish: LBFGS = field(default_factory=lambda: LBFGS(iterations=3000))
+    polish: LBFGS = field(default_factory=lambda: LBFGS(iterations=None))
     swarm_share: float = 0.25
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(0 < self.swarm_share < 1, "swarm_share", self.swarm_share, "between 0 and 1")
+        require_number("swarm_share", self.swarm_share, "between 0 and 1", lambda x: 0 < x < 1)
 
     def prepare(self) -> None:
         self.swarm.prepare()
@@ -60,13 +63,13 @@ class Hybrid(Trainer):
             swarm = PSO(**common)
         budget = (self.iterations, self.seconds, self.evaluations)
         if budget == (None, None, None):
-            return swarm, self.polish
+            return swarm, replace(self.polish, iterations=self.polish.iterations or _POLISH)
         share: dict[str, Any] = {
             "iterations": _less(swarm.iterations, _part(self.iterations, self.swarm_share)),
             "evaluations": _less(swarm.evaluations, _part(self.evaluations, self.swarm_share)),
             "seconds": _less(swarm.seconds, self.seconds and self.seconds * self.swarm_share),
         }
-        return replace(swarm, **share), replace(self.polish, iterations=None)
+        return replace(swarm, **share), self.polish
 
 
 def _part(count: int | None, share: float) -> int | None:

@@ -23,7 +23,7 @@ from typing import ClassVar
 import numpy as np
 
 from swarmnet.errors import unknown
-from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require, require_count
+from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require_count, require_number
 
 Schedule = float | Sequence[float]
 
@@ -78,8 +78,7 @@ class Swarm(Trainer):
         for name in ("inertia", "cognitive", "social"):
             _require_schedule(name, getattr(self, name))
         for name in ("velocity_clamp", "bound"):
-            value = getattr(self, name)
-            require(isinstance(value, int | float) and value > 0, name, value, "a number more than 0")
+            require_number(name, getattr(self, name), "a number more than 0", lambda x: x > 0)
         if self.topology not in TOPOLOGIES:
             raise unknown("topology", self.topology, TOPOLOGIES)
 
@@ -115,15 +114,15 @@ class Swarm(Trainer):
 
 
 def _at(schedule: Schedule, fraction: float) -> float:
-    if isinstance(schedule, Sequence):
-        return schedule[0] + (schedule[1] - schedule[0]) * fraction
-    return schedule
+    if isinstance(schedule, Sequence | np.ndarray):
+        return float(schedule[0] + (schedule[1] - schedule[0]) * fraction)
+    return float(schedule)
 
 
 def _require_schedule(name: str, schedule: object) -> None:
-    ends = schedule if isinstance(schedule, Sequence) and len(schedule) == 2 else [schedule]
-    good = all(isinstance(end, int | float) and 0 <= end < np.inf for end in ends)
-    require(good, name, schedule, "a number of 0 or more, or two of them (first, last)")
+    two = isinstance(schedule, Sequence | np.ndarray) and len(schedule) == 2
+    for end in schedule if two else [schedule]:  # type: ignore[attr-defined]
+        require_number(name, end, "a number of 0 or more, or two of them (first, last)", lambda x: x >= 0)
 
 
 def _without_nan(costs: Array) -> Array:
@@ -213,7 +212,7 @@ class ProjectedPSO(Swarm):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.ridge >= 0, "ridge", self.ridge, "0 or more")
+        require_number("ridge", self.ridge, "0 or more", lambda x: x >= 0)
 
     def train(
         self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
