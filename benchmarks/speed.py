@@ -7,12 +7,12 @@ Times are medians within this one run; ratios above 1 mean that swarmnet is fast
 times longer than the limit). JAX is jit of vmap and of lax.map, compiled beforehand; the faster one counts.
 """
 
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -161,15 +161,20 @@ def peak() -> None:
     """Print the memory that 100 particles on 1,000,000 rows take beyond their data."""
     shape = Shape((4, 32, 32, 1), 1_000_000, "single", 100)
     data = shape.data()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_megabytes()
     own = sum(a.nbytes for a in (data.X, data.Y, data.J)) / 1e6
     objective = Objective(shape.net(), data)
     objective.loss(shape.swarm())
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(
-        f"  100 particles x 1,000,000 rows: peak {after * 1.024e-3:.0f} MB, {before * 1.024e-3:.0f} MB of it "
-        f"before (data {own:.0f} MB)"
+        f"  100 particles x 1,000,000 rows: peak {peak_megabytes():.0f} MB, {before:.0f} MB of it before "
+        f"(data {own:.0f} MB)"
     )
+
+
+def peak_megabytes() -> float:
+    """This process's own peak; ru_maxrss would start at that of the process which started it."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) * 1.024e-3
 
 
 def loss_of(shape: Shape, threads: int | None = None) -> float:
