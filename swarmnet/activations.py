@@ -206,7 +206,6 @@ TABLE: dict[str, Activation] = {
     )
 }
 LINEAR = TABLE["linear"]
-SIGMOID = TABLE["sigmoid"]
 
 
 def activation(name: str | Activation) -> Activation:

@@ -10,7 +10,6 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from difflib import get_close_matches
 from numbers import Real
 from typing import Any, Protocol
 
@@ -18,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from swarmnet.errors import SwarmnetError
+from swarmnet.errors import SwarmnetError, suggestion
 
 Array = NDArray[np.float64]
 Entry = tuple[int, int | None]  # (output, None) is a value, (output, input) is a partial
@@ -170,12 +169,6 @@ def long_roles_of(
     entries = _long_entries(targets, pairs, in_names, out_names)
     ignored = tuple(c for c in points if c not in in_names)
     return Roles(tuple(in_names), tuple(out_names), entries, {}, ignored)
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """``did you mean 'h'? `` when `name` is close to a known name, else nothing."""
-    near = get_close_matches(name, list(known), n=1)
-    return f"did you mean {near[0]!r}? " if near else ""
 
 
 def listed(names: Sequence[str]) -> str:

@@ -15,7 +15,15 @@ class SwarmnetWarning(UserWarning):
 def unknown(what: str, name: object, known: Iterable[str]) -> SwarmnetError:
     """The error for a name that is not in a table, with the nearest known name suggested."""
     names = list(known)
-    by_case = {known_name.lower(): known_name for known_name in names}
-    near = get_close_matches(str(name).lower(), by_case, n=1)
-    hint = f"did you mean {by_case[near[0]]!r}? " if near else ""
+    hint = suggestion(str(name), names)
     return SwarmnetError(f"unknown {what} {str(name)!r}: {hint}choose one of {', '.join(names)}")
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """``did you mean 'h'? `` when `name` is close to a known name, perhaps but for its case, else nothing."""
+    names = list(known)
+    near = get_close_matches(name, names, n=1)
+    if not near:
+        by_case = {known_name.lower(): known_name for known_name in names}
+        near = [by_case[match] for match in get_close_matches(name.lower(), by_case, n=1)]
+    return f"did you mean {near[0]!r}? " if near else ""

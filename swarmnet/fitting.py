@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from swarmnet.activations import Activation
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError, SwarmnetWarning
+from swarmnet.losses import value_loss
 from swarmnet.model import FittedModel
 from swarmnet.network import Network
-from swarmnet.objective import Objective
+from swarmnet.objective import Objective, output_is_solvable
 from swarmnet.readers import read
 from swarmnet.scaling import Scaling
 from swarmnet.trainers import Trainer, configured, run
@@ -133,7 +134,7 @@ def refuse_unsolvable(trainer: Trainer, net: Network, loss: str) -> None:
     Raises:
         SwarmnetError: it is not.
     """
-    if trainer.solves_output and (loss != "squared" or net.activations[-1].name != "linear"):
+    if trainer.solves_output and not output_is_solvable(net, value_loss(loss)):
         raise SwarmnetError(
             f"{trainer.name} solves for a linear output layer with the squared loss: use another trainer, "
             "such as pso or hybrid, or a linear output"

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from swarmnet.activations import LINEAR
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError
-from swarmnet.losses import SquaredError, value_loss
+from swarmnet.losses import SquaredError, ValueLoss, value_loss
 from swarmnet.network import Network
 from swarmnet.propagation import Propagation
 from swarmnet.sums import add_gram, add_normal, tile_gradient, tile_loss, unpack_gram
@@ -102,7 +102,7 @@ class Objective:
     @property
     def can_project(self) -> bool:
         """Whether `projected` can be asked: the output layer is linear and the loss squared."""
-        return self.net.activations[-1] is LINEAR and isinstance(self._value_loss, SquaredError)
+        return output_is_solvable(self.net, self._value_loss)
 
     def initial(self, rng: np.random.Generator, particles: int | None = None) -> Array:
         """Random weights from the network's own initialiser: (p,), or (particles, p)."""
@@ -295,6 +295,11 @@ class Objective:
             wanted = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
             raise SwarmnetError(f"the weights must be {wanted} for {self.net!r}, not {np.shape(weights)}")
         return array
+
+
+def output_is_solvable(net: Network, loss: ValueLoss) -> bool:
+    """Whether the best output layer solves a linear problem: it is linear, and the loss squared."""
+    return net.activations[-1] is LINEAR and isinstance(loss, SquaredError)
 
 
 def _quiet() -> np.errstate:

@@ -29,10 +29,9 @@ from swarmnet.columns import (
     not_a_number,
     number_of,
     refuse_bad_names,
-    suggestion,
 )
 from swarmnet.data import MixedData, from_table, points_of
-from swarmnet.errors import SwarmnetError
+from swarmnet.errors import SwarmnetError, suggestion
 
 FilePath = str | os.PathLike[str]
 

@@ -94,6 +94,13 @@ class Swarm(Trainer):
         """The loss at theta whose cost is known, and the evaluations that it took."""
         return cost, 0
 
+    def _positions(self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator) -> Array:
+        """Theta (p,) of each particle from the network's own initialiser, the first one at `start`."""
+        positions = objective.initial(rng, self.particles)
+        if start is not None:
+            positions[0] = start
+        return positions
+
     def _fly(
         self, objective: ObjectiveLike, positions: Array, rng: np.random.Generator, monitor: Monitor
     ) -> None:
@@ -133,11 +140,11 @@ class _Flight:
     """A PySwarms swarm with its topology, and the in-place update."""
 
     def __init__(self, settings: Swarm, positions: Array, rng: np.random.Generator) -> None:
-        from pyswarms.backend.swarms import Swarm  # noqa: PLC0415  # see _quiet_pyswarms
+        from pyswarms.backend.swarms import Swarm as PySwarm  # noqa: PLC0415  # see _quiet_pyswarms
         from pyswarms.backend.topology import Ring, Star  # noqa: PLC0415
 
         self._settings, self._rng = settings, rng
-        self.swarm = Swarm(position=positions, velocity=np.zeros_like(positions), options={})
+        self.swarm = PySwarm(position=positions, velocity=np.zeros_like(positions), options={})
         self.swarm.pbest_pos = positions.copy()
         self.swarm.pbest_cost = np.full(len(positions), np.inf)
         self._work = np.empty_like(positions), np.empty_like(positions)
@@ -183,10 +190,7 @@ class PSO(Swarm):
     def train(
         self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
-        positions = objective.initial(rng, self.particles)
-        if start is not None:
-            positions[0] = start
-        self._fly(objective, positions, rng, monitor)
+        self._fly(objective, self._positions(objective, start, rng), rng, monitor)
 
     def _evaluate(self, objective: ObjectiveLike, positions: Array) -> tuple[Array, Array]:
         costs = _without_nan(objective.loss(positions))
@@ -217,12 +221,10 @@ class ProjectedPSO(Swarm):
     def train(
         self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
-        positions = objective.initial(rng, self.particles)
-        if start is not None:
-            positions[0] = start
-            # Its own output weights may be better than those that the ridge allows.
-            if not monitor.record(float(objective.loss(start)), start, 1):
-                return
+        positions = self._positions(objective, start, rng)
+        # The start's own output weights may be better than those that the ridge allows.
+        if start is not None and not monitor.record(float(objective.loss(start)), start, 1):
+            return
         self._fly(objective, positions[:, : objective.hidden_size].copy(), rng, monitor)
 
     def _evaluate(self, objective: ObjectiveLike, positions: Array) -> tuple[Array, Array]:
