@@ -16,7 +16,7 @@ from swarmnet.errors import SwarmnetError, SwarmnetWarning
 from swarmnet.losses import value_loss
 from swarmnet.model import FittedModel
 from swarmnet.network import Network
-from swarmnet.objective import Objective, output_is_solvable
+from swarmnet.objective import L2, Objective, output_is_solvable
 from swarmnet.readers import read
 from swarmnet.scaling import Scaling
 from swarmnet.trainers import Trainer, configured, run
@@ -27,7 +27,6 @@ Data = MixedData | str | os.PathLike[str]
 Hidden = str | int | Sequence[int]
 Activations = str | Activation | Sequence[str | Activation]
 
-L2 = 1e-8
 _WIDTHS = (3, 4, 6, 8, 12, 16, 24, 32)
 
 
@@ -83,16 +82,13 @@ def fit(
     scale = Scaling.of(mixed, scaling, outputs=loss == "squared" and net.activations[-1].name == "linear")
     balance = scaling is not None
 
-    weights: dict[str, Any] = {
-        "derivative_weight": 1.0 if derivative_weight is None else float(derivative_weight),
-        "l2": L2 if l2 is None else float(l2),
-    }
+    weights: dict[str, Any] = {"derivative_weight": derivative_weight, "l2": l2}
 
     def objective(part: MixedData) -> Objective:
         scaled = scale.scale_data(part, balance, reference=mixed)
         if loss == "cross-entropy":  # its values have no scale to be divided by
             scaled = replace(scaled, Y_sigma=part.Y_sigma)
-        return Objective(net, scaled, loss=loss, **weights)
+        return Objective(net, scaled, loss=loss, measured=part, **weights)
 
     if validation is not None:
         validation = validation.select(mixed.inputs, mixed.outputs)
@@ -109,7 +105,8 @@ def fit(
     training = _record(mixed, configured_trainer, seed) | {
         "scaling": scaling,
         "loss_function": loss,
-        **weights,
+        "derivative_weight": 1.0 if derivative_weight is None else float(derivative_weight),
+        "l2": L2 if l2 is None else float(l2),
         "status": result.status,
         "message": result.message,
         "loss": result.loss,
@@ -129,11 +126,13 @@ def fit(
 
 
 def refuse_unsolvable(trainer: Trainer, net: Network, loss: str) -> None:
-    """Refuse a trainer that solves for the output layer where that is not a linear problem.
+    """Refuse a trainer that needs the squared loss, or a linear output, where there is none.
 
     Raises:
-        SwarmnetError: it is not.
+        SwarmnetError: there is none.
     """
+    if trainer.needs_squares and loss != "squared":
+        raise SwarmnetError(f"{trainer.name} needs the squared loss: use another trainer")
     if trainer.solves_output and not output_is_solvable(net, value_loss(loss)):
         raise SwarmnetError(
             f"{trainer.name} solves for a linear output layer with the squared loss: use another trainer, "

@@ -9,6 +9,7 @@ for the cache), tiles are shared out over threads, and partial sums are added in
 number of threads changes nothing, to the last bit.
 """
 
+import copy
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,12 +23,22 @@ from swarmnet.errors import SwarmnetError
 from swarmnet.losses import SquaredError, ValueLoss, value_loss
 from swarmnet.network import Network
 from swarmnet.propagation import Propagation
-from swarmnet.sums import add_gram, add_normal, tile_gradient, tile_loss, unpack_gram
+from swarmnet.sums import (
+    add_gram,
+    add_leverage,
+    add_normal,
+    add_squares,
+    residual_rows,
+    tile_gradient,
+    tile_loss,
+    unpack_gram,
+)
 from swarmnet.threads import Crew, one_blas_thread
-from swarmnet.tiles import EntryWeights, Tile, Tiler
+from swarmnet.tiles import EntryWeights, Groups, Tile, Tiler
 
 Array = NDArray[Any]
 
+L2 = 1e-8  # where nobody says otherwise
 _CHUNKS = 8  # partial sums a result is added up from: enough to share out, few enough to keep
 _NORMAL_NUMBERS = 1 << 25  # numbers in all the partial sums of J'J together
 _TILE = 1 << 17  # numbers, particles x units x rows of the widest layer, that a swarm's tile has at most
@@ -43,10 +54,14 @@ class Objective:
         net: the network.
         data: its inputs and outputs must be as many as the network's.
         loss: "squared", or "cross-entropy" for values (sigmoid outputs, targets from 0 to 1).
-        derivative_weight: weight of the derivatives' mean against the values'.
-        l2: weight of the sum of squares of all W (not b).
+        derivative_weight: weight of the derivatives' mean against the values'; None for 1, and trainers
+            that can may estimate it.
+        l2: weight of the sum of squares of all W (not b); None for 1e-8, and trainers that can may
+            estimate it.
         dtype: "float64", or "float32" to evaluate swarms faster and less exactly.
         threads: how many to use; all the process may use by default.
+        measured: the same rows with those sigmas only that are measurements and not mere scales; `data`
+            by default.
 
     Raises:
         SwarmnetError: a network and data that do not fit, or arguments out of range.
@@ -58,16 +73,21 @@ class Objective:
         data: MixedData,
         *,
         loss: str = "squared",
-        derivative_weight: float = 1.0,
-        l2: float = 0.0,
+        derivative_weight: float | None = 1.0,
+        l2: float | None = 0.0,
         dtype: DTypeLike = "float64",
         threads: int | None = None,
+        measured: MixedData | None = None,
     ) -> None:
-        self.net, self.l2 = net, _at_least_0("l2", l2)
+        self.net, self.l2 = net, _at_least_0("l2", L2 if l2 is None else l2)
+        self.estimates_l2, self.estimates_balance = l2 is None, derivative_weight is None
         self.n_rows = data.n
+        self.groups = Groups(data, data if measured is None else measured)
         self._value_loss = value_loss(loss)
         _refuse_misfit(net, data, loss)
-        derivative_weight = _at_least_0("derivative_weight", derivative_weight)
+        derivative_weight = _at_least_0(
+            "derivative_weight", 1.0 if derivative_weight is None else derivative_weight
+        )
         self._weights = EntryWeights(
             1.0 / max(1, data.n_values), derivative_weight / max(1, data.n_derivatives)
         )
@@ -77,7 +97,7 @@ class Objective:
         # One theta takes long tiles, so that each NumPy call has work enough; a swarm's are parts of them.
         self._widest = max(net.sizes[1:])
         long_rows = min(max(_TILE // 2 // self._widest, _TILE_ROWS), 4096)
-        self._tiler = Tiler(data, self._weights, self._dtype, long_rows)
+        self._tiler = Tiler(data, self._weights, self.groups, self._dtype, long_rows)
         tiles = self._tiler.all()
         few = data.n * self._widest <= _FEW
         self._chunks = _chunked(self._tiler.together() if few else tiles)
@@ -98,6 +118,42 @@ class Objective:
     def hidden_size(self) -> int:
         """How many of theta's first weights belong to hidden layers, those before the output layer."""
         return self.net.layers[-1].start
+
+    @property
+    def threads(self) -> int:
+        """How many threads share the tiles."""
+        return self._crew.size
+
+    def twin(self) -> "Objective":
+        """The same objective on one thread, to be used at the same time as this one."""
+        twin = copy.copy(self)
+        twin._crew, twin._one_call = Crew(1), threading.Lock()
+        twin._passes = [Propagation(self.net.layers, self._dtype)]
+        return twin
+
+    @property
+    def unit_precision(self) -> Array:
+        """(groups,) factor of each group's sum of squares in the loss."""
+        return np.where(self.groups.is_partial, self._weights.partial, self._weights.value)
+
+    @property
+    def weight_groups(self) -> Array:
+        """(p,) which weights share a prior: each layer's W are a group, and each layer's b."""
+        group = np.zeros(self.size, int)
+        for index, layer in enumerate(self.net.layers):
+            block = layer.weights(group)
+            block[:-1], block[-1] = 2 * index, 2 * index + 1
+        return group
+
+    @property
+    def penalised(self) -> Array:
+        """(p,) 1 for weights in W, 0 for those in b."""
+        return self._is_weight
+
+    @property
+    def can_linearise(self) -> bool:
+        """Whether residuals and their gradients can be asked for: the loss is squared."""
+        return isinstance(self._value_loss, SquaredError)
 
     @property
     def can_project(self) -> bool:
@@ -164,27 +220,114 @@ class Objective:
         Raises:
             SwarmnetError: the loss is not squared.
         """
-        if not isinstance(self._value_loss, SquaredError):
-            raise SwarmnetError("normal equations need the squared loss: use another trainer")
-        weights = self._weight_array(theta, (self.size,))
+        unit = self.unit_precision
+        squares, Jr, JJ = self.gauss_newton(theta, unit)
+        penalised = np.asarray(theta, dtype=np.float64) * self._is_weight
+        JJ[np.diag_indices(self.size)] += self.l2 * self._is_weight
+        loss = float(unit @ squares + self.l2 * (penalised @ penalised))
+        return loss, Jr + self.l2 * penalised, JJ
+
+    def gauss_newton(self, theta: ArrayLike, precision: Array) -> tuple[Array, Array, Array]:
+        """Sums over the residuals r = (prediction - target) / sigma, group by group (see `groups`).
+
+        Args:
+            theta: (p,) weights.
+            precision: (groups,) factor of each group's squared residuals in the sums of all of them.
+
+        Returns:
+            each group's sum of squares (groups,), without its precision; J'r (p,) and J'J (p, p) with it.
+
+        Raises:
+            SwarmnetError: the loss is not squared.
+        """
+        weights = self._residual_weights(theta)
         p = self.size
         chunks = _chunked(self._short_tiles, max(1, min(_CHUNKS, _NORMAL_NUMBERS // (p * p))))
+        squares = np.zeros((len(chunks), len(self.groups.count)))
+        Jr = np.zeros((len(chunks), p))
         JJ = [np.zeros((p, p), self._dtype, order="F") for _ in chunks]
-        rest = np.zeros((len(chunks), 1 + p))
+
+        def add(passes: Propagation, tile: Tile, task: int) -> None:
+            add_normal(passes, tile, self._weights, precision, (squares[task], Jr[task], JJ[task]))
+
+        self._over_residuals(weights, chunks, add)
+        total = sum(JJ[1:], JJ[0])
+        total += np.triu(total, 1).T
+        return squares.sum(0), Jr.sum(0), total
+
+    def leverages(self, theta: ArrayLike, precision: Array, factor: Array) -> Array:
+        """Each group's number of effective parameters, (groups,): the sum of precision j' A^-1 j.
+
+        Args:
+            theta: (p,) weights.
+            precision: (groups,) as in `gauss_newton`.
+            factor: (p, p) lower Cholesky factor of A.
+        """
+        weights = self._residual_weights(theta)
+        chunks = _chunked(self._short_tiles)
+        totals = np.zeros((len(chunks), len(self.groups.count)))
+
+        def add(passes: Propagation, tile: Tile, task: int) -> None:
+            add_leverage(passes, tile, self._weights, precision, factor, totals[task])
+
+        self._over_residuals(weights, chunks, add)
+        return np.asarray(totals.sum(0))
+
+    def residual_jacobian(self, theta: ArrayLike) -> tuple[Array, Array, Array]:
+        """All residuals (entries,), their gradients (entries, p) and groups (entries,), where they are few.
+
+        Raises:
+            SwarmnetError: the loss is not squared.
+        """
+        weights = self._residual_weights(theta)
+        chunks = _chunked(self._short_tiles)
+        parts: list[list[tuple[Array, Array, Array]]] = [[] for _ in chunks]
+
+        def add(passes: Propagation, tile: Tile, task: int) -> None:
+            for row in residual_rows(passes, tile, self._weights):
+                seen = row.seen
+                parts[task].append((row.residual[seen], row.gradient.T[seen], row.group[seen]))
+
+        self._over_residuals(weights, chunks, add)
+        r, J, group = zip(*(part for chunk in parts for part in chunk), strict=True)
+        return np.concatenate(r), np.concatenate(J), np.concatenate(group)
+
+    def group_squares(self, theta: ArrayLike) -> Array:
+        """Each group's sum of squared residuals, (groups,).
+
+        Raises:
+            SwarmnetError: the loss is not squared.
+        """
+        weights = self._residual_weights(theta)
+        chunks = _chunked(self._short_tiles)
+        totals = np.zeros((len(chunks), len(self.groups.count)))
+
+        def add(passes: Propagation, tile: Tile, task: int) -> None:
+            add_squares(passes, tile, self._weights, totals[task])
+
+        self._over_residuals(weights, chunks, add)
+        return np.asarray(totals.sum(0))
+
+    def _residual_weights(self, theta: ArrayLike) -> Array:
+        if not self.can_linearise:
+            raise SwarmnetError("normal equations need the squared loss: use another trainer")
+        return self._weight_array(theta, (self.size,))
+
+    def _over_residuals(
+        self,
+        weights: Array,
+        chunks: Sequence[Sequence[Tile]],
+        add: Callable[[Propagation, Tile, int], None],
+    ) -> None:
+        """Call add(passes, tile, chunk) for every tile."""
 
         def work(worker: int, task: int) -> None:
             passes = self._passes[worker]
             passes.load(weights)
             for tile in chunks[task]:
-                rest[task, 0] += add_normal(passes, tile, JJ[task], rest[task, 1:])
+                add(passes, tile, task)
 
-        self._run(len(chunks), work, p * _mean_rows(chunks))
-        total, sums = sum(JJ[1:], JJ[0]), rest.sum(0)
-        total += np.triu(total, 1).T
-        penalised = weights * self._is_weight
-        total[np.diag_indices(p)] += self.l2 * self._is_weight
-        loss = float(sums[0] + self.l2 * (penalised @ penalised))
-        return loss, sums[1:] + self.l2 * penalised, total
+        self._run(len(chunks), work, self.size * _mean_rows(chunks))
 
     def projected(self, hidden_swarm: ArrayLike, ridge: float = 1e-9) -> tuple[Array, Array]:
         """The best linear output layer for each particle's hidden layers, and the loss there.

@@ -1,7 +1,7 @@
 """What one tile adds to each of the sums over rows that an `Objective` takes."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from swarmnet.activations import LINEAR
 from swarmnet.losses import ValueLoss, weighted_squares
 from swarmnet.network import unit_cotangent
 from swarmnet.propagation import Propagation
-from swarmnet.tiles import Tile
+from swarmnet.tiles import Along, EntryWeights, Tile
 
 Array = NDArray[Any]
 
@@ -48,55 +48,110 @@ def tile_gradient(passes: Propagation, tile: Tile, value_loss: ValueLoss, gradie
     return cost + more
 
 
-def add_normal(passes: Propagation, tile: Tile, JJ: Array, Jr: Array) -> float:
-    """Add J J^T of the residuals' gradients J (p, entries) to JJ's upper half, and J r to Jr.
+class ResidualRow(NamedTuple):
+    """Entries of a tile, one of each row at most; those without one have residual and gradient 0."""
 
-    JJ is (p, p) in Fortran order. Returns the sum of the residuals' squares. J is never larger than a row
-    an entry of the tile's rows: of each row one entry at a time.
+    gradient: Array  # (p, rows) of each residual, in a buffer
+    residual: Array  # (rows,)
+    group: Array  # (rows,) see tiles.Groups
+    seen: Array  # (rows,) whether it has one
+
+
+def residual_rows(passes: Propagation, tile: Tile, unit: EntryWeights) -> Iterator[ResidualRow]:
+    """The residuals (prediction - target) / sigma of all entries, with their gradients.
+
+    `unit` are the factors that the tile's weights hold besides 1 / sigma^2. The gradients are never more than
+    a row of theta's an entry of the tile's rows: of each row one entry at a time.
     """
     passes.forward(tile.X, order=2 if tile.has_partials else 1)
-    cost = 0.0
     slopes = passes.S[-1] if passes.layers[-1].activation is not LINEAR else None
-    if tile.Y is not None:
-        for root in _one_entry_a_row(tile.Y_weight):
-            z_bar = root if slopes is None else root * slopes
+    rows = np.arange(tile.rows)
+    if tile.Y is not None and unit.value > 0:
+        for root, output in _one_entry_a_row(tile.Y_weight, unit.value):
+            z_bar = root.copy() if slopes is None else root * slopes
             residual = ((passes.A[-1] - tile.Y) * root).sum(0)
-            cost += _add_entries(passes, z_bar.copy(), [], residual, JJ, Jr)
-    for direction, target, weight in _partials(tile):
-        tangent = passes.tangent(direction)
-        for root in _one_entry_a_row(weight):
+            J = _residual_gradients(passes, z_bar, [])
+            yield ResidualRow(J, residual, tile.Y_group[output, rows], np.asarray((root > 0).any(0)))
+    if unit.partial == 0:
+        return
+    for partial in _partials(tile):
+        tangent = passes.tangent(partial.direction)
+        for root, output in _one_entry_a_row(partial.weight, unit.partial):
             z_bar = _zeros(passes, "z_bar", root.shape)
-            residual = ((tangent.output - target) * root).sum(0)
-            cost += _add_entries(passes, z_bar, [(tangent, root.copy())], residual, JJ, Jr)
-    return cost
+            residual = ((tangent.output - partial.target) * root).sum(0)
+            J = _residual_gradients(passes, z_bar, [(tangent, root.copy())])
+            yield ResidualRow(J, residual, partial.group[output, rows], np.asarray((root > 0).any(0)))
 
 
-def _one_entry_a_row(weight: Array) -> Iterator[Array]:
-    """Square roots of weights (k, rows), taken apart so that each part has one output a row at most."""
+def _one_entry_a_row(weight: Array, unit: float) -> Iterator[tuple[Array, Array]]:
+    """Square roots of weight / unit, (k, rows), in parts with one output a row at most, and which (rows,)."""
     count = np.cumsum(weight > 0, axis=0)
     for nth in range(1, int(count[-1].max(initial=0)) + 1):
-        yield np.sqrt(np.where((weight > 0) & (count == nth), weight, 0.0))
+        root = np.sqrt(np.where((weight > 0) & (count == nth), weight / unit, 0.0))
+        yield root, root.argmax(0)
 
 
-def _add_entries(
-    passes: Propagation, z_bar: Array, tangents: list[Any], residual: Array, JJ: Array, Jr: Array
-) -> float:
+def _residual_gradients(passes: Propagation, z_bar: Array, tangents: list[Any]) -> Array:
+    J = passes.buffer("J", (passes.layers[-1].stop, z_bar.shape[-1]))
+    passes.backward_rows(z_bar, tangents, J)
+    return J
+
+
+def add_normal(
+    passes: Propagation,
+    tile: Tile,
+    unit: EntryWeights,
+    precision: Array,
+    sums: tuple[Array, Array, Array],
+) -> None:
+    """Add each group's squares, and precision-weighted J r and J J^T, to (groups,), (p,) and (p, p).
+
+    J J^T is added to the upper half only, in Fortran order.
+    """
     from scipy.linalg import get_blas_funcs  # noqa: PLC0415  # a tenth of a second to import
 
-    J = passes.buffer("J", (len(Jr), len(residual)))
-    passes.backward_rows(z_bar, tangents, J)
-    syrk = get_blas_funcs("syrk", (J,))
-    syrk(1.0, J.T, beta=1.0, c=JJ, trans=1, overwrite_c=1)
-    Jr += J @ residual
-    return float(residual @ residual)
+    squares, Jr, JJ = sums
+    root = np.sqrt(precision).astype(passes.dtype)
+    for J, residual, group, _ in residual_rows(passes, tile, unit):
+        squares += np.bincount(group, residual * residual, len(squares))
+        scale = root[group]
+        J *= scale
+        syrk = get_blas_funcs("syrk", (J,))
+        syrk(1.0, J.T, beta=1.0, c=JJ, trans=1, overwrite_c=1)
+        Jr += J @ (residual * scale)
 
 
-def _partials(tile: Tile) -> list[tuple[Array | int, Array, Array]]:
-    """Direction, target (k, rows) and weight (k, rows) of each tangent pass that gives every partial."""
-    if tile.J is None or tile.J_weight is None:
-        return [(a.direction, a.target, a.weight) for a in tile.along]
+def add_squares(passes: Propagation, tile: Tile, unit: EntryWeights, total: Array) -> None:
+    """Add each group's squared residuals to total (groups,)."""
+    passes.forward(tile.X, order=1 if tile.has_partials else 0)
+    if tile.Y is not None and unit.value > 0:
+        squares = (passes.A[-1] - tile.Y) ** 2 * (tile.Y_weight / unit.value)
+        total += np.bincount(tile.Y_group.ravel(), squares.ravel(), len(total))
+    if unit.partial == 0:
+        return
+    for along in _partials(tile):
+        squares = (passes.tangent(along.direction).output - along.target) ** 2
+        squares *= along.weight / unit.partial
+        total += np.bincount(along.group.ravel(), squares.ravel(), len(total))
+
+
+def add_leverage(
+    passes: Propagation, tile: Tile, unit: EntryWeights, precision: Array, factor: Array, total: Array
+) -> None:
+    """Add to each group's total its residuals' precision-weighted j^T (L L^T)^-1 j, `factor` being L."""
+    from scipy.linalg.blas import dtrsm  # noqa: PLC0415  # a tenth of a second to import
+
+    for J, _, group, _ in residual_rows(passes, tile, unit):
+        V = dtrsm(1.0, factor, J.T, side=1, lower=1, trans_a=1, overwrite_b=1).T
+        total += precision * np.bincount(group, np.einsum("pr,pr->r", V, V), len(total))
+
+
+def _partials(tile: Tile) -> tuple[Along, ...]:
+    """The tangent passes that give every partial."""
+    if tile.J is None or tile.J_weight is None or tile.J_group is None:
+        return tile.along
     weighted = [j for j in range(tile.J.shape[1]) if tile.J_weight[:, j].any()]
-    return [(j, tile.J[:, j], tile.J_weight[:, j]) for j in weighted]
+    return tuple(Along(j, tile.J[:, j], tile.J_weight[:, j], tile.J_group[:, j]) for j in weighted)
 
 
 def _zeros(passes: Propagation, name: str, shape: tuple[int, ...]) -> Array:
@@ -145,9 +200,10 @@ def add_gram(passes: Propagation, tile: Tile, grams: int, total: Array) -> None:
     G, g, squares = unpack_gram(total, grams, units, k)
     if tile.Y is not None:
         _add_weighted(features, tile.Y, tile.Y_weight, (G, g, squares))
-    for direction, target, weight in _partials(tile):
-        slopes = _hidden_slopes(passes, direction, hidden, (*features.shape[:-2], units - 1, tile.rows))
-        _add_weighted(slopes, target, weight, (G[..., :-1, :-1], g[:, :-1], squares))
+    for along in _partials(tile):
+        shape = (*features.shape[:-2], units - 1, tile.rows)
+        slopes = _hidden_slopes(passes, along.direction, hidden, shape)
+        _add_weighted(slopes, along.target, along.weight, (G[..., :-1, :-1], g[:, :-1], squares))
 
 
 def _hidden_slopes(passes: Propagation, direction: Array | int, hidden: int, shape: tuple[int, ...]) -> Array:

@@ -1,5 +1,8 @@
 """Cutting MixedData into tiles of rows that ask the network for the same things.
 
+Entries whose noise is alike form a group: each output's values, each derivative column, and apart from them
+the values and the partials with a measured sigma, whose noise is known.
+
 A row with partials with respect to m inputs costs m tangent passes, or one pullback an output that it
 observes a partial of, whichever is fewer. Rows are sorted so that those of a tile agree in that, and in the
 input along which they go, if there are rows enough.
@@ -27,6 +30,7 @@ class Along:
     direction: Array | int
     target: Array  # (k, rows)
     weight: Array  # (k, rows), 0 where not observed
+    group: Array  # (k, rows), each entry's, see Groups
 
 
 @dataclass(frozen=True)
@@ -36,9 +40,11 @@ class Tile:
     X: Array  # (d + 1, rows), the last row all ones
     Y: Array | None  # (k, rows), None when no value is observed in the tile
     Y_weight: Array  # (k, rows), 0 where not observed
+    Y_group: Array  # (k, rows), each entry's, see Groups
     along: tuple[Along, ...] = ()
     J: Array | None = None  # (k, d, rows), for rows with many partials
     J_weight: Array | None = None
+    J_group: Array | None = None
     J_outputs: tuple[int, ...] = ()
 
     @property
@@ -57,6 +63,7 @@ class Tile:
                 a.direction if isinstance(a.direction, int) else a.direction[:, rows],
                 a.target[:, rows],
                 a.weight[:, rows],
+                a.group[:, rows],
             )
             for a in self.along
         )
@@ -64,15 +71,64 @@ class Tile:
             self.X[:, rows],
             None if self.Y is None else self.Y[:, rows],
             self.Y_weight[:, rows],
+            self.Y_group[:, rows],
             along,
             None if self.J is None else self.J[..., rows],
             None if self.J_weight is None else self.J_weight[..., rows],
+            None if self.J_group is None else self.J_group[..., rows],
             self.J_outputs,
         )
 
     @property
     def has_partials(self) -> bool:
         return bool(self.along) or self.J is not None
+
+
+class Groups:
+    """Which entries share a noise: output o's values are group o, column (o, j) is group k + o d + j.
+
+    The last two groups hold the values and the partials whose sigmas were measured.
+
+    Args:
+        data: whose entries.
+        measured: the same rows, of which only measured sigmas are kept.
+
+    Attributes:
+        count: (groups,) entries.
+        square: (groups,) mean square of the targets.
+        relative: (groups,) mean square of target / sigma.
+    """
+
+    def __init__(self, data: MixedData, measured: MixedData) -> None:
+        k, d = data.k, data.d
+        self.measured = measured
+        self.first_known = k + k * d
+        self.values = np.arange(k)
+        self.partials = np.arange(k, self.first_known).reshape(k, d)
+        self.is_partial = np.arange(self.first_known + 2) >= k
+        self.is_partial[-2] = False
+        sums = np.zeros((3, self.first_known + 2))
+        kinds = (
+            (self.values, data.Y, data.Y_sigma, measured.Y_sigma),
+            (self.partials, data.J, data.J_sigma, measured.J_sigma),
+        )
+        for kind, (own, target, sigma, known) in enumerate(kinds):
+            seen = ~np.isnan(target)
+            group = self.of(np.broadcast_to(own, target.shape), known, kind)[seen]
+            square = target[seen] ** 2
+            relative = square
+            if sigma is not None:
+                relative = square / np.where(np.isnan(sigma), 1.0, sigma)[seen] ** 2
+            for row, weight in zip(sums, (np.ones(len(square)), square, relative), strict=True):
+                row += np.bincount(group, weight, sums.shape[1])
+        self.count = sums[0].astype(int)
+        self.square, self.relative = sums[1:] / np.maximum(sums[0], 1.0)
+
+    def of(self, own: Array, sigma: Array | None, known: int) -> Array:
+        """Each entry's group: its `own`, or the given known one where its sigma was measured."""
+        if sigma is None:
+            return own
+        return np.where(np.isnan(sigma), own, self.first_known + known)
 
 
 @dataclass(frozen=True)
@@ -94,8 +150,8 @@ class EntryWeights:
 class Tiler:
     """Makes tiles of MixedData, all of it at once or a minibatch at a time."""
 
-    def __init__(self, data: MixedData, weights: EntryWeights, dtype: Any, rows: int) -> None:
-        self.data, self.weights, self.dtype, self.rows = data, weights, dtype, rows
+    def __init__(self, data: MixedData, weights: EntryWeights, groups: Groups, dtype: Any, rows: int) -> None:
+        self.data, self.weights, self.groups, self.dtype, self.rows = data, weights, groups, dtype, rows
         self._has_partials = data.n_derivatives > 0
 
     def all(self) -> list[Tile]:
@@ -153,42 +209,49 @@ class Tiler:
         ]
 
     def _along(self, rows: Rows, directions: Array | None) -> Tile:
-        X, Y, Y_weight = self._points(rows)
+        points = self._points(rows)
         if directions is None:
-            return Tile(X, Y, Y_weight)
+            return Tile(*points)
         data, along = self.data, []
         index = np.arange(len(rows))
         for inputs in directions.T:
-            J = data.J[rows[:, None], np.arange(data.k), inputs[:, None]]
-            sigma = data.J_sigma
-            if sigma is not None:
-                sigma = sigma[rows[:, None], np.arange(data.k), inputs[:, None]]
-            target, weight = self.weights.of(self.weights.partial, J, sigma)
+            where = rows[:, None], np.arange(data.k), inputs[:, None]
+            sigma, measured = (None if s is None else s[where] for s in self._partial_sigmas())
+            target, weight = self.weights.of(self.weights.partial, data.J[where], sigma)
+            group = self.groups.of(self.groups.partials.T[inputs], measured, 1)
             direction: Array | int = int(inputs[0])
             if (inputs != inputs[0]).any():
                 direction = np.zeros((data.d, len(rows)), self.dtype)
                 direction[inputs, index] = 1.0
-            along.append(Along(direction, self._turned(target), self._turned(weight)))
-        return Tile(X, Y, Y_weight, tuple(along))
+            along.append(Along(direction, self._turned(target), self._turned(weight), group.T))
+        return Tile(*points, tuple(along))
 
     def _pulled(self, rows: Rows) -> Tile:
-        X, Y, Y_weight = self._points(rows)
-        data = self.data
-        sigma = None if data.J_sigma is None else data.J_sigma[rows]
-        target, weight = self.weights.of(self.weights.partial, data.J[rows], sigma)
+        points = self._points(rows)
+        sigma, measured = (None if s is None else s[rows] for s in self._partial_sigmas())
+        target, weight = self.weights.of(self.weights.partial, self.data.J[rows], sigma)
         outputs = np.flatnonzero(weight.any((0, 2)))
         if len(outputs) == 0:
-            return Tile(X, Y, Y_weight)
+            return Tile(*points)
         J, J_weight = self._turned(target), self._turned(weight)
-        return Tile(X, Y, Y_weight, J=J, J_weight=J_weight, J_outputs=tuple(map(int, outputs)))
+        own = np.broadcast_to(self.groups.partials, target.shape)
+        J_group = self.groups.of(own, measured, 1).transpose(1, 2, 0)
+        return Tile(*points, J=J, J_weight=J_weight, J_group=J_group, J_outputs=tuple(map(int, outputs)))
 
-    def _points(self, rows: Rows) -> tuple[Array, Array | None, Array]:
+    def _partial_sigmas(self) -> tuple[Array | None, Array | None]:
+        """The partials' sigmas, those given and those measured, (n, k, d)."""
+        return self.data.J_sigma, self.groups.measured.J_sigma
+
+    def _points(self, rows: Rows) -> tuple[Array, Array | None, Array, Array]:
+        """X, Y, Y_weight and Y_group of a tile."""
         data = self.data
         X = np.ones((data.d + 1, len(rows)), self.dtype)
         X[:-1] = data.X[rows].T
-        sigma = None if data.Y_sigma is None else data.Y_sigma[rows]
+        both = (data.Y_sigma, self.groups.measured.Y_sigma)
+        sigma, measured = (None if s is None else s[rows] for s in both)
         target, weight = self.weights.of(self.weights.value, data.Y[rows], sigma)
-        return X, self._turned(target) if weight.any() else None, self._turned(weight)
+        group = self.groups.of(np.broadcast_to(self.groups.values, target.shape), measured, 0)
+        return X, self._turned(target) if weight.any() else None, self._turned(weight), group.T
 
     def _turned(self, array: Array) -> Array:
         """Rows last, contiguous, in the tile's dtype."""

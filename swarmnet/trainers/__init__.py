@@ -15,9 +15,10 @@ from swarmnet.trainers.base import run as run
 from swarmnet.trainers.hybrid import Hybrid as Hybrid
 from swarmnet.trainers.pso import PSO as PSO
 from swarmnet.trainers.pso import ProjectedPSO as ProjectedPSO
+from swarmnet.trainers.second_order import LM as LM
 
 TRAINERS: dict[str, type[Trainer]] = {
-    trainer.name: trainer for trainer in (Hybrid, PSO, ProjectedPSO, SGD, Adam, LBFGS)
+    trainer.name: trainer for trainer in (Hybrid, PSO, ProjectedPSO, SGD, Adam, LBFGS, LM)
 }
 
 

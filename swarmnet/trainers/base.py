@@ -52,6 +52,28 @@ class ObjectiveLike(Protocol):
     def can_project(self) -> bool: ...
     def projected(self, hidden_swarm: Array, ridge: float = ...) -> tuple[Array, Array]: ...
 
+    # What the second-order trainers ask for besides
+    l2: float
+    groups: Any
+    estimates_l2: bool
+    estimates_balance: bool
+
+    @property
+    def threads(self) -> int: ...
+    def twin(self) -> "ObjectiveLike": ...
+    @property
+    def can_linearise(self) -> bool: ...
+    @property
+    def unit_precision(self) -> Array: ...
+    @property
+    def weight_groups(self) -> Array: ...
+    @property
+    def penalised(self) -> Array: ...
+    def gauss_newton(self, theta: Array, precision: Array) -> tuple[Array, Array, Array]: ...
+    def leverages(self, theta: Array, precision: Array, factor: Array) -> Array: ...
+    def residual_jacobian(self, theta: Array) -> tuple[Array, Array, Array]: ...
+    def group_squares(self, theta: Array) -> Array: ...
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -74,6 +96,15 @@ Callback = Callable[[Progress], bool | None]
 
 
 @dataclass(frozen=True)
+class Posterior:
+    """What Bayesian regularisation found: noise precisions (groups,), prior precisions (p,), evidence."""
+
+    precision: Array
+    decay: Array
+    log_evidence: float
+
+
+@dataclass(frozen=True)
 class TrainResult:
     """The best weights and how they were reached; `status` is a key of `STATUS`."""
 
@@ -83,6 +114,7 @@ class TrainResult:
     history: dict[str, Array]
     evaluations: int
     seconds: float
+    posterior: Posterior | None = None
 
     @property
     def message(self) -> str:
@@ -106,6 +138,8 @@ class Trainer(ABC):
 
     name: ClassVar[str]
     solves_output: ClassVar[bool] = False  # needs a linear output layer and the squared loss
+    needs_squares: ClassVar[bool] = False  # needs the squared loss
+    descends: ClassVar[bool] = True  # a much higher loss means that it diverges
     iterations: int | None = 1000
     seconds: float | None = None
     evaluations: int | None = None
@@ -224,6 +258,7 @@ class Monitor:
     validate: Callable[[Array], float] | None = None
     best: Array | None = None
     best_loss: float = np.inf
+    posterior: Posterior | None = None  # of the best, where its trainer has one
     status: str = ""
     iteration: int = 0
     evaluations: int = 0
@@ -261,6 +296,17 @@ class Monitor:
             if self._ended_by is stage:
                 self.status, self._ended_by = "", None
 
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Forget the best weights inside, so that `best` is what was found there; the better returns."""
+        before = self.best, self.best_loss
+        self.best, self.best_loss = None, np.inf
+        try:
+            yield
+        finally:
+            if before[0] is not None and not self.best_loss < before[1]:
+                self.best, self.best_loss = before
+
     @property
     def ended_as(self) -> str:
         """Why training ended, once it has."""
@@ -290,13 +336,28 @@ class Monitor:
         first, last = self._stages[-1].span
         return first + (last - first) * self.fraction
 
-    def record(self, loss: float, theta: Array, evaluations: int) -> bool:
-        """Note an iteration's loss, weights and number of evaluations; False when it is time to stop."""
+    def iterations_left(self, seconds: float, evaluations: float) -> float | None:
+        """How many more iterations the limits in force allow, each taking so much; None for no end."""
+        left = [] if self.seconds_left is None else [self.seconds_left / max(seconds, 1e-9)]
+        for stage in self._stages:
+            limits = stage.limits
+            if limits.iterations is not None:
+                left.append(limits.iterations - (self.iteration - stage.iteration))
+            if limits.evaluations is not None:
+                left.append((limits.evaluations - (self.evaluations - stage.evaluations)) / evaluations)
+        return min(left) if left else None
+
+    def record(self, loss: float, theta: Array, evaluations: int, keep: Posterior | None = None) -> bool:
+        """Note an iteration's loss, weights and number of evaluations; False when it is time to stop.
+
+        The weights with the lowest loss are the result, or those that come with a posterior to `keep`.
+        """
         self.iteration += 1
         self.evaluations += evaluations
         loss = float(loss)
-        if loss < self.best_loss or (self.best is None and np.isfinite(loss)):
+        if keep or loss < self.best_loss or (self.best is None and np.isfinite(loss)):
             self.best_loss, self.best = loss, np.array(theta, dtype=np.float64)
+            self.posterior = keep
         validation = self._validation(theta)
         self.history.add((self.iteration, self.evaluations, self.seconds, loss, validation))
         if self._wants_out(loss, validation):
@@ -336,7 +397,7 @@ class Monitor:
 
     def _reached(self, stage: _Stage, loss: float) -> str:
         limits = stage.limits
-        if not np.isfinite(loss) or loss > 1e6 * max(self.best_loss, 1.0):
+        if not np.isfinite(loss) or (limits.descends and loss > 1e6 * max(self.best_loss, 1.0)):
             return "diverged"
         if limits.target_loss is not None and self.best_loss <= limits.target_loss:
             return "target_loss"
@@ -397,4 +458,5 @@ def run(
         monitor.history.arrays(),
         monitor.evaluations,
         monitor.seconds,
+        monitor.posterior,
     )

@@ -1,75 +1,140 @@
-"""hybrid: a swarm finds the basin, a second-order method finds its bottom."""
+"""hybrid: swarms find starts, Levenberg-Marquardt climbs from them, the evidence chooses."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from swarmnet.trainers.backprop import LBFGS
-from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require_number
+from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require_count, require_number
 from swarmnet.trainers.pso import PSO, ProjectedPSO, Swarm
+from swarmnet.trainers.second_order import LM, MOST_WEIGHTS, Climb, cost, race
 
-_POLISH = 3000  # iterations, where nothing else limits them
+_POLISH = 3000  # iterations of L-BFGS, where nothing else limits them
+_STARTS = 4
+_HALVINGS = (60, 120)  # iterations after which the worse half of the starts is given up
+_DEAR = 2e10  # multiplications of an iteration from which L-BFGS gets further in the same time
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hybrid(Trainer):
-    """A swarm over the hidden layers, then L-BFGS from its best weights.
+    """Swarms over the hidden layers, then Levenberg-Marquardt with Bayesian regularisation from their best.
 
-    The swarm's ridge is large: a start whose solved output weights are small is worth more to the polish than
-    one with a lower loss. Where the output layer cannot be solved for, the swarm flies over all weights.
+    The climbs run side by side, one a thread, and after 60 and 120 iterations only the half with the larger
+    evidence goes on. Where that is too dear (many weights and entries) or impossible (another loss than the
+    squared one), L-BFGS polishes the best of one swarm instead. The swarm's ridge is large: a start whose
+    solved output weights are small is worth more to what follows than one with a lower loss. Where the
+    output layer cannot be solved for, the swarm flies over all weights.
 
-    Iterations, seconds or evaluations are the budget, of which the swarm uses `swarm_share` at most and the
-    polish all that is left; each stage's own limits hold besides. Without a budget, the polish has at most
-    3000 iterations.
+    Iterations, seconds or evaluations are the budget, of which the swarms use `swarm_share` at most and the
+    rest all that is left; the limits of stages that were given hold besides. Without a budget, there are at
+    most 400 iterations of Levenberg-Marquardt, or 3000 of L-BFGS.
 
     Args:
-        swarm: the first stage.
-        polish: the second stage.
+        swarm: each start's swarm.
+        polish: what follows the swarms; by default whichever of the two suits the problem.
+        starts: how many; 4 by default, or the number of threads if that is more.
         swarm_share: see above.
     """
 
     name: ClassVar[str] = "hybrid"
+    descends: ClassVar[bool] = False
     iterations: int | None = None
     patience: int = 1_000_000  # the stages' own patience holds
     swarm: ProjectedPSO = field(default_factory=lambda: ProjectedPSO(iterations=20, ridge=1e-3))
-    polish: LBFGS = field(default_factory=lambda: LBFGS(iterations=None))
+    polish: LM | LBFGS | None = None
+    starts: int | None = None
     swarm_share: float = 0.25
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_count("starts", self.starts, 1, optional=True)
         require_number("swarm_share", self.swarm_share, "between 0 and 1", lambda x: 0 < x < 1)
 
     def prepare(self) -> None:
         self.swarm.prepare()
-        self.polish.prepare()
+        for polish in (LM(), LBFGS()) if self.polish is None else (self.polish,):
+            polish.prepare()
 
     def train(
         self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
-        swarm, polish = self._stages(objective.can_project)
-        with monitor.limits(swarm, span=(0.0, self.swarm_share)):
-            swarm.train(objective, start, rng, monitor)
-        if monitor.status or monitor.best is None:
+        rungs: Sequence[ObjectiveLike] = getattr(objective, "rungs", (objective,))
+        objective = rungs[0]
+        polish = self._polish(objective)
+        several = isinstance(polish, LM)
+        thetas = self._starts(objective, start, rng, monitor, None if several else 1)
+        if monitor.status or not thetas:
             return
         with monitor.limits(polish, monitor.seconds_left, (self.swarm_share, 1.0)):
-            polish.train(objective, monitor.best, rng, monitor)
+            if several:
+                race(objective, [Climb.start(objective, theta) for theta in thetas], monitor, _HALVINGS)
+            else:
+                polish.train(objective, thetas[0], rng, monitor)
 
-    def _stages(self, can_project: bool) -> tuple[Swarm, LBFGS]:
-        """The two stages with their shares of the budget."""
+    def _polish(self, objective: ObjectiveLike) -> LM | LBFGS:
+        """The second stage for this objective, with its limits."""
+        if self.polish is not None:
+            return self.polish
+        if climbs_well(objective):
+            return LM(iterations=None) if self._has_budget else LM()
+        return LBFGS(iterations=None if self._has_budget else _POLISH)
+
+    def _starts(
+        self,
+        objective: ObjectiveLike,
+        start: Array | None,
+        rng: np.random.Generator,
+        monitor: Monitor,
+        wanted: int | None,
+    ) -> list[Array]:
+        """The best weights of each of so many swarms."""
+        wanted = min(wanted or self.starts or max(_STARTS, objective.threads), self._affordable)
+        swarm = self._swarm(objective.can_project, wanted)
+        thetas = []
+        for number in range(wanted):
+            span = (self.swarm_share * number / wanted, self.swarm_share * (number + 1) / wanted)
+            with monitor.limits(swarm, span=span), monitor.apart():
+                swarm.train(objective, start if number == 0 else None, rng, monitor)
+                if monitor.best is not None:
+                    thetas.append(monitor.best)
+            if monitor.status:
+                break
+        return thetas
+
+    @property
+    def _affordable(self) -> int:
+        """Swarms of one iteration that their share of the budget allows, at least 1."""
+        swarms = [
+            _part(limit, self.swarm_share / particles)
+            for limit, particles in ((self.iterations, 1), (self.evaluations, self.swarm.particles))
+            if limit is not None
+        ]
+        return min((count for count in swarms if count is not None), default=1 << 30)
+
+    @property
+    def _has_budget(self) -> bool:
+        return (self.iterations, self.seconds, self.evaluations) != (None, None, None)
+
+    def _swarm(self, can_project: bool, starts: int) -> Swarm:
+        """One start's swarm with its share of the budget."""
         swarm: Swarm = self.swarm
         if not can_project:
             common = {f.name: getattr(swarm, f.name) for f in fields(Swarm)}
             swarm = PSO(**common)
-        budget = (self.iterations, self.seconds, self.evaluations)
-        if budget == (None, None, None):
-            return swarm, replace(self.polish, iterations=self.polish.iterations or _POLISH)
-        share: dict[str, Any] = {
-            "iterations": _less(swarm.iterations, _part(self.iterations, self.swarm_share)),
-            "evaluations": _less(swarm.evaluations, _part(self.evaluations, self.swarm_share)),
-            "seconds": _less(swarm.seconds, self.seconds and self.seconds * self.swarm_share),
+        share = self.swarm_share / starts
+        limits: dict[str, Any] = {
+            "iterations": _less(swarm.iterations, _part(self.iterations, share)),
+            "evaluations": _less(swarm.evaluations, _part(self.evaluations, share)),
+            "seconds": _less(swarm.seconds, self.seconds and self.seconds * share),
         }
-        return replace(swarm, **share), self.polish
+        return replace(swarm, **limits)
+
+
+def climbs_well(objective: ObjectiveLike) -> bool:
+    """Whether Levenberg-Marquardt is possible, and gets further than L-BFGS in the same time."""
+    return objective.can_linearise and objective.size <= MOST_WEIGHTS and cost(objective) <= _DEAR
 
 
 def _part(count: int | None, share: float) -> int | None:

@@ -1,0 +1,420 @@
+"""Levenberg-Marquardt on the mixed residuals, with the evidence choosing weights and regularisation.
+
+Plain Levenberg-Marquardt minimises the loss. Bayesian regularisation (MacKay 1992, Foresee and Hagan 1997)
+reads it as a posterior: residuals r of group g have the noise precision beta_g, weights w of group a the
+prior precision alpha_a, and
+
+    M = 1/2 sum_g beta_g |r_g|^2 + 1/2 sum_a alpha_a |w_a|^2,   A = sum_g beta_g J_g' J_g + diag(alpha)
+
+are its negative logarithm and Gauss-Newton Hessian. From the effective numbers of parameters
+
+    gamma_g = beta_g tr(A^-1 J_g' J_g),   gamma_a = sum over a of (1 - alpha_a (A^-1)_ii)
+
+follow alpha_a = gamma_a / |w_a|^2 and beta_g = (N_g - gamma_g) / |r_g|^2, and the log evidence of the data,
+
+    -M - 1/2 log|A| + 1/2 sum_i log alpha_i + 1/2 sum_g N_g log(beta_g / 2 pi),
+
+by which starts and sizes are compared without a validation set.
+
+Values and every derivative column are groups of their own, so that the data set the balance between them; an
+entry's measured sigma is its noise, which is not estimated. The noise starts high and may shrink only a
+little an iteration. Otherwise a network with more weights than data interpolates them before the prior knows
+better, and columns that are hard to fit are taken for noise before the fit had a chance.
+"""
+
+import importlib
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from swarmnet.errors import SwarmnetWarning
+from swarmnet.threads import Crew
+from swarmnet.trainers.backprop import LBFGS
+from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Posterior, Trainer
+
+MOST_WEIGHTS = 3000  # beyond, a step takes seconds
+_FLOOR = 1e-6  # smallest noise, relative to each entry's scale: beyond it A is singular in double precision
+_NOISE = 1.0 / 3.0  # the noise to begin with, as a share of the data's mean square
+COOLING = 1.1  # a noise precision's largest factor in an iteration
+_COLD = 150  # iterations after which the noise of good data is low
+_MOST_COOLING = 3.0
+_PRIOR_CHANGE = 1.3  # a prior precision's
+_FRESH = 2  # iterations for which effective numbers of parameters are good
+_WARM_UP = 100  # iterations before lack of progress counts
+_STALE = 40  # iterations without progress that end it
+_TRIES = 30  # steps tried at a point before it counts as a minimum
+_LEAST_DAMPING, _MOST_DAMPING = 1e-16, 1e14
+
+
+class Linearisation(Protocol):
+    """M's quadratic model at a point."""
+
+    gradient: Array
+
+    def step(self, damping: float) -> Array:
+        """The minimum of the model with A + damping diag(metric) for A."""
+
+    def effective(self) -> tuple[Array, Array, float]:
+        """gamma_g (groups,), 1 - alpha_i (A^-1)_ii (p,), and log|A|."""
+
+
+class _Tall:
+    """Through J'J (p, p)."""
+
+    def __init__(self, objective: ObjectiveLike, theta: Array, precision: Array, decay: Array) -> None:
+        self._objective, self._theta, self._precision, self._decay = objective, theta, precision, decay
+        _, Jr, self._JJ = objective.gauss_newton(theta, precision)
+        self.gradient = Jr + decay * theta
+        self._metric = float(np.mean(np.diag(self._JJ)))
+
+    def step(self, damping: float) -> Array:
+        L, unit = self._factor(self._decay + damping * self._metric)
+        from scipy.linalg.lapack import dpotrs  # noqa: PLC0415  # a tenth of a second to import
+
+        return np.asarray(-unit * dpotrs(L, unit * self.gradient, lower=1)[0])
+
+    def effective(self) -> tuple[Array, Array, float]:
+        from scipy.linalg.lapack import dtrtri  # noqa: PLC0415  # a tenth of a second to import
+
+        L, unit = self._factor(self._decay)
+        L = np.asfortranarray(L / unit[:, None])
+        inverse = dtrtri(L, lower=1)[0]
+        share = 1.0 - self._decay * np.einsum("ij,ij->j", inverse, inverse)
+        used = self._objective.leverages(self._theta, self._precision, L)
+        return used, share, 2.0 * float(np.log(np.diag(L)).sum())
+
+    def _factor(self, diagonal: Array) -> tuple[Array, Array]:
+        """L and u with L L' = u (JJ + diagonal) u, whose diagonal is 1."""
+        A = self._JJ.copy(order="F")
+        where = np.diag_indices_from(A)
+        A[where] += diagonal
+        unit = 1.0 / np.sqrt(np.maximum(A[where], np.finfo(float).tiny))
+        A *= unit
+        A *= unit[:, None]
+        return _cholesky(A), unit
+
+
+class _Wide:
+    """Through K = J diag(1/alpha) J' (entries, entries), where the residuals are fewer than the weights."""
+
+    def __init__(self, objective: ObjectiveLike, theta: Array, precision: Array, decay: Array) -> None:
+        from scipy.linalg.blas import dsyrk  # noqa: PLC0415  # a tenth of a second to import
+
+        r, J, self._group = objective.residual_jacobian(theta)
+        root = np.sqrt(precision)[self._group]
+        J *= root[:, None]
+        self.gradient = (r * root) @ J + decay * theta
+        self._decay, self._groups = decay, len(precision)
+        metric = np.maximum(decay, _LEAST_DAMPING * float(np.mean(np.einsum("ij,ij->j", J, J))))
+        self._root = np.sqrt(metric)
+        J /= self._root
+        self._Q, self._K = J, dsyrk(1.0, J.T, trans=1, lower=1)
+        self._slope = self.gradient / self._root
+        self._Q_slope = J @ self._slope
+
+    def step(self, damping: float) -> Array:
+        from scipy.linalg.lapack import dpotrs  # noqa: PLC0415  # a tenth of a second to import
+
+        stiff = 1.0 + damping
+        z = dpotrs(self._factor(stiff), self._Q_slope / stiff, lower=1)[0]
+        return np.asarray(-(self._slope - z @ self._Q) / (stiff * self._root))
+
+    def effective(self) -> tuple[Array, Array, float]:
+        from scipy.linalg.blas import dtrmm  # noqa: PLC0415  # a tenth of a second to import
+        from scipy.linalg.lapack import dtrtri  # noqa: PLC0415
+
+        L = self._factor(1.0)
+        inverse = dtrtri(L, lower=1)[0]
+        used = 1.0 - np.einsum("ij,ij->j", inverse, inverse)
+        V = dtrmm(1.0, inverse, self._Q.T, side=1, lower=1, trans_a=1)
+        share = np.einsum("ji,ji->j", V, V)
+        log_det = 2.0 * float(np.log(np.diag(L)).sum() + np.log(self._root).sum())
+        return np.bincount(self._group, used, self._groups), share, log_det
+
+    def _factor(self, stiff: float) -> Array:
+        """L with L L' = K / stiff + 1, its upper half 0."""
+        K = self._K / stiff if stiff != 1.0 else self._K.copy(order="F")
+        K[np.diag_indices_from(K)] += 1.0
+        return _cholesky(K)
+
+
+def _cholesky(A: Array) -> Array:
+    """The lower factor of A; where rounding has made A indefinite, of A with a larger diagonal."""
+    from scipy.linalg.lapack import dpotrf  # noqa: PLC0415  # a tenth of a second to import
+
+    diagonal = np.diag(A).copy()
+    for jitter in (0.0, 1e-13, 1e-11, 1e-9, 1e-7):
+        trial = A.copy(order="F")
+        trial[np.diag_indices_from(trial)] += jitter * diagonal.max()
+        L, failed = dpotrf(trial, lower=1, clean=1, overwrite_a=1)
+        if not failed:
+            return np.asarray(L)
+    raise np.linalg.LinAlgError("A is not positive definite")
+
+
+class Hyperparameters:
+    """The precisions of noise and prior, with what is estimated of them.
+
+    Where the user gave derivative_weight, all residuals share one noise, in the loss's proportions. Where the
+    user gave l2, alpha is that share of the noise precisions, and 0 for biases. With both, nothing is
+    estimated, and M is half the loss.
+    """
+
+    def __init__(self, objective: ObjectiveLike) -> None:
+        groups = objective.groups
+        count, unit = groups.count, objective.unit_precision
+        self.count = np.where(unit > 0, count, 0)
+        self._unit, self._l2, self._penalised = unit, objective.l2, objective.penalised
+        self.weight_group = objective.weight_groups
+        self.weight_count = np.bincount(self.weight_group)
+        self.estimates_prior = objective.estimates_l2
+        self.estimates_noise = objective.estimates_balance or objective.estimates_l2
+        if objective.estimates_balance:
+            self._share = np.ones(len(count))
+            self._block = np.arange(len(count))
+            self._fixed = np.arange(len(count)) >= groups.first_known
+        else:
+            self._share = unit * (self.count.sum() / max(float(unit @ self.count), 1e-300))
+            self._block = np.zeros(len(count), int)
+            self._fixed = np.zeros(len(count), bool)
+        self.precision = self._first_precision(groups)
+        self.prior = np.ones(len(self.weight_count))
+
+    def _first_precision(self, groups: Any) -> Array:
+        """A high noise; columns that matter less to the function begin with less weight."""
+        if not self.estimates_noise:
+            return np.asarray(self._unit)
+        seen = self.count > 0
+        relative = np.where(groups.relative > 0, groups.relative, 1.0)
+        values = groups.square[seen & ~groups.is_partial]
+        whole = values.max() if values.size and values.max() > 0 else groups.square.max()
+        matters = np.minimum(1.0, groups.square / whole) if whole > 0 else np.ones(len(relative))
+        first = np.maximum(matters, _FLOOR**2) / (_NOISE * relative)
+        if self._block.any():
+            return np.where(self._fixed, 1.0, first)
+        total = float((self._share * relative) @ self.count)
+        return np.asarray(self._share * self.count.sum() / (_NOISE * total))
+
+    @property
+    def decay(self) -> Array:
+        """alpha of each weight, (p,)."""
+        if self.estimates_prior:
+            return np.asarray(self.prior[self.weight_group])
+        proportion = float(self.precision @ self.count) / max(float(self._unit @ self.count), 1e-300)
+        return np.asarray(self._l2 * proportion * self._penalised)
+
+    def energy(self, theta: Array, squares: Array) -> float:
+        """M."""
+        return 0.5 * float(self.precision @ squares + self.decay @ (theta * theta))
+
+    def log_evidence(self, energy: float, log_det: float) -> float:
+        """Of the data, up to a constant that is the same for all networks."""
+        seen = self.count > 0
+        decay = self.decay
+        prior = float(np.log(decay[decay > 0]).sum())
+        noise = float(self.count[seen] @ np.log(self.precision[seen] / (2.0 * np.pi)))
+        return -energy - 0.5 * log_det + 0.5 * prior + 0.5 * noise
+
+    def update(self, theta: Array, squares: Array, used: Array, share: Array, cooling: float) -> None:
+        """Re-estimate from the effective numbers of parameters; noises change by `cooling` at most."""
+        if self.estimates_prior:
+            weights = np.bincount(self.weight_group, theta * theta)
+            gamma = np.bincount(self.weight_group, share)
+            target = np.clip(gamma / np.maximum(weights, 1e-300), 1e-6, 1e6)
+            self.prior = np.clip(target, self.prior / _PRIOR_CHANGE, self.prior * _PRIOR_CHANGE)
+        blocks = int(self._block.max()) + 1
+        count, gamma, squares = (
+            np.bincount(self._block, x, blocks) for x in (self.count, used, self._share * squares)
+        )
+        free = np.maximum(count - gamma, 1e-3 * count)
+        most = 1.0 / _FLOOR**2
+        noise = np.clip(free / np.maximum(squares, 1e-300), 1e-4, most)[self._block] * self._share
+        change = np.clip(noise / self.precision, 1.0 / cooling, cooling)
+        self.precision = np.where(self._fixed | (self.count == 0), self.precision, self.precision * change)
+
+
+@dataclass
+class Climb:
+    """One run of Levenberg-Marquardt, an iteration at a time."""
+
+    theta: Array
+    hyper: Hyperparameters
+    squares: Array
+    damping: float = 1e-2
+    cooling: float = COOLING
+    iteration: int = 0
+    evaluations: int = 1
+    used: Array = field(default_factory=lambda: np.zeros(0))
+    share: Array = field(default_factory=lambda: np.zeros(0))
+    log_evidence: float = -np.inf
+    best: float = -np.inf
+    best_at: int = 0
+    done: bool = False
+
+    @classmethod
+    def start(cls, objective: ObjectiveLike, theta: Array) -> "Climb":
+        """From theta (p,)."""
+        return cls(theta.copy(), Hyperparameters(objective), objective.group_squares(theta))
+
+    def advance(self, objective: ObjectiveLike) -> None:
+        """One iteration: a step that lowers M, then the precisions."""
+        hyper = self.hyper
+        kind: Callable[..., Linearisation] = _Wide if hyper.count.sum() < len(self.theta) else _Tall
+        model = kind(objective, self.theta, hyper.precision, hyper.decay)
+        energy = hyper.energy(self.theta, self.squares)
+        if hyper.estimates_noise and self.iteration % _FRESH == 0:
+            self.used, self.share, log_det = model.effective()
+            self.log_evidence = hyper.log_evidence(energy, log_det)
+        self.iteration += 1
+        self.evaluations += 1
+        lowered = self._step(objective, model, energy)
+        self._watch(energy, lowered)
+        if hyper.estimates_noise:
+            hyper.update(self.theta, self.squares, self.used, self.share, self.cooling)
+
+    def _step(self, objective: ObjectiveLike, model: Linearisation, energy: float) -> float:
+        """Move to a lower M, adapting the damping (Marquardt 1963); by how much it fell."""
+        for _ in range(_TRIES):
+            step = model.step(self.damping)
+            trial = self.theta + step
+            squares = objective.group_squares(trial)
+            self.evaluations += 1
+            lowered = energy - self.hyper.energy(trial, squares)
+            if lowered > 0:
+                expected = -0.5 * float(model.gradient @ step)
+                ratio = lowered / max(expected, 1e-300)
+                factor = 0.4 if ratio > 0.75 else 1.0 if ratio > 0.25 else 2.0
+                self.damping = max(self.damping * factor, _LEAST_DAMPING)
+                self.theta, self.squares = trial, squares
+                return lowered
+            if self.damping >= _MOST_DAMPING:
+                break
+            self.damping *= 4.0
+        self.damping = 1e-2
+        return 0.0
+
+    def _watch(self, energy: float, lowered: float) -> None:
+        """Notice when nothing improves any more."""
+        merit = self.log_evidence if self.hyper.estimates_noise else -energy
+        # A tenth for each entry: that is what noises a tenth lower are worth.
+        gain = 0.1 * self.hyper.count.sum() if self.hyper.estimates_noise else 1e-6 * energy
+        if merit > self.best + gain:
+            self.best, self.best_at = merit, self.iteration
+        waited = self.iteration - max(self.best_at, _WARM_UP if self.hyper.estimates_noise else 0)
+        self.done = waited >= _STALE or (lowered == 0.0 and not self.hyper.estimates_noise)
+
+    def loss(self, objective: ObjectiveLike) -> float:
+        """The mixed loss, as all trainers report it."""
+        weights = self.theta * objective.penalised
+        return float(objective.unit_precision @ self.squares + objective.l2 * (weights @ weights))
+
+    @property
+    def merit(self) -> float:
+        """What climbs are compared by: the log evidence, or minus M where nothing is estimated."""
+        hyper = self.hyper
+        return self.log_evidence if hyper.estimates_noise else -hyper.energy(self.theta, self.squares)
+
+    def posterior(self) -> Posterior | None:
+        """The precisions found; None where none were sought."""
+        if not self.hyper.estimates_noise:
+            return None
+        return Posterior(self.hyper.precision, self.hyper.decay, self.log_evidence)
+
+
+def race(
+    objective: ObjectiveLike,
+    climbs: list[Climb],
+    monitor: Monitor,
+    last: Sequence[int] = (),
+) -> Climb:
+    """Advance all climbs side by side, an iteration each, until the monitor or the best of them says stop.
+
+    Climbs share the threads; which thread takes which changes nothing. After each of the iterations `last`
+    only the better half goes on. Returns the best climb.
+    """
+    crew = Crew(objective.threads)
+    twins = [objective.twin() for _ in range(min(crew.size, len(climbs)))]
+    began = monitor.seconds
+    while True:
+        spent = sum(climb.evaluations for climb in climbs)
+        _advance(climbs, objective, twins, crew)
+        leader = max(climbs, key=lambda climb: climb.merit)
+        ripe = leader.iteration >= _WARM_UP
+        spent = sum(climb.evaluations for climb in climbs) - spent
+        loss = leader.loss(objective)
+        keep = leader.posterior() if ripe or loss <= monitor.best_loss else None
+        if not monitor.record(loss, leader.theta, spent, keep):
+            return leader
+        if leader.done:
+            monitor.finish("converged")
+            return leader
+        if leader.iteration in last:
+            ranked = sorted(climbs, key=lambda climb: -climb.merit)
+            climbs = ranked[: (len(ranked) + 1) // 2]
+        _hurry(climbs, monitor, (monitor.seconds - began) / leader.iteration)
+
+
+def _advance(climbs: list[Climb], objective: ObjectiveLike, twins: list[ObjectiveLike], crew: Crew) -> None:
+    """One iteration of each: one climb has all threads, several have one each."""
+    if len(climbs) == 1:
+        climbs[0].advance(objective)
+        return
+
+    def work(worker: int, task: int) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):  # each thread has a state of its own
+            climbs[task].advance(twins[worker])
+
+    crew.run(len(climbs), work)
+
+
+def _hurry(climbs: list[Climb], monitor: Monitor, seconds: float) -> None:
+    """Cool faster where the budget would end before the noise is low; an iteration takes `seconds`."""
+    evaluations = sum(climb.evaluations for climb in climbs) / climbs[0].iteration
+    left = monitor.iterations_left(seconds, evaluations)
+    wanted = _COLD - climbs[0].iteration
+    if left is None or wanted <= 0:
+        return
+    cooling = min(_MOST_COOLING, COOLING ** max(1.0, wanted / max(0.7 * left, 1.0)))
+    for climb in climbs:
+        climb.cooling = cooling
+
+
+@dataclass(frozen=True, kw_only=True)
+class LM(Trainer):
+    """Levenberg-Marquardt with Bayesian regularisation, from one start.
+
+    It estimates the noise of values and of each derivative column, and the size of the weights, unless
+    derivative_weight or l2 are given; with both given it minimises the loss.
+    """
+
+    name: ClassVar[str] = "lm"
+    needs_squares: ClassVar[bool] = True
+    descends: ClassVar[bool] = False
+    iterations: int | None = 400
+    patience: int = 1_000_000  # its own rule holds
+
+    def prepare(self) -> None:
+        importlib.import_module("scipy.linalg")  # a tenth of a second, which is no training
+
+    def train(
+        self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
+    ) -> None:
+        theta = objective.initial(rng) if start is None else start
+        if objective.size > MOST_WEIGHTS:
+            warnings.warn(
+                f"{objective.size} weights are too many for Levenberg-Marquardt: L-BFGS takes its place",
+                SwarmnetWarning,
+                stacklevel=2,
+            )
+            LBFGS(iterations=None).train(objective, theta, rng, monitor)
+            return
+        race(objective, [Climb.start(objective, theta)], monitor)
+
+
+def cost(objective: ObjectiveLike) -> float:
+    """Multiplications of an iteration's largest product."""
+    entries, p = float(objective.groups.count.sum()), objective.size
+    return entries * p * min(entries, p)
