@@ -146,7 +146,8 @@ def predict(
 
     Example: swarmnet predict water.json points.csv --jacobian -o slopes.csv
     """
-    from swarmnet.model import load, write_atomically  # noqa: PLC0415
+    from swarmnet.files import write_atomically  # noqa: PLC0415
+    from swarmnet.model import load  # noqa: PLC0415
     from swarmnet.readers import read_query  # noqa: PLC0415
 
     _refuse_output(output, model, query)
@@ -203,7 +204,7 @@ def compare(
     Example: swarmnet compare water.csv --trainers pso,hybrid --seconds 5 -o comparison.csv
     """
     from swarmnet.comparison import compare as run_all  # noqa: PLC0415
-    from swarmnet.model import write_atomically  # noqa: PLC0415
+    from swarmnet.files import write_atomically  # noqa: PLC0415
     from swarmnet.readers import read  # noqa: PLC0415
 
     _refuse_output(output, data, test)
@@ -333,7 +334,7 @@ def _show_comparison(table: "pd.DataFrame") -> None:
 def _show(frame: "pd.DataFrame", title: str, output: Path | None = None) -> None:
     """A table on a terminal; CSV in a file or a pipe."""
     if output is not None:
-        from swarmnet.model import write_atomically  # noqa: PLC0415
+        from swarmnet.files import write_atomically  # noqa: PLC0415
 
         write_atomically(output, _csv(frame))
     elif not sys.stdout.isatty():
@@ -358,7 +359,7 @@ def _note(text: str) -> None:
 
 def _refuse_output(output: Path | None, *taken: str | Path | None) -> None:
     """Before a long run: refuse a path that cannot be written, or that is one of the files `taken`."""
-    from swarmnet.model import refuse_unwritable  # noqa: PLC0415
+    from swarmnet.files import refuse_unwritable  # noqa: PLC0415
 
     if output is None:
         return
