@@ -92,17 +92,27 @@ def train(
     derivative_weight: WeightOption = None,
     l2: PenaltyOption = None,
     seed: Seed = 0,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="File to keep the state in, and to go on from: give the same again.")
+    ] = None,
+    checkpoint_every: Annotated[
+        float | None, typer.Option(help="Seconds between two checkpoints; 30 by default.")
+    ] = None,
 ) -> None:
     """Train a model, test it on rows held out, and save it.
 
     Example: swarmnet train water.csv -o water.json --seconds 30
     """
+    from swarmnet.checkpoint import EVERY  # noqa: PLC0415
     from swarmnet.fitting import fit  # noqa: PLC0415
     from swarmnet.metrics import evaluate  # noqa: PLC0415
     from swarmnet.readers import read  # noqa: PLC0415
     from swarmnet.splitting import split  # noqa: PLC0415
 
     _refuse_output(output, data)
+    _refuse_output(checkpoint, data, output)
+    if checkpoint is None and checkpoint_every is not None:
+        raise SwarmnetError("--checkpoint-every needs --checkpoint FILE")
     kept, held_out = split(read(data, _names(inputs), _names(outputs)), test_fraction, seed)
     with progress.bar() as show:
         model = fit(
@@ -118,6 +128,8 @@ def train(
             scaling=_scaling(scaling),
             derivative_weight=derivative_weight,
             l2=l2,
+            checkpoint=checkpoint,
+            checkpoint_every=EVERY if checkpoint_every is None else checkpoint_every,
             callback=None if show is None else lambda now: show("training", now),
         )
     model.save(output)

@@ -48,12 +48,16 @@ class Hybrid(Trainer):
         self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
         swarm, polish = self._stages(objective.can_project)
-        with monitor.limits(swarm, span=(0.0, self.swarm_share)):
-            swarm.train(objective, start, rng, monitor)
-        if monitor.status or monitor.best is None:
-            return
+        flown = monitor.resume()
+        if flown is None:
+            with monitor.limits(swarm, span=(0.0, self.swarm_share)):
+                swarm.train(objective, start, rng, monitor)
+            if monitor.status or monitor.best is None:
+                return
+            flown = {"best": monitor.best}
+            monitor.checkpoint(lambda: flown)
         with monitor.limits(polish, monitor.seconds_left, (self.swarm_share, 1.0)):
-            polish.train(objective, monitor.best, rng, monitor)
+            polish.train(objective, flown["best"], rng, monitor)
 
     def _stages(self, can_project: bool) -> tuple[Swarm, LBFGS]:
         """The two stages with their shares of the budget."""

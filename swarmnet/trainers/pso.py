@@ -22,6 +22,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from swarmnet.checkpoint import State
 from swarmnet.errors import unknown
 from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require_count, require_number
 
@@ -29,6 +30,8 @@ Schedule = float | Sequence[float]
 
 TOPOLOGIES = ("star", "ring")
 _LOST = 1e300  # what PySwarms is told of an infinite loss: it fails when every cost is inf
+# What moves of a swarm of PySwarms.
+_MOVING = ("position", "velocity", "pbest_pos", "pbest_cost", "best_pos", "best_cost")
 _environment = threading.Lock()
 
 
@@ -108,7 +111,15 @@ class Swarm(Trainer):
         with _quiet_pyswarms():
             flight = _Flight(self, positions, rng)
         best, best_cost, loss = positions[0], np.inf, np.inf
+        if (saved := monitor.resume()) is not None:
+            best, best_cost, loss = (saved.pop(name) for name in ("best", "best_cost", "loss"))
+            flight.load(saved)
+
+        def state() -> State:
+            return {"best": best, "best_cost": best_cost, "loss": loss, **flight.state()}
+
         while True:
+            monitor.checkpoint(state)
             costs, theta = self._evaluate(objective, flight.swarm.position)
             spent = len(costs)
             if costs.min() < best_cost:
@@ -154,6 +165,17 @@ class _Flight:
             self._who: dict[str, int] = {"p": 2, "k": k}
         else:
             self._topology, self._who = Star(), {}
+
+    def state(self) -> State:
+        """All that moves, and who listens to whom in a ring, which depends on where it began."""
+        swarm = {f"swarm_{name}": getattr(self.swarm, name) for name in _MOVING}
+        return {**swarm, "neighbours": self._topology.neighbor_idx if self._who else None}
+
+    def load(self, state: State) -> None:
+        """Fly on from a state."""
+        for name in _MOVING:
+            setattr(self.swarm, name, state[f"swarm_{name}"])
+        self._topology.neighbor_idx = state["neighbours"]
 
     def move(self, costs: Array, fraction: float) -> None:
         """Take the costs of the present positions, then step; `fraction` of the budget is used."""
@@ -223,7 +245,8 @@ class ProjectedPSO(Swarm):
     ) -> None:
         positions = self._positions(objective, start, rng)
         # The start's own output weights may be better than those that the ridge allows.
-        if start is not None and not monitor.record(float(objective.loss(start)), start, 1):
+        fresh = monitor.resume() is None
+        if fresh and start is not None and not monitor.record(float(objective.loss(start)), start, 1):
             return
         self._fly(objective, positions[:, : objective.hidden_size].copy(), rng, monitor)
 
