@@ -92,17 +92,27 @@ def train(
     derivative_weight: WeightOption = None,
     l2: PenaltyOption = None,
     seed: Seed = 0,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="File to keep the state in, and to go on from: give the same again.")
+    ] = None,
+    checkpoint_every: Annotated[
+        float | None, typer.Option(help="Seconds between two checkpoints; 30 by default.")
+    ] = None,
 ) -> None:
     """Train a model, test it on rows held out, and save it.
 
     Example: swarmnet train water.csv -o water.json --seconds 30
     """
+    from swarmnet.checkpoint import EVERY  # noqa: PLC0415
     from swarmnet.fitting import fit  # noqa: PLC0415
     from swarmnet.metrics import evaluate  # noqa: PLC0415
     from swarmnet.readers import read  # noqa: PLC0415
     from swarmnet.splitting import split  # noqa: PLC0415
 
     _refuse_output(output, data)
+    _refuse_output(checkpoint, data, output)
+    if checkpoint is None and checkpoint_every is not None:
+        raise SwarmnetError("--checkpoint-every needs --checkpoint FILE")
     kept, held_out = split(read(data, _names(inputs), _names(outputs)), test_fraction, seed)
     with progress.bar() as show:
         model = fit(
@@ -118,6 +128,8 @@ def train(
             scaling=_scaling(scaling),
             derivative_weight=derivative_weight,
             l2=l2,
+            checkpoint=checkpoint,
+            checkpoint_every=EVERY if checkpoint_every is None else checkpoint_every,
             callback=None if show is None else lambda now: show("training", now),
         )
     model.save(output)
@@ -146,7 +158,8 @@ def predict(
 
     Example: swarmnet predict water.json points.csv --jacobian -o slopes.csv
     """
-    from swarmnet.model import load, write_atomically  # noqa: PLC0415
+    from swarmnet.files import write_atomically  # noqa: PLC0415
+    from swarmnet.model import load  # noqa: PLC0415
     from swarmnet.readers import read_query  # noqa: PLC0415
 
     _refuse_output(output, model, query)
@@ -203,7 +216,7 @@ def compare(
     Example: swarmnet compare water.csv --trainers pso,hybrid --seconds 5 -o comparison.csv
     """
     from swarmnet.comparison import compare as run_all  # noqa: PLC0415
-    from swarmnet.model import write_atomically  # noqa: PLC0415
+    from swarmnet.files import write_atomically  # noqa: PLC0415
     from swarmnet.readers import read  # noqa: PLC0415
 
     _refuse_output(output, data, test)
@@ -333,7 +346,7 @@ def _show_comparison(table: "pd.DataFrame") -> None:
 def _show(frame: "pd.DataFrame", title: str, output: Path | None = None) -> None:
     """A table on a terminal; CSV in a file or a pipe."""
     if output is not None:
-        from swarmnet.model import write_atomically  # noqa: PLC0415
+        from swarmnet.files import write_atomically  # noqa: PLC0415
 
         write_atomically(output, _csv(frame))
     elif not sys.stdout.isatty():
@@ -358,7 +371,7 @@ def _note(text: str) -> None:
 
 def _refuse_output(output: Path | None, *taken: str | Path | None) -> None:
     """Before a long run: refuse a path that cannot be written, or that is one of the files `taken`."""
-    from swarmnet.model import refuse_unwritable  # noqa: PLC0415
+    from swarmnet.files import refuse_unwritable  # noqa: PLC0415
 
     if output is None:
         return

@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from swarmnet.activations import Activation
+from swarmnet.checkpoint import EVERY, Checkpoint, fingerprint
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError, SwarmnetWarning
 from swarmnet.losses import value_loss
@@ -20,7 +22,7 @@ from swarmnet.objective import L2, Objective, output_is_solvable
 from swarmnet.readers import read
 from swarmnet.scaling import Scaling
 from swarmnet.trainers import Trainer, configured, run
-from swarmnet.trainers.base import Callback, require_count
+from swarmnet.trainers.base import Callback, require_count, require_number
 from swarmnet.version import __version__
 
 Data = MixedData | str | os.PathLike[str]
@@ -44,6 +46,8 @@ def fit(
     derivative_weight: float | None = None,
     l2: float | None = None,
     *,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = EVERY,
     callback: Callback | None = None,
     validation: MixedData | None = None,
 ) -> FittedModel:
@@ -64,6 +68,10 @@ def fit(
             every residual in its own unit.
         derivative_weight: the derivatives' mean squared residual against the values'; 1 by default.
         l2: weight of the sum of squares of all W; a tiny one by default.
+        checkpoint: file to keep the state of training in. Where it holds that of the same run, stopped at any
+            moment, training goes on from there, for the same model bit for bit as if it had never stopped,
+            unless seconds limit it; what they were when it stopped counts.
+        checkpoint_every: seconds between two writes of that file.
         callback: called with a `Progress` every iteration; training ends when it returns True itself.
         validation: data held out, whose loss the history shows beside the training loss.
 
@@ -71,7 +79,7 @@ def fit(
         The model with the lowest training loss met on the way.
 
     Raises:
-        SwarmnetError: data, names or settings that do not do.
+        SwarmnetError: data, names or settings that do not do, or the checkpoint of another run.
     """
     mixed = data if isinstance(data, MixedData) else read(data)
     configured_trainer = configured(trainer, iterations, seconds, particles)
@@ -93,12 +101,20 @@ def fit(
     if validation is not None:
         validation = validation.select(mixed.inputs, mixed.outputs)
 
+    kept = None
+    if checkpoint is not None:
+        require_number("checkpoint_every", checkpoint_every, "0 or more", lambda x: x >= 0)
+        what = {"scaling": scaling, "loss": loss, **weights}
+        of_run = _fingerprint(mixed, net, what, configured_trainer, seed, validation)
+        kept = Checkpoint(checkpoint, of_run, checkpoint_every)
+
     result = run(
         configured_trainer,
         objective(mixed),
         rng,
         callback=callback,
         validate=None if validation is None else _loss_of(objective(validation)),
+        checkpoint=kept,
     )
     if result.status == "interrupted":
         warnings.warn(result.message, SwarmnetWarning, stacklevel=2)
@@ -217,6 +233,34 @@ def _pinned(model: FittedModel, data: MixedData) -> FittedModel:
 
 def _loss_of(objective: Objective) -> Callable[[NDArray[Any]], float]:
     return lambda theta: float(objective.loss(theta))
+
+
+def _fingerprint(
+    data: MixedData,
+    net: Network,
+    what: dict[str, Any],
+    trainer: Trainer,
+    seed: int,
+    validation: MixedData | None,
+) -> dict[str, str]:
+    """What makes this run, by the names that people know it by."""
+    settings = _plain(asdict(trainer))
+    parts = {
+        "data": _content(data),
+        "validation data": None if validation is None else _content(validation),
+        "network": [net.sizes, [[act.name, act.init] for act in net.activations]],
+        **what,
+        "seed": int(seed),
+        "trainer": trainer.name,
+        **{f"{trainer.name}'s {name}": value for name, value in settings.items()},
+        "versions of the software": {name: version(name) for name in ("numpy", "scipy", "pyswarms")}
+        | {"swarmnet": __version__},
+    }
+    return fingerprint(parts)
+
+
+def _content(data: MixedData) -> list[Any]:
+    return [data.X, data.Y, data.J, data.Y_sigma, data.J_sigma, data.inputs, data.outputs]
 
 
 def _record(data: MixedData, trainer: Trainer, seed: int) -> dict[str, Any]:

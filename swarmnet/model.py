@@ -2,9 +2,6 @@
 
 import json
 import os
-import re
-import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from swarmnet.activations import TABLE
 from swarmnet.columns import derivative_name, second_derivative_name
 from swarmnet.errors import SwarmnetError
+from swarmnet.files import write_atomically
 from swarmnet.network import Network
 from swarmnet.readers import read_query
 from swarmnet.scaling import Scaling
@@ -218,82 +216,3 @@ def _nulls(column: "pd.Series[Any]") -> list[Any]:
 
 def _floats(column: Sequence[Any]) -> NDArray[np.float64]:
     return np.array([np.nan if v is None else v for v in column], dtype=np.float64)
-
-
-def write_atomically(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file that is there whole or not at all; a file of that name stays as it was on failure.
-
-    Raises:
-        SwarmnetError: it cannot be written.
-    """
-    target = Path(os.path.realpath(path))
-    try:
-        if _is_stream(path):
-            _write_stream(path, text)
-            return
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(name, _mode(target))
-            os.replace(name, target)
-        except BaseException:
-            os.unlink(name)
-            raise
-    except OSError as error:
-        raise SwarmnetError(f"{path}: cannot write: {error.strerror}") from None
-
-
-_DESCRIPTOR = re.compile(r"/dev/(?:std(?P<name>out|err)|fd/(?P<fd>\d+))|/proc/self/fd/(?P<own>\d+)")
-
-
-def _write_stream(path: str | os.PathLike[str], text: str) -> None:
-    """Write where the stream stands: opened anew, /dev/stdout would begin at the start of a file."""
-    match = _DESCRIPTOR.fullmatch(os.path.abspath(path))
-    if match is None:
-        with open(path, "a", encoding="utf-8", newline="") as stream:
-            stream.write(text)
-        return
-    sys.stdout.flush()
-    sys.stderr.flush()
-    number = match["fd"] or match["own"] or {"out": "1", "err": "2"}[match["name"]]
-    with os.fdopen(os.dup(int(number)), "w", encoding="utf-8", newline="") as stream:
-        stream.write(text)
-
-
-def _is_stream(path: str | os.PathLike[str]) -> bool:
-    """A terminal, a pipe, /dev/null, or /dev/stdout whatever that leads to: nothing to be replaced."""
-    named = _DESCRIPTOR.fullmatch(os.path.abspath(path))
-    return named is not None or (os.path.exists(path) and not os.path.isfile(path))
-
-
-def _mode(target: Path) -> int:
-    """The permissions of the file that is replaced, or those of a new file."""
-    if target.exists():
-        return target.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
-
-
-def refuse_unwritable(path: str | os.PathLike[str]) -> None:
-    """Find out before a long run, and without touching the file, whether `path` can be written.
-
-    Raises:
-        SwarmnetError: it cannot.
-    """
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise SwarmnetError(f"{path}: cannot write: it is a folder; name a file in it")
-    if not target.parent.is_dir():
-        raise SwarmnetError(f"{path}: cannot write: there is no folder {target.parent}; make it first")
-    if _is_stream(path):
-        return
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        os.close(descriptor)
-        os.unlink(name)
-    except OSError as error:
-        raise SwarmnetError(f"{path}: cannot write: {error.strerror}") from None

@@ -1,17 +1,20 @@
 """The baselines that train by backpropagated gradients: gradient descent, Adam and L-BFGS."""
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from swarmnet.checkpoint import State
 from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require_count, require_number
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
+
+_RECORD, _LEAST = 64_000_000, 500  # bytes, iterations: see LBFGS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +38,22 @@ class _Descent(Trainer):
     def _descend(
         self,
         objective: ObjectiveLike,
-        theta: Array,
+        start: Array | None,
         rng: np.random.Generator,
         monitor: Monitor,
         step: "_Step",
     ) -> None:
+        theta = objective.initial(rng) if start is None else start.copy()
+        if (saved := monitor.resume()) is not None:
+            theta = saved.pop("theta")
+            vars(step).update(saved)
+
+        def state() -> State:
+            return {"theta": theta, **vars(step)}
+
         batched = self.batch_size is not None and self.batch_size < objective.n_rows
         while True:
+            monitor.checkpoint(state)
             if batched:
                 for rows in _batches(objective.n_rows, self.batch_size or 1, rng):
                     theta -= step.along(objective.loss_and_gradient(theta, rows)[1])
@@ -62,7 +74,7 @@ def _batches(n: int, size: int, rng: np.random.Generator) -> Iterator[NDArray[np
 
 
 class _Step:
-    """A rule that turns gradients into steps."""
+    """A rule that turns gradients into steps; its attributes are arrays and numbers, for checkpoints."""
 
     def along(self, gradient: Array) -> Array:
         raise NotImplementedError
@@ -113,9 +125,8 @@ class SGD(_Descent):
     def train(
         self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
-        theta = objective.initial(rng) if start is None else start.copy()
         step = _MomentumStep(self.learning_rate, self.momentum, objective.size)
-        self._descend(objective, theta, rng, monitor, step)
+        self._descend(objective, start, rng, monitor, step)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,14 +152,18 @@ class Adam(_Descent):
     def train(
         self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
-        theta = objective.initial(rng) if start is None else start.copy()
         step = _AdamStep(self.learning_rate, self.beta1, self.beta2, objective.size)
-        self._descend(objective, theta, rng, monitor, step)
+        self._descend(objective, start, rng, monitor, step)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LBFGS(Trainer):
     """L-BFGS (Liu and Nocedal 1989), SciPy's L-BFGS-B without bounds.
+
+    SciPy's optimiser cannot be stopped and gone on with, but it is deterministic: given the losses and
+    gradients that it was given before, it walks the same way again. They are what a checkpoint holds. To
+    bound them, the optimiser starts anew from where it is once they would take 64 MB, but not within 500
+    iterations; so it does without a checkpoint, for the same result.
 
     Args:
         memory: pairs of steps and gradient changes that model the curvature.
@@ -169,41 +184,108 @@ class LBFGS(Trainer):
     def train(
         self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
+        saved = monitor.resume()
+        if saved is None:
+            theta = objective.initial(rng) if start is None else start
+            loss, _ = objective.loss_and_gradient(theta)
+            if not monitor.record(loss, theta, 1):
+                return
+            saved = {"start": theta}
+        while True:
+            walk = _Walk(objective, monitor.keeps, **saved)
+            monitor.checkpoint(walk.state)
+            found = self._minimize(walk, monitor)
+            if not walk.full:
+                break
+            saved = {"start": found.x}
+        monitor.finish("converged" if found.success else "stalled")
+
+    def _minimize(self, walk: "_Walk", monitor: Monitor) -> "OptimizeResult":
         from scipy.optimize import minimize  # noqa: PLC0415  # see prepare
 
-        theta = objective.initial(rng) if start is None else start
-        counted = _Counted(objective)
-        loss, _ = counted(theta)
-        if not monitor.record(loss, theta, counted.spent()):
-            return
-
         def note(intermediate_result: "OptimizeResult") -> None:
-            if not monitor.record(intermediate_result.fun, intermediate_result.x, counted.spent()):
+            if walk.repeats():
+                return
+            if not monitor.record(intermediate_result.fun, intermediate_result.x, walk.spent()):
                 raise StopIteration
+            if walk.is_full():
+                raise StopIteration
+            monitor.checkpoint(walk.state)
 
         # SciPy's own limits are out of the way: the monitor's hold.
         options: dict[str, Any] = {"maxcor": self.memory, "maxiter": 10**9, "maxfun": 10**9}
-        found = minimize(
-            counted,
-            theta,
+        return minimize(
+            walk,
+            walk.start,
             jac=True,
             method="L-BFGS-B",
             callback=note,
             options=options | {"ftol": 0.0, "gtol": 1e-14, "maxls": 40},
         )
-        monitor.finish("converged" if found.success else "stalled")
 
 
-class _Counted:
-    """loss_and_gradient with a count of its calls."""
+class _Walk:
+    """loss_and_gradient as one run of SciPy's optimiser asks for it, with a record for those who keep one.
 
-    def __init__(self, objective: ObjectiveLike) -> None:
-        self._objective, self._calls = objective, 0
+    Args:
+        objective: who answers.
+        keeps: whether to record the answers.
+        start: theta (p,) where the optimiser starts.
+        iterations: how many it has made before, in a walk that is repeated.
+        losses: the answers that it was given then.
+        gradients: the same.
+    """
+
+    def __init__(
+        self,
+        objective: ObjectiveLike,
+        keeps: bool,
+        start: Array,
+        iterations: int = 0,
+        losses: Iterable[float] = (),
+        gradients: Iterable[Array] = (),
+    ) -> None:
+        self._objective, self._keeps, self.start = objective, keeps, start
+        self._iterations, self._losses, self._gradients = iterations, list(losses), list(gradients)
+        self._seen, self._asked, self._spent = 0, 0, 0
+        self._given = len(self._losses)
+        self.full = False
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
-        self._calls += 1
-        return self._objective.loss_and_gradient(theta)
+        self._asked += 1
+        if self._asked <= self._given:
+            return self._losses[self._asked - 1], self._gradients[self._asked - 1]
+        self._spent += 1
+        loss, gradient = self._objective.loss_and_gradient(theta)
+        if self._keeps:
+            self._losses.append(loss)
+            self._gradients.append(gradient)
+        return loss, gradient
+
+    def repeats(self) -> bool:
+        """Count an iteration; whether it is one made before."""
+        self._seen += 1
+        if self._seen <= self._iterations:
+            return True
+        self._iterations = self._seen
+        return False
+
+    def is_full(self) -> bool:
+        """Whether it is time to start anew."""
+        numbers = self._asked * (self._objective.size + 1)
+        self.full = self._iterations >= _LEAST and 8 * numbers >= _RECORD
+        return self.full
 
     def spent(self) -> int:
-        calls, self._calls = self._calls, 0
+        """Evaluations since the last call."""
+        calls, self._spent = self._spent, 0
         return calls
+
+    def state(self) -> State:
+        """What to repeat this walk from."""
+        return {
+            "start": self.start,
+            "iterations": self._iterations,
+            "losses": self._losses,
+            "gradients": self._gradients,
+        }

@@ -2,12 +2,16 @@
 
 A trainer sees an objective and a `Monitor`, never a network or data. It calls `monitor.record` once an
 iteration and stops when that says so. The monitor keeps the best weights and the history.
+
+Between iterations it calls `monitor.checkpoint` with what it would need to go on from there, and where it
+begins it asks `monitor.resume` for what it once gave; that is all a trainer does for its checkpoints.
 """
 
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, ClassVar, Protocol
@@ -15,6 +19,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from swarmnet.checkpoint import Checkpoint, State, damaged, frozen
 from swarmnet.errors import SwarmnetError
 from swarmnet.threads import one_blas_thread
 
@@ -214,6 +219,22 @@ class _Stage:
     started: float = 0.0
     reference: float = np.inf  # the best loss when it last fell by a share of tolerance
     since: int = 0
+    state: State | None = None  # the trainer's own, where it could go on from
+
+    _kept: ClassVar = ("seconds", "iteration", "evaluations", "started", "reference", "since")
+
+    def saved(self) -> State:
+        """All of this but the limits themselves, which the run's trainer has."""
+        counts = {name: getattr(self, name) for name in self._kept}
+        return {"trainer": self.limits.name, "fresh": self.state is None, **counts}
+
+    def load(self, saved: State, state: State) -> None:
+        """Count on from where `saved` was."""
+        if saved["trainer"] != self.limits.name:
+            raise RuntimeError(f"{self.limits.name} was to go on where {saved['trainer']} was stopped")
+        for name in self._kept:
+            setattr(self, name, saved[name])
+        self.state = None if saved["fresh"] else state
 
 
 _Row = tuple[int, int, float, float, float]
@@ -243,6 +264,17 @@ class History:
             self._stride *= 2
             self._rows = self._rows[::2]
 
+    def saved(self) -> State:
+        """What `load` takes."""
+        return {"rows": self._rows, "kept": np.array(self._kept), "stride": self._stride}
+
+    def load(self, saved: State) -> None:
+        """Go on from what was `saved`."""
+        self._rows, self._kept = (
+            [(int(i), int(n), *rest) for i, n, *rest in saved[name].tolist()] for name in ("rows", "kept")
+        )
+        self._stride = saved["stride"]
+
     def arrays(self) -> dict[str, Array]:
         """The columns."""
         rows = {row[0]: row for row in self._rows + self._kept}
@@ -256,6 +288,8 @@ class Monitor:
 
     callback: Callback | None = None
     validate: Callable[[Array], float] | None = None
+    file: Checkpoint | None = None
+    rng: np.random.Generator | None = None  # goes into the file too
     best: Array | None = None
     best_loss: float = np.inf
     posterior: Posterior | None = None  # of the best, where its trainer has one
@@ -268,6 +302,8 @@ class Monitor:
     _ended_as: str = ""
     _origin: float = field(default_factory=time.perf_counter)
     _paused: float = 0.0
+    _to_resume: list[tuple[State, State]] = field(default_factory=list)
+    _rng_then: dict[str, Any] | None = None
 
     @property
     def seconds(self) -> float:
@@ -287,6 +323,8 @@ class Monitor:
         self.status = ""
         allowance = min(allowed) if allowed else None
         stage = _Stage(trainer, allowance, span, self.iteration, self.evaluations, self.seconds)
+        if self._to_resume:
+            stage.load(*self._to_resume.pop(0))
         self._stages.append(stage)
         try:
             yield
@@ -295,17 +333,6 @@ class Monitor:
             self._ended_as = self.status or self._ended_as
             if self._ended_by is stage:
                 self.status, self._ended_by = "", None
-
-    @contextmanager
-    def apart(self) -> Iterator[None]:
-        """Forget the best weights inside, so that `best` is what was found there; the better returns."""
-        before = self.best, self.best_loss
-        self.best, self.best_loss = None, np.inf
-        try:
-            yield
-        finally:
-            if before[0] is not None and not self.best_loss < before[1]:
-                self.best, self.best_loss = before
 
     @property
     def ended_as(self) -> str:
@@ -372,6 +399,101 @@ class Monitor:
         if not self.status:
             self.status, self._ended_by = status, self._stages[-1]
 
+    @property
+    def keeps(self) -> bool:
+        """Whether there is a checkpoint to be kept, for a trainer to which its state is a burden."""
+        return self.file is not None
+
+    def checkpoint(self, state: Callable[[], State]) -> None:
+        """Between two iterations: `state` gives what this trainer would need to go on from here.
+
+        Its items are arrays, which are copied; lists to which the trainer only ever adds numbers or arrays of
+        one shape, which come back as one array; and whatever JSON has. The random generator's state is
+        saved with them, and so is what the trainers around this one gave last. Without a checkpoint
+        to keep, `state` is not called.
+
+        A trainer that runs others in stages (see `limits`) calls it before each stage, unless the first
+        stage is the first that it does; when it goes on it opens the same stage again.
+        """
+        if self.file is None or self.status or self._to_resume:  # the last: on the way to where it was
+            return
+        self._rng_then = None
+        self._stages[-1].state = frozen(state())
+        if self.file.is_due():
+            self.file.hold(self._saved(""))
+
+    def resume(self) -> State | None:
+        """What this trainer last gave to `checkpoint` in the run to go on with; None to begin.
+
+        The random generator stands where it stood then.
+        """
+        state = self._stages[-1].state
+        if state is None:
+            return None
+        if self.rng is not None and self._rng_then is not None:
+            self.rng.bit_generator.state = self._rng_then
+        return deepcopy(state)  # what an outer trainer gave goes into every checkpoint of its stages as well
+
+    def _saved(self, ended: str) -> State:
+        """All that this and the trainers need to go on, or, once ended, to say how."""
+        state = {
+            "run/ended": ended,
+            "run/iteration": self.iteration,
+            "run/evaluations": self.evaluations,
+            "run/seconds": self.seconds,
+            "run/best": self.best,
+            "run/best_loss": self.best_loss,
+            "run/precision": None if self.posterior is None else self.posterior.precision,
+            "run/decay": None if self.posterior is None else self.posterior.decay,
+            "run/log_evidence": None if self.posterior is None else self.posterior.log_evidence,
+            "run/ended_as": self._ended_as,
+            "run/stages": [stage.saved() for stage in self._stages],
+            "run/rng": None if self.rng is None else self.rng.bit_generator.state,
+        }
+        state |= frozen(_prefixed("history", self.history.saved()))
+        for depth, stage in enumerate(self._stages):
+            state |= _prefixed(f"stage {depth}", stage.state or {})
+        return state
+
+    def load(self, saved: State) -> bool:
+        """Go on from what the checkpoint holds; False if training had ended.
+
+        Raises:
+            SwarmnetError: something is missing in it.
+        """
+        try:
+            self._load(saved)
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(self.file.path if self.file else "checkpoint") from error
+        return not saved["run/ended"]
+
+    def _load(self, saved: State) -> None:
+        for name in ("iteration", "evaluations", "best", "best_loss"):
+            setattr(self, name, saved[f"run/{name}"])
+        if saved["run/precision"] is not None:
+            self.posterior = Posterior(*(saved[f"run/{n}"] for n in ("precision", "decay", "log_evidence")))
+        self._origin -= saved["run/seconds"]
+        self._ended_as, self._rng_then = saved["run/ended"] or saved["run/ended_as"], saved["run/rng"]
+        self.history.load(_of("history", saved))
+        self._to_resume = [
+            (stage, _of(f"stage {depth}", saved)) for depth, stage in enumerate(saved["run/stages"])
+        ]
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Leave a checkpoint however training ends; one that goes on from there if it was stopped."""
+        if self.file is None:
+            yield
+            return
+        try:
+            yield
+        except BaseException:
+            self.file.write()
+            raise
+        if self.status != "callback" and self.best is not None:
+            self.file.hold(self._saved(self.ended_as))
+        self.file.write()
+
     def _validation(self, theta: Array) -> float:
         if self.validate is None:
             return np.nan
@@ -415,6 +537,30 @@ class Monitor:
         return ""
 
 
+def _prefixed(prefix: str, state: State) -> State:
+    return {f"{prefix}/{name}": value for name, value in state.items()}
+
+
+def _of(prefix: str, saved: State) -> State:
+    return {
+        name.removeprefix(f"{prefix}/"): value
+        for name, value in saved.items()
+        if name.startswith(f"{prefix}/")
+    }
+
+
+def _train(
+    trainer: Trainer,
+    objective: ObjectiveLike,
+    start: Array | None,
+    rng: np.random.Generator,
+    monitor: Monitor,
+) -> None:
+    quiet = np.errstate(over="ignore", invalid="ignore")
+    with one_blas_thread(), quiet, monitor.saving(), monitor.limits(trainer):
+        trainer.train(objective, start, rng, monitor)
+
+
 def run(
     trainer: Trainer,
     objective: ObjectiveLike,
@@ -423,6 +569,7 @@ def run(
     start: Array | None = None,
     callback: Callback | None = None,
     validate: Callable[[Array], float] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> TrainResult:
     """Train; Ctrl-C ends training with the best weights so far.
 
@@ -433,15 +580,17 @@ def run(
         start: theta (p,) to start from; random weights by default.
         callback: called with a `Progress` every iteration; it ends training by returning True.
         validate: loss of theta on rows held out, for the history.
+        checkpoint: where the state is kept, and where training goes on from if it holds one.
 
     Raises:
-        SwarmnetError: no finite loss was found.
+        SwarmnetError: no finite loss was found, or a checkpoint that is damaged or not of this run.
     """
+    saved = None if checkpoint is None else checkpoint.read()
     trainer.prepare()
-    monitor = Monitor(callback, validate)
+    monitor = Monitor(callback, validate, checkpoint, rng)
     try:
-        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"), monitor.limits(trainer):
-            trainer.train(objective, start, rng, monitor)
+        if saved is None or monitor.load(saved):
+            _train(trainer, objective, start, rng, monitor)
     except KeyboardInterrupt:
         if monitor.best is None:
             raise

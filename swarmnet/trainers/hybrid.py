@@ -9,7 +9,7 @@ import numpy as np
 from swarmnet.trainers.backprop import LBFGS
 from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require_count, require_number
 from swarmnet.trainers.pso import PSO, ProjectedPSO, Swarm
-from swarmnet.trainers.second_order import LM, MOST_WEIGHTS, Climb, cost, race
+from swarmnet.trainers.second_order import LM, MOST_WEIGHTS, cost, race
 
 _POLISH = 3000  # iterations of L-BFGS, where nothing else limits them
 _STARTS = 4
@@ -64,12 +64,16 @@ class Hybrid(Trainer):
         objective = rungs[0]
         polish = self._polish(objective)
         several = isinstance(polish, LM)
-        thetas = self._starts(objective, start, rng, monitor, None if several else 1)
-        if monitor.status or not thetas:
-            return
+        saved = monitor.resume() or {"thetas": [], "flown": False}
+        thetas = list(saved["thetas"])
+        if not saved["flown"]:
+            self._fly(objective, start, rng, monitor, thetas, None if several else 1)
+            if monitor.status or not thetas:
+                return
+            monitor.checkpoint(lambda: {"thetas": thetas, "flown": True})
         with monitor.limits(polish, monitor.seconds_left, (self.swarm_share, 1.0)):
             if several:
-                race(objective, [Climb.start(objective, theta) for theta in thetas], monitor, _HALVINGS)
+                race(objective, thetas, monitor, _HALVINGS)
             else:
                 polish.train(objective, thetas[0], rng, monitor)
 
@@ -81,27 +85,27 @@ class Hybrid(Trainer):
             return LM(iterations=None) if self._has_budget else LM()
         return LBFGS(iterations=None if self._has_budget else _POLISH)
 
-    def _starts(
+    def _fly(
         self,
         objective: ObjectiveLike,
         start: Array | None,
         rng: np.random.Generator,
         monitor: Monitor,
+        thetas: list[Array],
         wanted: int | None,
-    ) -> list[Array]:
-        """The best weights of each of so many swarms."""
+    ) -> None:
+        """Add the best weights of each of so many swarms to `thetas`."""
         wanted = min(wanted or self.starts or max(_STARTS, objective.threads), self._affordable)
         swarm = self._swarm(objective.can_project, wanted)
-        thetas = []
-        for number in range(wanted):
+        for number in range(len(thetas), wanted):
+            monitor.checkpoint(lambda: {"thetas": thetas, "flown": False})
             span = (self.swarm_share * number / wanted, self.swarm_share * (number + 1) / wanted)
-            with monitor.limits(swarm, span=span), monitor.apart():
-                swarm.train(objective, start if number == 0 else None, rng, monitor)
-                if monitor.best is not None:
-                    thetas.append(monitor.best)
+            with monitor.limits(swarm, span=span):
+                best = swarm.search(objective, None if number else start, rng, monitor)
+            if best is not None:
+                thetas.append(best)
             if monitor.status:
-                break
-        return thetas
+                return
 
     @property
     def _affordable(self) -> int:

@@ -22,6 +22,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from swarmnet.checkpoint import State
 from swarmnet.errors import unknown
 from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require_count, require_number
 
@@ -29,6 +30,8 @@ Schedule = float | Sequence[float]
 
 TOPOLOGIES = ("star", "ring")
 _LOST = 1e300  # what PySwarms is told of an infinite loss: it fails when every cost is inf
+# What moves of a swarm of PySwarms.
+_MOVING = ("position", "velocity", "pbest_pos", "pbest_cost", "best_pos", "best_cost")
 _environment = threading.Lock()
 
 
@@ -101,14 +104,33 @@ class Swarm(Trainer):
             positions[0] = start
         return positions
 
+    def train(
+        self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
+    ) -> None:
+        self.search(objective, start, rng, monitor)
+
+    @abstractmethod
+    def search(
+        self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
+    ) -> Array | None:
+        """Train, and return this swarm's best weights; None if no loss was finite."""
+
     def _fly(
         self, objective: ObjectiveLike, positions: Array, rng: np.random.Generator, monitor: Monitor
-    ) -> None:
+    ) -> Array | None:
         """Move the swarm until the monitor says stop; memory does not grow with the iterations."""
         with _quiet_pyswarms():
             flight = _Flight(self, positions, rng)
         best, best_cost, loss = positions[0], np.inf, np.inf
+        if (saved := monitor.resume()) is not None:
+            best, best_cost, loss = (saved.pop(name) for name in ("best", "best_cost", "loss"))
+            flight.load(saved)
+
+        def state() -> State:
+            return {"best": best, "best_cost": best_cost, "loss": loss, **flight.state()}
+
         while True:
+            monitor.checkpoint(state)
             costs, theta = self._evaluate(objective, flight.swarm.position)
             spent = len(costs)
             if costs.min() < best_cost:
@@ -116,7 +138,7 @@ class Swarm(Trainer):
                 loss, more = self._exact(objective, best, best_cost)
                 spent += more
             if not monitor.record(loss, best, spent):
-                return
+                return best if np.isfinite(loss) else None
             flight.move(costs, monitor.fraction)
 
 
@@ -155,6 +177,17 @@ class _Flight:
         else:
             self._topology, self._who = Star(), {}
 
+    def state(self) -> State:
+        """All that moves, and who listens to whom in a ring, which depends on where it began."""
+        swarm = {f"swarm_{name}": getattr(self.swarm, name) for name in _MOVING}
+        return {**swarm, "neighbours": self._topology.neighbor_idx if self._who else None}
+
+    def load(self, state: State) -> None:
+        """Fly on from a state."""
+        for name in _MOVING:
+            setattr(self.swarm, name, state[f"swarm_{name}"])
+        self._topology.neighbor_idx = state["neighbours"]
+
     def move(self, costs: Array, fraction: float) -> None:
         """Take the costs of the present positions, then step; `fraction` of the budget is used."""
         swarm, settings = self.swarm, self._settings
@@ -187,10 +220,10 @@ class PSO(Swarm):
     name: ClassVar[str] = "pso"
     iterations: int | None = 2000
 
-    def train(
+    def search(
         self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
-    ) -> None:
-        self._fly(objective, self._positions(objective, start, rng), rng, monitor)
+    ) -> Array | None:
+        return self._fly(objective, self._positions(objective, start, rng), rng, monitor)
 
     def _evaluate(self, objective: ObjectiveLike, positions: Array) -> tuple[Array, Array]:
         costs = _without_nan(objective.loss(positions))
@@ -218,14 +251,18 @@ class ProjectedPSO(Swarm):
         super().__post_init__()
         require_number("ridge", self.ridge, "0 or more", lambda x: x >= 0)
 
-    def train(
+    def search(
         self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
-    ) -> None:
+    ) -> Array | None:
         positions = self._positions(objective, start, rng)
         # The start's own output weights may be better than those that the ridge allows.
-        if start is not None and not monitor.record(float(objective.loss(start)), start, 1):
-            return
-        self._fly(objective, positions[:, : objective.hidden_size].copy(), rng, monitor)
+        fresh = monitor.resume() is None
+        if fresh and start is not None and not monitor.record(float(objective.loss(start)), start, 1):
+            return start
+        best = self._fly(objective, positions[:, : objective.hidden_size].copy(), rng, monitor)
+        if start is not None and best is not None and objective.loss(start) < objective.loss(best):
+            return start
+        return best
 
     def _evaluate(self, objective: ObjectiveLike, positions: Array) -> tuple[Array, Array]:
         costs, output = objective.projected(positions, self.ridge)

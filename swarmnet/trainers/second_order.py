@@ -25,11 +25,13 @@ better, and columns that are hard to fit are taken for noise before the fit had 
 import importlib
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from swarmnet.checkpoint import State
 from swarmnet.errors import SwarmnetWarning
 from swarmnet.threads import Crew
 from swarmnet.trainers.backprop import LBFGS
@@ -259,6 +261,19 @@ class Climb:
         """From theta (p,)."""
         return cls(theta.copy(), Hyperparameters(objective), objective.group_squares(theta))
 
+    def state(self) -> State:
+        """What `load` takes."""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "hyper"}
+        return own | {"precision": self.hyper.precision, "prior": self.hyper.prior}
+
+    def load(self, state: State) -> None:
+        """Go on from there."""
+        for name in ("precision", "prior"):
+            setattr(self.hyper, name, state[name])
+        for f in fields(self):
+            if f.name != "hyper":
+                setattr(self, f.name, state[f.name])
+
     def advance(self, objective: ObjectiveLike) -> None:
         """One iteration: a step that lowers M, then the precisions."""
         hyper = self.hyper
@@ -325,36 +340,51 @@ class Climb:
 
 
 def race(
-    objective: ObjectiveLike,
-    climbs: list[Climb],
-    monitor: Monitor,
-    last: Sequence[int] = (),
+    objective: ObjectiveLike, thetas: Sequence[Array], monitor: Monitor, halvings: Sequence[int] = ()
 ) -> Climb:
-    """Advance all climbs side by side, an iteration each, until the monitor or the best of them says stop.
+    """Climb from all thetas side by side, an iteration each, until the monitor or the best says stop.
 
-    Climbs share the threads; which thread takes which changes nothing. After each of the iterations `last`
-    only the better half goes on. Returns the best climb.
+    The climbs share the threads; which thread takes which changes nothing. After each iteration of
+    `halvings` only the half with the larger evidence goes on. Returns the best climb.
     """
+    saved = monitor.resume()
+    climbs = [Climb.start(objective, theta) for theta in thetas]
+    if saved is not None:
+        climbs = _resumed(climbs, saved)
     crew = Crew(objective.threads)
     twins = [objective.twin() for _ in range(min(crew.size, len(climbs)))]
-    began = monitor.seconds
+    began, at_first = monitor.seconds, climbs[0].iteration
     while True:
+        monitor.checkpoint(partial(_state, climbs))
         spent = sum(climb.evaluations for climb in climbs)
         _advance(climbs, objective, twins, crew)
         leader = max(climbs, key=lambda climb: climb.merit)
-        ripe = leader.iteration >= _WARM_UP
         spent = sum(climb.evaluations for climb in climbs) - spent
         loss = leader.loss(objective)
+        ripe = leader.iteration >= _WARM_UP
         keep = leader.posterior() if ripe or loss <= monitor.best_loss else None
         if not monitor.record(loss, leader.theta, spent, keep):
             return leader
         if leader.done:
             monitor.finish("converged")
             return leader
-        if leader.iteration in last:
+        if leader.iteration in halvings:
             ranked = sorted(climbs, key=lambda climb: -climb.merit)
             climbs = ranked[: (len(ranked) + 1) // 2]
-        _hurry(climbs, monitor, (monitor.seconds - began) / leader.iteration)
+        _hurry(climbs, monitor, (monitor.seconds - began) / (leader.iteration - at_first))
+
+
+def _state(climbs: Sequence[Climb]) -> State:
+    """All climbs', their fields numbered."""
+    states = enumerate(climb.state() for climb in climbs)
+    return {"climbs": len(climbs)} | {f"{n}/{name}": x for n, state in states for name, x in state.items()}
+
+
+def _resumed(climbs: list[Climb], saved: State) -> list[Climb]:
+    for number, climb in enumerate(climbs[: saved["climbs"]]):
+        own = f"{number}/"
+        climb.load({name.removeprefix(own): x for name, x in saved.items() if name.startswith(own)})
+    return climbs[: saved["climbs"]]
 
 
 def _advance(climbs: list[Climb], objective: ObjectiveLike, twins: list[ObjectiveLike], crew: Crew) -> None:
@@ -411,7 +441,7 @@ class LM(Trainer):
             )
             LBFGS(iterations=None).train(objective, theta, rng, monitor)
             return
-        race(objective, [Climb.start(objective, theta)], monitor)
+        race(objective, [theta], monitor)
 
 
 def cost(objective: ObjectiveLike) -> float:

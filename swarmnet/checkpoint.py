@@ -1,0 +1,179 @@
+"""Checkpoints: the state of a training in one file, which also says of what run it is.
+
+The file is a NumPy .npz of plain arrays, read without pickle. Its entry "header" is JSON: the format, its
+version, the run's fingerprint, and whatever of the state is no array. Floats keep every bit both ways.
+"""
+
+import hashlib
+import io
+import json
+import os
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from swarmnet.errors import SwarmnetError, SwarmnetWarning
+from swarmnet.files import is_stream, refuse_unwritable, write_atomically
+
+State = dict[str, Any]  # arrays, and what JSON has, by flat names
+
+_FORMAT, _VERSION = "swarmnet-checkpoint", 1
+EVERY = 30.0  # seconds
+_HOLD = 0.05  # seconds of work that Ctrl-C may lose: a state a while is held in memory, at little cost
+_HEADER = "header"
+
+
+@dataclass(frozen=True)
+class _Log:
+    """The first `length` items of a list that is only ever added to."""
+
+    items: list[Any]
+    length: int
+
+
+def frozen(state: Mapping[str, Any]) -> State:
+    """The state as it is now: arrays are copied, of a list its present items are what is meant.
+
+    A list stands for a record that grows without its items changing, and is read back as one array. It is
+    not copied, so that a long one costs nothing until it is written.
+    """
+
+    def now(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return value.copy()
+        return _Log(value, len(value)) if isinstance(value, list) else value
+
+    return {name: now(value) for name, value in state.items()}
+
+
+class Checkpoint:
+    """A file that holds a run's state, renewed at most every so many seconds.
+
+    Args:
+        path: the file.
+        run: the fingerprint of the run, see `fingerprint`.
+        every: seconds between two writes; 0 to write at every iteration.
+
+    Raises:
+        SwarmnetError: no file can be written there.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], run: Mapping[str, str], every: float = EVERY) -> None:
+        refuse_unwritable(path)
+        if is_stream(path):
+            raise SwarmnetError(f"{path}: cannot hold a checkpoint: it is no file")
+        self.path, self._run, self._every = path, dict(run), every
+        self._held: State | None = None
+        self._written = self._taken = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether `hold` is to be called."""
+        return time.monotonic() - self._taken >= min(_HOLD, self._every)
+
+    def hold(self, state: State) -> None:
+        """Take a frozen state that can be gone on from; write it if it is time."""
+        self._held, self._taken = state, time.monotonic()
+        if time.monotonic() - self._written >= self._every:
+            self.write()
+
+    def write(self) -> None:
+        """Write the state held, unless that was done; failing to is worth a warning, and leaves the file."""
+        if self._held is None:
+            return
+        try:
+            write_atomically(self.path, _packed(self._held, self._run))
+            self._held = None
+        except SwarmnetError as error:  # a long run is worth more than its checkpoint
+            warnings.warn(f"{error}; training goes on without this checkpoint", SwarmnetWarning, stacklevel=2)
+        self._written = time.monotonic()
+
+    def read(self) -> State | None:
+        """The state in the file; None when there is no file.
+
+        Raises:
+            SwarmnetError: not a checkpoint, a damaged one, or that of another run.
+        """
+        if not os.path.exists(self.path):
+            return None
+        run, state = _unpacked(self.path)
+        if differences := _differences(run, self._run):
+            raise SwarmnetError(
+                f"{self.path}: the checkpoint of another run, which differs in {', '.join(differences)}: "
+                "delete the file, or name another one"
+            )
+        return state
+
+
+def fingerprint(parts: Mapping[str, Any]) -> dict[str, str]:
+    """A hash of each part of what makes a run: arrays, numbers, text, None, and lists and tables of them."""
+    return {name: _hash(value) for name, value in parts.items()}
+
+
+def _hash(value: Any) -> str:
+    def plain(item: Any) -> Any:
+        if isinstance(item, np.ndarray):
+            return [str(item.dtype), item.shape, hashlib.sha256(item.tobytes()).hexdigest()]
+        return item.item() if isinstance(item, np.generic) else repr(item)
+
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=plain).encode()).hexdigest()
+
+
+def _differences(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+    if there == here:
+        return []
+    # Settings of another trainer have other names: that the trainer is another says enough.
+    return [name for name in here if name in there and there[name] != here[name]] or ["settings"]
+
+
+def _packed(state: State, run: Mapping[str, str]) -> bytes:
+    arrays: dict[str, Any] = {}
+    rest: State = {}
+    for name, value in state.items():
+        if isinstance(value, _Log):
+            arrays[name] = np.array(value.items[: value.length])
+        elif isinstance(value, np.ndarray):
+            arrays[name] = value
+        else:
+            rest[name] = value
+    header = {"format": _FORMAT, "version": _VERSION, "run": run, "state": rest}
+    text = json.dumps(header, default=lambda value: value.tolist())  # numbers and arrays of NumPy's
+    arrays[_HEADER] = np.frombuffer(text.encode(), np.uint8)
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def _unpacked(path: str | os.PathLike[str]) -> tuple[dict[str, str], State]:
+    """The fingerprint and the state in a file."""
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise SwarmnetError(f"{path}: cannot read the checkpoint: {error.strerror}") from None
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        header = json.loads(arrays.pop(_HEADER).tobytes())
+        found, version, run, state = (header[name] for name in ("format", "version", "run", "state"))
+        state |= arrays
+    except Exception:  # zipfile, NumPy and JSON raise many kinds for other bytes than they expect
+        found = version = None
+    if found != _FORMAT:
+        raise damaged(path)
+    if version != _VERSION:
+        raise SwarmnetError(
+            f"{path}: checkpoint version {version!r}, this swarmnet reads {_VERSION}: "
+            "use the swarmnet that wrote it, or name another file"
+        )
+    return run, state
+
+
+def damaged(path: str | os.PathLike[str]) -> SwarmnetError:
+    """The error for a file that cannot be gone on from."""
+    return SwarmnetError(
+        f"{path}: not a swarmnet checkpoint, or a damaged one: delete the file, or name another one"
+    )
