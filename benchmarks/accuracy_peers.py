@@ -63,10 +63,6 @@ def require_complete(data: MixedData) -> None:
         raise Cannot("wants the value and every partial at every point")
 
 
-def rows_with_values(data: MixedData) -> MixedData:
-    return data.take(np.flatnonzero(np.isfinite(data.Y).all(1))).values_only()
-
-
 def fit_swarmnet(data: MixedData, hidden: Hidden | None, seed: int) -> Fitted:
     return swarmnet.fit(data, hidden="auto" if hidden is None else hidden, seed=seed)
 
@@ -171,7 +167,7 @@ def fit_gekpls(data: MixedData, hidden: Hidden | None, seed: int) -> Fitted:
 
 def fit_kriging(data: MixedData, hidden: Hidden | None, seed: int) -> Fitted:
     """SMT's KRG at its defaults, on the values alone."""
-    data = rows_with_values(data)
+    data = data.values_only()
     require_few(data)
     model = KRG(theta0=[1e-2], seed=seed, print_global=False)
     model.set_training_values(data.X, data.Y)
@@ -195,7 +191,7 @@ class Mlp:
 
     def __init__(self, data: MixedData, hidden: Hidden | None, seed: int) -> None:
         layers = net_for(data, hidden)
-        data = rows_with_values(data)
+        data = data.values_only()
         self.scale = Standard(data)
         self.net = MLPRegressor(
             hidden_layer_sizes=layers,
