@@ -16,6 +16,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +44,15 @@ def partial_r2s(model: Fitted, test: MixedData) -> list[float]:
     return [r2(J[:, o, j], test.J[:, o, j]) for o, j in varying]
 
 
+@cache
+def drawn(problem: Problem, seed: int) -> tuple[MixedData, MixedData]:
+    """The same data for every tool; some take seconds to draw."""
+    return problem.draw(seed)
+
+
 def measured(problem: Problem, tool: str, seed: int) -> dict[str, object]:
     """One fit, and what it is worth."""
-    train, test = problem.draw(seed)
+    train, test = drawn(problem, seed)
     row: dict[str, object] = {"problem": problem.name, "tool": tool, "seed": seed}
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -93,8 +100,8 @@ def _rank(problems: list[str], tools: list[str]) -> Callable[[object], object]:
 def print_problem(results: pd.DataFrame, problem: str) -> None:
     """The medians over the seeds, a line a tool."""
     mine = results[results["problem"] == problem]
-    print(f"\n{problem}, medians of {mine['seed'].nunique()} seeds")
-    heads = ("value R2", "RMSE", "worst partial", "median partial", "seconds")
+    print(f"\n{problem}, medians over the seeds")
+    heads = ("value R2", "RMSE", "worst partial", "median partial", "seconds", "seeds")
     print(f"  {'':14s}" + "".join(f"{head:>16}" for head in heads))
     for tool in TOOLS:
         rows = mine[mine["tool"] == tool]
@@ -106,11 +113,12 @@ def print_problem(results: pd.DataFrame, problem: str) -> None:
             continue
         m = rows[MEASURES].astype(float).median()
         cells = [
-            f"{m['value_r2']:16.6f}",
+            f"{m['value_r2']:16.7f}",
             f"{m['value_rmse']:16.3g}",
             f"{m['worst_partial_r2']:16.5f}",
             f"{m['median_partial_r2']:16.6f}",
             f"{m['seconds']:16.2f}",
+            f"{rows['seed'].nunique():16d}",
         ]
         print(f"  {tool:14s}{''.join(cells)}  {note}".rstrip(), flush=True)
 
