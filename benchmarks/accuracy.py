@@ -115,12 +115,17 @@ def print_problem(results: pd.DataFrame, problem: str) -> None:
         cells = [
             f"{m['value_r2']:16.7f}",
             f"{m['value_rmse']:16.3g}",
-            f"{m['worst_partial_r2']:16.5f}",
-            f"{m['median_partial_r2']:16.6f}",
+            shown(m["worst_partial_r2"]),
+            shown(m["median_partial_r2"]),
             f"{m['seconds']:16.2f}",
             f"{rows['seed'].nunique():16d}",
         ]
         print(f"  {tool:14s}{''.join(cells)}  {note}".rstrip(), flush=True)
+
+
+def shown(share: float) -> str:
+    """An R2: digits where it is good, size where it is hopeless, as of a partial that is all but zero."""
+    return f"{share:16.5f}" if share > -100 else f"{share:16.1e}"
 
 
 def arguments() -> argparse.Namespace:
