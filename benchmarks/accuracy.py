@@ -89,7 +89,7 @@ def add(results: pd.DataFrame, row: dict[str, object]) -> pd.DataFrame:
 def write(results: pd.DataFrame, path: Path) -> None:
     problems, tools = [p.name for p in PROBLEMS], list(TOOLS)
     order = results.sort_values(KEYS, key=lambda column: column.map(_rank(problems, tools)))
-    order.to_csv(path, index=False, float_format="%.8g")
+    order.to_csv(path, index=False, float_format="%.14g")
 
 
 def _rank(problems: list[str], tools: list[str]) -> Callable[[object], object]:
