@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from sklearn.neural_network import MLPRegressor
 
+from benchmarks.accuracy_problems import draw_rastrigin
 from benchmarks.problems import Shape
 from benchmarks.speed import milliseconds
 from swarmnet import MixedData, Objective, fit
@@ -29,24 +30,12 @@ TARGETS = (0.3, 0.1, 0.03, 0.01)
 Curve = list[tuple[float, float]]  # seconds, test error
 
 
-def rastrigin(X: np.ndarray) -> MixedData:
-    wave = 2 * np.pi * X
-    Y = (X**2 - 10 * np.cos(wave)).sum(1) + 20
-    return MixedData(X, Y, 2 * X + 20 * np.pi * np.sin(wave))
-
-
-def problem(seed: int) -> tuple[MixedData, MixedData]:
-    line = np.linspace(-1, 1.5, 30)
-    grid = np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)
-    return rastrigin(np.random.default_rng(seed).uniform(-1, 1.5, (100, 2))), rastrigin(grid)
-
-
 def error_of(predicted: np.ndarray, test: MixedData) -> float:
     return float(np.sqrt(np.mean((predicted.reshape(-1, 1) - test.Y) ** 2)) / test.Y.std())
 
 
 def swarmnet_curve(trainer: str, seed: int) -> Curve:
-    train, test = problem(seed)
+    train, test = draw_rastrigin(seed)
     model = fit(
         train,
         hidden=(24, 24),
@@ -63,7 +52,7 @@ def swarmnet_curve(trainer: str, seed: int) -> Curve:
 
 def jenn_curve(seed: int) -> Curve:
     """JENN reports nothing on the way: one run for each number of iterations."""
-    train, test = problem(seed)
+    train, test = draw_rastrigin(seed)
     curve: Curve = []
     for iterations in (300, 1000, 3000, 10_000):
         net = jenn.NeuralNet([2, 24, 24, 1], "tanh", "linear")
@@ -83,7 +72,7 @@ def jenn_curve(seed: int) -> Curve:
 def torch_curve(optimiser: str, seed: int) -> Curve:
     """Double backpropagation through a module, as its users write it; scaled and balanced like swarmnet."""
     torch.manual_seed(seed)
-    train, test = problem(seed)
+    train, test = draw_rastrigin(seed)
     x_mean, x_std, y_mean, y_std = train.X.mean(0), train.X.std(0), train.Y.mean(), train.Y.std()
     J = train.J[:, 0] * x_std / y_std
     tensors = [(train.X - x_mean) / x_std, (train.Y - y_mean) / y_std, J, np.sqrt((J**2).mean(0))]
@@ -131,7 +120,7 @@ def torch_steps(
 
 def mlp_curve(seed: int) -> Curve:
     """scikit-learn knows no derivatives: values alone."""
-    train, test = problem(seed)
+    train, test = draw_rastrigin(seed)
     x_mean, x_std, y_mean, y_std = train.X.mean(0), train.X.std(0), train.Y.mean(), train.Y.std()
     net = MLPRegressor(
         hidden_layer_sizes=(24, 24), activation="tanh", solver="lbfgs", max_iter=10_000, random_state=seed
