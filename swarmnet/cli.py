@@ -152,6 +152,7 @@ def predict(
     query: Annotated[str, typer.Argument(metavar="QUERY", help="CSV or Parquet file of inputs.")],
     jacobian: Annotated[bool, typer.Option("--jacobian", help="Add first derivatives.")] = False,
     hessian: Annotated[bool, typer.Option("--hessian", help="Add second derivatives.")] = False,
+    std: Annotated[bool, typer.Option("--std", help="Add error bars, as sigma(...) columns.")] = False,
     output: Output = None,
 ) -> None:
     """Values, and derivatives if asked for, at the points of a file; CSV.
@@ -167,7 +168,7 @@ def predict(
     points, ignored = read_query(query, fitted.inputs)
     if ignored:
         _note(f"{query}: columns not needed: {', '.join(ignored)}")
-    text = _csv(fitted.table(points, jacobian, hessian))
+    text = _csv(fitted.table(points, jacobian, hessian, std))
     if output is None:
         sys.stdout.write(text)
     else:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from swarmnet.activations import Activation
 from swarmnet.checkpoint import EVERY, Checkpoint, fingerprint
 from swarmnet.data import MixedData
+from swarmnet.errorbars import pack
 from swarmnet.errors import SwarmnetError, SwarmnetWarning
 from swarmnet.losses import value_loss
 from swarmnet.model import FittedModel
@@ -21,14 +22,17 @@ from swarmnet.network import Network
 from swarmnet.objective import L2, Objective, output_is_solvable
 from swarmnet.readers import read
 from swarmnet.scaling import Scaling
-from swarmnet.trainers import Trainer, configured, run
+from swarmnet.trainers import Hybrid, Trainer, TrainResult, configured, run
 from swarmnet.trainers.base import Callback, require_count, require_number
+from swarmnet.trainers.second_order import covariance_root
 from swarmnet.version import __version__
 
 Data = MixedData | str | os.PathLike[str]
 Hidden = str | int | Sequence[int]
 Activations = str | Activation | Sequence[str | Activation]
 
+_LADDER = ((8,), (16,), (32,), (8, 8), (16, 16), (24, 24))
+_DEAR = 5e8  # multiplications of an iteration of Levenberg-Marquardt: a twentieth of a second
 _WIDTHS = (3, 4, 6, 8, 12, 16, 24, 32)
 
 
@@ -55,10 +59,11 @@ def fit(
 
     Args:
         data: MixedData, or the path or glob of CSV or Parquet files.
-        hidden: units of each hidden layer, () for none; "auto" takes two layers, as wide as the
+        hidden: units of each hidden layer, () for none; with "auto", hybrid chooses among networks of
+            one and two hidden layers by their evidence, and other trainers take two layers, as wide as the
             entries can support.
         activation: one name for the hidden layers, or one a layer with the output layer last.
-        trainer: a name (hybrid, pso, projected, sgd, adam, lbfgs) or a configured trainer.
+        trainer: a name (hybrid, pso, projected, sgd, adam, lbfgs, lm) or a configured trainer.
         seed: the same seed gives the same model.
         iterations: the most iterations, instead of the trainer's own limit.
         seconds: the most seconds of training; without `iterations` they are the only limit.
@@ -66,8 +71,9 @@ def fit(
         loss: "squared", or "cross-entropy" for values from 0 to 1 on sigmoid outputs.
         scaling: "standard" (mean 0, deviation 1), "minmax" (-1 to 1) or None: data as they stand,
             every residual in its own unit.
-        derivative_weight: the derivatives' mean squared residual against the values'; 1 by default.
-        l2: weight of the sum of squares of all W; a tiny one by default.
+        derivative_weight: the derivatives' mean squared residual against the values'. By default hybrid
+            and lm estimate the noise of the values and of each derivative column; for the others it is 1.
+        l2: weight of the sum of squares of all W; estimated by hybrid and lm, a tiny one for the others.
         checkpoint: file to keep the state of training in. Where it holds that of the same run, stopped at any
             moment, training goes on from there, for the same model bit for bit as if it had never stopped,
             unless seconds limit it; what they were when it stopped counts.
@@ -85,6 +91,9 @@ def fit(
     configured_trainer = configured(trainer, iterations, seconds, particles)
     net = network_for(mixed, hidden, activation, loss)
     refuse_unsolvable(configured_trainer, net, loss)
+    nets = [net]
+    if isinstance(configured_trainer, Hybrid) and isinstance(hidden, str) and loss == "squared":
+        nets = ladder(mixed, activation) or nets
     rng = _generator(seed)
     _warn_of(mixed, net)
     scale = Scaling.of(mixed, scaling, outputs=loss == "squared" and net.activations[-1].name == "linear")
@@ -92,7 +101,7 @@ def fit(
 
     weights: dict[str, Any] = {"derivative_weight": derivative_weight, "l2": l2}
 
-    def objective(part: MixedData) -> Objective:
+    def objective(part: MixedData, net: Network) -> Objective:
         scaled = scale.scale_data(part, balance, reference=mixed)
         if loss == "cross-entropy":  # its values have no scale to be divided by
             scaled = replace(scaled, Y_sigma=part.Y_sigma)
@@ -105,17 +114,20 @@ def fit(
     if checkpoint is not None:
         require_number("checkpoint_every", checkpoint_every, "0 or more", lambda x: x >= 0)
         what = {"scaling": scaling, "loss": loss, **weights}
-        of_run = _fingerprint(mixed, net, what, configured_trainer, seed, validation)
+        of_run = _fingerprint(mixed, nets, what, configured_trainer, seed, validation)
         kept = Checkpoint(checkpoint, of_run, checkpoint_every)
 
+    rungs = [objective(mixed, net) for net in nets]
+    rungs[0].rungs = rungs
     result = run(
         configured_trainer,
-        objective(mixed),
+        rungs[0],
         rng,
         callback=callback,
-        validate=None if validation is None else _loss_of(objective(validation)),
+        validate=None if validation is None else _loss_of([objective(validation, net) for net in nets]),
         checkpoint=kept,
     )
+    chosen = next(rung for rung in rungs if rung.size == len(result.theta))
     if result.status == "interrupted":
         warnings.warn(result.message, SwarmnetWarning, stacklevel=2)
     training = _record(mixed, configured_trainer, seed) | {
@@ -126,17 +138,19 @@ def fit(
         "status": result.status,
         "message": result.message,
         "loss": result.loss,
+        "log_evidence": None if result.posterior is None else result.posterior.log_evidence,
         "evaluations": result.evaluations,
         "seconds": result.seconds,
     }
     model = FittedModel(
-        net,
+        chosen.net,
         result.theta,
         scale,
         mixed.inputs,
         mixed.outputs,
         training,
         pd.DataFrame(result.history),
+        _spread(chosen, result),
     )
     return _pinned(model, mixed)
 
@@ -182,6 +196,19 @@ def _hidden(data: MixedData, hidden: Hidden) -> tuple[int, ...]:
             f"hidden must be 'auto' or whole numbers of 1 or more such as (16, 16), not {hidden!r}"
         )
     return tuple(int(size) for size in sizes)
+
+
+def ladder(data: MixedData, activations: Activations) -> list[Network]:
+    """Networks of one and two hidden layers for hybrid to choose from, none too dear to train."""
+    layers = None if isinstance(activations, str | Activation) else len(activations)
+    nets = []
+    for widths in _LADDER:
+        if layers in (None, len(widths) + 1):
+            net = network_for(data, widths, activations)
+            entries = data.n_entries
+            if entries * net.size * min(entries, net.size) <= _DEAR:
+                nets.append(net)
+    return nets
 
 
 def _automatic(data: MixedData) -> tuple[int, int]:
@@ -231,13 +258,21 @@ def _pinned(model: FittedModel, data: MixedData) -> FittedModel:
     return replace(model, scaling=replace(model.scaling, y_offset=offset))
 
 
-def _loss_of(objective: Objective) -> Callable[[NDArray[Any]], float]:
-    return lambda theta: float(objective.loss(theta))
+def _loss_of(rungs: Sequence[Objective]) -> Callable[[NDArray[Any]], float]:
+    by_size = {rung.size: rung for rung in rungs}
+    return lambda theta: float(by_size[len(theta)].loss(theta))
+
+
+def _spread(objective: Objective, result: TrainResult) -> NDArray[np.float32] | None:
+    """What the model's error bars are made of, if its trainer found what they need."""
+    if result.posterior is None:
+        return None
+    return pack(covariance_root(objective, result.theta, result.posterior))
 
 
 def _fingerprint(
     data: MixedData,
-    net: Network,
+    nets: Sequence[Network],
     what: dict[str, Any],
     trainer: Trainer,
     seed: int,
@@ -248,7 +283,7 @@ def _fingerprint(
     parts = {
         "data": _content(data),
         "validation data": None if validation is None else _content(validation),
-        "network": [net.sizes, [[act.name, act.init] for act in net.activations]],
+        "network": [[net.sizes, [[act.name, act.init] for act in net.activations]] for net in nets],
         **what,
         "seed": int(seed),
         "trainer": trainer.name,

@@ -2,17 +2,19 @@
 
 import json
 import os
+from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from swarmnet.activations import TABLE
-from swarmnet.columns import derivative_name, second_derivative_name
+from swarmnet.columns import derivative_name, second_derivative_name, sigma_name
+from swarmnet.errorbars import jacobian_deviations, value_deviations
 from swarmnet.errors import SwarmnetError
 from swarmnet.files import write_atomically
 from swarmnet.network import Network
@@ -37,6 +39,7 @@ class FittedModel:
         outputs: k names.
         training: how it was trained, and on what: for people, and JSON-able.
         history: one row an iteration: iteration, evaluations, seconds, loss, validation_loss.
+        spread: packed root of the weights' covariance, see `swarmnet.errorbars`; None without error bars.
     """
 
     net: Network
@@ -46,41 +49,86 @@ class FittedModel:
     outputs: tuple[str, ...]
     training: dict[str, Any] = field(default_factory=dict)
     history: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(_HISTORY)))
+    spread: NDArray[np.float32] | None = None
 
     def __repr__(self) -> str:
         return f"FittedModel({', '.join(self.inputs)} -> {', '.join(self.outputs)}, {self.net!r})"
 
-    def predict(self, X: ArrayLike | pd.DataFrame) -> Array:
-        """Values (n, k).
+    @overload
+    def predict(self, X: ArrayLike | pd.DataFrame, return_std: Literal[False] = False) -> Array: ...
+    @overload
+    def predict(self, X: ArrayLike | pd.DataFrame, return_std: bool) -> Any: ...
+    def predict(self, X: ArrayLike | pd.DataFrame, return_std: bool = False) -> Any:
+        """Values (n, k); with `return_std` also their standard deviations (n, k).
+
+        The deviation is that of the function, without the noise of a measurement: what the data and the
+        estimated noise leave undecided about the weights (Laplace's approximation, MacKay 1992).
 
         Raises:
-            SwarmnetError: missing columns, or inputs that are missing or infinite.
+            SwarmnetError: missing columns, or inputs that are missing or infinite; or error bars of a model
+                that was not trained by Bayesian regularisation.
         """
-        return self.scaling.unscale_Y(self.net.forward(self.theta, self._scaled(X)))
+        points = self._scaled(X)
+        values = self.scaling.unscale_Y(self.net.forward(self.theta, points))
+        if not return_std:
+            return values
+        std = value_deviations(self.net, self.theta, self._known_spread(), points)
+        return values, std * self.scaling.y_scale
 
-    def jacobian(self, X: ArrayLike | pd.DataFrame) -> Array:
-        """Partials (n, k, d): [i, o, j] is dY_o/dx_j at row i. Raises as `predict` does."""
-        return self.scaling.unscale_J(self.net.jacobian(self.theta, self._scaled(X)))
+    @overload
+    def jacobian(self, X: ArrayLike | pd.DataFrame, return_std: Literal[False] = False) -> Array: ...
+    @overload
+    def jacobian(self, X: ArrayLike | pd.DataFrame, return_std: bool) -> Any: ...
+    def jacobian(self, X: ArrayLike | pd.DataFrame, return_std: bool = False) -> Any:
+        """Partials (n, k, d): [i, o, j] is dY_o/dx_j at row i; with `return_std` also their deviations.
+
+        Raises as `predict` does.
+        """
+        points = self._scaled(X)
+        partials = self.scaling.unscale_J(self.net.jacobian(self.theta, points))
+        if not return_std:
+            return partials
+        std = jacobian_deviations(self.net, self.theta, self._known_spread(), points)
+        return partials, self.scaling.unscale_J(std)
+
+    def _known_spread(self) -> NDArray[np.float32]:
+        if self.spread is None:
+            raise SwarmnetError(
+                "this model has no error bars: train it by hybrid or lm, derivative_weight or l2 left open"
+            )
+        return self.spread
 
     def hessian(self, X: ArrayLike | pd.DataFrame) -> Array:
         """Second derivatives (n, k, d, d): [i, o, j, m] is d2Y_o/dx_j dx_m. Raises as `predict` does."""
         return self.scaling.unscale_H(self.net.hessian(self.theta, self._scaled(X)))
 
     def table(
-        self, X: ArrayLike | pd.DataFrame, jacobian: bool = False, hessian: bool = False
+        self,
+        X: ArrayLike | pd.DataFrame,
+        jacobian: bool = False,
+        hessian: bool = False,
+        std: bool = False,
     ) -> pd.DataFrame:
-        """Inputs, values and, if asked for, derivatives side by side: T, p, h, dh/dT, d2h/dT2, d2h/dTdp."""
+        """Inputs, values and, if asked for, derivatives side by side: T, p, h, dh/dT, d2h/dT2, d2h/dTdp.
+
+        With `std` the error bars of values and first derivatives follow them: sigma(h), sigma(dh/dT).
+        """
         points = self._points(X)
         columns: dict[str, Array] = {name: points[:, j] for j, name in enumerate(self.inputs)}
-        Y = self.predict(points)
+        Y, Y_std = self.predict(points, return_std=True) if std else (self.predict(points), None)
         columns |= {name: Y[:, o] for o, name in enumerate(self.outputs)}
+        if Y_std is not None:
+            columns |= {sigma_name(name): Y_std[:, o] for o, name in enumerate(self.outputs)}
         if jacobian:
-            J = self.jacobian(points)
-            columns |= {
-                derivative_name(out, into): J[:, o, j]
+            J, J_std = self.jacobian(points, return_std=True) if std else (self.jacobian(points), None)
+            names = {
+                derivative_name(out, into): (o, j)
                 for o, out in enumerate(self.outputs)
                 for j, into in enumerate(self.inputs)
             }
+            columns |= {name: J[:, o, j] for name, (o, j) in names.items()}
+            if J_std is not None:
+                columns |= {sigma_name(name): J_std[:, o, j] for name, (o, j) in names.items()}
         if hessian:
             H = self.hessian(points)
             columns |= {
@@ -109,6 +157,9 @@ class FittedModel:
             "activations": [act.name for act in self.net.activations],
             "scaling": {name: getattr(self.scaling, name).tolist() for name in _SCALES},
             "theta": self.theta.tolist(),
+            "spread": None
+            if self.spread is None
+            else b64encode(self.spread.astype("<f4").tobytes()).decode(),
             "training": self.training,
             "history": {name: _nulls(self.history[name]) for name in self.history},
         }
@@ -193,7 +244,17 @@ def _built(document: dict[str, Any]) -> FittedModel:
     training = document["training"]
     if not isinstance(training, dict):
         raise SwarmnetError("its training record is not a table")
-    return FittedModel(net, theta, scaling, inputs, outputs, training, history)
+    spread = _spread(document.get("spread"), net.size)
+    return FittedModel(net, theta, scaling, inputs, outputs, training, history, spread)
+
+
+def _spread(text: Any, size: int) -> NDArray[np.float32] | None:
+    if text is None:
+        return None
+    spread = np.frombuffer(b64decode(text, validate=True), dtype="<f4").astype(np.float32)
+    if len(spread) != size * (size + 1) // 2 or not np.isfinite(spread).all():
+        raise SwarmnetError("what its error bars are made of does not fit its weights")
+    return spread
 
 
 def _weights(sizes: Sequence[Any]) -> list[int]:

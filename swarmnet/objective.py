@@ -103,6 +103,8 @@ class Objective:
         self._chunks = _chunked(self._tiler.together() if few else tiles)
         self._short_tiles = [part for tile in tiles for part in tile.parts(_TILE_ROWS)]
         self._short_chunks = _chunked(self._short_tiles)
+        # Objectives of other networks for the same data, from which a trainer may choose, and this one.
+        self.rungs: Sequence[Objective] = (self,)
         self._crew = Crew(threads)
         self._one_call = threading.Lock()  # the buffers serve one call at a time
         self._passes = [Propagation(net.layers, self._dtype) for _ in range(self._crew.size)]

@@ -15,6 +15,7 @@ from swarmnet.errors import unknown
 Array = NDArray[np.float64]
 
 KINDS = ("standard", "minmax")
+_LEAST_SHARE = 1e-3  # of an output's scale, the smallest scale of a partial's residual
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,16 @@ class Scaling:
 
         That scale is the sigma given with the entry; else, with `balance`, the standard deviation of the
         values and the root mean square of the partial's column in `reference`, the data trained on (`data`
-        by default), so that values and every partial count alike; else 1.
+        by default), so that values and every partial count alike, but for a partial that moves its output by
+        less than a thousandth of the output's spread for an input's: it counts less; else 1.
         """
         if balance:
             known = self.scale_data(data if reference is None else reference, balance=False)
             values, partials = _spread(known.Y), _root_mean_square(known.J)
+            # A partial that hardly matters, or is 0 but for rounding, must not count like the others.
+            has_values = np.asarray((~np.isnan(known.Y)).any(0))
+            largest = np.where(has_values, values, partials.max(1, initial=0.0))
+            partials = np.maximum(partials, _LEAST_SHARE * largest[:, None])
         y_unit = 1.0 / self.y_scale
         j_unit = self.x_scale / self.y_scale[:, None]
         Y = (data.Y - self.y_offset) * y_unit

@@ -9,7 +9,7 @@ begins it asks `monitor.resume` for what it once gave; that is all a trainer doe
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -58,6 +58,9 @@ class ObjectiveLike(Protocol):
     def projected(self, hidden_swarm: Array, ridge: float = ...) -> tuple[Array, Array]: ...
 
     # What the second-order trainers ask for besides
+    @property
+    def rungs(self) -> Sequence["ObjectiveLike"]: ...
+
     l2: float
     groups: Any
     estimates_l2: bool

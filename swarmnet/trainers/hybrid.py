@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
+from swarmnet.checkpoint import State
 from swarmnet.trainers.backprop import LBFGS
 from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require_count, require_number
 from swarmnet.trainers.pso import PSO, ProjectedPSO, Swarm
-from swarmnet.trainers.second_order import LM, MOST_WEIGHTS, cost, race
+from swarmnet.trainers.second_order import LM, MOST_WEIGHTS, Climb, cost, race
 
 _POLISH = 3000  # iterations of L-BFGS, where nothing else limits them
 _STARTS = 4
-_HALVINGS = (60, 120)  # iterations after which the worse half of the starts is given up
+_STARTS_OF_EACH = 2  # of each network, where there are several
+_HALVINGS = (60, 120, 180)  # iterations after which the worse half is given up
 _DEAR = 2e10  # multiplications of an iteration from which L-BFGS gets further in the same time
 
 
@@ -21,11 +24,12 @@ _DEAR = 2e10  # multiplications of an iteration from which L-BFGS gets further i
 class Hybrid(Trainer):
     """Swarms over the hidden layers, then Levenberg-Marquardt with Bayesian regularisation from their best.
 
-    The climbs run side by side, one a thread, and after 60 and 120 iterations only the half with the larger
-    evidence goes on. Where that is too dear (many weights and entries) or impossible (another loss than the
-    squared one), L-BFGS polishes the best of one swarm instead. The swarm's ridge is large: a start whose
-    solved output weights are small is worth more to what follows than one with a lower loss. Where the
-    output layer cannot be solved for, the swarm flies over all weights.
+    The climbs run side by side, one a thread, and after 60, 120 and 180 iterations only the half with the
+    larger evidence goes on; where there are several networks to choose from, each has its own starts. Where
+    that is too dear (many weights and entries) or impossible (another loss than the squared one), L-BFGS
+    polishes the best of one swarm instead. The swarm's ridge is large: a start whose solved output weights
+    are small is worth more to what follows than one with a lower loss. Where the output layer cannot be
+    solved for, the swarm flies over all weights.
 
     Iterations, seconds or evaluations are the budget, of which the swarms use `swarm_share` at most and the
     rest all that is left; the limits of stages that were given hold besides. Without a budget, there are at
@@ -34,7 +38,7 @@ class Hybrid(Trainer):
     Args:
         swarm: each start's swarm.
         polish: what follows the swarms; by default whichever of the two suits the problem.
-        starts: how many; 4 by default, or the number of threads if that is more.
+        starts: how many of each network; by default 4, or 2 of several, or one a thread if that is more.
         swarm_share: see above.
     """
 
@@ -60,22 +64,26 @@ class Hybrid(Trainer):
     def train(
         self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
-        rungs: Sequence[ObjectiveLike] = getattr(objective, "rungs", (objective,))
-        objective = rungs[0]
-        polish = self._polish(objective)
-        several = isinstance(polish, LM)
-        saved = monitor.resume() or {"thetas": [], "flown": False}
-        thetas = list(saved["thetas"])
-        if not saved["flown"]:
-            self._fly(objective, start, rng, monitor, thetas, None if several else 1)
-            if monitor.status or not thetas:
-                return
-            monitor.checkpoint(lambda: {"thetas": thetas, "flown": True})
+        rungs = objective.rungs
+        polish = self._polish(rungs[0])
+        lanes = self._lanes(rungs) if isinstance(polish, LM) else [rungs[0]]
+        saved = monitor.resume() or {"flown": 0}
+        thetas = [saved[f"theta {number}"] for number in range(saved["flown"])]
+        self._fly(lanes, start, rng, monitor, thetas)
+        if monitor.status or not thetas:
+            return
+        monitor.checkpoint(partial(_state, thetas))
         with monitor.limits(polish, monitor.seconds_left, (self.swarm_share, 1.0)):
-            if several:
-                race(objective, thetas, monitor, _HALVINGS)
+            if isinstance(polish, LM):
+                climbs = [Climb(lane, theta) for lane, theta in zip(lanes, thetas, strict=False)]
+                race(climbs, monitor, _HALVINGS)
             else:
-                polish.train(objective, thetas[0], rng, monitor)
+                polish.train(rungs[0], thetas[0], rng, monitor)
+
+    def _lanes(self, rungs: Sequence[ObjectiveLike]) -> list[ObjectiveLike]:
+        """The objective of each start."""
+        each = self.starts or max(_STARTS if len(rungs) == 1 else _STARTS_OF_EACH, rungs[0].threads)
+        return [rung for rung in rungs for _ in range(each)][: self._affordable]
 
     def _polish(self, objective: ObjectiveLike) -> LM | LBFGS:
         """The second stage for this objective, with its limits."""
@@ -87,25 +95,22 @@ class Hybrid(Trainer):
 
     def _fly(
         self,
-        objective: ObjectiveLike,
+        lanes: Sequence[ObjectiveLike],
         start: Array | None,
         rng: np.random.Generator,
         monitor: Monitor,
         thetas: list[Array],
-        wanted: int | None,
     ) -> None:
-        """Add the best weights of each of so many swarms to `thetas`."""
-        wanted = min(wanted or self.starts or max(_STARTS, objective.threads), self._affordable)
-        swarm = self._swarm(objective.can_project, wanted)
-        for number in range(len(thetas), wanted):
-            monitor.checkpoint(lambda: {"thetas": thetas, "flown": False})
-            span = (self.swarm_share * number / wanted, self.swarm_share * (number + 1) / wanted)
+        """Add the best weights of each lane's swarm to `thetas`."""
+        swarm = self._swarm(lanes[0].can_project, len(lanes))
+        for number in range(len(thetas), len(lanes)):
+            monitor.checkpoint(partial(_state, thetas))
+            span = (self.swarm_share * number / len(lanes), self.swarm_share * (number + 1) / len(lanes))
             with monitor.limits(swarm, span=span):
-                best = swarm.search(objective, None if number else start, rng, monitor)
-            if best is not None:
-                thetas.append(best)
+                best = swarm.search(lanes[number], None if number else start, rng, monitor)
             if monitor.status:
                 return
+            thetas.append(lanes[number].initial(rng) if best is None else best)
 
     @property
     def _affordable(self) -> int:
@@ -134,6 +139,10 @@ class Hybrid(Trainer):
             "seconds": _less(swarm.seconds, self.seconds and self.seconds * share),
         }
         return replace(swarm, **limits)
+
+
+def _state(thetas: Sequence[Array]) -> State:
+    return {"flown": len(thetas)} | {f"theta {n}": theta for n, theta in enumerate(thetas)}
 
 
 def climbs_well(objective: ObjectiveLike) -> bool:

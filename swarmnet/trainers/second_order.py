@@ -25,7 +25,7 @@ better, and columns that are hard to fit are taken for noise before the fit had 
 import importlib
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
@@ -48,6 +48,7 @@ _FRESH = 2  # iterations for which effective numbers of parameters are good
 _WARM_UP = 100  # iterations before lack of progress counts
 _STALE = 40  # iterations without progress that end it
 _TRIES = 30  # steps tried at a point before it counts as a minimum
+_DAMPING = 1e-2  # to begin with, as a share of the mean diagonal of J'J, or of the prior
 _LEAST_DAMPING, _MOST_DAMPING = 1e-16, 1e14
 
 
@@ -73,7 +74,7 @@ class _Tall:
         self._metric = float(np.mean(np.diag(self._JJ)))
 
     def step(self, damping: float) -> Array:
-        L, unit = self._factor(self._decay + damping * self._metric)
+        L, unit = self.factor(self._decay + damping * self._metric)
         from scipy.linalg.lapack import dpotrs  # noqa: PLC0415  # a tenth of a second to import
 
         return np.asarray(-unit * dpotrs(L, unit * self.gradient, lower=1)[0])
@@ -81,14 +82,14 @@ class _Tall:
     def effective(self) -> tuple[Array, Array, float]:
         from scipy.linalg.lapack import dtrtri  # noqa: PLC0415  # a tenth of a second to import
 
-        L, unit = self._factor(self._decay)
+        L, unit = self.factor(self._decay)
         L = np.asfortranarray(L / unit[:, None])
         inverse = dtrtri(L, lower=1)[0]
         share = 1.0 - self._decay * np.einsum("ij,ij->j", inverse, inverse)
         used = self._objective.leverages(self._theta, self._precision, L)
         return used, share, 2.0 * float(np.log(np.diag(L)).sum())
 
-    def _factor(self, diagonal: Array) -> tuple[Array, Array]:
+    def factor(self, diagonal: Array) -> tuple[Array, Array]:
         """L and u with L L' = u (JJ + diagonal) u, whose diagonal is 1."""
         A = self._JJ.copy(order="F")
         where = np.diag_indices_from(A)
@@ -192,9 +193,9 @@ class Hyperparameters:
         seen = self.count > 0
         relative = np.where(groups.relative > 0, groups.relative, 1.0)
         values = groups.square[seen & ~groups.is_partial]
-        whole = values.max() if values.size and values.max() > 0 else groups.square.max()
-        matters = np.minimum(1.0, groups.square / whole) if whole > 0 else np.ones(len(relative))
-        first = np.maximum(matters, _FLOOR**2) / (_NOISE * relative)
+        whole = values.max(initial=0.0) or groups.square.max() or 1.0
+        unit = np.where(groups.relative > 0, groups.square / relative, 1.0)  # sigma^2
+        first = np.maximum(np.minimum(1.0 / relative, unit / whole), _FLOOR**2) / _NOISE
         if self._block.any():
             return np.where(self._fixed, 1.0, first)
         total = float((self._share * relative) @ self.count)
@@ -238,45 +239,44 @@ class Hyperparameters:
         self.precision = np.where(self._fixed | (self.count == 0), self.precision, self.precision * change)
 
 
-@dataclass
 class Climb:
-    """One run of Levenberg-Marquardt, an iteration at a time."""
+    """One run of Levenberg-Marquardt, an iteration at a time.
 
-    theta: Array
-    hyper: Hyperparameters
-    squares: Array
-    damping: float = 1e-2
-    cooling: float = COOLING
-    iteration: int = 0
-    evaluations: int = 1
-    used: Array = field(default_factory=lambda: np.zeros(0))
-    share: Array = field(default_factory=lambda: np.zeros(0))
-    log_evidence: float = -np.inf
-    best: float = -np.inf
-    best_at: int = 0
-    done: bool = False
+    Args:
+        objective: what is climbed, on one thread, so that climbs can go side by side.
+        theta: (p,) from where.
+    """
 
-    @classmethod
-    def start(cls, objective: ObjectiveLike, theta: Array) -> "Climb":
-        """From theta (p,)."""
-        return cls(theta.copy(), Hyperparameters(objective), objective.group_squares(theta))
+    _kept = (
+        *("theta", "squares", "damping", "cooling", "iteration", "clock", "evaluations"),
+        *("used", "share", "log_evidence", "best", "best_at", "done"),
+    )
+
+    def __init__(self, objective: ObjectiveLike, theta: Array) -> None:
+        self.objective, self._alone = objective, objective.twin()
+        self.theta, self.squares = theta.copy(), objective.group_squares(theta)
+        self.hyper = Hyperparameters(objective)
+        self.damping, self.cooling = _DAMPING, COOLING
+        self.iteration, self.evaluations = 0, 1
+        self.clock = 0.0  # iterations at the usual cooling
+        self.used, self.share = np.zeros(0), np.zeros(0)
+        self.log_evidence = self.best = -np.inf
+        self.best_at, self.done = 0, False
 
     def state(self) -> State:
         """What `load` takes."""
-        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "hyper"}
+        own = {name: getattr(self, name) for name in self._kept}
         return own | {"precision": self.hyper.precision, "prior": self.hyper.prior}
 
     def load(self, state: State) -> None:
         """Go on from there."""
-        for name in ("precision", "prior"):
-            setattr(self.hyper, name, state[name])
-        for f in fields(self):
-            if f.name != "hyper":
-                setattr(self, f.name, state[f.name])
+        self.hyper.precision, self.hyper.prior = state["precision"], state["prior"]
+        for name in self._kept:
+            setattr(self, name, state[name])
 
-    def advance(self, objective: ObjectiveLike) -> None:
-        """One iteration: a step that lowers M, then the precisions."""
-        hyper = self.hyper
+    def advance(self, alone: bool = True) -> None:
+        """One iteration, on one thread or on all: a step that lowers M, then the precisions."""
+        hyper, objective = self.hyper, self._alone if alone else self.objective
         kind: Callable[..., Linearisation] = _Wide if hyper.count.sum() < len(self.theta) else _Tall
         model = kind(objective, self.theta, hyper.precision, hyper.decay)
         energy = hyper.energy(self.theta, self.squares)
@@ -284,6 +284,7 @@ class Climb:
             self.used, self.share, log_det = model.effective()
             self.log_evidence = hyper.log_evidence(energy, log_det)
         self.iteration += 1
+        self.clock += float(np.log(self.cooling) / np.log(COOLING))
         self.evaluations += 1
         lowered = self._step(objective, model, energy)
         self._watch(energy, lowered)
@@ -308,7 +309,7 @@ class Climb:
             if self.damping >= _MOST_DAMPING:
                 break
             self.damping *= 4.0
-        self.damping = 1e-2
+        self.damping = _DAMPING
         return 0.0
 
     def _watch(self, energy: float, lowered: float) -> None:
@@ -318,11 +319,14 @@ class Climb:
         gain = 0.1 * self.hyper.count.sum() if self.hyper.estimates_noise else 1e-6 * energy
         if merit > self.best + gain:
             self.best, self.best_at = merit, self.iteration
-        waited = self.iteration - max(self.best_at, _WARM_UP if self.hyper.estimates_noise else 0)
+        warm_up = _WARM_UP if self.hyper.estimates_noise else 0
+        waited = self.iteration - max(self.best_at, warm_up)
         self.done = waited >= _STALE or (lowered == 0.0 and not self.hyper.estimates_noise)
 
-    def loss(self, objective: ObjectiveLike) -> float:
+    @property
+    def loss(self) -> float:
         """The mixed loss, as all trainers report it."""
+        objective = self.objective
         weights = self.theta * objective.penalised
         return float(objective.unit_precision @ self.squares + objective.l2 * (weights @ weights))
 
@@ -339,39 +343,63 @@ class Climb:
         return Posterior(self.hyper.precision, self.hyper.decay, self.log_evidence)
 
 
-def race(
-    objective: ObjectiveLike, thetas: Sequence[Array], monitor: Monitor, halvings: Sequence[int] = ()
-) -> Climb:
-    """Climb from all thetas side by side, an iteration each, until the monitor or the best says stop.
+def race(climbs: list[Climb], monitor: Monitor, halvings: Sequence[int] = ()) -> Climb:
+    """Let all climb side by side, an iteration each, until the monitor or the best of them says stop.
 
-    The climbs share the threads; which thread takes which changes nothing. After each iteration of
-    `halvings` only the half with the larger evidence goes on. Returns the best climb.
+    Threads take climbs as they come, which changes nothing. Each time the clock passes one of `halvings`,
+    only the half with the larger evidence goes on; the first time it is the half of each network's climbs.
+    Returns the best climb.
     """
-    saved = monitor.resume()
-    climbs = [Climb.start(objective, theta) for theta in thetas]
-    if saved is not None:
+    if (saved := monitor.resume()) is not None:
         climbs = _resumed(climbs, saved)
-    crew = Crew(objective.threads)
-    twins = [objective.twin() for _ in range(min(crew.size, len(climbs)))]
+    crew = Crew(climbs[0].objective.threads)
     began, at_first = monitor.seconds, climbs[0].iteration
     while True:
         monitor.checkpoint(partial(_state, climbs))
-        spent = sum(climb.evaluations for climb in climbs)
-        _advance(climbs, objective, twins, crew)
+        spent, clock = -_evaluations(climbs), climbs[0].clock
+        _advance(climbs, crew)
+        spent += _evaluations(climbs)
         leader = max(climbs, key=lambda climb: climb.merit)
-        spent = sum(climb.evaluations for climb in climbs) - spent
-        loss = leader.loss(objective)
-        ripe = leader.iteration >= _WARM_UP
-        keep = leader.posterior() if ripe or loss <= monitor.best_loss else None
-        if not monitor.record(loss, leader.theta, spent, keep):
+        keep = leader.posterior() if leader.clock >= _COLD or leader.loss <= monitor.best_loss else None
+        if not monitor.record(leader.loss, leader.theta, spent, keep):
             return leader
         if leader.done:
             monitor.finish("converged")
             return leader
-        if leader.iteration in halvings:
-            ranked = sorted(climbs, key=lambda climb: -climb.merit)
-            climbs = ranked[: (len(ranked) + 1) // 2]
+        passed = [number for number, at in enumerate(halvings) if clock < at <= leader.clock]
+        if passed:
+            climbs = _better_half(climbs, of_each=passed[0] == 0)
         _hurry(climbs, monitor, (monitor.seconds - began) / (leader.iteration - at_first))
+
+
+def _advance(climbs: Sequence[Climb], crew: Crew) -> None:
+    """One iteration of each: one climb has all threads, several have one each."""
+    if len(climbs) == 1:
+        climbs[0].advance(alone=False)
+        return
+
+    def work(worker: int, task: int) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):  # each thread has a state of its own
+            climbs[task].advance()
+
+    crew.run(len(climbs), work)
+
+
+def _better_half(climbs: Sequence[Climb], of_each: bool) -> list[Climb]:
+    """The half with the larger merit, of each network's climbs or of all."""
+    sizes = {len(climb.theta) for climb in climbs} if of_each else {0}
+    kept: list[Climb] = []
+    for size in sorted(sizes):
+        ranked = sorted(
+            (climb for climb in climbs if not of_each or len(climb.theta) == size),
+            key=lambda climb: -climb.merit,
+        )
+        kept += ranked[: (len(ranked) + 1) // 2]
+    return kept
+
+
+def _evaluations(climbs: Sequence[Climb]) -> int:
+    return sum(climb.evaluations for climb in climbs)
 
 
 def _state(climbs: Sequence[Climb]) -> State:
@@ -380,31 +408,22 @@ def _state(climbs: Sequence[Climb]) -> State:
     return {"climbs": len(climbs)} | {f"{n}/{name}": x for n, state in states for name, x in state.items()}
 
 
-def _resumed(climbs: list[Climb], saved: State) -> list[Climb]:
-    for number, climb in enumerate(climbs[: saved["climbs"]]):
+def _resumed(climbs: Sequence[Climb], saved: State) -> list[Climb]:
+    """Those that were still climbing, where they were."""
+    going = []
+    for number in range(saved["climbs"]):
         own = f"{number}/"
-        climb.load({name.removeprefix(own): x for name, x in saved.items() if name.startswith(own)})
-    return climbs[: saved["climbs"]]
-
-
-def _advance(climbs: list[Climb], objective: ObjectiveLike, twins: list[ObjectiveLike], crew: Crew) -> None:
-    """One iteration of each: one climb has all threads, several have one each."""
-    if len(climbs) == 1:
-        climbs[0].advance(objective)
-        return
-
-    def work(worker: int, task: int) -> None:
-        with np.errstate(over="ignore", invalid="ignore"):  # each thread has a state of its own
-            climbs[task].advance(twins[worker])
-
-    crew.run(len(climbs), work)
+        state = {name.removeprefix(own): x for name, x in saved.items() if name.startswith(own)}
+        climb = next(c for c in climbs if len(c.theta) == len(state["theta"]) and c not in going)
+        climb.load(state)
+        going.append(climb)
+    return going
 
 
 def _hurry(climbs: list[Climb], monitor: Monitor, seconds: float) -> None:
     """Cool faster where the budget would end before the noise is low; an iteration takes `seconds`."""
-    evaluations = sum(climb.evaluations for climb in climbs) / climbs[0].iteration
-    left = monitor.iterations_left(seconds, evaluations)
-    wanted = _COLD - climbs[0].iteration
+    left = monitor.iterations_left(seconds, _evaluations(climbs) / climbs[0].iteration)
+    wanted = _COLD - climbs[0].clock
     if left is None or wanted <= 0:
         return
     cooling = min(_MOST_COOLING, COOLING ** max(1.0, wanted / max(0.7 * left, 1.0)))
@@ -441,10 +460,18 @@ class LM(Trainer):
             )
             LBFGS(iterations=None).train(objective, theta, rng, monitor)
             return
-        race(objective, [theta], monitor)
+        race([Climb(objective, theta)], monitor)
 
 
 def cost(objective: ObjectiveLike) -> float:
     """Multiplications of an iteration's largest product."""
     entries, p = float(objective.groups.count.sum()), objective.size
     return entries * p * min(entries, p)
+
+
+def covariance_root(objective: ObjectiveLike, theta: Array, posterior: Posterior) -> Array:
+    """C (p, p), lower triangular, with C' C = A^-1 at theta: the weights' covariance."""
+    from scipy.linalg.lapack import dtrtri  # noqa: PLC0415  # a tenth of a second to import
+
+    L, unit = _Tall(objective, theta, posterior.precision, posterior.decay).factor(posterior.decay)
+    return np.asarray(dtrtri(np.asfortranarray(L / unit[:, None]), lower=1)[0])
