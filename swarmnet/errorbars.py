@@ -1,9 +1,12 @@
 """Error bars: standard deviations of values and derivatives under a Gaussian posterior of the weights.
 
 Around the weights found, the posterior is Gaussian with covariance A^-1 (Laplace's approximation, MacKay
-1992). A quantity with gradient g with respect to theta has the variance g' A^-1 g = |C g|^2, with A^-1 = C' C and C
-lower triangular. C is kept in single precision and packed: it is the one thing in a model that grows with the
-square of its weights, and seven digits are plenty for an error bar.
+1992). A quantity with gradient g with respect to theta has the variance g' A^-1 g = |C g|^2, where C is lower
+triangular and A^-1 = C' C. C is kept in single precision and packed: it is the one thing in a model that
+grows with the square of its weights, and seven digits are plenty for an error bar.
+
+One Gaussian knows nothing of other optima. How far the answers of networks trained from other starts lie
+apart is added (as deep ensembles do, Lakshminarayanan et al. 2017).
 """
 
 from collections.abc import Iterator
@@ -58,6 +61,13 @@ def jacobian_deviations(net: Network, theta: Array, packed: Array, X: Array) -> 
                 cotangent[o] = 1.0
                 out[rows, o, j] = _deviation(passes, z_bar, [(tangent, cotangent)], C)
     return out
+
+
+def widened(deviation: Array, best: Array, others: Array) -> Array:
+    """A deviation with the mean square distance of the other starts' answers (m, ...) from the best one's."""
+    if len(others) == 0:
+        return deviation
+    return np.asarray(np.sqrt(deviation**2 + ((others - best) ** 2).mean(0)))
 
 
 def _deviation(passes: Propagation, z_bar: Array, tangents: list[Any], C: Array) -> Array:

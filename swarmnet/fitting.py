@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from swarmnet.activations import Activation
+from swarmnet.activations import LINEAR, Activation
 from swarmnet.checkpoint import EVERY, Checkpoint, fingerprint
 from swarmnet.data import MixedData
 from swarmnet.errorbars import pack
@@ -151,6 +151,7 @@ def fit(
         training,
         pd.DataFrame(result.history),
         _spread(chosen, result),
+        None if result.posterior is None else result.posterior.others,
     )
     return _pinned(model, mixed)
 
@@ -255,7 +256,15 @@ def _pinned(model: FittedModel, data: MixedData) -> FittedModel:
     weights = data.entries_per_row[seen]
     centre = np.average(data.X[seen], axis=0, weights=weights)[None]
     offset = np.where(free, model.scaling.y_offset - model.predict(centre)[0], model.scaling.y_offset)
-    return replace(model, scaling=replace(model.scaling, y_offset=offset))
+    pinned = replace(model, scaling=replace(model.scaling, y_offset=offset))
+    if model.others is None or model.net.activations[-1] is not LINEAR:
+        return pinned
+    # The other starts have constants of their own, which would pass for doubt: the output biases meet there.
+    at = model.scaling.scale_X(centre)
+    apart = model.net.forward(model.others, at)[:, 0] - model.net.forward(model.theta, at)[0]
+    others = model.others.copy()
+    others[:, -model.net.k :] -= np.where(free, apart, 0.0)
+    return replace(pinned, others=others)
 
 
 def _loss_of(rungs: Sequence[Objective]) -> Callable[[NDArray[Any]], float]:

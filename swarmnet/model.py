@@ -3,7 +3,7 @@
 import json
 import os
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from swarmnet.activations import TABLE
 from swarmnet.columns import derivative_name, second_derivative_name, sigma_name
-from swarmnet.errorbars import jacobian_deviations, value_deviations
+from swarmnet.errorbars import jacobian_deviations, value_deviations, widened
 from swarmnet.errors import SwarmnetError
 from swarmnet.files import write_atomically
 from swarmnet.network import Network
@@ -40,6 +40,7 @@ class FittedModel:
         training: how it was trained, and on what: for people, and JSON-able.
         history: one row an iteration: iteration, evaluations, seconds, loss, validation_loss.
         spread: packed root of the weights' covariance, see `swarmnet.errorbars`; None without error bars.
+        others: (m, p) weights to which training came from other starts; they widen the error bars.
     """
 
     net: Network
@@ -50,6 +51,7 @@ class FittedModel:
     training: dict[str, Any] = field(default_factory=dict)
     history: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(_HISTORY)))
     spread: NDArray[np.float32] | None = None
+    others: Array | None = None
 
     def __repr__(self) -> str:
         return f"FittedModel({', '.join(self.inputs)} -> {', '.join(self.outputs)}, {self.net!r})"
@@ -72,7 +74,8 @@ class FittedModel:
         values = self.scaling.unscale_Y(self.net.forward(self.theta, points))
         if not return_std:
             return values
-        std = value_deviations(self.net, self.theta, self._known_spread(), points)
+        own = value_deviations(self.net, self.theta, self._known_spread(), points)
+        std = widened(own, self.net.forward(self.theta, points), self._others(self.net.forward, points))
         return values, std * self.scaling.y_scale
 
     @overload
@@ -88,8 +91,12 @@ class FittedModel:
         partials = self.scaling.unscale_J(self.net.jacobian(self.theta, points))
         if not return_std:
             return partials
-        std = jacobian_deviations(self.net, self.theta, self._known_spread(), points)
+        own = jacobian_deviations(self.net, self.theta, self._known_spread(), points)
+        std = widened(own, self.net.jacobian(self.theta, points), self._others(self.net.jacobian, points))
         return partials, self.scaling.unscale_J(std)
+
+    def _others(self, query: Callable[[Array, Array], Array], points: Array) -> Array:
+        return query(np.zeros((0, self.net.size)) if self.others is None else self.others, points)
 
     def _known_spread(self) -> NDArray[np.float32]:
         if self.spread is None:
@@ -160,6 +167,7 @@ class FittedModel:
             "spread": None
             if self.spread is None
             else b64encode(self.spread.astype("<f4").tobytes()).decode(),
+            "others": None if self.others is None else self.others.tolist(),
             "training": self.training,
             "history": {name: _nulls(self.history[name]) for name in self.history},
         }
@@ -245,7 +253,12 @@ def _built(document: dict[str, Any]) -> FittedModel:
     if not isinstance(training, dict):
         raise SwarmnetError("its training record is not a table")
     spread = _spread(document.get("spread"), net.size)
-    return FittedModel(net, theta, scaling, inputs, outputs, training, history, spread)
+    others = document.get("others")
+    if others is not None:
+        others = np.array(others, dtype=np.float64).reshape(-1, net.size)
+        if not np.isfinite(others).all():
+            raise SwarmnetError("a weight is missing or infinite")
+    return FittedModel(net, theta, scaling, inputs, outputs, training, history, spread, others)
 
 
 def _spread(text: Any, size: int) -> NDArray[np.float32] | None:

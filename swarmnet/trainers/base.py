@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from numbers import Real
 from typing import Any, ClassVar, Protocol
 
@@ -105,11 +105,23 @@ Callback = Callable[[Progress], bool | None]
 
 @dataclass(frozen=True)
 class Posterior:
-    """What Bayesian regularisation found: noise precisions (groups,), prior precisions (p,), evidence."""
+    """What Bayesian regularisation found around the weights: the noise, the prior, and the evidence.
+
+    Args:
+        precision: (groups,) of the noise.
+        decay: (p,) precision of the prior.
+        log_evidence: of the data.
+        others: (m, p) weights to which other starts came.
+    """
 
     precision: Array
     decay: Array
     log_evidence: float
+    others: Array
+
+    def saved(self) -> State:
+        """Its fields by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
 @dataclass(frozen=True)
@@ -446,13 +458,12 @@ class Monitor:
             "run/seconds": self.seconds,
             "run/best": self.best,
             "run/best_loss": self.best_loss,
-            "run/precision": None if self.posterior is None else self.posterior.precision,
-            "run/decay": None if self.posterior is None else self.posterior.decay,
-            "run/log_evidence": None if self.posterior is None else self.posterior.log_evidence,
             "run/ended_as": self._ended_as,
             "run/stages": [stage.saved() for stage in self._stages],
             "run/rng": None if self.rng is None else self.rng.bit_generator.state,
         }
+        if self.posterior is not None:
+            state |= _prefixed("posterior", self.posterior.saved())
         state |= frozen(_prefixed("history", self.history.saved()))
         for depth, stage in enumerate(self._stages):
             state |= _prefixed(f"stage {depth}", stage.state or {})
@@ -473,8 +484,8 @@ class Monitor:
     def _load(self, saved: State) -> None:
         for name in ("iteration", "evaluations", "best", "best_loss"):
             setattr(self, name, saved[f"run/{name}"])
-        if saved["run/precision"] is not None:
-            self.posterior = Posterior(*(saved[f"run/{n}"] for n in ("precision", "decay", "log_evidence")))
+        if posterior := _of("posterior", saved):
+            self.posterior = Posterior(**posterior)
         self._origin -= saved["run/seconds"]
         self._ended_as, self._rng_then = saved["run/ended"] or saved["run/ended_as"], saved["run/rng"]
         self.history.load(_of("history", saved))

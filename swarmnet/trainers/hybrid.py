@@ -14,9 +14,8 @@ from swarmnet.trainers.pso import PSO, ProjectedPSO, Swarm
 from swarmnet.trainers.second_order import LM, MOST_WEIGHTS, Climb, cost, race
 
 _POLISH = 3000  # iterations of L-BFGS, where nothing else limits them
-_STARTS = 4
-_STARTS_OF_EACH = 2  # of each network, where there are several
-_HALVINGS = (60, 120, 180)  # iterations after which the worse half is given up
+_STARTS = 3
+_HALVINGS = (60, 120, 180)  # iterations after which the worse half of the networks is given up
 _DEAR = 2e10  # multiplications of an iteration from which L-BFGS gets further in the same time
 
 
@@ -24,9 +23,10 @@ _DEAR = 2e10  # multiplications of an iteration from which L-BFGS gets further i
 class Hybrid(Trainer):
     """Swarms over the hidden layers, then Levenberg-Marquardt with Bayesian regularisation from their best.
 
-    The climbs run side by side, one a thread, and after 60, 120 and 180 iterations only the half with the
-    larger evidence goes on; where there are several networks to choose from, each has its own starts. Where
-    that is too dear (many weights and entries) or impossible (another loss than the squared one), L-BFGS
+    The climbs run side by side, one a thread, and the largest evidence wins; where the others came to is part
+    of the error bars. With several networks to choose from, they race first, one start each: after 60, 120
+    and 180 iterations only the half with the larger evidence goes on. Where Levenberg-Marquardt is too dear
+    (many weights and entries) or impossible (another loss than the squared one), L-BFGS
     polishes the best of one swarm instead. The swarm's ridge is large: a start whose solved output weights
     are small is worth more to what follows than one with a lower loss. Where the output layer cannot be
     solved for, the swarm flies over all weights.
@@ -38,7 +38,7 @@ class Hybrid(Trainer):
     Args:
         swarm: each start's swarm.
         polish: what follows the swarms; by default whichever of the two suits the problem.
-        starts: how many of each network; by default 4, or 2 of several, or one a thread if that is more.
+        starts: how many of the network chosen; by default 3, or one a thread if that is more.
         swarm_share: see above.
     """
 
@@ -50,6 +50,7 @@ class Hybrid(Trainer):
     polish: LM | LBFGS | None = None
     starts: int | None = None
     swarm_share: float = 0.25
+    _ladder_share: ClassVar[float] = 0.5  # of the budget, for the choice of a network
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -64,26 +65,64 @@ class Hybrid(Trainer):
     def train(
         self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
-        rungs = objective.rungs
-        polish = self._polish(rungs[0])
-        lanes = self._lanes(rungs) if isinstance(polish, LM) else [rungs[0]]
-        saved = monitor.resume() or {"flown": 0}
-        thetas = [saved[f"theta {number}"] for number in range(saved["flown"])]
-        self._fly(lanes, start, rng, monitor, thetas)
-        if monitor.status or not thetas:
+        polish = self._polish(objective.rungs[0])
+        if isinstance(polish, LM):
+            self._climb(polish, objective.rungs, start, rng, monitor)
             return
-        monitor.checkpoint(partial(_state, thetas))
-        with monitor.limits(polish, monitor.seconds_left, (self.swarm_share, 1.0)):
-            if isinstance(polish, LM):
-                climbs = [Climb(lane, theta) for lane, theta in zip(lanes, thetas, strict=False)]
-                race(climbs, monitor, _HALVINGS)
-            else:
-                polish.train(rungs[0], thetas[0], rng, monitor)
+        thetas = self._fly([objective], start, rng, monitor, 1, {})
+        if thetas:
+            with monitor.limits(polish, monitor.seconds_left, (self.swarm_share, 1.0)):
+                polish.train(objective, thetas[0], rng, monitor)
 
-    def _lanes(self, rungs: Sequence[ObjectiveLike]) -> list[ObjectiveLike]:
-        """The objective of each start."""
-        each = self.starts or max(_STARTS if len(rungs) == 1 else _STARTS_OF_EACH, rungs[0].threads)
-        return [rung for rung in rungs for _ in range(each)][: self._affordable]
+    def _climb(
+        self,
+        polish: LM,
+        rungs: Sequence[ObjectiveLike],
+        start: Array | None,
+        rng: np.random.Generator,
+        monitor: Monitor,
+    ) -> None:
+        """Choose the network, if there are several; then climb from all starts."""
+        starts = min(self.starts or max(_STARTS, rungs[0].threads), self._affordable)
+        several = len(rungs) > 1
+        swarms = starts + (len(rungs) - 1 if several else 0)
+        chosen: list[Climb] = []
+        if several:
+            chosen = self._choose(polish, rungs, start, rng, monitor, swarms)
+            if not chosen:
+                return
+        lanes = [chosen[0].objective if chosen else rungs[0]] * (starts - len(chosen))
+        before = _of_winner(chosen, rungs)
+        thetas = self._fly(lanes, None if several else start, rng, monitor, swarms, before)
+        if len(thetas) < len(lanes):
+            return
+        with monitor.limits(polish, monitor.seconds_left, (self._ladder_share if several else 0.0, 1.0)):
+            race(chosen + [Climb(lane, theta) for lane, theta in zip(lanes, thetas, strict=True)], monitor)
+
+    def _choose(
+        self,
+        polish: LM,
+        rungs: Sequence[ObjectiveLike],
+        start: Array | None,
+        rng: np.random.Generator,
+        monitor: Monitor,
+        swarms: int,
+    ) -> list[Climb]:
+        """The climb that won the race of the networks, one start each; none if training ended."""
+        saved = monitor.resume() or {}
+        if "rung" in saved:
+            rung = rungs[saved["rung"]]
+            winner = Climb(rung, saved["winner/theta"])
+            winner.load({name.removeprefix("winner/"): x for name, x in saved.items()})
+            return [winner]
+        thetas = self._fly(rungs, start, rng, monitor, swarms, {})
+        if len(thetas) < len(rungs):
+            return []
+        share = _share(polish, self, self._ladder_share)
+        with monitor.limits(share, share.seconds, (self.swarm_share, self._ladder_share)):
+            climbs = [Climb(rung, theta) for rung, theta in zip(rungs, thetas, strict=True)]
+            winner = race(climbs, monitor, _HALVINGS)
+        return [] if monitor.status else [winner]
 
     def _polish(self, objective: ObjectiveLike) -> LM | LBFGS:
         """The second stage for this objective, with its limits."""
@@ -99,18 +138,27 @@ class Hybrid(Trainer):
         start: Array | None,
         rng: np.random.Generator,
         monitor: Monitor,
-        thetas: list[Array],
-    ) -> None:
-        """Add the best weights of each lane's swarm to `thetas`."""
-        swarm = self._swarm(lanes[0].can_project, len(lanes))
+        swarms: int,
+        before: State,
+    ) -> list[Array]:
+        """The best weights of a swarm for each lane; fewer if training ended.
+
+        `swarms` is how many there are in all; `before` goes into the checkpoints besides.
+        """
+        swarm = self._swarm(lanes[0].can_project, swarms) if lanes else self.swarm
+        saved = monitor.resume() or {}
+        mine = saved if saved.get("rung") == before.get("rung") else {}
+        thetas = [mine[f"theta {number}"] for number in range(mine.get("flown", 0))]
         for number in range(len(thetas), len(lanes)):
-            monitor.checkpoint(partial(_state, thetas))
-            span = (self.swarm_share * number / len(lanes), self.swarm_share * (number + 1) / len(lanes))
+            monitor.checkpoint(partial(_state, thetas, before))
+            span = (self.swarm_share * number / swarms, self.swarm_share * (number + 1) / swarms)
             with monitor.limits(swarm, span=span):
                 best = swarm.search(lanes[number], None if number else start, rng, monitor)
             if monitor.status:
-                return
+                return []
             thetas.append(lanes[number].initial(rng) if best is None else best)
+        monitor.checkpoint(partial(_state, thetas, before))
+        return thetas
 
     @property
     def _affordable(self) -> int:
@@ -141,8 +189,30 @@ class Hybrid(Trainer):
         return replace(swarm, **limits)
 
 
-def _state(thetas: Sequence[Array]) -> State:
-    return {"flown": len(thetas)} | {f"theta {n}": theta for n, theta in enumerate(thetas)}
+def _state(thetas: Sequence[Array], before: State) -> State:
+    return before | {"flown": len(thetas)} | {f"theta {n}": theta for n, theta in enumerate(thetas)}
+
+
+def _of_winner(chosen: Sequence[Climb], rungs: Sequence[ObjectiveLike]) -> State:
+    """The chosen climb, for checkpoints."""
+    return {
+        name: value
+        for climb in chosen
+        for name, value in {
+            "rung": next(n for n, rung in enumerate(rungs) if rung is climb.objective),
+            **{f"winner/{name}": value for name, value in climb.state().items()},
+        }.items()
+    }
+
+
+def _share(polish: LM, whole: "Hybrid", share: float) -> LM:
+    """The polish with a share of the whole's budget."""
+    return replace(
+        polish,
+        iterations=_less(polish.iterations, _part(whole.iterations, share)),
+        evaluations=_less(polish.evaluations, _part(whole.evaluations, share)),
+        seconds=_less(polish.seconds, whole.seconds and whole.seconds * share),
+    )
 
 
 def climbs_well(objective: ObjectiveLike) -> bool:

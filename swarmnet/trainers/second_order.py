@@ -336,40 +336,49 @@ class Climb:
         hyper = self.hyper
         return self.log_evidence if hyper.estimates_noise else -hyper.energy(self.theta, self.squares)
 
-    def posterior(self) -> Posterior | None:
-        """The precisions found; None where none were sought."""
+    def posterior(self, climbs: Sequence["Climb"]) -> Posterior | None:
+        """The precisions found, and where the others came to; None where none were sought."""
         if not self.hyper.estimates_noise:
             return None
-        return Posterior(self.hyper.precision, self.hyper.decay, self.log_evidence)
+        others = [c.theta for c in climbs if c is not self and len(c.theta) == len(self.theta)]
+        return Posterior(
+            self.hyper.precision,
+            self.hyper.decay,
+            self.log_evidence,
+            np.array(others).reshape(-1, len(self.theta)),
+        )
 
 
 def race(climbs: list[Climb], monitor: Monitor, halvings: Sequence[int] = ()) -> Climb:
-    """Let all climb side by side, an iteration each, until the monitor or the best of them says stop.
+    """Let all climb side by side, an iteration each, until the monitor says stop or none gets any further.
 
     Threads take climbs as they come, which changes nothing. Each time the clock passes one of `halvings`,
-    only the half with the larger evidence goes on; the first time it is the half of each network's climbs.
-    Returns the best climb.
+    only the half with the larger evidence goes on, until one is left: that ends it. Returns the best climb;
+    the others of its network stand by it in its posterior.
     """
     if (saved := monitor.resume()) is not None:
         climbs = _resumed(climbs, saved)
     crew = Crew(climbs[0].objective.threads)
-    began, at_first = monitor.seconds, climbs[0].iteration
-    while True:
+    began, rounds = monitor.seconds, 0
+    while going := [climb for climb in climbs if not climb.done]:
         monitor.checkpoint(partial(_state, climbs))
-        spent, clock = -_evaluations(climbs), climbs[0].clock
-        _advance(climbs, crew)
+        spent, clock = -_evaluations(climbs), going[0].clock
+        _advance(going, crew)
         spent += _evaluations(climbs)
         leader = max(climbs, key=lambda climb: climb.merit)
-        keep = leader.posterior() if leader.clock >= _COLD or leader.loss <= monitor.best_loss else None
+        keep = None
+        if leader.clock >= _COLD or leader.loss <= monitor.best_loss:
+            keep = leader.posterior(climbs)
         if not monitor.record(leader.loss, leader.theta, spent, keep):
             return leader
-        if leader.done:
-            monitor.finish("converged")
-            return leader
-        passed = [number for number, at in enumerate(halvings) if clock < at <= leader.clock]
-        if passed:
-            climbs = _better_half(climbs, of_each=passed[0] == 0)
-        _hurry(climbs, monitor, (monitor.seconds - began) / (leader.iteration - at_first))
+        if any(clock < at <= going[0].clock for at in halvings):
+            climbs = sorted(climbs, key=lambda climb: -climb.merit)[: (len(climbs) + 1) // 2]
+            if len(climbs) == 1:
+                return climbs[0]
+        rounds += 1
+        _hurry(going, monitor, (monitor.seconds - began) / rounds)
+    monitor.finish("converged")
+    return max(climbs, key=lambda climb: climb.merit)
 
 
 def _advance(climbs: Sequence[Climb], crew: Crew) -> None:
@@ -383,19 +392,6 @@ def _advance(climbs: Sequence[Climb], crew: Crew) -> None:
             climbs[task].advance()
 
     crew.run(len(climbs), work)
-
-
-def _better_half(climbs: Sequence[Climb], of_each: bool) -> list[Climb]:
-    """The half with the larger merit, of each network's climbs or of all."""
-    sizes = {len(climb.theta) for climb in climbs} if of_each else {0}
-    kept: list[Climb] = []
-    for size in sorted(sizes):
-        ranked = sorted(
-            (climb for climb in climbs if not of_each or len(climb.theta) == size),
-            key=lambda climb: -climb.merit,
-        )
-        kept += ranked[: (len(ranked) + 1) // 2]
-    return kept
 
 
 def _evaluations(climbs: Sequence[Climb]) -> int:
@@ -422,10 +418,12 @@ def _resumed(climbs: Sequence[Climb], saved: State) -> list[Climb]:
 
 def _hurry(climbs: list[Climb], monitor: Monitor, seconds: float) -> None:
     """Cool faster where the budget would end before the noise is low; an iteration takes `seconds`."""
-    left = monitor.iterations_left(seconds, _evaluations(climbs) / climbs[0].iteration)
-    wanted = _COLD - climbs[0].clock
-    if left is None or wanted <= 0:
+    newest = min(climbs, key=lambda climb: climb.iteration)
+    each = _evaluations(climbs) / sum(climb.iteration for climb in climbs)
+    left = monitor.iterations_left(seconds, each * len(climbs))
+    if left is None:
         return
+    wanted = max(_COLD - newest.clock, 0.0)
     cooling = min(_MOST_COOLING, COOLING ** max(1.0, wanted / max(0.7 * left, 1.0)))
     for climb in climbs:
         climb.cooling = cooling
