@@ -10,7 +10,8 @@ number of threads changes nothing, to the last bit.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,10 @@ Array = NDArray[Any]
 
 _CHUNKS = 8  # partial sums a result is added up from: enough to share out, few enough to keep
 _NORMAL_NUMBERS = 1 << 25  # numbers in all the partial sums of J'J together
-_TILE = 1 << 17  # numbers, particles x units x rows of the widest layer, that a swarm's tile has at most
-_TILE_ROWS = 512  # rows that a swarm's tile has at most
+_TILE_BYTES = 1 << 20  # of particles x units x rows of the widest layer in a swarm's tile, at most
+_TILE_ROWS = 1000  # rows that a swarm's tile has at most
+_SMALL_PRODUCT = 1_000_000  # multiplications up to which OpenBLAS takes a quicker way
+_BUFFER = 128  # numbers in NumPy's buffers: longer than what casting costs, shorter than most rows
 _FEW = 1 << 13  # rows x units up to which a NumPy call costs more than what it computes
 _SHARED = 1 << 15  # numbers in a tile from which threads gain more than their hand-overs cost
 
@@ -76,16 +79,17 @@ class Objective:
             raise SwarmnetError(f"dtype must be float64 or float32, not {dtype}")
         # One theta takes long tiles, so that each NumPy call has work enough; a swarm's are parts of them.
         self._widest = max(net.sizes[1:])
-        long_rows = min(max(_TILE // 2 // self._widest, _TILE_ROWS), 4096)
+        self._tile = _TILE_BYTES // self._dtype.itemsize
+        long_rows = min(max(self._tile // 2 // self._widest, _TILE_ROWS), 4000)
         self._tiler = Tiler(data, self._weights, self._dtype, long_rows)
         tiles = self._tiler.all()
         few = data.n * self._widest <= _FEW
         self._chunks = _chunked(self._tiler.together() if few else tiles)
-        self._short_tiles = [part for tile in tiles for part in tile.parts(_TILE_ROWS)]
+        self._short_tiles = [part for tile in tiles for part in tile.parts(_swarm_rows(net))]
         self._short_chunks = _chunked(self._short_tiles)
         self._crew = Crew(threads)
         self._one_call = threading.Lock()  # the buffers serve one call at a time
-        self._passes = [Propagation(net.layers, self._dtype) for _ in range(self._crew.size)]
+        self._passes = [Propagation(net.layers, self._dtype, detours=True) for _ in range(self._crew.size)]
         self._is_weight = _weight_mask(net)
         self._shared_gram = net.k == 1 or _same_for_all_outputs(self._short_chunks)
 
@@ -112,8 +116,7 @@ class Objective:
         """The loss of each particle: (s,) for a swarm (s, p), a scalar for theta (p,)."""
         theta = self._weight_array(np.atleast_2d(swarm), ("particles", self.size))
 
-        def add(passes: Propagation, tile: Tile, block: Array, total: Array) -> None:
-            passes.load(block)
+        def add(passes: Propagation, tile: Tile, total: Array) -> None:
             total += tile_loss(passes, tile, self._value_loss)
 
         total = self._over_swarm(theta, (), add)
@@ -214,8 +217,7 @@ class Objective:
         units, k = self.net.sizes[-2] + 1, self.net.k
         grams = 1 if self._shared_gram else k
 
-        def add(passes: Propagation, tile: Tile, block: Array, total: Array) -> None:
-            passes.load(block)
+        def add(passes: Propagation, tile: Tile, total: Array) -> None:
             add_gram(passes, tile, grams, total)
 
         # Each particle's sums: G (grams, units, units), g (units, k), and the targets' squares.
@@ -255,12 +257,12 @@ class Objective:
         self,
         theta: Array,
         shape: tuple[int, ...],
-        add: Callable[[Propagation, Tile, Array, Array], None],
+        add: Callable[[Propagation, Tile, Array], None],
     ) -> Array:
         """Sum add() over all tiles for each particle: (s, *shape), in float64."""
         s, chunks = len(theta), self._short_chunks
         numbers = self._widest * _mean_rows(chunks)
-        count = -(-s * numbers // _TILE)
+        count = -(-s * numbers // self._tile)
         if count * len(chunks) < 4:  # too few tasks to balance: more and smaller ones
             count = max(count, min(4, s * numbers // (2 * _SHARED)))
         step = max(1, -(-s // max(1, count)))
@@ -269,8 +271,11 @@ class Objective:
 
         def work(worker: int, task: int) -> None:
             block, chunk = blocks[task // len(chunks)], task % len(chunks)
-            for tile in chunks[chunk]:
-                add(self._passes[worker], tile, theta[block], sums[chunk, block])
+            passes = self._passes[worker]
+            passes.load(theta[block])
+            with _short_buffers():
+                for tile in chunks[chunk]:
+                    add(passes, tile, sums[chunk, block])
 
         self._run(len(blocks) * len(chunks), work, step * numbers)
         with _quiet():
@@ -305,6 +310,26 @@ def output_is_solvable(net: Network, loss: ValueLoss) -> bool:
 def _quiet() -> np.errstate:
     """Weights far out overflow: their loss is inf or NaN, which says so without a warning."""
     return np.errstate(over="ignore", invalid="ignore")
+
+
+@contextmanager
+def _short_buffers() -> Iterator[None]:
+    """Keep NumPy from copying through its buffers where runs of an array are shorter than they are.
+
+    That takes up to three times as long as the work itself, and the activations, which have a row of ones
+    between the particles, are such arrays.
+    """
+    before = np.setbufsize(_BUFFER)
+    try:
+        yield
+    finally:
+        np.setbufsize(before)
+
+
+def _swarm_rows(net: Network) -> int:
+    """Rows of a swarm's tiles at most: few enough for the quick way, if that leaves rows enough."""
+    quick = _SMALL_PRODUCT // max((a + 1) * b for a, b in zip(net.sizes[:-1], net.sizes[1:], strict=True))
+    return min(quick, _TILE_ROWS) if quick >= _TILE_ROWS // 8 else _TILE_ROWS
 
 
 def _mean_rows(chunks: Sequence[Sequence[Tile]]) -> int:

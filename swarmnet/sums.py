@@ -22,7 +22,7 @@ def tile_loss(passes: Propagation, tile: Tile, value_loss: ValueLoss) -> Any:
     if tile.Y is not None:
         total = value_loss.cost(passes, tile.Y, tile.Y_weight)
     for along in tile.along:
-        slope = passes.tangent(along.direction).output
+        slope = passes.slope(along.direction)
         residual = np.subtract(slope, along.target, out=passes.buffer("residual", slope.shape))
         total = total + weighted_squares(residual, along.weight)
     if tile.J is not None and tile.J_weight is not None:
@@ -153,7 +153,7 @@ def add_gram(passes: Propagation, tile: Tile, grams: int, total: Array) -> None:
 def _hidden_slopes(passes: Propagation, direction: Array | int, hidden: int, shape: tuple[int, ...]) -> Array:
     """The derivative of the last hidden activations along a direction, (s, h, rows)."""
     if hidden:
-        return passes.tangent(direction, layers=hidden).T[-1]
+        return passes.slope(direction, layers=hidden)
     if isinstance(direction, int):
         unit = np.zeros((shape[-2], 1), passes.dtype)
         unit[direction] = 1.0

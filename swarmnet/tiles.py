@@ -47,9 +47,7 @@ class Tile:
 
     def parts(self, rows: int) -> list["Tile"]:
         """Views of this tile, each of at most `rows` rows."""
-        count = -(-self.rows // rows)
-        edges = [self.rows * i // count for i in range(count + 1)]
-        return [self._part(slice(a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        return [self._part(slice(part.start, part.stop)) for part in _parts(self.rows, rows)]
 
     def _part(self, rows: slice) -> "Tile":
         along = tuple(
@@ -197,10 +195,16 @@ class Tiler:
 
 
 def _cut(rows: Rows, size: int) -> list[Rows]:
+    return [rows[part.start : part.stop] for part in _parts(len(rows), size)]
+
+
+def _parts(count: int, size: int) -> list[range]:
     """Parts of nearly equal length, at most `size` long."""
-    if len(rows) <= size:
-        return [rows] if len(rows) else []
-    return np.array_split(rows, -(-len(rows) // size))
+    parts = max(1, -(-count // size))
+    length = -(-count // parts)
+    if length % 256 == 0 and length < size:
+        length += min(8, size - length)  # columns a power of two apart fall on each other in the cache
+    return [range(count)[start : start + length] for start in range(0, count, max(1, length))]
 
 
 def _long_runs(edges: Array, count: int) -> Iterator[slice]:
