@@ -4,8 +4,8 @@
     python -m benchmarks.profile 6 --dtype float32
 
 On one thread, because a profiler sees nothing inside threads and little inside NumPy. Every NumPy call on
-the passes' buffers is timed on its way through an array subclass. What is left of the sum's own time, measured
-without that, is Python and calls on small arrays; where those calls are many, the timing adds to their time.
+the passes' buffers is timed on its way through an array subclass. What is left of the sum's own time,
+measured without that, is Python and calls on small arrays; many short calls seem longer for being timed.
 """
 
 import argparse

@@ -80,15 +80,20 @@ class Objective:
         # One theta takes long tiles, so that each NumPy call has work enough; a swarm's are parts of them.
         self._widest = max(net.sizes[1:])
         self._tile = _TILE_BYTES // self._dtype.itemsize
+        worth_a_thread = -(-_SHARED // self._widest)
         long_rows = min(max(self._tile // 2 // self._widest, _TILE_ROWS), 4000)
+        long_rows = min(long_rows, max(worth_a_thread, -(-data.n // 4)))  # a few for each thread
         self._tiler = Tiler(data, self._weights, self._dtype, long_rows)
         tiles = self._tiler.all()
-        few = data.n * self._widest <= _FEW
-        self._chunks = _chunked(self._tiler.together() if few else tiles)
+        self._chunks = _chunked(tiles)
+        if data.n * self._widest <= _FEW:
+            self._chunks = _chunked(self._tiler.together())
+        elif data.n <= 8 * worth_a_thread:
+            self._chunks = _chunked(self._tiler.all(run=worth_a_thread))
         self._short_tiles = [part for tile in tiles for part in tile.parts(_swarm_rows(net))]
         self._short_chunks = _chunked(self._short_tiles)
         self._crew = Crew(threads)
-        self._one_call = threading.Lock()  # the buffers serve one call at a time
+        self._one_call = threading.RLock()  # the buffers serve one call at a time
         self._passes = [Propagation(net.layers, self._dtype, detours=True) for _ in range(self._crew.size)]
         self._is_weight = _weight_mask(net)
         self._shared_gram = net.k == 1 or _same_for_all_outputs(self._short_chunks)
@@ -171,19 +176,30 @@ class Objective:
             raise SwarmnetError("normal equations need the squared loss: use another trainer")
         weights = self._weight_array(theta, (self.size,))
         p = self.size
-        chunks = _chunked(self._short_tiles, max(1, min(_CHUNKS, _NORMAL_NUMBERS // (p * p))))
-        JJ = [np.zeros((p, p), self._dtype, order="F") for _ in chunks]
+        most = min(_CHUNKS, max(4, _NORMAL_NUMBERS // (8 * p * p)), max(1, _NORMAL_NUMBERS // (p * p)))
+        tiles = self._short_tiles
+        if p >= 256:  # of long residual gradients few rows are work enough to share
+            rows = max(64, -(-self.n_rows // 4))
+            tiles = [part for tile in tiles for part in tile.parts(rows)]
+        chunks = _chunked(tiles, most)
         rest = np.zeros((len(chunks), 1 + p))
+        total = np.zeros((p, p), self._dtype, order="F")
+        with self._one_call:
+            # Buffers, because getting new memory from the system takes as long as the products.
+            JJ = [self._passes[0].buffer(("JJ", number), (p, p)).T for number in range(len(chunks))]
 
-        def work(worker: int, task: int) -> None:
-            passes = self._passes[worker]
-            passes.load(weights)
-            for tile in chunks[task]:
-                rest[task, 0] += add_normal(passes, tile, JJ[task], rest[task, 1:])
+            def work(worker: int, task: int) -> None:
+                passes = self._passes[worker]
+                passes.load(weights)
+                JJ[task].fill(0.0)
+                for tile in chunks[task]:
+                    rest[task, 0] += add_normal(passes, tile, JJ[task], rest[task, 1:])
 
-        self._run(len(chunks), work, p * _mean_rows(chunks))
-        total, sums = sum(JJ[1:], JJ[0]), rest.sum(0)
-        total += np.triu(total, 1).T
+            self._run(len(chunks), work, p * _mean_rows(chunks))
+            for part in JJ:
+                total += part
+        _mirror(total)
+        sums = rest.sum(0)
         penalised = weights * self._is_weight
         total[np.diag_indices(p)] += self.l2 * self._is_weight
         loss = float(sums[0] + self.l2 * (penalised @ penalised))
@@ -355,6 +371,16 @@ def _same_for_all_outputs(chunks: Sequence[Sequence[Tile]]) -> bool:
             *([] if tile.J_weight is None else [tile.J_weight]),
         )
     )
+
+
+def _mirror(upper: Array) -> None:
+    """Copy the upper half of a square matrix below, block by block because rows of one are columns there."""
+    step = 128
+    for start in range(0, len(upper), step):
+        block = slice(start, start + step)
+        square = upper[block, block]
+        square += np.triu(square, 1).T
+        upper[start + step :, block] = upper[block, start + step :].T
 
 
 def _weight_mask(net: Network) -> Array:

@@ -17,6 +17,7 @@ The last is double backpropagation (Drucker and Le Cun 1992) for one directional
 them: for residuals c of the partials, sum_j c_j dy/dx_j is the derivative along c.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,8 +72,11 @@ class Propagation:
         self._detours = [self._detour(layer) if detours else None for layer in self.layers]
         self._scaled: dict[int, Array] = {}
         self._memory: dict[object, Array] = {}
-        self._views: dict[object, Array] = {}
-        self.W: list[Array] = []
+        self._views: dict[object, dict[tuple[int, ...], Array]] = {}
+        self._lead: tuple[int, ...] = ()
+        self._theta: Array | None = None
+        self.W: list[Array] = []  # each layer's W stacked on b
+        self._W: list[Array] = []  # without b
         self.A: list[Array] = []
         self.Z: list[Array] = []
         self.S: list[Array] = []
@@ -87,25 +91,32 @@ class Propagation:
 
     def buffer(self, name: object, shape: tuple[int, ...]) -> Array:
         """A scratch array of that shape, the same memory for the same name."""
-        key = (name, shape)
-        view = self._views.get(key)
+        views = self._views.get(name)
+        if views is None:
+            views = self._views[name] = {}
+        view = views.get(shape)
         if view is None:
-            size = int(np.prod(shape))
+            size = math.prod(shape)
             memory = self._memory.get(name)
             if memory is None or memory.size < size:
                 memory = self._memory[name] = np.empty(size, self.dtype)
-                self._views = {k: v for k, v in self._views.items() if k[0] != name}  # type: ignore[index]
-            view = self._views[key] = memory[:size].reshape(shape)
+                views.clear()
+            view = views[shape] = memory[:size].reshape(shape)
         return view
 
     def load(self, theta: Array) -> None:
-        """Take the weights of theta (p,) or (s, p); they are read in place, not copied."""
-        self.W = [layer.weights(theta) for layer in self.layers]
+        """Take the weights of theta: (s, p) is read in place, (p,) is copied."""
         self._scaled.clear()
-
-    @property
-    def _lead(self) -> tuple[int, ...]:
-        return self.W[0].shape[:-2]
+        if theta.ndim == 1:
+            # Into the same memory each time, so that the views of it serve again.
+            own = self.buffer("theta", theta.shape)
+            np.copyto(own, theta)
+            if self._theta is own:
+                return
+            theta = own
+        self._theta, self._lead = theta, theta.shape[:-1]
+        self.W = [layer.weights(theta) for layer in self.layers]
+        self._W = [W[..., :-1, :] for W in self.W]
 
     def forward(self, inputs: Array, order: int = 0, layers: int | None = None) -> Array:
         """Run `inputs`, (d + 1, rows) with ones in the last row, through the first `layers` layers (all).
@@ -185,7 +196,7 @@ class Propagation:
         rows = self.A[0].shape[-1]
         T, column = None if isinstance(direction, int) else direction, None
         for index, layer in enumerate(self.layers[:layers]):
-            W, first = self.W[index][..., :-1, :], T is None
+            W, first = self._W[index], T is None
             if T is None:
                 T = W[..., direction, :, None]  # one column for all rows
             else:
@@ -218,7 +229,7 @@ class Propagation:
         rows = self.A[0].shape[-1]
         for index in reversed(range(len(self.layers))):
             layer = self.layers[index]
-            W, g = self.W[index][..., :-1, :], G[-1]
+            W, g = self._W[index], G[-1]
             if layer.activation is not LINEAR:
                 S = self.S[index]
                 if g.shape[-1] < rows and layer.fan_in < rows:  # cheaper into the weights than into S
@@ -271,7 +282,7 @@ class Propagation:
         """Each layer's index with z'_l and the U'_l, the last layer first."""
         t_bars = [bar for _, bar in tangents]
         for index in reversed(range(len(self.layers))):
-            layer, W = self.layers[index], self.W[index][..., :-1, :]
+            layer, W = self.layers[index], self._W[index]
             if layer.activation is not LINEAR:
                 if index < len(self.layers) - 1:
                     z_bar *= self.S[index]
@@ -283,8 +294,11 @@ class Propagation:
             yield index, z_bar, t_bars
             if index > 0:
                 shape = (*self._lead, layer.fan_in, z_bar.shape[-1])
-                z_bar = np.matmul(W, z_bar, out=self.buffer(("z_bar", index), shape))
+                product = (
+                    np.multiply if layer.fan_out == 1 else np.matmul
+                )  # matmul takes no BLAS for one column
+                z_bar = product(W, z_bar, out=self.buffer(("z_bar", index), shape))
                 t_bars = [
-                    np.matmul(W, bar, out=self.buffer(("t_bar", q, index), shape))
+                    product(W, bar, out=self.buffer(("t_bar", q, index), shape))
                     for q, bar in enumerate(t_bars)
                 ]

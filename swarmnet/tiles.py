@@ -96,8 +96,8 @@ class Tiler:
         self.data, self.weights, self.dtype, self.rows = data, weights, dtype, rows
         self._has_partials = data.n_derivatives > 0
 
-    def all(self) -> list[Tile]:
-        """Tiles over every row that has an entry, each row once."""
+    def all(self, run: int = _RUN) -> list[Tile]:
+        """Tiles over every row that has an entry, each row once; `run` rows along one input go alone."""
         data = self.data
         seen = ~np.isnan(data.J)
         inputs_seen = np.asarray(seen.any(1))  # (n, d)
@@ -108,7 +108,7 @@ class Tiler:
         tiles = []
         for m in np.unique(count[~pulled & some]):
             rows = np.flatnonzero(~pulled & some & (count == m))
-            tiles += self._along_tiles(rows, int(m), inputs_seen, values)
+            tiles += self._along_tiles(rows, int(m), inputs_seen, values, run)
         rows = np.flatnonzero(pulled)
         if len(rows):
             pattern = np.packbits(np.asarray(seen.any(2))[rows], axis=1).T
@@ -136,7 +136,7 @@ class Tiler:
         parts = _cut(rows, self.rows)
         return [self._pulled(p) if self._has_partials else self._along(p, None) for p in parts]
 
-    def _along_tiles(self, rows: Rows, m: int, seen: Array, values: Array) -> list[Tile]:
+    def _along_tiles(self, rows: Rows, m: int, seen: Array, values: Array, run: int) -> list[Tile]:
         if m == 0:
             return [self._along(part, None) for part in _cut(rows, self.rows)]
         # (rows, m): the inputs along which each row has a partial
@@ -146,8 +146,8 @@ class Tiler:
         edges = np.flatnonzero((directions[1:] != directions[:-1]).any(1)) + 1
         return [
             self._along(rows[part], directions[part])
-            for run in _long_runs(edges, len(rows))
-            for part in _cut(np.arange(run.start, run.stop), self.rows)
+            for together in _long_runs(edges, len(rows), run)
+            for part in _cut(np.arange(together.start, together.stop), self.rows)
         ]
 
     def _along(self, rows: Rows, directions: Array | None) -> Tile:
@@ -207,12 +207,12 @@ def _parts(count: int, size: int) -> list[range]:
     return [range(count)[start : start + length] for start in range(0, count, max(1, length))]
 
 
-def _long_runs(edges: Array, count: int) -> Iterator[slice]:
-    """Runs between `edges`, short ones joined with their neighbours."""
+def _long_runs(edges: Array, count: int, least: int) -> Iterator[slice]:
+    """Runs between `edges`, those shorter than `least` joined with their neighbours."""
     start = 0
     previous = 0
     for edge in [*edges.tolist(), count]:
-        long = edge - previous >= _RUN
+        long = edge - previous >= least
         if long and previous > start:
             yield slice(start, previous)
             start = previous
