@@ -36,7 +36,7 @@ _TILE_ROWS = 1000  # rows that a swarm's tile has at most
 _SMALL_PRODUCT = 1_000_000  # multiplications up to which OpenBLAS takes a quicker way
 _BUFFER = 128  # numbers in NumPy's buffers: longer than what casting costs, shorter than most rows
 _FEW = 1 << 13  # rows x units up to which a NumPy call costs more than what it computes
-_SHARED = 1 << 15  # numbers in a tile from which threads gain more than their hand-overs cost
+_SHARED = 30_000  # numbers in a tile from which threads gain more than their hand-overs cost
 
 
 class Objective:

@@ -167,10 +167,13 @@ def _add_weighted(features: Array, target: Array, weight: Array, sums: tuple[Arr
     if features.dtype == np.float32:
         # Sums in float32 are too coarse for a least-squares problem: its best particle would be a false one.
         features, target, weight = (a.astype(np.float64) for a in (features, target, weight))
-    turned = features.swapaxes(-1, -2)
     for o in range(G.shape[1]):
-        if weight[o].any():
-            G[:, o] += (features * weight[o]) @ turned
+        # A matrix times itself turned: NumPy then takes half the product, and copies the other half.
+        if (weight[o] == weight[o, 0]).all():
+            G[:, o] += weight[o, 0] * (features @ features.swapaxes(-1, -2))
+        elif weight[o].any():
+            scaled = features * np.sqrt(weight[o])
+            G[:, o] += scaled @ scaled.swapaxes(-1, -2)
     g += features @ (target * weight).T
     squares += np.vdot(target * weight, target)
 
