@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from benchmarks import peers, roofline
 from benchmarks.problems import SHAPES, Shape
 from swarmnet import Objective
 from swarmnet.threads import available_cores, one_blas_thread
+from swarmnet.trainers import PSO, run
 
 DTYPES = ("float64", "float32")
 
@@ -123,6 +125,45 @@ def normal_equations() -> None:
     print_means("float64", table)
 
 
+def full_jacobians() -> None:
+    """What values with all 16 partials of one output cost, in times of values alone."""
+    print("\nFull-Jacobian data with 16 inputs and one output, against its values alone, float64")
+    for rows in (1_000, 10_000, 100_000):
+        costs = []
+        for kind in ("full", "values"):
+            shape = Shape((16, 32, 32, 1), rows, kind, 10)
+            objective, swarm = Objective(shape.net(), shape.data()), shape.swarm()
+            work = partial(objective.loss, swarm), partial(objective.loss_and_gradient, swarm[0])
+            costs.append([milliseconds(each) for each in work])
+        loss, gradient = np.divide(*costs)
+        print(f"  {rows:>9,d} rows: swarm loss {loss:.2f}, gradient {gradient:.2f}")
+
+
+class Watched(Objective):
+    """Counts the seconds spent in swarm losses."""
+
+    seconds = 0.0
+
+    def loss(self, swarm: ArrayLike) -> np.ndarray:
+        start = time.perf_counter()
+        losses = super().loss(swarm)
+        self.seconds += time.perf_counter() - start
+        return losses
+
+
+def swarm_update() -> None:
+    """The share of an iteration that moving the swarm takes, beside its losses."""
+    shape = Shape((8, 28, 25, 1), 1_000, "single", 50)
+    objective = Watched(shape.net(), shape.data())
+    trainer = PSO(iterations=100, particles=shape.particles)
+    trainer.prepare()
+    start = time.perf_counter()
+    run(trainer, objective, np.random.default_rng(0))
+    taken = time.perf_counter() - start
+    share = 1.0 - objective.seconds / taken
+    print(f"\nPSO update, {shape.net().size:,} weights, 1,000 rows: {share:.1%} of an iteration")
+
+
 def print_means(dtype: str, table: list[list[float]]) -> None:
     means = "".join(f"{mean_ratio(column):9.2f}" for column in zip(*table, strict=True))
     print(f"{'geometric mean':42s}{dtype:8s}{'':10s}{means}")
@@ -194,4 +235,6 @@ if __name__ == "__main__":
     gradients()
     projections()
     normal_equations()
+    full_jacobians()
+    swarm_update()
     scaling()

@@ -11,7 +11,8 @@ number of threads changes nothing, to the last bit.
 
 import copy
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -41,10 +42,12 @@ Array = NDArray[Any]
 L2 = 1e-8  # where nobody says otherwise
 _CHUNKS = 8  # partial sums a result is added up from: enough to share out, few enough to keep
 _NORMAL_NUMBERS = 1 << 25  # numbers in all the partial sums of J'J together
-_TILE = 1 << 17  # numbers, particles x units x rows of the widest layer, that a swarm's tile has at most
-_TILE_ROWS = 512  # rows that a swarm's tile has at most
+_TILE_BYTES = 1 << 20  # of particles x units x rows of the widest layer in a swarm's tile, at most
+_TILE_ROWS = 1000  # rows that a swarm's tile has at most
+_SMALL_PRODUCT = 1_000_000  # multiplications up to which OpenBLAS takes a quicker way
+_BUFFER = 128  # numbers in NumPy's buffers: longer than what casting costs, shorter than most rows
 _FEW = 1 << 13  # rows x units up to which a NumPy call costs more than what it computes
-_SHARED = 1 << 15  # numbers in a tile from which threads gain more than their hand-overs cost
+_SHARED = 30_000  # numbers in a tile from which threads gain more than their hand-overs cost
 
 
 class Objective:
@@ -96,18 +99,24 @@ class Objective:
             raise SwarmnetError(f"dtype must be float64 or float32, not {dtype}")
         # One theta takes long tiles, so that each NumPy call has work enough; a swarm's are parts of them.
         self._widest = max(net.sizes[1:])
-        long_rows = min(max(_TILE // 2 // self._widest, _TILE_ROWS), 4096)
+        self._tile = _TILE_BYTES // self._dtype.itemsize
+        worth_a_thread = -(-_SHARED // self._widest)
+        long_rows = min(max(self._tile // 2 // self._widest, _TILE_ROWS), 4000)
+        long_rows = min(long_rows, max(worth_a_thread, -(-data.n // 4)))  # a few for each thread
         self._tiler = Tiler(data, self._weights, self.groups, self._dtype, long_rows)
         tiles = self._tiler.all()
-        few = data.n * self._widest <= _FEW
-        self._chunks = _chunked(self._tiler.together() if few else tiles)
-        self._short_tiles = [part for tile in tiles for part in tile.parts(_TILE_ROWS)]
+        self._chunks = _chunked(tiles)
+        if data.n * self._widest <= _FEW:
+            self._chunks = _chunked(self._tiler.together())
+        elif data.n <= 8 * worth_a_thread:
+            self._chunks = _chunked(self._tiler.all(run=worth_a_thread))
+        self._short_tiles = [part for tile in tiles for part in tile.parts(_swarm_rows(net))]
         self._short_chunks = _chunked(self._short_tiles)
         # Objectives of other networks for the same data, from which a trainer may choose, and this one.
         self.rungs: Sequence[Objective] = (self,)
         self._crew = Crew(threads)
-        self._one_call = threading.Lock()  # the buffers serve one call at a time
-        self._passes = [Propagation(net.layers, self._dtype) for _ in range(self._crew.size)]
+        self._one_call = threading.RLock()  # the buffers serve one call at a time
+        self._passes = [Propagation(net.layers, self._dtype, detours=True) for _ in range(self._crew.size)]
         self._is_weight = _weight_mask(net)
         self._shared_gram = net.k == 1 or _same_for_all_outputs(self._short_chunks)
 
@@ -129,8 +138,8 @@ class Objective:
     def twin(self) -> "Objective":
         """The same objective on one thread, to be used at the same time as this one."""
         twin = copy.copy(self)
-        twin._crew, twin._one_call = Crew(1), threading.Lock()
-        twin._passes = [Propagation(self.net.layers, self._dtype)]
+        twin._crew, twin._one_call = Crew(1), threading.RLock()
+        twin._passes = [Propagation(self.net.layers, self._dtype, detours=True)]
         return twin
 
     @property
@@ -170,8 +179,7 @@ class Objective:
         """The loss of each particle: (s,) for a swarm (s, p), a scalar for theta (p,)."""
         theta = self._weight_array(np.atleast_2d(swarm), ("particles", self.size))
 
-        def add(passes: Propagation, tile: Tile, block: Array, total: Array) -> None:
-            passes.load(block)
+        def add(passes: Propagation, tile: Tile, total: Array) -> None:
             total += tile_loss(passes, tile, self._value_loss)
 
         total = self._over_swarm(theta, (), add)
@@ -244,17 +252,23 @@ class Objective:
         """
         weights = self._residual_weights(theta)
         p = self.size
-        chunks = _chunked(self._short_tiles, max(1, min(_CHUNKS, _NORMAL_NUMBERS // (p * p))))
+        chunks = self._residual_chunks()
         squares = np.zeros((len(chunks), len(self.groups.count)))
         Jr = np.zeros((len(chunks), p))
-        JJ = [np.zeros((p, p), self._dtype, order="F") for _ in chunks]
+        total = np.zeros((p, p), self._dtype, order="F")
+        with self._one_call:
+            # Buffers, because getting new memory from the system takes as long as the products.
+            JJ = [self._passes[0].buffer(("JJ", number), (p, p)).T for number in range(len(chunks))]
 
-        def add(passes: Propagation, tile: Tile, task: int) -> None:
-            add_normal(passes, tile, self._weights, precision, (squares[task], Jr[task], JJ[task]))
+            def add(passes: Propagation, tile: Tile, task: int) -> None:
+                add_normal(passes, tile, self._weights, precision, (squares[task], Jr[task], JJ[task]))
 
-        self._over_residuals(weights, chunks, add)
-        total = sum(JJ[1:], JJ[0])
-        total += np.triu(total, 1).T
+            for part in JJ:
+                part.fill(0.0)
+            self._over_residuals(weights, chunks, add)
+            for part in JJ:
+                total += part
+        _mirror(total)
         return squares.sum(0), Jr.sum(0), total
 
     def leverages(self, theta: ArrayLike, precision: Array, factor: Array) -> Array:
@@ -266,7 +280,7 @@ class Objective:
             factor: (p, p) lower Cholesky factor of A.
         """
         weights = self._residual_weights(theta)
-        chunks = _chunked(self._short_tiles)
+        chunks = self._residual_chunks()
         totals = np.zeros((len(chunks), len(self.groups.count)))
 
         def add(passes: Propagation, tile: Tile, task: int) -> None:
@@ -282,7 +296,7 @@ class Objective:
             SwarmnetError: the loss is not squared.
         """
         weights = self._residual_weights(theta)
-        chunks = _chunked(self._short_tiles)
+        chunks = self._residual_chunks()
         parts: list[list[tuple[Array, Array, Array]]] = [[] for _ in chunks]
 
         def add(passes: Propagation, tile: Tile, task: int) -> None:
@@ -301,7 +315,7 @@ class Objective:
             SwarmnetError: the loss is not squared.
         """
         weights = self._residual_weights(theta)
-        chunks = _chunked(self._short_tiles)
+        chunks = self._residual_chunks()
         totals = np.zeros((len(chunks), len(self.groups.count)))
 
         def add(passes: Propagation, tile: Tile, task: int) -> None:
@@ -314,6 +328,16 @@ class Objective:
         if not self.can_linearise:
             raise SwarmnetError("normal equations need the squared loss: use another trainer")
         return self._weight_array(theta, (self.size,))
+
+    def _residual_chunks(self) -> list[list[Tile]]:
+        """The tiles for sums over residuals' gradients."""
+        p = self.size
+        most = min(_CHUNKS, max(4, _NORMAL_NUMBERS // (8 * p * p)), max(1, _NORMAL_NUMBERS // (p * p)))
+        tiles = self._short_tiles
+        if p >= 256:  # of long residual gradients few rows are work enough to share
+            rows = max(64, -(-self.n_rows // 4))
+            tiles = [part for tile in tiles for part in tile.parts(rows)]
+        return _chunked(tiles, most)
 
     def _over_residuals(
         self,
@@ -359,8 +383,7 @@ class Objective:
         units, k = self.net.sizes[-2] + 1, self.net.k
         grams = 1 if self._shared_gram else k
 
-        def add(passes: Propagation, tile: Tile, block: Array, total: Array) -> None:
-            passes.load(block)
+        def add(passes: Propagation, tile: Tile, total: Array) -> None:
             add_gram(passes, tile, grams, total)
 
         # Each particle's sums: G (grams, units, units), g (units, k), and the targets' squares.
@@ -400,12 +423,12 @@ class Objective:
         self,
         theta: Array,
         shape: tuple[int, ...],
-        add: Callable[[Propagation, Tile, Array, Array], None],
+        add: Callable[[Propagation, Tile, Array], None],
     ) -> Array:
         """Sum add() over all tiles for each particle: (s, *shape), in float64."""
         s, chunks = len(theta), self._short_chunks
         numbers = self._widest * _mean_rows(chunks)
-        count = -(-s * numbers // _TILE)
+        count = -(-s * numbers // self._tile)
         if count * len(chunks) < 4:  # too few tasks to balance: more and smaller ones
             count = max(count, min(4, s * numbers // (2 * _SHARED)))
         step = max(1, -(-s // max(1, count)))
@@ -414,8 +437,11 @@ class Objective:
 
         def work(worker: int, task: int) -> None:
             block, chunk = blocks[task // len(chunks)], task % len(chunks)
-            for tile in chunks[chunk]:
-                add(self._passes[worker], tile, theta[block], sums[chunk, block])
+            passes = self._passes[worker]
+            passes.load(theta[block])
+            with _short_buffers():
+                for tile in chunks[chunk]:
+                    add(passes, tile, sums[chunk, block])
 
         self._run(len(blocks) * len(chunks), work, step * numbers)
         with _quiet():
@@ -452,6 +478,26 @@ def _quiet() -> np.errstate:
     return np.errstate(over="ignore", invalid="ignore")
 
 
+@contextmanager
+def _short_buffers() -> Iterator[None]:
+    """Keep NumPy from copying through its buffers where runs of an array are shorter than they are.
+
+    That takes up to three times as long as the work itself, and the activations, which have a row of ones
+    between the particles, are such arrays.
+    """
+    before = np.setbufsize(_BUFFER)
+    try:
+        yield
+    finally:
+        np.setbufsize(before)
+
+
+def _swarm_rows(net: Network) -> int:
+    """Rows of a swarm's tiles at most: few enough for the quick way, if that leaves rows enough."""
+    quick = _SMALL_PRODUCT // max((a + 1) * b for a, b in zip(net.sizes[:-1], net.sizes[1:], strict=True))
+    return min(quick, _TILE_ROWS) if quick >= _TILE_ROWS // 8 else _TILE_ROWS
+
+
 def _mean_rows(chunks: Sequence[Sequence[Tile]]) -> int:
     tiles = [tile.rows for chunk in chunks for tile in chunk]
     return max(1, sum(tiles) // max(1, len(tiles)))
@@ -475,6 +521,16 @@ def _same_for_all_outputs(chunks: Sequence[Sequence[Tile]]) -> bool:
             *([] if tile.J_weight is None else [tile.J_weight]),
         )
     )
+
+
+def _mirror(upper: Array) -> None:
+    """Copy the upper half of a square matrix below, block by block because rows of one are columns there."""
+    step = 128
+    for start in range(0, len(upper), step):
+        block = slice(start, start + step)
+        square = upper[block, block]
+        square += np.triu(square, 1).T
+        upper[start + step :, block] = upper[block, start + step :].T
 
 
 def _weight_mask(net: Network) -> Array:

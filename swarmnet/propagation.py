@@ -17,6 +17,7 @@ The last is double backpropagation (Drucker and Le Cun 1992) for one directional
 them: for residuals c of the partials, sum_j c_j dy/dx_j is the derivative along c.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,9 +25,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from swarmnet.activations import LINEAR, Activation
+from swarmnet.activations import DETOURS, LINEAR, TABLE, Activation, Detour
 
 Array = NDArray[Any]
+
+_DETOUR = 1 << 13  # numbers from which a detour's cheaper values are worth its additional NumPy calls
 
 
 @dataclass(frozen=True)
@@ -62,37 +65,58 @@ class Tangent:
 class Propagation:
     """Passes over one tile at a time; every array handed out is overwritten by the next pass of its kind."""
 
-    def __init__(self, layers: Sequence[Layer], dtype: DTypeLike = np.float64) -> None:
+    def __init__(self, layers: Sequence[Layer], dtype: DTypeLike = np.float64, detours: bool = False) -> None:
+        """`detours` allows faster values without the relative precision of small ones."""
         self.layers = tuple(layers)
         self.dtype = np.dtype(dtype)
+        self._detours = [self._detour(layer) if detours else None for layer in self.layers]
+        self._scaled: dict[int, Array] = {}
         self._memory: dict[object, Array] = {}
-        self._views: dict[object, Array] = {}
-        self.W: list[Array] = []
+        self._views: dict[object, dict[tuple[int, ...], Array]] = {}
+        self._lead: tuple[int, ...] = ()
+        self._theta: Array | None = None
+        self.W: list[Array] = []  # each layer's W stacked on b
+        self._W: list[Array] = []  # without b
         self.A: list[Array] = []
         self.Z: list[Array] = []
         self.S: list[Array] = []
         self.C: list[Array] = []
 
+    def _detour(self, layer: Layer) -> Detour | None:
+        act = layer.activation
+        reads_z = not act.in_place or layer is self.layers[-1]
+        if reads_z or TABLE.get(act.name) is not act:
+            return None
+        return DETOURS.get((act.name, self.dtype.name))
+
     def buffer(self, name: object, shape: tuple[int, ...]) -> Array:
         """A scratch array of that shape, the same memory for the same name."""
-        key = (name, shape)
-        view = self._views.get(key)
+        views = self._views.get(name)
+        if views is None:
+            views = self._views[name] = {}
+        view = views.get(shape)
         if view is None:
-            size = int(np.prod(shape))
+            size = math.prod(shape)
             memory = self._memory.get(name)
             if memory is None or memory.size < size:
                 memory = self._memory[name] = np.empty(size, self.dtype)
-                self._views = {k: v for k, v in self._views.items() if k[0] != name}  # type: ignore[index]
-            view = self._views[key] = memory[:size].reshape(shape)
+                views.clear()
+            view = views[shape] = memory[:size].reshape(shape)
         return view
 
     def load(self, theta: Array) -> None:
-        """Take the weights of theta (p,) or (s, p); they are read in place, not copied."""
+        """Take the weights of theta: (s, p) is read in place, (p,) is copied."""
+        self._scaled.clear()
+        if theta.ndim == 1:
+            # Into the same memory each time, so that the views of it serve again.
+            own = self.buffer("theta", theta.shape)
+            np.copyto(own, theta)
+            if self._theta is own:
+                return
+            theta = own
+        self._theta, self._lead = theta, theta.shape[:-1]
         self.W = [layer.weights(theta) for layer in self.layers]
-
-    @property
-    def _lead(self) -> tuple[int, ...]:
-        return self.W[0].shape[:-2]
+        self._W = [W[..., :-1, :] for W in self.W]
 
     def forward(self, inputs: Array, order: int = 0, layers: int | None = None) -> Array:
         """Run `inputs`, (d + 1, rows) with ones in the last row, through the first `layers` layers (all).
@@ -115,8 +139,10 @@ class Propagation:
         stacked = self.buffer(("A", index), (*lead, units + ones, rows))
         a = stacked[..., :units, :]
         z = a if act.in_place and ones else self.buffer(("Z", index), (*lead, units, rows))
-        np.matmul(self.W[index].swapaxes(-1, -2), self.A[-1], out=z)
-        act.value(z, a)
+        detour = self._detours[index] if a.size >= _DETOUR else None
+        W = self.W[index] if detour is None else self._scaled_weights(index, detour.scale)
+        np.matmul(W.swapaxes(-1, -2), self.A[-1], out=z)
+        (detour or act).value(z, a)
         if ones:
             stacked[..., units, :] = 1.0
         self.A.append(stacked)
@@ -133,6 +159,13 @@ class Propagation:
         elif order >= 1:
             self.S.append(z)  # never read: a linear layer has slope 1
         self.C.append(z)  # never read: no curvature was asked for, or it is 0
+
+    def _scaled_weights(self, index: int, scale: float) -> Array:
+        W = self._scaled.get(index)
+        if W is None:
+            out = self.buffer(("scaled", index), self.W[index].shape)
+            W = self._scaled[index] = np.multiply(self.W[index], scale, out=out)
+        return W
 
     def tangent(self, direction: Array | int, name: object = 0, layers: int | None = None) -> Tangent:
         """The derivative along `direction`: (d, rows), or an input's index for a partial derivative."""
@@ -157,6 +190,33 @@ class Propagation:
                 T.append(np.multiply(self.S[index], u, out=self.buffer(("T", name, index), shape)))
         return Tangent(direction, T, U)
 
+    def slope(self, direction: Array | int, layers: int | None = None) -> Array:
+        """What `tangent` ends with, (..., units, rows): cheaper, but no backward pass can follow."""
+        layers = len(self.layers) if layers is None else layers
+        rows = self.A[0].shape[-1]
+        T, column = None if isinstance(direction, int) else direction, None
+        for index, layer in enumerate(self.layers[:layers]):
+            W, first = self._W[index], T is None
+            if T is None:
+                T = W[..., direction, :, None]  # one column for all rows
+            else:
+                if column is not None:
+                    W = np.multiply(W, column, out=self.buffer(("WT", index), W.shape))
+                    column = None
+                shape = (*self._lead, layer.fan_out, T.shape[-1])
+                T = np.matmul(W.swapaxes(-1, -2), T, out=self.buffer(("U", "slope", index), shape))
+            if layer.activation is LINEAR:
+                continue
+            if T.shape[-1] == rows and not first:
+                T *= self.S[index]
+            elif index + 1 < layers and self.layers[index + 1].fan_out < rows:
+                T, column = self.S[index], T  # into the next layer's weights, which are fewer than T
+            else:
+                S = self.S[index]
+                T = np.multiply(S, T, out=self.buffer(("T", "slope", index), S.shape))
+        assert T is not None
+        return T if T.shape[-1] == rows else np.broadcast_to(T, (*T.shape[:-1], rows))
+
     def pullback(self, cotangent: Array, name: object = 0) -> list[Array]:
         """Pull `cotangent`, (k, rows) with or without the particle axis, back to the inputs.
 
@@ -169,12 +229,16 @@ class Propagation:
         rows = self.A[0].shape[-1]
         for index in reversed(range(len(self.layers))):
             layer = self.layers[index]
-            g = G[-1]
+            W, g = self._W[index], G[-1]
             if layer.activation is not LINEAR:
-                shape = (*self._lead, layer.fan_out, rows)
-                g = np.multiply(self.S[index], g, out=self.buffer(("SG", name), shape))
+                S = self.S[index]
+                if g.shape[-1] < rows and layer.fan_in < rows:  # cheaper into the weights than into S
+                    W = np.multiply(W, g.swapaxes(-1, -2), out=self.buffer(("WG", name), W.shape))
+                    g = S
+                else:
+                    g = np.multiply(S, g, out=self.buffer(("SG", name), S.shape))
             out = self.buffer(("G", name, index), (*self._lead, layer.fan_in, g.shape[-1]))
-            G.append(np.matmul(self.W[index][..., :-1, :], g, out=out))
+            G.append(np.matmul(W, g, out=out))
         return G[::-1]
 
     def backward(self, z_bar: Array, tangents: Sequence[tuple[Tangent, Array]], gradient: Array) -> None:
@@ -218,7 +282,7 @@ class Propagation:
         """Each layer's index with z'_l and the U'_l, the last layer first."""
         t_bars = [bar for _, bar in tangents]
         for index in reversed(range(len(self.layers))):
-            layer, W = self.layers[index], self.W[index][..., :-1, :]
+            layer, W = self.layers[index], self._W[index]
             if layer.activation is not LINEAR:
                 if index < len(self.layers) - 1:
                     z_bar *= self.S[index]
@@ -230,8 +294,11 @@ class Propagation:
             yield index, z_bar, t_bars
             if index > 0:
                 shape = (*self._lead, layer.fan_in, z_bar.shape[-1])
-                z_bar = np.matmul(W, z_bar, out=self.buffer(("z_bar", index), shape))
+                product = (
+                    np.multiply if layer.fan_out == 1 else np.matmul
+                )  # matmul takes no BLAS for one column
+                z_bar = product(W, z_bar, out=self.buffer(("z_bar", index), shape))
                 t_bars = [
-                    np.matmul(W, bar, out=self.buffer(("t_bar", q, index), shape))
+                    product(W, bar, out=self.buffer(("t_bar", q, index), shape))
                     for q, bar in enumerate(t_bars)
                 ]

@@ -22,7 +22,7 @@ def tile_loss(passes: Propagation, tile: Tile, value_loss: ValueLoss) -> Any:
     if tile.Y is not None:
         total = value_loss.cost(passes, tile.Y, tile.Y_weight)
     for along in tile.along:
-        slope = passes.tangent(along.direction).output
+        slope = passes.slope(along.direction)
         residual = np.subtract(slope, along.target, out=passes.buffer("residual", slope.shape))
         total = total + weighted_squares(residual, along.weight)
     if tile.J is not None and tile.J_weight is not None:
@@ -209,7 +209,7 @@ def add_gram(passes: Propagation, tile: Tile, grams: int, total: Array) -> None:
 def _hidden_slopes(passes: Propagation, direction: Array | int, hidden: int, shape: tuple[int, ...]) -> Array:
     """The derivative of the last hidden activations along a direction, (s, h, rows)."""
     if hidden:
-        return passes.tangent(direction, layers=hidden).T[-1]
+        return passes.slope(direction, layers=hidden)
     if isinstance(direction, int):
         unit = np.zeros((shape[-2], 1), passes.dtype)
         unit[direction] = 1.0
@@ -223,10 +223,13 @@ def _add_weighted(features: Array, target: Array, weight: Array, sums: tuple[Arr
     if features.dtype == np.float32:
         # Sums in float32 are too coarse for a least-squares problem: its best particle would be a false one.
         features, target, weight = (a.astype(np.float64) for a in (features, target, weight))
-    turned = features.swapaxes(-1, -2)
     for o in range(G.shape[1]):
-        if weight[o].any():
-            G[:, o] += (features * weight[o]) @ turned
+        # A matrix times itself turned: NumPy then takes half the product, and copies the other half.
+        if (weight[o] == weight[o, 0]).all():
+            G[:, o] += weight[o, 0] * (features @ features.swapaxes(-1, -2))
+        elif weight[o].any():
+            scaled = features * np.sqrt(weight[o])
+            G[:, o] += scaled @ scaled.swapaxes(-1, -2)
     g += features @ (target * weight).T
     squares += np.vdot(target * weight, target)
 

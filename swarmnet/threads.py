@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
 
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import LibController, ThreadpoolController
 
 from swarmnet.errors import SwarmnetError
 
@@ -26,10 +25,12 @@ def available_cores() -> int:
 
 
 @cache
-def _controller() -> ThreadpoolController:
+def _blas() -> list[LibController]:
+    """The BLAS libraries: looking for them takes much longer than asking them."""
     import scipy.linalg.blas  # noqa: F401, PLC0415  # its BLAS must be loaded to be found
 
-    return ThreadpoolController()
+    libraries: list[LibController] = ThreadpoolController().select(user_api="blas").lib_controllers
+    return libraries
 
 
 class _BlasHold:
@@ -38,19 +39,22 @@ class _BlasHold:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._holders = 0
-        self._limiter: Any = None
+        self._before: list[tuple[LibController, int]] = []
 
     def acquire(self) -> None:
         with self._lock:
             if self._holders == 0:
-                self._limiter = _controller().limit(limits=1, user_api="blas")
+                self._before = [(blas, n) for blas in _blas() if (n := blas.num_threads) != 1]
+                for blas, _ in self._before:
+                    blas.set_num_threads(1)
             self._holders += 1
 
     def release(self) -> None:
         with self._lock:
             self._holders -= 1
             if self._holders == 0:
-                self._limiter.restore_original_limits()
+                for blas, threads in self._before:
+                    blas.set_num_threads(threads)
 
 
 _HOLD = _BlasHold()

@@ -53,9 +53,7 @@ class Tile:
 
     def parts(self, rows: int) -> list["Tile"]:
         """Views of this tile, each of at most `rows` rows."""
-        count = -(-self.rows // rows)
-        edges = [self.rows * i // count for i in range(count + 1)]
-        return [self._part(slice(a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        return [self._part(slice(part.start, part.stop)) for part in _parts(self.rows, rows)]
 
     def _part(self, rows: slice) -> "Tile":
         along = tuple(
@@ -154,8 +152,8 @@ class Tiler:
         self.data, self.weights, self.groups, self.dtype, self.rows = data, weights, groups, dtype, rows
         self._has_partials = data.n_derivatives > 0
 
-    def all(self) -> list[Tile]:
-        """Tiles over every row that has an entry, each row once."""
+    def all(self, run: int = _RUN) -> list[Tile]:
+        """Tiles over every row that has an entry, each row once; `run` rows along one input go alone."""
         data = self.data
         seen = ~np.isnan(data.J)
         inputs_seen = np.asarray(seen.any(1))  # (n, d)
@@ -166,7 +164,7 @@ class Tiler:
         tiles = []
         for m in np.unique(count[~pulled & some]):
             rows = np.flatnonzero(~pulled & some & (count == m))
-            tiles += self._along_tiles(rows, int(m), inputs_seen, values)
+            tiles += self._along_tiles(rows, int(m), inputs_seen, values, run)
         rows = np.flatnonzero(pulled)
         if len(rows):
             pattern = np.packbits(np.asarray(seen.any(2))[rows], axis=1).T
@@ -194,7 +192,7 @@ class Tiler:
         parts = _cut(rows, self.rows)
         return [self._pulled(p) if self._has_partials else self._along(p, None) for p in parts]
 
-    def _along_tiles(self, rows: Rows, m: int, seen: Array, values: Array) -> list[Tile]:
+    def _along_tiles(self, rows: Rows, m: int, seen: Array, values: Array, run: int) -> list[Tile]:
         if m == 0:
             return [self._along(part, None) for part in _cut(rows, self.rows)]
         # (rows, m): the inputs along which each row has a partial
@@ -204,8 +202,8 @@ class Tiler:
         edges = np.flatnonzero((directions[1:] != directions[:-1]).any(1)) + 1
         return [
             self._along(rows[part], directions[part])
-            for run in _long_runs(edges, len(rows))
-            for part in _cut(np.arange(run.start, run.stop), self.rows)
+            for together in _long_runs(edges, len(rows), run)
+            for part in _cut(np.arange(together.start, together.stop), self.rows)
         ]
 
     def _along(self, rows: Rows, directions: Array | None) -> Tile:
@@ -260,18 +258,24 @@ class Tiler:
 
 
 def _cut(rows: Rows, size: int) -> list[Rows]:
+    return [rows[part.start : part.stop] for part in _parts(len(rows), size)]
+
+
+def _parts(count: int, size: int) -> list[range]:
     """Parts of nearly equal length, at most `size` long."""
-    if len(rows) <= size:
-        return [rows] if len(rows) else []
-    return np.array_split(rows, -(-len(rows) // size))
+    parts = max(1, -(-count // size))
+    length = -(-count // parts)
+    if length % 256 == 0 and length < size:
+        length += min(8, size - length)  # columns a power of two apart fall on each other in the cache
+    return [range(count)[start : start + length] for start in range(0, count, max(1, length))]
 
 
-def _long_runs(edges: Array, count: int) -> Iterator[slice]:
-    """Runs between `edges`, short ones joined with their neighbours."""
+def _long_runs(edges: Array, count: int, least: int) -> Iterator[slice]:
+    """Runs between `edges`, those shorter than `least` joined with their neighbours."""
     start = 0
     previous = 0
     for edge in [*edges.tolist(), count]:
-        long = edge - previous >= _RUN
+        long = edge - previous >= least
         if long and previous > start:
             yield slice(start, previous)
             start = previous

@@ -126,6 +126,30 @@ def test_loss_of_each_activation_is_its_definition(rng: np.random.Generator, nam
     np.testing.assert_allclose(Objective(net, data, **WEIGHTS).loss(swarm), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", ["tanh", "sigmoid"])
+@pytest.mark.parametrize("sizes", [(3, 8, 2), (3, 40, 7, 2), (3, 200, 1), (3, 5, 60, 5, 1)])
+def test_large_tiles_agree_with_the_definition(
+    rng: np.random.Generator, sizes: tuple[int, ...], name: str, dtype: str
+) -> None:
+    """Enough numbers for the faster ways through activations and weights, some units being saturated."""
+    net = Network(sizes, name)
+    swarm = net.init(rng, 40)
+    swarm[::3] *= 30.0
+    for pattern in PATTERNS:
+        data = make_data(rng, pattern, n=300, k=net.k)
+        expected = [naive_loss(net, data, theta, **WEIGHTS) for theta in swarm]
+        objective = Objective(net, data, dtype=dtype, **WEIGHTS)
+        accuracy = 1e-11 if dtype == "float64" else 2e-3
+        np.testing.assert_allclose(objective.loss(swarm), expected, rtol=accuracy)
+        loss, gradient = objective.loss_and_gradient(swarm[1])
+        assert loss == pytest.approx(expected[1], rel=accuracy)
+        if dtype == "float64":
+            step = 1e-5 * rng.normal(size=net.size)
+            slope = (objective.loss(swarm[1] + step) - objective.loss(swarm[1] - step)) / 2
+            assert slope == pytest.approx(gradient @ step, rel=1e-5, abs=1e-9)
+
+
 @given(
     n=st.integers(1, 300),
     d=st.integers(1, 4),
