@@ -44,7 +44,7 @@ COOLING = 1.1  # a noise precision's largest factor in an iteration
 _COLD = 150  # iterations after which the noise of good data is low
 _MOST_COOLING = 3.0
 _PRIOR_CHANGE = 1.3  # a prior precision's
-_FRESH = 2  # iterations for which effective numbers of parameters are good
+_FRESH = 4  # iterations for which effective numbers of parameters are good
 _WARM_UP = 100  # iterations before lack of progress counts
 _STALE = 40  # iterations without progress that end it
 _TRIES = 30  # steps tried at a point before it counts as a minimum
@@ -106,17 +106,19 @@ class _Wide:
     def __init__(self, objective: ObjectiveLike, theta: Array, precision: Array, decay: Array) -> None:
         from scipy.linalg.blas import dsyrk  # noqa: PLC0415  # a tenth of a second to import
 
-        r, J, self._group = objective.residual_jacobian(theta)
+        r, Q, self._group = objective.residual_jacobian(theta)
         root = np.sqrt(precision)[self._group]
-        J *= root[:, None]
-        self.gradient = (r * root) @ J + decay * theta
-        self._decay, self._groups = decay, len(precision)
-        metric = np.maximum(decay, _LEAST_DAMPING * float(np.mean(np.einsum("ij,ij->j", J, J))))
+        Q *= root[:, None]
+        metric = decay
+        if decay.min() <= 0:  # a weight without a prior
+            metric = np.maximum(decay, _LEAST_DAMPING * float(np.mean(np.einsum("ij,ij->j", Q, Q))))
         self._root = np.sqrt(metric)
-        J /= self._root
-        self._Q, self._K = J, dsyrk(1.0, J.T, trans=1, lower=1)
-        self._slope = self.gradient / self._root
-        self._Q_slope = J @ self._slope
+        Q *= 1.0 / self._root
+        self._Q, self._K = Q, dsyrk(1.0, Q.T, trans=1, lower=1)
+        self._slope = (r * root) @ Q + decay * theta / self._root
+        self.gradient = self._slope * self._root
+        self._Q_slope = Q @ self._slope
+        self._groups = len(precision)
 
     def step(self, damping: float) -> Array:
         from scipy.linalg.lapack import dpotrs  # noqa: PLC0415  # a tenth of a second to import
