@@ -62,7 +62,7 @@ def water() -> None:
     """Training loss of the two swarms in equal time."""
     comparison = compare(
         DATASETS / "water_enthalpy.csv",
-        ("pso", "projected", "hybrid", "adam", "lbfgs"),
+        ("pso", "projected", "hybrid", "adam", "lbfgs", "lm"),
         repeats=5,
         seconds=3.0,
         test=DATASETS / "water_enthalpy_test.csv",

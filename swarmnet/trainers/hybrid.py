@@ -14,6 +14,7 @@ from swarmnet.trainers.pso import PSO, ProjectedPSO, Swarm
 from swarmnet.trainers.second_order import LM, MOST_WEIGHTS, Climb, cost, race
 
 _POLISH = 1500  # iterations of L-BFGS, where nothing else limits them
+_DEAR_SWARM = 2  # iterations of the swarm where all is dear: solving for outputs costs as much as gradients
 _STARTS = 3
 _HALVINGS = (60, 120, 180)  # iterations after which the worse half of the networks is given up
 _DEAR = 2e10  # multiplications of an iteration from which L-BFGS gets further in the same time
@@ -145,7 +146,7 @@ class Hybrid(Trainer):
 
         `swarms` is how many there are in all; `before` goes into the checkpoints besides.
         """
-        swarm = self._swarm(lanes[0].can_project, swarms) if lanes else self.swarm
+        swarm = self._swarm(lanes[0], swarms) if lanes else self.swarm
         saved = monitor.resume() or {}
         mine = saved if saved.get("rung") == before.get("rung") else {}
         thetas = [mine[f"theta {number}"] for number in range(mine.get("flown", 0))]
@@ -174,15 +175,16 @@ class Hybrid(Trainer):
     def _has_budget(self) -> bool:
         return (self.iterations, self.seconds, self.evaluations) != (None, None, None)
 
-    def _swarm(self, can_project: bool, starts: int) -> Swarm:
+    def _swarm(self, objective: ObjectiveLike, starts: int) -> Swarm:
         """One start's swarm with its share of the budget."""
         swarm: Swarm = self.swarm
-        if not can_project:
+        if not objective.can_project:
             common = {f.name: getattr(swarm, f.name) for f in fields(Swarm)}
             swarm = PSO(**common)
         share = self.swarm_share / starts
+        iterations = _less(swarm.iterations, _DEAR_SWARM if cost(objective) > _DEAR else None)
         limits: dict[str, Any] = {
-            "iterations": _less(swarm.iterations, _part(self.iterations, share)),
+            "iterations": _less(iterations, _part(self.iterations, share)),
             "evaluations": _less(swarm.evaluations, _part(self.evaluations, share)),
             "seconds": _less(swarm.seconds, self.seconds and self.seconds * share),
         }
