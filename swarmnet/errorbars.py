@@ -63,11 +63,12 @@ def jacobian_deviations(net: Network, theta: Array, packed: Array, X: Array) -> 
     return out
 
 
-def widened(deviation: Array, best: Array, others: Array) -> Array:
-    """A deviation with the mean square distance of the other starts' answers (m, ...) from the best one's."""
+def widened(deviation: Array, best: Array, others: Array, share: Array) -> Array:
+    """A deviation with the mean square distance of other starts' answers (m, ...), each having a share."""
     if len(others) == 0:
         return deviation
-    return np.asarray(np.sqrt(deviation**2 + ((others - best) ** 2).mean(0)))
+    apart = np.tensordot(share, (others - best) ** 2, axes=1) / len(others)
+    return np.asarray(np.sqrt(deviation**2 + apart))
 
 
 def _deviation(passes: Propagation, z_bar: Array, tangents: list[Any], C: Array) -> Array:

@@ -152,6 +152,7 @@ def fit(
         pd.DataFrame(result.history),
         _spread(chosen, result),
         None if result.posterior is None else result.posterior.others,
+        None if result.posterior is None else result.posterior.share,
     )
     return _pinned(model, mixed)
 

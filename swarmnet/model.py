@@ -41,6 +41,7 @@ class FittedModel:
         history: one row an iteration: iteration, evaluations, seconds, loss, validation_loss.
         spread: packed root of the weights' covariance, see `swarmnet.errorbars`; None without error bars.
         others: (m, p) weights to which training came from other starts; they widen the error bars.
+        others_share: (m,) how much each of them counts.
     """
 
     net: Network
@@ -52,6 +53,7 @@ class FittedModel:
     history: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(_HISTORY)))
     spread: NDArray[np.float32] | None = None
     others: Array | None = None
+    others_share: Array | None = None
 
     def __repr__(self) -> str:
         return f"FittedModel({', '.join(self.inputs)} -> {', '.join(self.outputs)}, {self.net!r})"
@@ -75,7 +77,7 @@ class FittedModel:
         if not return_std:
             return values
         own = value_deviations(self.net, self.theta, self._known_spread(), points)
-        std = widened(own, self.net.forward(self.theta, points), self._others(self.net.forward, points))
+        std = self._widened(own, self.net.forward, points)
         return values, std * self.scaling.y_scale
 
     @overload
@@ -92,11 +94,13 @@ class FittedModel:
         if not return_std:
             return partials
         own = jacobian_deviations(self.net, self.theta, self._known_spread(), points)
-        std = widened(own, self.net.jacobian(self.theta, points), self._others(self.net.jacobian, points))
+        std = self._widened(own, self.net.jacobian, points)
         return partials, self.scaling.unscale_J(std)
 
-    def _others(self, query: Callable[[Array, Array], Array], points: Array) -> Array:
-        return query(np.zeros((0, self.net.size)) if self.others is None else self.others, points)
+    def _widened(self, own: Array, query: Callable[[Array, Array], Array], points: Array) -> Array:
+        if self.others is None or self.others_share is None or not len(self.others):
+            return own
+        return widened(own, query(self.theta, points), query(self.others, points), self.others_share)
 
     def _known_spread(self) -> NDArray[np.float32]:
         if self.spread is None:
@@ -168,6 +172,7 @@ class FittedModel:
             if self.spread is None
             else b64encode(self.spread.astype("<f4").tobytes()).decode(),
             "others": None if self.others is None else self.others.tolist(),
+            "others_share": None if self.others_share is None else self.others_share.tolist(),
             "training": self.training,
             "history": {name: _nulls(self.history[name]) for name in self.history},
         }
@@ -253,12 +258,13 @@ def _built(document: dict[str, Any]) -> FittedModel:
     if not isinstance(training, dict):
         raise SwarmnetError("its training record is not a table")
     spread = _spread(document.get("spread"), net.size)
-    others = document.get("others")
-    if others is not None:
-        others = np.array(others, dtype=np.float64).reshape(-1, net.size)
-        if not np.isfinite(others).all():
-            raise SwarmnetError("a weight is missing or infinite")
-    return FittedModel(net, theta, scaling, inputs, outputs, training, history, spread, others)
+    others = share = None
+    if document.get("others") is not None:
+        others = np.array(document["others"], dtype=np.float64).reshape(-1, net.size)
+        share = np.array(document["others_share"], dtype=np.float64)
+        if share.shape != (len(others),) or not (np.isfinite(others).all() and np.isfinite(share).all()):
+            raise SwarmnetError("the weights of its other starts are incomplete")
+    return FittedModel(net, theta, scaling, inputs, outputs, training, history, spread, others, share)
 
 
 def _spread(text: Any, size: int) -> NDArray[np.float32] | None:

@@ -112,12 +112,14 @@ class Posterior:
         decay: (p,) precision of the prior.
         log_evidence: of the data.
         others: (m, p) weights to which other starts came.
+        share: (m,) how much each counts beside the best, from 0 to 1.
     """
 
     precision: Array
     decay: Array
     log_evidence: float
     others: Array
+    share: Array
 
     def saved(self) -> State:
         """Its fields by name."""

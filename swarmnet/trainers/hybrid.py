@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from itertools import product
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,11 +12,11 @@ from swarmnet.checkpoint import State
 from swarmnet.trainers.backprop import LBFGS
 from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require_count, require_number
 from swarmnet.trainers.pso import PSO, ProjectedPSO, Swarm
-from swarmnet.trainers.second_order import LM, MOST_WEIGHTS, Climb, cost, race
+from swarmnet.trainers.second_order import LM, MOST_WEIGHTS, NOISES, Climb, cost, race
 
 _POLISH = 1500  # iterations of L-BFGS, where nothing else limits them
-_DEAR_SWARM = 2  # iterations of the swarm where all is dear: solving for outputs costs as much as gradients
-_STARTS = 3
+_DEAR_SWARM = 2  # iterations of the swarm where solving for outputs costs as much as gradients
+_BOTH = NOISES[:2]  # with which each network races
 _HALVINGS = (60, 120, 180)  # iterations after which the worse half of the networks is given up
 _DEAR = 2e10  # multiplications of an iteration from which L-BFGS gets further in the same time
 
@@ -24,10 +25,11 @@ _DEAR = 2e10  # multiplications of an iteration from which L-BFGS gets further i
 class Hybrid(Trainer):
     """Swarms over the hidden layers, then Levenberg-Marquardt with Bayesian regularisation from their best.
 
-    The climbs run side by side, one a thread, and the largest evidence wins; where the others came to is part
-    of the error bars. With several networks to choose from, they race first, one start each: after 60, 120
-    and 180 iterations only the half with the larger evidence goes on. Where Levenberg-Marquardt is too dear
-    (many weights and entries) or impossible (another loss than the squared one), L-BFGS
+    The climbs run side by side, one a thread, from a high, a low and a middle noise, and the largest evidence
+    wins; where the others came to is part of the error bars. With several networks to choose from, they race
+    first: after 60 and 120 iterations only the half with the larger evidence goes on, after 180 the best
+    alone. Where Levenberg-Marquardt is too dear (many weights and entries) or impossible (another loss than
+    the squared one), L-BFGS
     polishes the best of one swarm instead. The swarm's ridge is large: a start whose solved output weights
     are small is worth more to what follows than one with a lower loss. Where the output layer cannot be
     solved for, the swarm flies over all weights.
@@ -84,44 +86,48 @@ class Hybrid(Trainer):
         monitor: Monitor,
     ) -> None:
         """Choose the network, if there are several; then climb from all starts."""
-        starts = min(self.starts or max(_STARTS, rungs[0].threads), self._affordable)
+        starts = min(self.starts or max(len(NOISES), rungs[0].threads), self._affordable)
         several = len(rungs) > 1
-        swarms = starts + (len(rungs) - 1 if several else 0)
-        chosen: list[Climb] = []
-        if several:
-            chosen = self._choose(polish, rungs, start, rng, monitor, swarms)
-            if not chosen:
-                return
-        lanes = [chosen[0].objective if chosen else rungs[0]] * (starts - len(chosen))
+        entrants = list(product(rungs, _BOTH if self._affordable >= 2 * len(rungs) else NOISES[:1]))
+        swarms = starts + (len(entrants) - 1 if several else 0)
+        chosen = self._choose(polish, entrants, rungs, rng, monitor, swarms) if several else []
+        if several and not chosen:
+            return
+        net, first = (chosen[0].objective, chosen[0].noise) if chosen else (rungs[0], NOISES[0])
+        order = [first, *(noise for noise in NOISES if noise != first)]
+        noises = [order[number % len(order)] for number in range(starts)][len(chosen) :]
         before = _of_winner(chosen, rungs)
+        lanes = [net] * len(noises)
         thetas = self._fly(lanes, None if several else start, rng, monitor, swarms, before)
         if len(thetas) < len(lanes):
             return
+        climbs = [Climb(net, theta, noise) for theta, noise in zip(thetas, noises, strict=True)]
         with monitor.limits(polish, monitor.seconds_left, (self._ladder_share if several else 0.0, 1.0)):
-            race(chosen + [Climb(lane, theta) for lane, theta in zip(lanes, thetas, strict=True)], monitor)
+            race(chosen + climbs, monitor)
 
     def _choose(
         self,
         polish: LM,
+        entrants: Sequence[tuple[ObjectiveLike, float]],
         rungs: Sequence[ObjectiveLike],
-        start: Array | None,
         rng: np.random.Generator,
         monitor: Monitor,
         swarms: int,
     ) -> list[Climb]:
-        """The climb that won the race of the networks, one start each; none if training ended."""
+        """The climb that won the race of networks, each with its first noise; none if training ended."""
         saved = monitor.resume() or {}
         if "rung" in saved:
             rung = rungs[saved["rung"]]
             winner = Climb(rung, saved["winner/theta"])
             winner.load({name.removeprefix("winner/"): x for name, x in saved.items()})
             return [winner]
-        thetas = self._fly(rungs, start, rng, monitor, swarms, {})
-        if len(thetas) < len(rungs):
+        thetas = self._fly([rung for rung, _ in entrants], None, rng, monitor, swarms, {})
+        if len(thetas) < len(entrants):
             return []
         share = _share(polish, self, self._ladder_share)
         with monitor.limits(share, share.seconds, (self.swarm_share, self._ladder_share)):
-            climbs = [Climb(rung, theta) for rung, theta in zip(rungs, thetas, strict=True)]
+            pairs = zip(entrants, thetas, strict=True)
+            climbs = [Climb(rung, theta, noise) for (rung, noise), theta in pairs]
             winner = race(climbs, monitor, _HALVINGS)
         return [] if monitor.status else [winner]
 

@@ -17,9 +17,10 @@ follow alpha_a = gamma_a / |w_a|^2 and beta_g = (N_g - gamma_g) / |r_g|^2, and t
 by which starts and sizes are compared without a validation set.
 
 Values and every derivative column are groups of their own, so that the data set the balance between them; an
-entry's measured sigma is its noise, which is not estimated. The noise starts high and may shrink only a
-little an iteration. Otherwise a network with more weights than data interpolates them before the prior knows
-better, and columns that are hard to fit are taken for noise before the fit had a chance.
+entry's measured sigma is its noise, which is not estimated. A noise may shrink only a little an iteration.
+From a high one, networks with more weights than data do not interpolate them before the prior knows better;
+from a low one, what is hard to fit is not taken for noise before the fit had a chance. Neither suits all
+data, so climbs begin with different noises, and the evidence says which was right.
 """
 
 import importlib
@@ -39,13 +40,12 @@ from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Posterior, Tra
 
 MOST_WEIGHTS = 3000  # beyond, a step takes seconds
 _FLOOR = 1e-6  # smallest noise, relative to each entry's scale: beyond it A is singular in double precision
-_NOISE = 1.0 / 3.0  # the noise to begin with, as a share of the data's mean square
-COOLING = 1.1  # a noise precision's largest factor in an iteration
-_COLD = 150  # iterations after which the noise of good data is low
-_MOST_COOLING = 3.0
+NOISES = (1.0 / 3.0, 1e-4, 1e-2)  # to begin with, as shares of the data's mean square
+COOLING = 1.1  # a noise precision's largest factor in an iteration, where nothing hurries
+_COLD = 150  # iterations at the usual cooling after which the noise of good data is low
+_MOST_COOLING = 3.0  # where the budget is short
 _PRIOR_CHANGE = 1.3  # a prior precision's
 _FRESH = 4  # iterations for which effective numbers of parameters are good
-_WARM_UP = 100  # iterations before lack of progress counts
 _STALE = 40  # iterations without progress that end it
 _TRIES = 30  # steps tried at a point before it counts as a minimum
 _DAMPING = 1e-2  # to begin with, as a share of the mean diagonal of J'J, or of the prior
@@ -165,10 +165,10 @@ class Hyperparameters:
 
     Where the user gave derivative_weight, all residuals share one noise, in the loss's proportions. Where the
     user gave l2, alpha is that share of the noise precisions, and 0 for biases. With both, nothing is
-    estimated, and M is half the loss.
+    estimated, and M is half the loss. `noise` is what it begins with, a share of the data's mean square.
     """
 
-    def __init__(self, objective: ObjectiveLike) -> None:
+    def __init__(self, objective: ObjectiveLike, noise: float) -> None:
         groups = objective.groups
         count, unit = groups.count, objective.unit_precision
         self.count = np.where(unit > 0, count, 0)
@@ -185,11 +185,11 @@ class Hyperparameters:
             self._share = unit * (self.count.sum() / max(float(unit @ self.count), 1e-300))
             self._block = np.zeros(len(count), int)
             self._fixed = np.zeros(len(count), bool)
-        self.precision = self._first_precision(groups)
+        self.precision = self._first_precision(groups, noise)
         self.prior = np.ones(len(self.weight_count))
 
-    def _first_precision(self, groups: Any) -> Array:
-        """A high noise; columns that matter less to the function begin with less weight."""
+    def _first_precision(self, groups: Any, noise: float) -> Array:
+        """Of that noise; columns that matter less to the function begin with less weight."""
         if not self.estimates_noise:
             return np.asarray(self._unit)
         seen = self.count > 0
@@ -197,11 +197,11 @@ class Hyperparameters:
         values = groups.square[seen & ~groups.is_partial]
         whole = values.max(initial=0.0) or groups.square.max() or 1.0
         unit = np.where(groups.relative > 0, groups.square / relative, 1.0)  # sigma^2
-        first = np.maximum(np.minimum(1.0 / relative, unit / whole), _FLOOR**2) / _NOISE
+        first = np.maximum(np.minimum(1.0 / relative, unit / whole), _FLOOR**2) / noise
         if self._block.any():
             return np.where(self._fixed, 1.0, first)
         total = float((self._share * relative) @ self.count)
-        return np.asarray(self._share * self.count.sum() / (_NOISE * total))
+        return np.asarray(self._share * self.count.sum() / (noise * total))
 
     @property
     def decay(self) -> Array:
@@ -247,17 +247,18 @@ class Climb:
     Args:
         objective: what is climbed, on one thread, so that climbs can go side by side.
         theta: (p,) from where.
+        noise: to begin with, see `NOISES`.
     """
 
     _kept = (
         *("theta", "squares", "damping", "cooling", "iteration", "clock", "evaluations"),
-        *("used", "share", "log_evidence", "best", "best_at", "done"),
+        *("used", "share", "log_evidence", "best", "best_at", "done", "noise"),
     )
 
-    def __init__(self, objective: ObjectiveLike, theta: Array) -> None:
+    def __init__(self, objective: ObjectiveLike, theta: Array, noise: float = NOISES[0]) -> None:
         self.objective, self._alone = objective, objective.twin()
         self.theta, self.squares = theta.copy(), objective.group_squares(theta)
-        self.hyper = Hyperparameters(objective)
+        self.noise, self.hyper = noise, Hyperparameters(objective, noise)
         self.damping, self.cooling = _DAMPING, COOLING
         self.iteration, self.evaluations = 0, 1
         self.clock = 0.0  # iterations at the usual cooling
@@ -321,7 +322,7 @@ class Climb:
         gain = 0.1 * self.hyper.count.sum() if self.hyper.estimates_noise else 1e-6 * energy
         if merit > self.best + gain:
             self.best, self.best_at = merit, self.iteration
-        warm_up = _WARM_UP if self.hyper.estimates_noise else 0
+        warm_up = _COLD if self.hyper.estimates_noise else 0
         waited = self.iteration - max(self.best_at, warm_up)
         self.done = waited >= _STALE or (lowered == 0.0 and not self.hyper.estimates_noise)
 
@@ -342,12 +343,15 @@ class Climb:
         """The precisions found, and where the others came to; None where none were sought."""
         if not self.hyper.estimates_noise:
             return None
-        others = [c.theta for c in climbs if c is not self and len(c.theta) == len(self.theta)]
+        others = [c for c in climbs if c is not self and len(c.theta) == len(self.theta)]
+        behind = [(self.log_evidence - c.log_evidence) / self.hyper.count.sum() for c in others]
         return Posterior(
             self.hyper.precision,
             self.hyper.decay,
             self.log_evidence,
-            np.array(others).reshape(-1, len(self.theta)),
+            np.array([c.theta for c in others]).reshape(-1, len(self.theta)),
+            # An optimum whose noises are r times larger lies about r times as far off.
+            np.exp(-2.0 * np.maximum(behind, 0.0)),
         )
 
 
@@ -355,8 +359,9 @@ def race(climbs: list[Climb], monitor: Monitor, halvings: Sequence[int] = ()) ->
     """Let all climb side by side, an iteration each, until the monitor says stop or none gets any further.
 
     Threads take climbs as they come, which changes nothing. Each time the clock passes one of `halvings`,
-    only the half with the larger evidence goes on, until one is left: that ends it. Returns the best climb;
-    the others of its network stand by it in its posterior.
+    only the half with the larger evidence goes on, of those that began with the same noise; the last time
+    only the best of all is left, and that ends it. Returns the best climb; the others of its network stand by
+    it in its posterior.
     """
     if (saved := monitor.resume()) is not None:
         climbs = _resumed(climbs, saved)
@@ -364,19 +369,20 @@ def race(climbs: list[Climb], monitor: Monitor, halvings: Sequence[int] = ()) ->
     began, rounds = monitor.seconds, 0
     while going := [climb for climb in climbs if not climb.done]:
         monitor.checkpoint(partial(_state, climbs))
-        spent, clock = -_evaluations(climbs), going[0].clock
+        spent, clock = -_evaluations(climbs), max(climb.clock for climb in going)
         _advance(going, crew)
         spent += _evaluations(climbs)
         leader = max(climbs, key=lambda climb: climb.merit)
         keep = None
-        if leader.clock >= _COLD or leader.loss <= monitor.best_loss:
+        if leader.done or leader.clock >= _COLD or leader.loss <= monitor.best_loss:
             keep = leader.posterior(climbs)
         if not monitor.record(leader.loss, leader.theta, spent, keep):
             return leader
-        if any(clock < at <= going[0].clock for at in halvings):
-            climbs = sorted(climbs, key=lambda climb: -climb.merit)[: (len(climbs) + 1) // 2]
-            if len(climbs) == 1:
-                return climbs[0]
+        now = max(climb.clock for climb in going)
+        if halvings and now >= halvings[-1]:
+            return leader
+        if any(clock < at <= now for at in halvings):
+            climbs = _better_halves(climbs)
         rounds += 1
         _hurry(going, monitor, (monitor.seconds - began) / rounds)
     monitor.finish("converged")
@@ -394,6 +400,15 @@ def _advance(climbs: Sequence[Climb], crew: Crew) -> None:
             climbs[task].advance()
 
     crew.run(len(climbs), work)
+
+
+def _better_halves(climbs: Sequence[Climb]) -> list[Climb]:
+    """Of those that began with the same noise, the half with the larger merit."""
+    kept: list[Climb] = []
+    for noise in sorted({climb.noise for climb in climbs}):
+        same = [climb for climb in climbs if climb.noise == noise]
+        kept += sorted(same, key=lambda climb: -climb.merit)[: (len(same) + 1) // 2]
+    return kept
 
 
 def _evaluations(climbs: Sequence[Climb]) -> int:
@@ -436,7 +451,8 @@ class LM(Trainer):
     """Levenberg-Marquardt with Bayesian regularisation, from one start.
 
     It estimates the noise of values and of each derivative column, and the size of the weights, unless
-    derivative_weight or l2 are given; with both given it minimises the loss.
+    derivative_weight or l2 are given; with both given it minimises the loss. It climbs side by side with
+    three noises to begin with.
     """
 
     name: ClassVar[str] = "lm"
@@ -460,7 +476,7 @@ class LM(Trainer):
             )
             LBFGS(iterations=None).train(objective, theta, rng, monitor)
             return
-        race([Climb(objective, theta)], monitor)
+        race([Climb(objective, theta, noise) for noise in NOISES], monitor)
 
 
 def cost(objective: ObjectiveLike) -> float:
