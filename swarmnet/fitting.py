@@ -22,7 +22,7 @@ from swarmnet.network import Network
 from swarmnet.objective import L2, Objective, output_is_solvable
 from swarmnet.readers import read
 from swarmnet.scaling import Scaling
-from swarmnet.trainers import Hybrid, Trainer, TrainResult, configured, run
+from swarmnet.trainers import LBFGS, Hybrid, Trainer, TrainResult, configured, run
 from swarmnet.trainers.base import Callback, require_count, require_number
 from swarmnet.trainers.second_order import covariance_root
 from swarmnet.version import __version__
@@ -92,7 +92,8 @@ def fit(
     net = network_for(mixed, hidden, activation, loss)
     refuse_unsolvable(configured_trainer, net, loss)
     nets = [net]
-    if isinstance(configured_trainer, Hybrid) and isinstance(hidden, str) and loss == "squared":
+    chooses = isinstance(configured_trainer, Hybrid) and not isinstance(configured_trainer.polish, LBFGS)
+    if chooses and isinstance(hidden, str) and loss == "squared":
         nets = ladder(mixed, activation) or nets
     rng = _generator(seed)
     _warn_of(mixed, net)
@@ -202,10 +203,13 @@ def _hidden(data: MixedData, hidden: Hidden) -> tuple[int, ...]:
 def ladder(data: MixedData, activations: Activations) -> list[Network]:
     """Networks of one and two hidden layers for hybrid to choose from, none too dear to train."""
     layers = None if isinstance(activations, str | Activation) else len(activations)
-    nets = []
+    nets: list[Network] = []
     for widths in _LADDER:
         if layers in (None, len(widths) + 1):
             net = network_for(data, widths, activations)
+            while net.size in [other.size for other in nets]:  # theta's length tells them apart
+                widths = (*widths[:-1], widths[-1] + 1)
+                net = network_for(data, widths, activations)
             entries = data.n_entries
             if entries * net.size * min(entries, net.size) <= _DEAR:
                 nets.append(net)
