@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from swarmnet.activations import LINEAR, Activation
 from swarmnet.checkpoint import EVERY, Checkpoint, fingerprint
 from swarmnet.data import MixedData
-from swarmnet.errorbars import pack
+from swarmnet.errorbars import pack, pinned
 from swarmnet.errors import SwarmnetError, SwarmnetWarning
 from swarmnet.losses import value_loss
 from swarmnet.model import FittedModel
@@ -260,15 +260,17 @@ def _pinned(model: FittedModel, data: MixedData) -> FittedModel:
     weights = data.entries_per_row[seen]
     centre = np.average(data.X[seen], axis=0, weights=weights)[None]
     offset = np.where(free, model.scaling.y_offset - model.predict(centre)[0], model.scaling.y_offset)
-    pinned = replace(model, scaling=replace(model.scaling, y_offset=offset))
-    if model.others is None or model.net.activations[-1] is not LINEAR:
-        return pinned
-    # The other starts have constants of their own, which would pass for doubt: the output biases meet there.
+    shifted = replace(model, scaling=replace(model.scaling, y_offset=offset))
+    if model.spread is None or model.others is None or model.net.activations[-1] is not LINEAR:
+        return shifted
+    # Nothing is known of the constants but where they are pinned, which would pass for doubt; and the other
+    # starts have constants of their own: the output biases meet there.
     at = model.scaling.scale_X(centre)
+    spread = pinned(model.net, model.theta, model.spread, at, np.flatnonzero(free))
     apart = model.net.forward(model.others, at)[:, 0] - model.net.forward(model.theta, at)[0]
     others = model.others.copy()
     others[:, -model.net.k :] -= np.where(free, apart, 0.0)
-    return replace(pinned, others=others)
+    return replace(shifted, spread=spread, others=others)
 
 
 def _loss_of(rungs: Sequence[Objective]) -> Callable[[NDArray[Any]], float]:
