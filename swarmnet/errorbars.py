@@ -63,6 +63,27 @@ def jacobian_deviations(net: Network, theta: Array, packed: Array, X: Array) -> 
     return out
 
 
+def pinned(net: Network, theta: Array, packed: Array, x: Array, outputs: Array) -> NDArray[np.float32]:
+    """C, packed, with the constants of some linear outputs so free that their values at x (1, d) are exact.
+
+    Their deviations elsewhere are then those of the difference from x: the column of such an output's bias
+    b is -C (g - e_b) with its gradient g at x.
+    """
+    C = unpack(packed, net.size).astype(np.float64)
+    full = C.copy()
+    _, passes = next(_tiles(net, theta, x, order=1))
+    for o in outputs:
+        z_bar = np.zeros((net.k, 1))
+        z_bar[o] = 1.0
+        g = np.empty((net.size, 1))
+        passes.backward_rows(z_bar, [], g)
+        bias = net.size - net.k + o
+        g[bias] = 0.0
+        full[:, bias] = -(C @ g)[:, 0]
+    R = np.asarray(np.linalg.qr(full[:, ::-1], mode="r"))
+    return pack(R[::-1, ::-1])  # lower triangular, and C' C is what counts
+
+
 def widened(deviation: Array, best: Array, others: Array, share: Array) -> Array:
     """A deviation with the mean square distance of other starts' answers (m, ...), each having a share."""
     if len(others) == 0:

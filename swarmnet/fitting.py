@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from swarmnet.activations import LINEAR, Activation
 from swarmnet.checkpoint import EVERY, Checkpoint, fingerprint
 from swarmnet.data import MixedData
-from swarmnet.errorbars import pack
+from swarmnet.errorbars import pack, pinned
 from swarmnet.errors import SwarmnetError, SwarmnetWarning
 from swarmnet.losses import value_loss
 from swarmnet.model import FittedModel
@@ -22,7 +22,7 @@ from swarmnet.network import Network
 from swarmnet.objective import L2, Objective, output_is_solvable
 from swarmnet.readers import read
 from swarmnet.scaling import Scaling
-from swarmnet.trainers import Hybrid, Trainer, TrainResult, configured, run
+from swarmnet.trainers import LBFGS, Hybrid, Trainer, TrainResult, configured, run
 from swarmnet.trainers.base import Callback, require_count, require_number
 from swarmnet.trainers.second_order import covariance_root
 from swarmnet.version import __version__
@@ -92,7 +92,8 @@ def fit(
     net = network_for(mixed, hidden, activation, loss)
     refuse_unsolvable(configured_trainer, net, loss)
     nets = [net]
-    if isinstance(configured_trainer, Hybrid) and isinstance(hidden, str) and loss == "squared":
+    chooses = isinstance(configured_trainer, Hybrid) and not isinstance(configured_trainer.polish, LBFGS)
+    if chooses and isinstance(hidden, str) and loss == "squared":
         nets = ladder(mixed, activation) or nets
     rng = _generator(seed)
     _warn_of(mixed, net)
@@ -203,10 +204,13 @@ def _hidden(data: MixedData, hidden: Hidden) -> tuple[int, ...]:
 def ladder(data: MixedData, activations: Activations) -> list[Network]:
     """Networks of one and two hidden layers for hybrid to choose from, none too dear to train."""
     layers = None if isinstance(activations, str | Activation) else len(activations)
-    nets = []
+    nets: list[Network] = []
     for widths in _LADDER:
         if layers in (None, len(widths) + 1):
             net = network_for(data, widths, activations)
+            while net.size in [other.size for other in nets]:  # theta's length tells them apart
+                widths = (*widths[:-1], widths[-1] + 1)
+                net = network_for(data, widths, activations)
             entries = data.n_entries
             if entries * net.size * min(entries, net.size) <= _DEAR:
                 nets.append(net)
@@ -257,15 +261,17 @@ def _pinned(model: FittedModel, data: MixedData) -> FittedModel:
     weights = data.entries_per_row[seen]
     centre = np.average(data.X[seen], axis=0, weights=weights)[None]
     offset = np.where(free, model.scaling.y_offset - model.predict(centre)[0], model.scaling.y_offset)
-    pinned = replace(model, scaling=replace(model.scaling, y_offset=offset))
-    if model.others is None or model.net.activations[-1] is not LINEAR:
-        return pinned
-    # The other starts have constants of their own, which would pass for doubt: the output biases meet there.
+    shifted = replace(model, scaling=replace(model.scaling, y_offset=offset))
+    if model.spread is None or model.others is None or model.net.activations[-1] is not LINEAR:
+        return shifted
+    # Nothing is known of the constants but where they are pinned, which would pass for doubt; and the other
+    # starts have constants of their own: the output biases meet there.
     at = model.scaling.scale_X(centre)
+    spread = pinned(model.net, model.theta, model.spread, at, np.flatnonzero(free))
     apart = model.net.forward(model.others, at)[:, 0] - model.net.forward(model.theta, at)[0]
     others = model.others.copy()
     others[:, -model.net.k :] -= np.where(free, apart, 0.0)
-    return replace(pinned, others=others)
+    return replace(shifted, spread=spread, others=others)
 
 
 def _loss_of(rungs: Sequence[Objective]) -> Callable[[NDArray[Any]], float]:

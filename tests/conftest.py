@@ -59,6 +59,33 @@ class JaxReference:
         compiled: Callable[[Any, Any], tuple[Any, Any, Any]] = jax.jit(all_three)
         return compiled
 
+    def gradients(self, net: Any) -> Callable[[Any, Any], Any]:
+        """A compiled function of (theta, X): Y and J, and then their gradients (n, k, p) and (n, k, d, p)."""
+        jax, names = self.jax, [act.name for act in net.activations]
+        shapes = list(zip(net.sizes[:-1], net.sizes[1:], strict=True))
+
+        def both(theta: Any, x: Any) -> tuple[Any, Any]:
+            layers, start = [], 0
+            for fan_in, fan_out in shapes:
+                stop = start + fan_in * fan_out
+                W, b = theta[start:stop].reshape(fan_in, fan_out), theta[stop : stop + fan_out]
+                layers.append((W, b))
+                start = stop + fan_out
+
+            def one(point: Any) -> Any:
+                return self.forward(names, layers, point)
+
+            return one(x), jax.jacfwd(one)(x)
+
+        def all_four(theta: Any, X: Any) -> Any:
+            def rows(function: Any) -> Any:
+                return jax.vmap(function, (None, 0))(theta, X)
+
+            return *rows(both), *rows(jax.jacfwd(both))
+
+        compiled: Callable[[Any, Any], Any] = jax.jit(all_four)
+        return compiled
+
 
 @pytest.fixture(scope="session")
 def reference() -> JaxReference:

@@ -15,6 +15,7 @@ DATASETS = Path(__file__).parents[1] / "datasets"
 SMOOTH = {
     "hybrid": (Hybrid(), 0.99),
     "projected": ("projected", 0.95),
+    "lm": ("lm", 0.99),
     "lbfgs": ("lbfgs", 0.99),
     "adam": ("adam", 0.9),
     "pso": ("pso", 0.75),

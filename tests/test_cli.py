@@ -162,6 +162,24 @@ def test_query_columns_go_by_name(run, model):
     assert out == run("predict", "m.json", "query.csv").out
 
 
+def test_predict_adds_error_bars(run, folder):
+    assert run("train", "data.csv", "--hidden", "3", "--iterations", "40", "-o", "m.json").code == 0
+    model = swarmnet.load("m.json")
+    code, out, err = run("predict", "m.json", "query.csv", "--std", "--jacobian")
+    assert (code, err) == (0, "")
+    found = table(out)
+    names = ["h", "sigma(h)", "dh/dT", "dh/dp", "sigma(dh/dT)", "sigma(dh/dp)"]
+    assert list(found) == ["T", "p", *names]
+    expected = model.table([[0.5, 1], [2, 3.25]], jacobian=True, std=True)
+    np.testing.assert_allclose(found[names], expected[names], rtol=1e-12)
+    out = run("predict", "m.json", "query.csv", "--std").out
+    assert list(table(out)) == ["T", "p", "h", "sigma(h)"]
+
+
+def test_predict_refuses_error_bars_of_a_model_without(refuse, model):
+    refuse("predict", "m.json", "query.csv", "--std", "-o", "out.csv", words="no error bars")
+
+
 def test_what_predict_writes_can_be_read_and_evaluated(run, model):
     assert run("predict", "m.json", "query.csv", "--jacobian", "-o", "out.csv") == (0, "", "")
     code, out, err = run("evaluate", "m.json", "out.csv")

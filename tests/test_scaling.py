@@ -332,3 +332,35 @@ def test_slopes_give_the_scale_of_values_that_have_none(kind: str) -> None:
 def test_an_unknown_kind_suggests_the_nearest(rng: np.random.Generator) -> None:
     with pytest.raises(SwarmnetError, match="unknown scaling 'standart': did you mean 'standard'"):
         Scaling.of(make_data(rng), "standart")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_partial_that_hardly_moves_its_output_counts_less(rng: np.random.Generator, kind: str) -> None:
+    """Its residual's scale is a thousandth of the output's spread, however small it is itself."""
+    X, Y = rng.normal(size=(40, 3)), rng.normal(size=(40, 2))
+    J = rng.normal(size=(40, 2, 3)) * [[1.0, 1e-16, 0.1], [1.0, 2e-4, 5e-2]]
+    data = MixedData(X, Y, J)
+    scaled = Scaling.of(data, kind).scale_data(data)
+    floor = 1e-3 * np.std(scaled.Y, axis=0)
+    assert scaled.J_sigma is not None
+    np.testing.assert_allclose(scaled.J_sigma[0, :, 1], floor, rtol=1e-12)
+    others = np.sqrt((scaled.J**2).mean(0))[:, [0, 2]]
+    np.testing.assert_allclose(scaled.J_sigma[0][:, [0, 2]], others, rtol=1e-12)
+
+
+def test_without_values_the_largest_partial_takes_their_place(rng: np.random.Generator) -> None:
+    J = rng.normal(size=(40, 1, 3)) * [1.0, 1e-16, 0.1]
+    data = MixedData(rng.normal(size=(40, 3)), J=J)
+    scaled = Scaling.of(data).scale_data(data)
+    assert scaled.J_sigma is not None
+    largest = scaled.J_sigma[0, 0].max()
+    np.testing.assert_allclose(scaled.J_sigma[0, 0, 1], 1e-3 * largest, rtol=1e-12)
+
+
+def test_a_measured_sigma_has_no_floor(rng: np.random.Generator) -> None:
+    J = 1e-9 * rng.normal(size=(20, 1, 1))
+    data = MixedData(rng.normal(size=(20, 1)), rng.normal(size=20), J, J_sigma=np.full(J.shape, 1e-10))
+    scaling = Scaling.of(data)
+    scaled = scaling.scale_data(data)
+    assert scaled.J_sigma is not None
+    np.testing.assert_allclose(scaling.unscale_J(scaled.J_sigma), 1e-10, rtol=1e-12)

@@ -49,6 +49,7 @@ _FRESH = 4  # iterations for which effective numbers of parameters are good
 _STALE = 40  # iterations without progress that end it
 _TRIES = 30  # steps tried at a point before it counts as a minimum
 _DAMPING = 1e-2  # to begin with, as a share of the mean diagonal of J'J, or of the prior
+_LEAST_KNOWN = 1e-24  # smallest diagonal of A, as a share of the largest: of weights that change nothing
 _LEAST_DAMPING, _MOST_DAMPING = 1e-16, 1e14
 
 
@@ -94,7 +95,8 @@ class _Tall:
         A = self._JJ.copy(order="F")
         where = np.diag_indices_from(A)
         A[where] += diagonal
-        unit = 1.0 / np.sqrt(np.maximum(A[where], np.finfo(float).tiny))
+        A[where] = np.maximum(A[where], _LEAST_KNOWN * (A[where].max() or 1.0))
+        unit = 1.0 / np.sqrt(A[where])
         A *= unit
         A *= unit[:, None]
         return _cholesky(A), unit
@@ -201,7 +203,7 @@ class Hyperparameters:
         if self._block.any():
             return np.where(self._fixed, 1.0, first)
         total = float((self._share * relative) @ self.count)
-        return np.asarray(self._share * self.count.sum() / (noise * total))
+        return np.asarray(self._share * self.count.sum() / (noise * (total or 1.0)))
 
     @property
     def decay(self) -> Array:
@@ -280,8 +282,11 @@ class Climb:
     def advance(self, alone: bool = True) -> None:
         """One iteration, on one thread or on all: a step that lowers M, then the precisions."""
         hyper, objective = self.hyper, self._alone if alone else self.objective
-        kind: Callable[..., Linearisation] = _Wide if hyper.count.sum() < len(self.theta) else _Tall
-        model = kind(objective, self.theta, hyper.precision, hyper.decay)
+        decay = hyper.decay
+        # K divides by the prior: where some weights have none, damping them takes A itself.
+        few = 0 < hyper.count.sum() < len(self.theta) and decay.min() > 0
+        kind: Callable[..., Linearisation] = _Wide if few else _Tall
+        model = kind(objective, self.theta, hyper.precision, decay)
         energy = hyper.energy(self.theta, self.squares)
         if hyper.estimates_noise and self.iteration % _FRESH == 0:
             self.used, self.share, log_det = model.effective()

@@ -1,0 +1,233 @@
+"""Hybrid's choice of a network by evidence, its several starts, its budgets and its checkpoints."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from swarmnet import MixedData, Network, Objective, evaluate, fit
+from swarmnet.checkpoint import Checkpoint, fingerprint
+from swarmnet.fitting import ladder
+from swarmnet.trainers import LBFGS, Hybrid, ProjectedPSO, run
+from swarmnet.trainers.second_order import LM
+
+NAN = np.nan
+RUN = fingerprint({"data": "these", "seed": 0})
+SIZES = ((2, 3, 1), (2, 6, 1), (2, 4, 4, 1))
+
+
+def one_entry_a_row(function, n=150, seed=0, values=0.2, d=3):
+    """A fifth values, the rest partials, of a function that gives Y and J."""
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-1, 1, (n, d))
+    Y, J = function(X)
+    kind = np.where(rng.random(n) < values, d, rng.integers(d, size=n))[:, None]
+    return MixedData(X, np.where(kind == d, Y[:, None], NAN), np.where(kind == np.arange(d), J, NAN))
+
+
+def simple(X):
+    """One unit is enough."""
+    w = np.array([1.0, -0.5, 0.3])[: X.shape[1]]
+    return np.tanh(X @ w), (1 - np.tanh(X @ w) ** 2)[:, None] * w
+
+
+def rich(X):
+    a, b, c = X.T
+    Y = np.sin(3 * a) * b + np.exp(c) * np.cos(2 * b)
+    J = [
+        3 * np.cos(3 * a) * b,
+        np.sin(3 * a) - 2 * np.exp(c) * np.sin(2 * b),
+        np.exp(c) * np.cos(2 * b),
+    ]
+    return Y, np.column_stack(J)
+
+
+def objectives(threads=2, **options):
+    data = one_entry_a_row(simple, 40, d=2)
+    rungs = [
+        Objective(Network(sizes), data, threads=threads, **{"derivative_weight": None, "l2": None} | options)
+        for sizes in SIZES
+    ]
+    rungs[0].rungs = rungs
+    return rungs[0]
+
+
+LADDER = objectives()
+
+
+# The choice of a network
+
+
+@pytest.mark.parametrize(("function", "iterations"), [(simple, 150), (rich, 300)])
+def test_the_network_chosen_gives_the_jacobian_on_unseen_points(function, iterations):
+    X = np.random.default_rng(9).uniform(-1, 1, (300, 3))
+    Y, J = function(X)
+    worst = []
+    for seed in range(3):
+        data = one_entry_a_row(function, seed=seed)
+        model = fit(data, seed=seed, iterations=iterations)
+        assert model.net.sizes in [net.sizes for net in ladder(data, "tanh")]
+        errors = evaluate(model, MixedData(X, Y, J)).set_index("column")
+        worst.append(errors.loc[["dy/dx1", "dy/dx2", "dy/dx3"], "r2"].min())
+    assert np.median(worst) >= 0.99
+
+
+@pytest.mark.parametrize("d", range(1, 17))
+def test_no_two_networks_of_a_ladder_have_as_many_weights(d):
+    """By theta's length a trainer's answer is told to be one network's or another's."""
+    for k in range(1, 17):
+        data = MixedData(np.eye(2, d), np.ones((2, k)))
+        sizes = [net.size for net in ladder(data, "tanh")]
+        assert len(set(sizes)) == len(sizes) > 1
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_one_input_and_one_output_are_fitted(seed):
+    """Here (32,) and (8, 8) would have as many weights."""
+    x = np.linspace(-3, 3, 40)[:, None]
+    model = fit(MixedData(x, np.sin(2 * x)), seed=seed)
+    np.testing.assert_allclose(model.predict(x), np.sin(2 * x), atol=0.05)
+
+
+def test_a_ladder_follows_the_layers_of_the_activations():
+    data = one_entry_a_row(simple)
+    assert {len(net.sizes) for net in ladder(data, "tanh")} == {3, 4}
+    assert {len(net.sizes) for net in ladder(data, ["tanh", "linear"])} == {3}
+    assert {len(net.sizes) for net in ladder(data, ["tanh", "sine", "linear"])} == {4}
+
+
+def test_a_network_too_dear_is_not_on_the_ladder():
+    few, many = (MixedData(np.random.default_rng(0).normal(size=(n, 3)), np.ones(n)) for n in (100, 2500))
+    sizes = [[net.size for net in ladder(data, "tanh")] for data in (few, many)]
+    assert 0 < len(sizes[1]) < len(sizes[0])
+    assert set(sizes[1]) < set(sizes[0])
+
+
+def test_a_polish_that_knows_no_evidence_has_nothing_to_choose_by():
+    model = fit(one_entry_a_row(simple), trainer=Hybrid(polish=LBFGS(iterations=5), iterations=10))
+    assert model.net.sizes == (3, 8, 8, 1)  # as all other trainers take it
+
+
+# Stages, and budgets
+
+
+SMALL = Hybrid(swarm=ProjectedPSO(iterations=3, particles=5), starts=2, polish=LM(iterations=25))
+
+
+def test_the_history_has_all_stages(monkeypatch):
+    """Swarms for three networks, the race in which two are given up, one more swarm, and the last race."""
+    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (4, 9))
+    monkeypatch.setattr("swarmnet.trainers.second_order._COLD", 0)  # no hurry
+    result = run(SMALL, LADDER, np.random.default_rng(0))
+    assert result.history["iteration"].tolist() == list(range(1, 3 * 3 + 9 + 3 + 25 + 1))
+    spent = np.diff(result.history["evaluations"], prepend=0)
+    swarms = np.r_[0:9, 18:21]
+    assert set(spent[swarms]) <= {5, 6}  # a new best one is looked at once more
+    assert (spent[9:13] >= 3 * 2).all() and (spent[13:18] >= 2 * 2).all() and (spent[21:] >= 2).all()
+    assert result.evaluations == spent.sum()
+    assert result.posterior.others.shape == (1, len(result.theta))
+
+
+def test_a_single_network_has_its_swarms_and_one_race():
+    alone = objectives().rungs[1]
+    result = run(replace(SMALL, starts=3), alone, np.random.default_rng(0))
+    assert len(result.history["loss"]) == 3 * 3 + 25
+    assert result.posterior.others.shape == (2, alone.size)
+
+
+@pytest.mark.parametrize("iterations", [1, 7, 30, 90])
+def test_iterations_are_all_used_and_no_more(iterations):
+    assert (
+        len(run(Hybrid(iterations=iterations), LADDER, np.random.default_rng(0)).history["loss"])
+        == iterations
+    )
+
+
+@pytest.mark.parametrize("evaluations", [100, 1000])
+def test_evaluations_are_used_up_but_for_the_last_iteration(evaluations):
+    result = run(Hybrid(evaluations=evaluations), LADDER, np.random.default_rng(0))
+    spent = np.diff(result.history["evaluations"], prepend=0)
+    assert result.status == "evaluations"
+    assert evaluations <= result.evaluations < evaluations + spent[-1]
+
+
+def test_seconds_are_kept():
+    result = run(Hybrid(seconds=0.5), LADDER, np.random.default_rng(0))
+    assert result.seconds < 2.0
+    assert result.status in ("seconds", "converged")
+
+
+def test_threads_change_nothing():
+    one, two = (
+        run(replace(SMALL, iterations=40), objectives(threads), np.random.default_rng(3))
+        for threads in (1, 2)
+    )
+    assert np.array_equal(one.theta, two.theta)
+    assert np.array_equal(one.posterior.others, two.posterior.others)
+
+
+# Checkpoints
+
+
+class Killed(Exception):
+    """What ends a run at once."""
+
+
+def trained(trainer, path=None, stop_at=None):
+    def callback(now):
+        if now.iteration == stop_at:
+            raise Killed
+
+    checkpoint = None if path is None else Checkpoint(path, RUN, 1000.0)
+    return run(trainer, LADDER, np.random.default_rng(5), callback=callback, checkpoint=checkpoint)
+
+
+# Where the phases are: swarms to 9, the choice to 18, a swarm for each further start, and the last race.
+STOPS = {
+    "swarms of the ladder": (1, 3, 4, 8, 9),
+    "race of the networks": (10, 12, 13, 14, 17, 18),
+    "swarms of the last starts": (19, 20, 21, 22, 24),
+    "last race": (25, 26, 35, 48),
+    "everywhere": (2, 5, 11, 16, 20, 23, 30, 49),
+}
+
+
+@pytest.mark.parametrize("budget", [{}, {"iterations": 49}, {"evaluations": 500}], ids=str)
+@pytest.mark.parametrize("stops", STOPS)
+def test_a_run_gone_on_with_is_the_run_never_stopped(monkeypatch, tmp_path, stops, budget):
+    monkeypatch.setattr("swarmnet.checkpoint._HOLD", 0.0)
+    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (4, 9))
+    if not budget:
+        monkeypatch.setattr("swarmnet.trainers.second_order._COLD", 0)  # no hurry
+    trainer, path = replace(SMALL, starts=3, **budget), tmp_path / "run.ckpt"
+    whole = trained(trainer)
+    for at in (at for at in STOPS[stops] if at < len(whole.history["loss"])):
+        with pytest.raises(Killed):
+            trained(trainer, path, at)
+    result = trained(trainer, path)
+    assert np.array_equal(result.theta, whole.theta)
+    assert (result.loss, result.status, result.evaluations) == (whole.loss, whole.status, whole.evaluations)
+    for name in ("iteration", "evaluations", "loss"):
+        assert np.array_equal(result.history[name], whole.history[name]), name
+    for name, value in whole.posterior.saved().items():
+        assert np.array_equal(result.posterior.saved()[name], value), name
+
+
+def test_a_fit_gone_on_with_has_the_same_model(tmp_path):
+    data = one_entry_a_row(simple, 40)
+
+    def model(stop_at=None, checkpoint=tmp_path / "run.ckpt"):
+        def stop(now):
+            if now.iteration == stop_at:
+                raise Killed
+
+        return fit(data, iterations=60, checkpoint=checkpoint, checkpoint_every=0.0, callback=stop)
+
+    whole = model(checkpoint=None)
+    for at in (5, 20, 31, 50):
+        with pytest.raises(Killed):
+            model(at)
+    again = model()
+    assert again.net.sizes == whole.net.sizes
+    for name in ("theta", "spread", "others"):
+        assert np.array_equal(getattr(again, name), getattr(whole, name)), name
