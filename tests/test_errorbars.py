@@ -9,6 +9,7 @@ import pytest
 from swarmnet import FittedModel, MixedData, Network, SwarmnetError, fit, load
 from swarmnet.errorbars import jacobian_deviations, pack, pinned, unpack, value_deviations, widened
 from swarmnet.scaling import Scaling
+from swarmnet.trainers import Hybrid
 
 NAN = np.nan
 NETS = {
@@ -45,9 +46,10 @@ def test_a_packed_root_is_its_lower_half():
 
 def test_other_starts_widen_by_their_distance():
     best, others = np.array([1.0, 2.0]), np.array([[1.0, 5.0], [1.0, -2.0]])
-    expected = [0.5, np.sqrt(0.25 + (9 + 16) / 2)]
-    np.testing.assert_allclose(widened(np.array([0.5, 0.5]), best, others), expected)
-    np.testing.assert_array_equal(widened(np.array([0.5, 0.5]), best, others[:0]), [0.5, 0.5])
+    own, share = np.array([0.5, 0.5]), np.array([1.0, 0.25])
+    expected = [0.5, np.sqrt(0.25 + (9 + 0.25 * 16) / 2)]
+    np.testing.assert_allclose(widened(own, best, others, share), expected)
+    np.testing.assert_array_equal(widened(own, best, others[:0], share[:0]), own)
 
 
 def test_a_pinned_constant_leaves_the_doubt_of_differences(reference):
@@ -109,7 +111,8 @@ def test_other_starts_widen_a_models_error_bars(model):
         best, wide = getattr(model, name)(POINTS, return_std=True)
         own = getattr(alone, name)(POINTS, return_std=True)[1]
         answers = [getattr(replace(model, theta=theta), name)(POINTS) for theta in model.others]
-        apart = np.mean([(answer - best) ** 2 for answer in answers], axis=0)
+        shares = zip(model.others_share, answers, strict=True)
+        apart = np.mean([share * (answer - best) ** 2 for share, answer in shares], axis=0)
         np.testing.assert_allclose(wide, np.sqrt(own**2 + apart), rtol=1e-6)
 
 
@@ -175,13 +178,14 @@ def test_a_file_keeps_them_exactly(model, tmp_path):
     again = load(path)
     assert np.array_equal(again.spread, model.spread) and again.spread.dtype == np.float32
     assert np.array_equal(again.others, model.others)
+    assert np.array_equal(again.others_share, model.others_share)
     for name in ("predict", "jacobian"):
         first, second = (getattr(m, name)(POINTS, return_std=True)[1] for m in (model, again))
         assert np.array_equal(first, second)
 
 
 def test_a_file_of_a_single_start_has_no_others(tmp_path):
-    one = fit(noisy(40), hidden=(3,), trainer="lm", iterations=20)
+    one = fit(noisy(40), hidden=(3,), trainer=Hybrid(starts=1, iterations=20))
     assert one.others.shape == (0, one.net.size)
     one.save(tmp_path / "m.json")
     again = load(tmp_path / "m.json")

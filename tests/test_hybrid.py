@@ -115,15 +115,15 @@ SMALL = Hybrid(swarm=ProjectedPSO(iterations=3, particles=5), starts=2, polish=L
 
 
 def test_the_history_has_all_stages(monkeypatch):
-    """Swarms for three networks, the race in which two are given up, one more swarm, and the last race."""
+    """Swarms for three networks with two noises, their race, one more swarm, and the last race."""
     monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (4, 9))
     monkeypatch.setattr("swarmnet.trainers.second_order._COLD", 0)  # no hurry
     result = run(SMALL, LADDER, np.random.default_rng(0))
-    assert result.history["iteration"].tolist() == list(range(1, 3 * 3 + 9 + 3 + 25 + 1))
+    assert result.history["iteration"].tolist() == list(range(1, 6 * 3 + 9 + 3 + 25 + 1))
     spent = np.diff(result.history["evaluations"], prepend=0)
-    swarms = np.r_[0:9, 18:21]
+    swarms = np.r_[0:18, 27:30]
     assert set(spent[swarms]) <= {5, 6}  # a new best one is looked at once more
-    assert (spent[9:13] >= 3 * 2).all() and (spent[13:18] >= 2 * 2).all() and (spent[21:] >= 2).all()
+    assert (spent[18:22] >= 6 * 2).all() and (spent[22:27] >= 4 * 2).all() and (spent[30:] >= 2).all()
     assert result.evaluations == spent.sum()
     assert result.posterior.others.shape == (1, len(result.theta))
 

@@ -119,7 +119,7 @@ def test_they_are_those_of_residuals_written_out(reference, net, pattern, sigmas
 
 @pytest.mark.parametrize("pattern", ["one entry a row", "few", "full"])
 def test_they_are_for_more_rows_than_a_tile(reference, pattern):
-    objective, theta, dense = case(reference, "tanh", pattern, n=1300)
+    objective, theta, dense = case(reference, "tanh", pattern, n=2600)
     assert len(objective._short_tiles) > 2
     check(objective, theta, dense)
 
