@@ -44,6 +44,7 @@ NOISES = (1.0 / 3.0, 1e-4, 1e-2)  # to begin with, as shares of the data's mean 
 COOLING = 1.1  # a noise precision's largest factor in an iteration, where nothing hurries
 _COLD = 150  # iterations at the usual cooling after which the noise of good data is low
 _MOST_COOLING = 3.0  # where the budget is short
+_FAR = 100.0  # a noise precision's factor from which it may change twice as fast
 _PRIOR_CHANGE = 1.3  # a prior precision's
 _FRESH = 4  # iterations for which effective numbers of parameters are good
 _STALE = 40  # iterations without progress that end it
@@ -192,6 +193,7 @@ class Hyperparameters:
 
     def _first_precision(self, groups: Any, noise: float) -> Array:
         """Of that noise; columns that matter less to the function begin with less weight."""
+        self._matters = np.ones(len(self.count))
         if not self.estimates_noise:
             return np.asarray(self._unit)
         seen = self.count > 0
@@ -199,6 +201,7 @@ class Hyperparameters:
         values = groups.square[seen & ~groups.is_partial]
         whole = values.max(initial=0.0) or groups.square.max() or 1.0
         unit = np.where(groups.relative > 0, groups.square / relative, 1.0)  # sigma^2
+        self._matters = np.clip(unit / whole * relative, _FLOOR, 1.0)
         first = np.maximum(np.minimum(1.0 / relative, unit / whole), _FLOOR**2) / noise
         if self._block.any():
             return np.where(self._fixed, 1.0, first)
@@ -237,9 +240,12 @@ class Hyperparameters:
             np.bincount(self._block, x, blocks) for x in (self.count, used, self._share * squares)
         )
         free = np.maximum(count - gamma, 1e-3 * count)
-        most = 1.0 / _FLOOR**2
-        noise = np.clip(free / np.maximum(squares, 1e-300), 1e-4, most)[self._block] * self._share
-        change = np.clip(noise / self.precision, 1.0 / cooling, cooling)
+        most = self._matters / _FLOOR**2
+        noise = (free / np.maximum(squares, 1e-300))[self._block] * self._share
+        wanted = np.clip(noise, 1e-4 * self._share, most * self._share) / self.precision
+        # Columns that hardly matter begin far off, and may catch up.
+        fast = np.where((wanted > _FAR) & (self._matters < 1.0 / _FAR), cooling**2, cooling)
+        change = np.clip(wanted, 1.0 / cooling, fast)
         self.precision = np.where(self._fixed | (self.count == 0), self.precision, self.precision * change)
 
 
