@@ -85,7 +85,9 @@ def heat_capacities(ax: Axes) -> None:
 
 
 def losses(ax: Axes, seconds: float, repeats: int) -> None:
-    comparison = swarmnet.compare(DATA, list(COLORS), repeats=repeats, seconds=seconds, test=TEST)
+    comparison = swarmnet.compare(
+        DATA, list(COLORS), hidden=(8, 8), repeats=repeats, seconds=seconds, test=TEST
+    )
     times = np.geomspace(seconds / 200, seconds, 300)
     for name, color in COLORS.items():
         of_trainer = comparison.curves[comparison.curves["trainer"] == name]
