@@ -14,8 +14,7 @@ from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, requi
 from swarmnet.trainers.pso import PSO, ProjectedPSO, Swarm
 from swarmnet.trainers.second_order import LM, MOST_WEIGHTS, NOISES, Climb, cost, race
 
-_POLISH = 3000  # iterations of L-BFGS, where nothing else limits them
-_DEAR_SWARM = 2  # iterations of the swarm where solving for outputs costs as much as gradients
+_POLISH = 2500  # iterations of L-BFGS, where nothing else limits them
 _BOTH = NOISES[:2]  # with which each network races
 _HALVINGS = (60, 120, 180)  # iterations after which the worse half of the networks is given up
 _DEAR = 2e10  # multiplications of an iteration from which L-BFGS gets further in the same time
@@ -36,7 +35,7 @@ class Hybrid(Trainer):
 
     Iterations, seconds or evaluations are the budget, of which the swarms use `swarm_share` at most and the
     rest all that is left; the limits of stages that were given hold besides. Without a budget, there are at
-    most 400 iterations of Levenberg-Marquardt, or 3000 of L-BFGS.
+    most 400 iterations of Levenberg-Marquardt, or 2500 of L-BFGS.
 
     Args:
         swarm: each start's swarm.
@@ -188,9 +187,8 @@ class Hybrid(Trainer):
             common = {f.name: getattr(swarm, f.name) for f in fields(Swarm)}
             swarm = PSO(**common)
         share = self.swarm_share / starts
-        iterations = _less(swarm.iterations, _DEAR_SWARM if cost(objective) > _DEAR else None)
         limits: dict[str, Any] = {
-            "iterations": _less(iterations, _part(self.iterations, share)),
+            "iterations": _less(swarm.iterations, _part(self.iterations, share)),
             "evaluations": _less(swarm.evaluations, _part(self.evaluations, share)),
             "seconds": _less(swarm.seconds, self.seconds and self.seconds * share),
         }
