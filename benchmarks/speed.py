@@ -61,7 +61,7 @@ def swarm_losses() -> None:
                 milliseconds(peers.naive_loss(net, data, few)) * len(swarm) / len(few) / taken,
             ]
             table.append(ratios)
-            print(f"{shape!s} {dtype:8s}{taken:10.2f}" + "".join(f"{r:9.2f}" for r in ratios))
+            print_row(shape, dtype, taken, ratios)
         print_means(dtype, table)
 
 
@@ -80,7 +80,7 @@ def gradients() -> None:
                 milliseconds(torch.gradient(theta)) / taken,
             ]
             table.append(ratios)
-            print(f"{shape!s} {dtype:8s}{taken:10.2f}" + "".join(f"{r:9.2f}" for r in ratios))
+            print_row(shape, dtype, taken, ratios)
         print_means(dtype, table)
 
 
@@ -99,7 +99,7 @@ def projections() -> None:
                 min(milliseconds(work) for work in jax.values()) / taken,
             ]
             table.append(ratios)
-            print(f"{shape!s} {dtype:8s}{taken:10.2f}" + "".join(f"{r:9.2f}" for r in ratios))
+            print_row(shape, dtype, taken, ratios)
         print_means(dtype, table)
 
 
@@ -121,7 +121,7 @@ def normal_equations() -> None:
         product *= data.n_entries / len(rows) / available_cores()
         jax = milliseconds(peers.Jax(shape, data, "float64").normal_equations(theta))
         table.append([taken / product, jax / taken])
-        print(f"{shape!s} float64 {taken:10.2f}" + "".join(f"{r:9.2f}" for r in table[-1]))
+        print_row(shape, "float64", taken, table[-1])
     print_means("float64", table)
 
 
@@ -162,6 +162,10 @@ def swarm_update() -> None:
     taken = time.perf_counter() - start
     share = 1.0 - objective.seconds / taken
     print(f"\nPSO update, {shape.net().size:,} weights, 1,000 rows: {share:.1%} of an iteration")
+
+
+def print_row(shape: Shape, dtype: str, taken: float, ratios: list[float]) -> None:
+    print(f"{shape!s} {dtype:8s}{taken:10.2f}" + "".join(f"{r:9.2f}" for r in ratios))
 
 
 def print_means(dtype: str, table: list[list[float]]) -> None:

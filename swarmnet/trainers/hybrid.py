@@ -28,10 +28,9 @@ class Hybrid(Trainer):
     wins; where the others came to is part of the error bars. With several networks to choose from, they race
     first: after 60 and 120 iterations only the half with the larger evidence goes on, after 180 the best
     alone. Where Levenberg-Marquardt is too dear (many weights and entries) or impossible (another loss than
-    the squared one), L-BFGS
-    polishes the best of one swarm instead. The swarm's ridge is large: a start whose solved output weights
-    are small is worth more to what follows than one with a lower loss. Where the output layer cannot be
-    solved for, the swarm flies over all weights.
+    the squared one), L-BFGS polishes the best of one swarm instead. The swarm's ridge is large: a start whose
+    solved output weights are small is worth more to what follows than one with a lower loss. Where the output
+    layer cannot be solved for, the swarm flies over all weights.
 
     Iterations, seconds or evaluations are the budget, of which the swarms use `swarm_share` at most and the
     rest all that is left; the limits of stages that were given hold besides. Without a budget, there are at
@@ -200,15 +199,12 @@ def _state(thetas: Sequence[Array], before: State) -> State:
 
 
 def _of_winner(chosen: Sequence[Climb], rungs: Sequence[ObjectiveLike]) -> State:
-    """The chosen climb, for checkpoints."""
-    return {
-        name: value
-        for climb in chosen
-        for name, value in {
-            "rung": next(n for n, rung in enumerate(rungs) if rung is climb.objective),
-            **{f"winner/{name}": value for name, value in climb.state().items()},
-        }.items()
-    }
+    """The chosen climb, for checkpoints; nothing where none was to be chosen."""
+    if not chosen:
+        return {}
+    winner = chosen[0]
+    rung = next(number for number, rung in enumerate(rungs) if rung is winner.objective)
+    return {"rung": rung} | {f"winner/{name}": value for name, value in winner.state().items()}
 
 
 def _share(polish: LM, whole: "Hybrid", share: float) -> LM:

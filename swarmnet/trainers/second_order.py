@@ -76,22 +76,26 @@ class _Tall:
         self._metric = float(np.mean(np.diag(self._JJ)))
 
     def step(self, damping: float) -> Array:
-        L, unit = self.factor(self._decay + damping * self._metric)
         from scipy.linalg.lapack import dpotrs  # noqa: PLC0415  # a tenth of a second to import
 
+        L, unit = self._factor(self._decay + damping * self._metric)
         return np.asarray(-unit * dpotrs(L, unit * self.gradient, lower=1)[0])
 
     def effective(self) -> tuple[Array, Array, float]:
-        from scipy.linalg.lapack import dtrtri  # noqa: PLC0415  # a tenth of a second to import
-
-        L, unit = self.factor(self._decay)
-        L = np.asfortranarray(L / unit[:, None])
-        inverse = dtrtri(L, lower=1)[0]
+        L, inverse = self.roots()
         share = 1.0 - self._decay * np.einsum("ij,ij->j", inverse, inverse)
         used = self._objective.leverages(self._theta, self._precision, L)
         return used, share, 2.0 * float(np.log(np.diag(L)).sum())
 
-    def factor(self, diagonal: Array) -> tuple[Array, Array]:
+    def roots(self) -> tuple[Array, Array]:
+        """L with L L' = A, and its inverse, both lower triangular."""
+        from scipy.linalg.lapack import dtrtri  # noqa: PLC0415  # a tenth of a second to import
+
+        L, unit = self._factor(self._decay)
+        L = np.asfortranarray(L / unit[:, None])
+        return L, np.asarray(dtrtri(L, lower=1)[0])
+
+    def _factor(self, diagonal: Array) -> tuple[Array, Array]:
         """L and u with L L' = u (JJ + diagonal) u, whose diagonal is 1."""
         A = self._JJ.copy(order="F")
         where = np.diag_indices_from(A)
@@ -153,11 +157,11 @@ def _cholesky(A: Array) -> Array:
     """The lower factor of A; where rounding has made A indefinite, of A with a larger diagonal."""
     from scipy.linalg.lapack import dpotrf  # noqa: PLC0415  # a tenth of a second to import
 
-    diagonal = np.diag(A).copy()
+    where = np.diag_indices_from(A)
+    diagonal = A[where]
     for jitter in (0.0, 1e-13, 1e-11, 1e-9, 1e-7):
-        trial = A.copy(order="F")
-        trial[np.diag_indices_from(trial)] += jitter * diagonal.max()
-        L, failed = dpotrf(trial, lower=1, clean=1, overwrite_a=1)
+        A[where] = diagonal + jitter * diagonal.max()
+        L, failed = dpotrf(A, lower=1, clean=1)
         if not failed:
             return np.asarray(L)
     raise np.linalg.LinAlgError("A is not positive definite")
@@ -177,7 +181,6 @@ class Hyperparameters:
         self.count = np.where(unit > 0, count, 0)
         self._unit, self._l2, self._penalised = unit, objective.l2, objective.penalised
         self.weight_group = objective.weight_groups
-        self.weight_count = np.bincount(self.weight_group)
         self.estimates_prior = objective.estimates_l2
         self.estimates_noise = objective.estimates_balance or objective.estimates_l2
         if objective.estimates_balance:
@@ -189,7 +192,7 @@ class Hyperparameters:
             self._block = np.zeros(len(count), int)
             self._fixed = np.zeros(len(count), bool)
         self.precision = self._first_precision(groups, noise)
-        self.prior = np.ones(len(self.weight_count))
+        self.prior = np.ones(self.weight_group.max() + 1)
 
     def _first_precision(self, groups: Any, noise: float) -> Array:
         """Of that noise; columns that matter less to the function begin with less weight."""
@@ -498,7 +501,4 @@ def cost(objective: ObjectiveLike) -> float:
 
 def covariance_root(objective: ObjectiveLike, theta: Array, posterior: Posterior) -> Array:
     """C (p, p), lower triangular, with C' C = A^-1 at theta: the weights' covariance."""
-    from scipy.linalg.lapack import dtrtri  # noqa: PLC0415  # a tenth of a second to import
-
-    L, unit = _Tall(objective, theta, posterior.precision, posterior.decay).factor(posterior.decay)
-    return np.asarray(dtrtri(np.asfortranarray(L / unit[:, None]), lower=1)[0])
+    return _Tall(objective, theta, posterior.precision, posterior.decay).roots()[1]
