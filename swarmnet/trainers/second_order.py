@@ -108,7 +108,7 @@ class _Tall:
 
 
 class _Wide:
-    """Through K = J diag(1/alpha) J' (entries, entries), where the residuals are fewer than the weights."""
+    """Through K = J diag(1/alpha) J' (entries, entries), where residuals are few and every alpha positive."""
 
     def __init__(self, objective: ObjectiveLike, theta: Array, precision: Array, decay: Array) -> None:
         from scipy.linalg.blas import dsyrk  # noqa: PLC0415  # a tenth of a second to import
@@ -116,10 +116,7 @@ class _Wide:
         r, Q, self._group = objective.residual_jacobian(theta)
         root = np.sqrt(precision)[self._group]
         Q *= root[:, None]
-        metric = decay
-        if decay.min() <= 0:  # a weight without a prior
-            metric = np.maximum(decay, _LEAST_DAMPING * float(np.mean(np.einsum("ij,ij->j", Q, Q))))
-        self._root = np.sqrt(metric)
+        self._root = np.sqrt(decay)
         Q *= 1.0 / self._root
         self._Q, self._K = Q, dsyrk(1.0, Q.T, trans=1, lower=1)
         self._slope = (r * root) @ Q + decay * theta / self._root
