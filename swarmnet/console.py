@@ -1,0 +1,191 @@
+"""What every command of the command line needs: its options, notes, tables, warnings and exit codes.
+
+Results go to standard output or to the file named: tables on a terminal, CSV when piped. Notes, the progress
+bar and errors go to standard error; a user's mistake is one line there, and exit code 2.
+"""
+
+import glob
+import io
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from swarmnet import progress
+from swarmnet.errors import SwarmnetError, SwarmnetWarning, unknown
+from swarmnet.trainers.base import STATUS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+Names = Annotated[str | None, typer.Option(help="Column names, separated by commas.")]
+Hidden = Annotated[str, typer.Option(help="Units of the hidden layers, as in 16,16, or auto.")]
+ActivationOption = Annotated[
+    str, typer.Option(help="Of the hidden layers; or one a layer, the output last, as in tanh,sigmoid.")
+]
+LossOption = Annotated[str, typer.Option(help="squared or cross-entropy.")]
+ScalingOption = Annotated[str, typer.Option(help="standard, minmax or none.")]
+WeightOption = Annotated[
+    float | None, typer.Option(help="Weight of the derivatives against the values; 1 by default.")
+]
+PenaltyOption = Annotated[float | None, typer.Option(help="Weight of the squared weights.")]
+Fraction = Annotated[float, typer.Option(help="Share of the rows to hold out and test on.")]
+Seconds = Annotated[float | None, typer.Option(help="The most seconds of training.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.", min=0)]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="File to write the result to.")]
+DataFile = Annotated[str, typer.Argument(metavar="DATA", help="CSV or Parquet file, or a glob.")]
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file that train wrote.")]
+
+
+class _Stopped(Exception):
+    """Carries what ended a command past Typer."""
+
+
+class Commands(TyperGroup):
+    """Lets `run` see Ctrl-C and failed writes, which Typer turns into exit codes without a word."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if not ctx.resilient_parsing and args[0] not in self.commands:
+            raise unknown("command", args[0], self.commands)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, OSError) as error:
+            raise _Stopped(error) from error
+
+
+def show(frame: "pd.DataFrame", title: str, output: Path | None = None) -> None:
+    """A table on a terminal; CSV in a file or a pipe."""
+    if output is not None:
+        from swarmnet.files import write_atomically  # noqa: PLC0415
+
+        write_atomically(output, csv(frame))
+    elif not sys.stdout.isatty():
+        sys.stdout.write(csv(frame))
+    elif len(frame):
+        progress.print_table(frame, title)
+
+
+def csv(frame: "pd.DataFrame") -> str:
+    return frame.to_csv(index=False, lineterminator="\n")
+
+
+def note(text: str) -> None:
+    sys.stderr.write(" ".join(text.splitlines()) + "\n")
+
+
+def refuse_output(output: Path | None, *taken: str | Path | None) -> None:
+    """Before a long run: refuse a path that cannot be written, or that is one of the files `taken`."""
+    from swarmnet.files import refuse_unwritable  # noqa: PLC0415
+
+    if output is None:
+        return
+    refuse_unwritable(output)
+    files = {os.path.realpath(file) for other in taken if other is not None for file in _matches(other)}
+    if os.path.realpath(output) in files:
+        raise SwarmnetError(f"{output}: cannot write: it is another file of this run; name a new one")
+
+
+def _matches(path: str | Path) -> list[str]:
+    """The file itself, and whatever it matches as a glob."""
+    return [str(path), *glob.glob(str(path), recursive=True)]
+
+
+def names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def hidden(text: str) -> str | list[int]:
+    if text.strip() == "auto":
+        return "auto"
+    try:
+        widths = [int(part) for part in text.split(",")]
+    except ValueError:
+        widths = [0]
+    if min(widths) < 1:
+        raise SwarmnetError(
+            f"--hidden must be auto or whole numbers of 1 or more such as 16,16, not {text!r}"
+        )
+    return widths
+
+
+def scaling(text: str) -> str | None:
+    from swarmnet.scaling import KINDS  # noqa: PLC0415
+
+    if text != "none" and text not in KINDS:
+        raise unknown("scaling", text, [*KINDS, "none"])
+    return None if text == "none" else text
+
+
+def activations(text: str) -> str | list[str]:
+    names = [name.strip() for name in text.split(",")]
+    return names[0] if len(names) == 1 else names
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Show each of swarmnet's warnings once, as one line without code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", SwarmnetWarning)
+        # Of this train tells itself, with the name of the file.
+        warnings.filterwarnings("ignore", re.escape(STATUS["interrupted"]), SwarmnetWarning)
+        shown, said = warnings.showwarning, set()
+
+        def say(message: Any, category: Any, *rest: Any, **more: Any) -> None:
+            if not issubclass(category, SwarmnetWarning):
+                shown(message, category, *rest, **more)
+            elif str(message) not in said:
+                said.add(str(message))
+                note(f"warning: {message}")
+
+        warnings.showwarning = say
+        yield
+
+
+def _run(app: typer.Typer) -> object:
+    """What the command returns or exits with."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8")  # as the files are, so that > and -o write the same
+    try:
+        with _plain_warnings():
+            code: object = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+    except _Stopped as stopped:
+        raise stopped.args[0] from None
+    sys.stdout.flush()
+    return code
+
+
+def run(app: typer.Typer) -> None:
+    """Run a command; the exit code is 2 for a user's mistake, 130 after Ctrl-C."""
+    try:
+        code = _run(app)
+    except SwarmnetError as error:
+        note(f"error: {error}")
+        code = 2
+    except (KeyboardInterrupt, typer.Abort):
+        note("interrupted")
+        code = 130
+    except OSError as error:
+        # Standard output takes no more, and Python must not try again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+        if not isinstance(error, BrokenPipeError):
+            note(f"error: cannot write the result: {error.strerror}")
+            code = 2
+    except Exception as error:
+        # A usage error of Typer's, whose class moved between its versions.
+        if not hasattr(error, "format_message"):
+            raise
+        note(f"error: {error.format_message().rstrip('.')} (see swarmnet --help)")
+        code = 2
+    sys.exit(code if isinstance(code, int) else 0)
