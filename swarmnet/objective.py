@@ -110,7 +110,7 @@ class Objective:
             self._chunks = _chunked(self._tiler.together())
         elif data.n <= 8 * worth_a_thread:
             self._chunks = _chunked(self._tiler.all(run=worth_a_thread))
-        self._short_tiles = [part for tile in tiles for part in tile.parts(_swarm_rows(net))]
+        self._short_tiles = _short(tiles, net)
         self._short_chunks = _chunked(self._short_tiles)
         # Objectives of other networks for the same data, from which a trainer may choose, and this one.
         self.rungs: Sequence[Objective] = (self,)
@@ -199,9 +199,7 @@ class Objective:
         weights = self._weight_array(theta, (self.size,))
         if rows is not None and np.asarray(rows).dtype == bool:
             rows = np.flatnonzero(rows)
-        if rows is not None and len(rows) == 0:
-            raise SwarmnetError("a minibatch needs at least one of the rows")
-        chunks = self._chunks if rows is None else _chunked(self._tiler.batch(rows))
+        chunks = self._chunks if rows is None else _chunked(self._batch(rows))
         sums = np.zeros((len(chunks), 1 + self.size))
 
         def work(worker: int, task: int) -> None:
@@ -237,12 +235,15 @@ class Objective:
         loss = float(unit @ squares + self.l2 * (penalised @ penalised))
         return loss, Jr + self.l2 * penalised, JJ
 
-    def gauss_newton(self, theta: ArrayLike, precision: Array) -> tuple[Array, Array, Array]:
+    def gauss_newton(
+        self, theta: ArrayLike, precision: Array, rows: NDArray[np.intp] | None = None
+    ) -> tuple[Array, Array, Array]:
         """Sums over the residuals r = (prediction - target) / sigma, group by group (see `groups`).
 
         Args:
             theta: (p,) weights.
             precision: (groups,) factor of each group's squared residuals in the sums of all of them.
+            rows: over which rows, by their numbers; over all by default.
 
         Returns:
             each group's sum of squares (groups,), without its precision; J'r (p,) and J'J (p, p) with it.
@@ -252,7 +253,8 @@ class Objective:
         """
         weights = self._residual_weights(theta)
         p = self.size
-        chunks = self._residual_chunks()
+        tiles = self._short_tiles if rows is None else _short(self._batch(rows), self.net)
+        chunks = self._residual_chunks(tiles)
         squares = np.zeros((len(chunks), len(self.groups.count)))
         Jr = np.zeros((len(chunks), p))
         total = np.zeros((p, p), self._dtype, order="F")
@@ -280,7 +282,7 @@ class Objective:
             factor: (p, p) lower Cholesky factor of A.
         """
         weights = self._residual_weights(theta)
-        chunks = self._residual_chunks()
+        chunks = self._residual_chunks(self._short_tiles)
         totals = np.zeros((len(chunks), len(self.groups.count)))
 
         def add(passes: Propagation, tile: Tile, task: int) -> None:
@@ -296,7 +298,7 @@ class Objective:
             SwarmnetError: the loss is not squared.
         """
         weights = self._residual_weights(theta)
-        chunks = self._residual_chunks()
+        chunks = self._residual_chunks(self._short_tiles)
         parts: list[list[tuple[Array, Array, Array]]] = [[] for _ in chunks]
 
         def add(passes: Propagation, tile: Tile, task: int) -> None:
@@ -315,7 +317,7 @@ class Objective:
             SwarmnetError: the loss is not squared.
         """
         weights = self._residual_weights(theta)
-        chunks = self._residual_chunks()
+        chunks = self._residual_chunks(self._short_tiles)
         totals = np.zeros((len(chunks), len(self.groups.count)))
 
         def add(passes: Propagation, tile: Tile, task: int) -> None:
@@ -324,18 +326,22 @@ class Objective:
         self._over_residuals(weights, chunks, add)
         return np.asarray(totals.sum(0))
 
+    def _batch(self, rows: NDArray[np.intp]) -> list[Tile]:
+        if len(rows) == 0:
+            raise SwarmnetError("a minibatch needs at least one of the rows")
+        return self._tiler.batch(rows)
+
     def _residual_weights(self, theta: ArrayLike) -> Array:
         if not self.can_linearise:
             raise SwarmnetError("normal equations need the squared loss: use another trainer")
         return self._weight_array(theta, (self.size,))
 
-    def _residual_chunks(self) -> list[list[Tile]]:
-        """The tiles for sums over residuals' gradients."""
+    def _residual_chunks(self, tiles: Sequence[Tile]) -> list[list[Tile]]:
+        """Short tiles in chunks for sums over residuals' gradients."""
         p = self.size
         most = min(_CHUNKS, max(4, _NORMAL_NUMBERS // (8 * p * p)), max(1, _NORMAL_NUMBERS // (p * p)))
-        tiles = self._short_tiles
         if p >= 256:  # of long residual gradients few rows are work enough to share
-            rows = max(64, -(-self.n_rows // 4))
+            rows = max(64, -(-sum(tile.rows for tile in tiles) // 4))
             tiles = [part for tile in tiles for part in tile.parts(rows)]
         return _chunked(tiles, most)
 
@@ -496,6 +502,10 @@ def _swarm_rows(net: Network) -> int:
     """Rows of a swarm's tiles at most: few enough for the quick way, if that leaves rows enough."""
     quick = _SMALL_PRODUCT // max((a + 1) * b for a, b in zip(net.sizes[:-1], net.sizes[1:], strict=True))
     return min(quick, _TILE_ROWS) if quick >= _TILE_ROWS // 8 else _TILE_ROWS
+
+
+def _short(tiles: Sequence[Tile], net: Network) -> list[Tile]:
+    return [part for tile in tiles for part in tile.parts(_swarm_rows(net))]
 
 
 def _mean_rows(chunks: Sequence[Sequence[Tile]]) -> int:

@@ -27,6 +27,7 @@ SPECIAL = {
     "budget": Hybrid(evaluations=400),
     "stalls": Hybrid(swarm=ProjectedPSO(tolerance=0.99, patience=3, iterations=20), iterations=60),
     "validated": LBFGS(iterations=40),
+    "preconditioned": LBFGS(iterations=40, refresh=7),
 }
 
 

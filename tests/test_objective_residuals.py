@@ -226,6 +226,22 @@ def test_a_twin_does_not_wait_for_the_other():
         assert np.isfinite(pool.submit(twin.group_squares, theta).result(timeout=20)).all()
 
 
+@pytest.mark.parametrize("pattern", DENSITIES)
+@pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 20, 20, 2)], ids=["few weights", "many"])
+def test_those_of_some_rows_are_those_of_an_objective_with_them(pattern, sizes):
+    net = Network(sizes)
+    data, theta = make_data(net, pattern, n=300), net.init(np.random.default_rng(1))
+    whole, rows = Objective(net, data), np.random.default_rng(2).permutation(300)[:70]
+    part = Objective(net, data.take(rows))
+    precision = np.linspace(0.5, 2.0, len(whole.groups.count))
+    for actual, expected in zip(
+        whole.gauss_newton(theta, precision, rows), part.gauss_newton(theta, precision), strict=True
+    ):
+        close(actual, expected)
+    with pytest.raises(SwarmnetError, match="at least one"):
+        whole.gauss_newton(theta, precision, rows[:0])
+
+
 @pytest.mark.parametrize("what", ["gauss_newton", "leverages", "residual_jacobian", "group_squares"])
 def test_they_need_the_squared_loss(what):
     data = MixedData([[0.0], [1.0]], Y=[0.0, 1.0])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from swarmnet import Activation, MixedData, Network, Objective, SwarmnetError
+from swarmnet import Activation, MixedData, Network, Objective, SwarmnetError, fit
 from swarmnet.activations import TABLE
 from swarmnet.trainers import (
     LBFGS,
@@ -435,6 +435,7 @@ def test_projected_needs_a_linear_output():
         (lambda: SGD(batch_size=0), "batch_size"),
         (lambda: Adam(beta1=2), "beta1"),
         (lambda: LBFGS(memory=0), "memory"),
+        (lambda: LBFGS(refresh=0), "refresh"),
         (lambda: Hybrid(swarm_share=1), "swarm_share"),
         (lambda: LBFGS(iterations=0), "iterations"),
         (lambda: LBFGS(seconds=0), "seconds"),
@@ -520,3 +521,39 @@ def test_ten_thousand_iterations_stay_small():
     """
     done = in_a_fresh_process(code)
     assert done.returncode == 0, done.stderr
+
+
+def hilly(seed):
+    """1,500 gradients of four inputs whose importance differs by a factor of a hundred."""
+    X = np.random.default_rng(seed).uniform(-1, 1, (1500, 4))
+    share, wave = np.array([1.0, 0.3, 0.1, 0.01]), np.array([1.0, 2.0, 3.0, 4.0])
+    return MixedData(X, (share * np.sin(wave * X)).sum(1), share * wave * np.cos(wave * X))
+
+
+def test_a_preconditioner_gets_further_with_as_many_evaluations():
+    ratios = []
+    for seed in range(5):
+        target = Objective(Network((4, 12, 12, 1)), hilly(seed), l2=1e-8, derivative_weight=30.0)
+        plain, conditioned = (
+            run(LBFGS(iterations=None, evaluations=200, refresh=refresh), target, np.random.default_rng(seed))
+            for refresh in (None, 20)
+        )
+        ratios.append(conditioned.loss / plain.loss)
+    assert np.median(ratios) < 0.2
+
+
+def test_rows_without_entries_make_no_preconditioner(monkeypatch):
+    monkeypatch.setattr("swarmnet.trainers.backprop._SAMPLE", 1e-9)  # one row, which has no entry
+    data = MixedData(np.linspace(0, 1, 4000)[:, None], np.r_[1.0, np.full(3998, np.nan), 2.0])
+    objective = Objective(Network((1, 2, 1)), data)
+    plain, other = (
+        run(LBFGS(iterations=10, refresh=refresh), objective, np.random.default_rng(0))
+        for refresh in (None, 10)
+    )
+    np.testing.assert_array_equal(other.theta, plain.theta)
+
+
+def test_a_preconditioner_needs_the_squared_loss():
+    data = MixedData([[0.0], [1.0]], [0.0, 1.0])
+    with pytest.raises(SwarmnetError, match="lbfgs needs the squared loss"):
+        fit(data, trainer=LBFGS(refresh=10), loss="cross-entropy")

@@ -77,7 +77,9 @@ class ObjectiveLike(Protocol):
     def weight_groups(self) -> Array: ...
     @property
     def penalised(self) -> Array: ...
-    def gauss_newton(self, theta: Array, precision: Array) -> tuple[Array, Array, Array]: ...
+    def gauss_newton(
+        self, theta: Array, precision: Array, rows: NDArray[np.intp] | None = None
+    ) -> tuple[Array, Array, Array]: ...
     def leverages(self, theta: Array, precision: Array, factor: Array) -> Array: ...
     def residual_jacobian(self, theta: Array) -> tuple[Array, Array, Array]: ...
     def group_squares(self, theta: Array) -> Array: ...
@@ -160,7 +162,6 @@ class Trainer(ABC):
 
     name: ClassVar[str]
     solves_output: ClassVar[bool] = False  # needs a linear output layer and the squared loss
-    needs_squares: ClassVar[bool] = False  # needs the squared loss
     descends: ClassVar[bool] = True  # a much higher loss means that it diverges
     iterations: int | None = 1000
     seconds: float | None = None
@@ -168,6 +169,11 @@ class Trainer(ABC):
     tolerance: float = 1e-6
     patience: int = 500
     target_loss: float | None = None
+
+    @property
+    def needs_squares(self) -> bool:
+        """Whether it needs the squared loss."""
+        return False
 
     def __post_init__(self) -> None:
         require_count("iterations", self.iterations, 1, optional=True)

@@ -14,7 +14,8 @@ from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, requi
 from swarmnet.trainers.pso import PSO, ProjectedPSO, Swarm
 from swarmnet.trainers.second_order import LM, MOST_WEIGHTS, NOISES, Climb, cost, race
 
-_POLISH = 2500  # iterations of L-BFGS, where nothing else limits them
+_POLISH, _PLAIN = 400, 2500  # iterations of L-BFGS with and without a preconditioner, if nothing limits them
+_REFRESH = 20  # iterations with one preconditioner
 _BOTH = NOISES[:2]  # with which each network races
 _HALVINGS = (60, 120, 180)  # iterations after which the worse half of the networks is given up
 _DEAR = 2e10  # multiplications of an iteration from which L-BFGS gets further in the same time
@@ -28,13 +29,14 @@ class Hybrid(Trainer):
     wins; where the others came to is part of the error bars. With several networks to choose from, they race
     first: after 60 and 120 iterations only the half with the larger evidence goes on, after 180 the best
     alone. Where Levenberg-Marquardt is too dear (many weights and entries) or impossible (another loss than
-    the squared one), L-BFGS polishes the best of one swarm instead. The swarm's ridge is large: a start whose
-    solved output weights are small is worth more to what follows than one with a lower loss. Where the output
-    layer cannot be solved for, the swarm flies over all weights.
+    the squared one), L-BFGS polishes the best of one swarm instead, with a preconditioner where there can be
+    one. The swarm's ridge is large: a start whose solved output weights are small is worth more to what
+    follows than one with a lower loss. Where the output layer cannot be solved for, the swarm flies over all
+    weights.
 
     Iterations, seconds or evaluations are the budget, of which the swarms use `swarm_share` at most and the
     rest all that is left; the limits of stages that were given hold besides. Without a budget, there are at
-    most 400 iterations of Levenberg-Marquardt, or 2500 of L-BFGS.
+    most 400 iterations of Levenberg-Marquardt or preconditioned L-BFGS, or 2500 of plain L-BFGS.
 
     Args:
         swarm: each start's swarm.
@@ -70,7 +72,8 @@ class Hybrid(Trainer):
         if isinstance(polish, LM):
             self._climb(polish, objective.rungs, start, rng, monitor)
             return
-        thetas = self._fly([objective], start, rng, monitor, 1, {})
+        whole = self if self._has_budget else replace(self, evaluations=_part(polish.iterations, 1.0))
+        thetas = whole._fly([objective], start, rng, monitor, 1, {})
         if thetas:
             with monitor.limits(polish, monitor.seconds_left, (self.swarm_share, 1.0)):
                 polish.train(objective, thetas[0], rng, monitor)
@@ -135,7 +138,11 @@ class Hybrid(Trainer):
             return self.polish
         if climbs_well(objective):
             return LM(iterations=None) if self._has_budget else LM()
-        return LBFGS(iterations=None if self._has_budget else _POLISH)
+        conditioned = objective.can_linearise and objective.size <= MOST_WEIGHTS
+        iterations = _POLISH if conditioned else _PLAIN
+        return LBFGS(
+            iterations=None if self._has_budget else iterations, refresh=_REFRESH if conditioned else None
+        )
 
     def _fly(
         self,

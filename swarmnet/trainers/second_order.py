@@ -467,10 +467,13 @@ class LM(Trainer):
     """
 
     name: ClassVar[str] = "lm"
-    needs_squares: ClassVar[bool] = True
     descends: ClassVar[bool] = False
     iterations: int | None = 400
     patience: int = 1_000_000  # its own rule holds
+
+    @property
+    def needs_squares(self) -> bool:
+        return True
 
     def prepare(self) -> None:
         importlib.import_module("scipy.linalg")  # a tenth of a second, which is no training
