@@ -44,10 +44,12 @@ class MixedData:
         J_sigma: like J, and so for the partials.
         inputs: d names; x1, x2... by default.
         outputs: k names; y or y1, y2... by default.
+        weights: (n,) how often each row counts: one of weight 2 is the row twice, one of weight 0 its
+            absence. None when all are 1.
 
     Raises:
         SwarmnetError: shapes that do not fit, inf anywhere, NaN in X, a sigma that is not positive,
-            names that cannot be told apart, no entry at all.
+            a negative weight, names that cannot be told apart, no entry at all.
 
     Example:
         >>> data = MixedData([[0.0], [1.0]], Y=[[1.0], [np.nan]], J=[[[np.nan]], [[2.0]]])
@@ -62,6 +64,7 @@ class MixedData:
     J_sigma: Array | None
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    weights: Array | None
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class MixedData:
         J_sigma: ArrayLike | None = None,
         inputs: Iterable[str] | None = None,
         outputs: Iterable[str] | None = None,
+        weights: ArrayLike | None = None,
     ) -> None:
         points = _numbers("X", X)
         if points.ndim != 2 or points.shape[1] == 0:
@@ -82,6 +86,7 @@ class MixedData:
         kept["J_sigma"] = _sigma("J_sigma", J_sigma, partials)
         kept["inputs"] = _names("inputs", inputs, points.shape[1], "x")
         kept["outputs"] = _names("outputs", outputs, values.shape[1], "y")
+        kept["weights"] = _row_weights(weights, len(points))
         for name, value in kept.items():
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
@@ -108,6 +113,8 @@ class MixedData:
                 _refuse_row(sigma_name(name), (sigma <= 0) | np.isinf(sigma), "is not positive")
         if self.n_entries == 0:
             raise SwarmnetError("there are no entries: every value and every partial is missing")
+        if not (self.row_weights[self.entries_per_row > 0] > 0).any():
+            raise SwarmnetError("there are no entries: every row that has one has weight 0")
 
     @property
     def n(self) -> int:
@@ -154,6 +161,11 @@ class MixedData:
         partials: NDArray[np.int64] = np.isfinite(self.J).sum(axis=(1, 2), dtype=np.int64)
         return values + partials
 
+    @property
+    def row_weights(self) -> Array:
+        """(n,) how often each row counts."""
+        return np.ones(self.n) if self.weights is None else self.weights
+
     def __len__(self) -> int:
         return self.n
 
@@ -172,6 +184,7 @@ class MixedData:
             J=self.J[rows],
             Y_sigma=None if self.Y_sigma is None else self.Y_sigma[rows],
             J_sigma=None if self.J_sigma is None else self.J_sigma[rows],
+            weights=None if self.weights is None else self.weights[rows],
         )
 
     def select(self, inputs: Sequence[str], outputs: Sequence[str]) -> "MixedData":
@@ -196,6 +209,7 @@ class MixedData:
             None if self.J_sigma is None else self.J_sigma[grid],
             inputs,
             outputs,
+            self.weights,
         )
 
     def values_only(self) -> "MixedData":
@@ -227,6 +241,7 @@ class MixedData:
         """The wide table, with a column for whatever was observed at least once.
 
         An output without any entry keeps its empty column, so that reading the table finds it again.
+        Weights have no column.
         """
         columns = {name: self.X[:, j] for j, name in enumerate(self.inputs)}
         sigmas: dict[str, Array] = {}
@@ -241,6 +256,11 @@ class MixedData:
             if sigma is not None and np.isfinite(sigma).any():
                 sigmas[sigma_name(name)] = sigma
         return pd.DataFrame(columns | sigmas)
+
+
+def along_rows(weights: Array, ndim: int) -> Array:
+    """Weights (n,) of rows with as many axes as an array of theirs, to broadcast against it."""
+    return weights.reshape(-1, *[1] * (ndim - 1))
 
 
 def from_table(
@@ -417,6 +437,21 @@ def _sigma(name: str, sigma: ArrayLike | None, target: Array) -> Array | None:
         raise SwarmnetError(f"{name} must be {target.shape} like its targets, not {value.shape}")
     value[np.isnan(target)] = np.nan
     return None if np.isnan(value).all() else value
+
+
+def _row_weights(given: ArrayLike | None, n: int) -> Array | None:
+    if given is None:
+        return None
+    weights = _numbers("weights", given)
+    if weights.shape != (n,):
+        raise SwarmnetError(f"weights must be ({n},), one for each row of X, not {weights.shape}")
+    bad = ~((weights == 0) | ((weights >= np.finfo(float).tiny) & (weights < np.inf)))
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise SwarmnetError(f"the weight of row {row} must be 0 or a positive number, not {weights[row]}")
+    if weights.max(initial=0.0) > np.finfo(float).max / max(n, 1):
+        raise SwarmnetError("the weights are too large: their sum may be infinite")
+    return None if (weights == 1.0).all() else weights
 
 
 def _names(what: str, given: Iterable[str] | None, count: int, letter: str) -> tuple[str, ...]:

@@ -4,9 +4,10 @@
          + derivative_weight * mean over derivative entries of ((dy/dx - target) / sigma)^2
          + l2 * |W|^2
 
-with sigma 1 where none is given. Each sum is taken tile by tile (some particles times some rows, small enough
-for the cache), tiles are shared out over threads, and partial sums are added in the tiles' order, so that the
-number of threads changes nothing, to the last bit.
+with sigma 1 where none is given, and each row as often in the means as its weight says. Each sum is taken
+tile by tile (some particles times some rows, small enough for the cache), tiles are shared out over threads,
+and partial sums are added in the tiles' order, so that the number of threads changes nothing, to the last
+bit.
 """
 
 import copy
@@ -91,9 +92,8 @@ class Objective:
         derivative_weight = _at_least_0(
             "derivative_weight", 1.0 if derivative_weight is None else derivative_weight
         )
-        self._weights = EntryWeights(
-            1.0 / max(1, data.n_values), derivative_weight / max(1, data.n_derivatives)
-        )
+        values, partials = self.groups.values_and_partials
+        self._weights = EntryWeights(1.0 / (values or 1.0), derivative_weight / (partials or 1.0))
         self._dtype = np.dtype(dtype)
         if self._dtype not in (np.dtype("float64"), np.dtype("float32")):
             raise SwarmnetError(f"dtype must be float64 or float32, not {dtype}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.data import MixedData
+from swarmnet.data import MixedData, along_rows
 from swarmnet.errors import unknown
 
 Array = NDArray[np.float64]
@@ -37,8 +37,9 @@ class Scaling:
         """The scaling for `data`, from its observed entries alone.
 
         "standard" takes inputs and outputs to mean 0 and standard deviation 1, each row of the inputs
-        counting once for each entry observed there; "minmax" takes them to [-1, 1]. An output with too few
-        values to have a spread is scaled by its slopes instead. With `outputs` False they are left alone.
+        counting once for each entry observed there, times its weight; "minmax" takes them to [-1, 1]. An
+        output with too few values to have a spread is scaled by its slopes instead. With `outputs` False
+        they are left alone.
 
         Raises:
             SwarmnetError: an unknown kind.
@@ -83,9 +84,10 @@ class Scaling:
         """
         if balance:
             known = self.scale_data(data if reference is None else reference, balance=False)
-            values, partials = _spread(known.Y), _root_mean_square(known.J)
+            rows = known.row_weights
+            values, partials = _spread(known.Y, rows), _root_mean_square(known.J, rows)
             # A partial that hardly matters, or is 0 but for rounding, must not count like the others.
-            has_values = np.asarray((~np.isnan(known.Y)).any(0))
+            has_values = np.asarray((~np.isnan(known.Y[rows > 0])).any(0))
             largest = np.where(has_values, values, partials.max(1, initial=0.0))
             partials = np.maximum(partials, _LEAST_SHARE * largest[:, None])
         y_unit = 1.0 / self.y_scale
@@ -101,7 +103,7 @@ class Scaling:
 
 
 def _input_scale(data: MixedData, kind: str) -> tuple[Array, Array]:
-    weight = data.entries_per_row
+    weight = data.entries_per_row * data.row_weights
     seen = weight > 0
     X, weight = data.X[seen], weight[seen]
     low, high = X.min(0), X.max(0)
@@ -122,11 +124,11 @@ def _input_scale(data: MixedData, kind: str) -> tuple[Array, Array]:
 
 
 def _output_scale(data: MixedData, o: int, x_scale: Array, kind: str) -> tuple[float, float]:
-    values = data.Y[:, o][~np.isnan(data.Y[:, o])]
-    slopes = data.J[:, o] * x_scale
-    seen = slopes[~np.isnan(slopes)]
-    largest = float(np.abs(seen).max(initial=0.0))
-    by_slopes = largest * float(np.sqrt(np.mean((seen / largest) ** 2))) if largest > 0 else 0.0
+    values, often = _observed(data.Y[:, o], data.row_weights)
+    slopes, times = _observed(data.J[:, o] * x_scale, data.row_weights)
+    largest = float(np.abs(slopes).max(initial=0.0))
+    square = float(np.average((slopes / largest) ** 2, weights=times)) if largest > 0 else 0.0
+    by_slopes = largest * float(np.sqrt(square))
     if len(values) == 0:
         return 0.0, by_slopes if by_slopes > 0 else 1.0
     low, high = values.min(), values.max()
@@ -135,7 +137,9 @@ def _output_scale(data: MixedData, o: int, x_scale: Array, kind: str) -> tuple[f
     if kind == "standard" or len(values) == 1:
         unit = scale if scale > 0 else 1.0
         centred = (values - middle) / unit
-        offset, scale = middle + float(np.mean(centred)) * unit, float(np.std(centred)) * unit
+        mean = float(np.average(centred, weights=often))
+        offset = middle + mean * unit
+        scale = float(np.sqrt(np.average((centred - mean) ** 2, weights=often))) * unit
     if high > low and scale > 0:
         return float(offset), float(scale)
     return float(offset), by_slopes or abs(float(offset)) or 1.0
@@ -145,22 +149,31 @@ def _positive(scale: Array, otherwise: Array | float) -> Array:
     return np.where((scale > 0) & np.isfinite(scale), scale, otherwise)
 
 
-def _spread(Y: Array) -> Array:
+def _observed(column: Array, rows: Array) -> tuple[Array, Array]:
+    """What was observed in a column (n, ...) and how often each counts, flat; `rows` are their weights."""
+    often = np.broadcast_to(along_rows(rows, column.ndim), column.shape)
+    seen = ~np.isnan(column) & (often > 0)
+    return column[seen], often[seen]
+
+
+def _spread(Y: Array, rows: Array) -> Array:
     """(k,) standard deviation of what was observed of each output; 1 where that is 0 or nothing."""
-    return _column_scale(Y - _column_mean(Y))
+    return _column_scale(Y - _column_mean(Y, rows), rows)
 
 
-def _root_mean_square(J: Array) -> Array:
+def _root_mean_square(J: Array, rows: Array) -> Array:
     """(k, d) root mean square of what was observed in each column; 1 where that is 0 or nothing."""
-    return _column_scale(J)
+    return _column_scale(J, rows)
 
 
-def _column_mean(array: Array) -> Array:
-    seen = ~np.isnan(array)
-    return np.asarray(np.where(seen, array, 0.0).sum(0) / np.maximum(seen.sum(0), 1))
+def _column_mean(array: Array, rows: Array) -> Array:
+    often = np.where(np.isnan(array), 0.0, along_rows(rows, array.ndim))
+    total = often.sum(0)
+    return np.asarray((np.where(often > 0, array, 0.0) * often).sum(0) / np.where(total > 0, total, 1.0))
 
 
-def _column_scale(array: Array) -> Array:
-    largest = np.where(np.isnan(array), 0.0, np.abs(array)).max(0)
+def _column_scale(array: Array, rows: Array) -> Array:
+    counts = ~np.isnan(array) & (along_rows(rows, array.ndim) > 0)
+    largest = np.where(counts, np.abs(array), 0.0).max(0)
     unit = np.where(largest > 0, largest, 1.0)
-    return np.where(largest > 0, np.sqrt(_column_mean((array / unit) ** 2)) * unit, 1.0)
+    return np.where(largest > 0, np.sqrt(_column_mean((array / unit) ** 2, rows)) * unit, 1.0)

@@ -12,13 +12,15 @@ def split(data: MixedData, fraction: float, seed: int) -> tuple[MixedData, Mixed
 
     Rows at one point stay on one side, so that no test point was trained on. Each kind of point (what is
     observed there) is held out in proportion, and the only point of a kind is kept while others are left:
-    without it the model might never see a value at all.
+    without it the model might never see a value at all. Rows of weight 0 are on neither side.
 
     Raises:
         SwarmnetError: a fraction outside [0, 1), or too few points to leave any to train on.
     """
     if not 0 <= fraction < 1:
         raise SwarmnetError(f"the test fraction must be from 0 to less than 1, not {fraction}")
+    if data.weights is not None:
+        data = data.take(data.weights > 0)
     points, point = np.unique(data.X, axis=0, return_inverse=True)
     point = point.ravel()
     count = round(fraction * len(points))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.data import MixedData
+from swarmnet.data import MixedData, along_rows
 
 Array = NDArray[Any]
 Rows = NDArray[np.intp]
@@ -92,7 +92,8 @@ class Groups:
         measured: the same rows, of which only measured sigmas are kept.
 
     Attributes:
-        count: (groups,) entries.
+        entries: (groups,) how many there are.
+        count: (groups,) the sum of their rows' weights.
         square: (groups,) mean square of the targets.
         relative: (groups,) mean square of target / sigma.
     """
@@ -105,22 +106,31 @@ class Groups:
         self.partials = np.arange(k, self.first_known).reshape(k, d)
         self.is_partial = np.arange(self.first_known + 2) >= k
         self.is_partial[-2] = False
-        sums = np.zeros((3, self.first_known + 2))
+        sums = np.zeros((4, self.first_known + 2))
         kinds = (
             (self.values, data.Y, data.Y_sigma, measured.Y_sigma),
             (self.partials, data.J, data.J_sigma, measured.J_sigma),
         )
         for kind, (own, target, sigma, known) in enumerate(kinds):
-            seen = ~np.isnan(target)
+            often = np.broadcast_to(along_rows(data.row_weights, target.ndim), target.shape)
+            seen = ~np.isnan(target) & (often > 0)
             group = self.of(np.broadcast_to(own, target.shape), known, kind)[seen]
+            often = often[seen]
             square = target[seen] ** 2
             relative = square
             if sigma is not None:
                 relative = square / np.where(np.isnan(sigma), 1.0, sigma)[seen] ** 2
-            for row, weight in zip(sums, (np.ones(len(square)), square, relative), strict=True):
-                row += np.bincount(group, weight, sums.shape[1])
-        self.count = sums[0].astype(int)
-        self.square, self.relative = sums[1:] / np.maximum(sums[0], 1.0)
+            for row, terms in zip(
+                sums, (np.ones(len(square)), often, often * square, often * relative), strict=True
+            ):
+                row += np.bincount(group, terms, sums.shape[1])
+        self.entries, self.count = sums[0].astype(int), sums[1]
+        self.square, self.relative = sums[2:] / np.where(self.count > 0, self.count, 1.0)
+
+    @property
+    def values_and_partials(self) -> tuple[float, float]:
+        """The weights of all values together, and of all partials."""
+        return float(self.count[~self.is_partial].sum()), float(self.count[self.is_partial].sum())
 
     def of(self, own: Array, sigma: Array | None, known: int) -> Array:
         """Each entry's group: its `own`, or the given known one where its sigma was measured."""
@@ -131,15 +141,21 @@ class Groups:
 
 @dataclass(frozen=True)
 class EntryWeights:
-    """The factor of each squared residual: value / sigma^2, partial / sigma^2."""
+    """The factor of each squared residual: value / sigma^2, partial / sigma^2, times its row's weight."""
 
     value: float
     partial: float
 
-    def of(self, factor: float, target: Array, sigma: Array | None) -> tuple[Array, Array]:
-        """Targets with 0 for NaN, and weights with 0 there; an entry without a sigma has sigma 1."""
-        seen = ~np.isnan(target)
-        weight = np.where(seen, factor, 0.0)
+    def of(
+        self, factor: float, target: Array, sigma: Array | None, rows: Array | None
+    ) -> tuple[Array, Array]:
+        """Targets with 0 for NaN, and weights with 0 there; an entry without a sigma has sigma 1.
+
+        `rows` are the rows' own weights; an entry of weight 0 is one that was not observed.
+        """
+        often = np.ones(1) if rows is None else along_rows(rows, target.ndim)
+        seen = ~np.isnan(target) & (often > 0)
+        weight = np.where(seen, factor * often, 0.0)
         if sigma is not None:
             weight /= np.where(np.isnan(sigma), 1.0, sigma * sigma)
         return np.where(seen, target, 0.0), weight
@@ -215,7 +231,7 @@ class Tiler:
         for inputs in directions.T:
             where = rows[:, None], np.arange(data.k), inputs[:, None]
             sigma, measured = (None if s is None else s[where] for s in self._partial_sigmas())
-            target, weight = self.weights.of(self.weights.partial, data.J[where], sigma)
+            target, weight = self.weights.of(self.weights.partial, data.J[where], sigma, self._often(rows))
             group = self.groups.of(self.groups.partials.T[inputs], measured, 1)
             direction: Array | int = int(inputs[0])
             if (inputs != inputs[0]).any():
@@ -227,7 +243,7 @@ class Tiler:
     def _pulled(self, rows: Rows) -> Tile:
         points = self._points(rows)
         sigma, measured = (None if s is None else s[rows] for s in self._partial_sigmas())
-        target, weight = self.weights.of(self.weights.partial, self.data.J[rows], sigma)
+        target, weight = self.weights.of(self.weights.partial, self.data.J[rows], sigma, self._often(rows))
         outputs = np.flatnonzero(weight.any((0, 2)))
         if len(outputs) == 0:
             return Tile(*points)
@@ -240,6 +256,10 @@ class Tiler:
         """The partials' sigmas, those given and those measured, (n, k, d)."""
         return self.data.J_sigma, self.groups.measured.J_sigma
 
+    def _often(self, rows: Rows) -> Array | None:
+        """(rows,) the rows' weights."""
+        return None if self.data.weights is None else self.data.weights[rows]
+
     def _points(self, rows: Rows) -> tuple[Array, Array | None, Array, Array]:
         """X, Y, Y_weight and Y_group of a tile."""
         data = self.data
@@ -247,7 +267,7 @@ class Tiler:
         X[:-1] = data.X[rows].T
         both = (data.Y_sigma, self.groups.measured.Y_sigma)
         sigma, measured = (None if s is None else s[rows] for s in both)
-        target, weight = self.weights.of(self.weights.value, data.Y[rows], sigma)
+        target, weight = self.weights.of(self.weights.value, data.Y[rows], sigma, self._often(rows))
         group = self.groups.of(np.broadcast_to(self.groups.values, target.shape), measured, 0)
         return X, self._turned(target) if weight.any() else None, self._turned(weight), group.T
 

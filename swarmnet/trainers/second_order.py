@@ -175,7 +175,8 @@ class Hyperparameters:
     def __init__(self, objective: ObjectiveLike, noise: float) -> None:
         groups = objective.groups
         count, unit = groups.count, objective.unit_precision
-        self.count = np.where(unit > 0, count, 0)
+        self.count = np.where(unit > 0, count, 0.0)
+        self.entries = int(groups.entries[unit > 0].sum())
         self._unit, self._l2, self._penalised = unit, objective.l2, objective.penalised
         self.weight_group = objective.weight_groups
         self.estimates_prior = objective.estimates_l2
@@ -290,7 +291,7 @@ class Climb:
         hyper, objective = self.hyper, self._alone if alone else self.objective
         decay = hyper.decay
         # K divides by the prior: where some weights have none, damping them takes A itself.
-        few = 0 < hyper.count.sum() < len(self.theta) and decay.min() > 0
+        few = 0 < hyper.entries < len(self.theta) and decay.min() > 0
         kind: Callable[..., Linearisation] = _Wide if few else _Tall
         model = kind(objective, self.theta, hyper.precision, decay)
         energy = hyper.energy(self.theta, self.squares)
@@ -495,7 +496,7 @@ class LM(Trainer):
 
 def cost(objective: ObjectiveLike) -> float:
     """Multiplications of an iteration's largest product."""
-    entries, p = float(objective.groups.count.sum()), objective.size
+    entries, p = float(objective.groups.entries.sum()), objective.size
     return entries * p * min(entries, p)
 
 
