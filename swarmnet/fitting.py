@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from swarmnet.activations import LINEAR, Activation
+from swarmnet.canonical import canonical
 from swarmnet.checkpoint import EVERY, Checkpoint, fingerprint
 from swarmnet.data import MixedData
 from swarmnet.errorbars import pack, pinned
@@ -57,6 +58,8 @@ def fit(
 ) -> FittedModel:
     """Train a network on mixed data.
 
+    Neither the order of the rows nor how entries at one point are shared out among them changes the model.
+
     Args:
         data: MixedData, or the path or glob of CSV or Parquet files.
         hidden: units of each hidden layer, () for none; with "auto", hybrid chooses among networks of
@@ -87,7 +90,8 @@ def fit(
     Raises:
         SwarmnetError: data, names or settings that do not do, or the checkpoint of another run.
     """
-    mixed = data if isinstance(data, MixedData) else read(data)
+    given = data if isinstance(data, MixedData) else read(data)
+    mixed = canonical(given)
     configured_trainer = configured(trainer, iterations, seconds, particles)
     net = network_for(mixed, hidden, activation, loss)
     refuse_unsolvable(configured_trainer, net, loss)
@@ -131,7 +135,7 @@ def fit(
     chosen = next(rung for rung in rungs if rung.size == len(result.theta))
     if result.status == "interrupted":
         warnings.warn(result.message, SwarmnetWarning, stacklevel=2)
-    training = _record(mixed, configured_trainer, seed) | {
+    training = _record(given, configured_trainer, seed) | {
         "scaling": scaling,
         "loss_function": loss,
         "derivative_weight": 1.0 if derivative_weight is None else float(derivative_weight),
@@ -258,7 +262,7 @@ def _pinned(model: FittedModel, data: MixedData) -> FittedModel:
     if not free.any():
         return model
     seen = data.entries_per_row > 0
-    weights = data.entries_per_row[seen]
+    weights = (data.entries_per_row * data.row_weights)[seen]
     centre = np.average(data.X[seen], axis=0, weights=weights)[None]
     offset = np.where(free, model.scaling.y_offset - model.predict(centre)[0], model.scaling.y_offset)
     shifted = replace(model, scaling=replace(model.scaling, y_offset=offset))
@@ -311,12 +315,12 @@ def _fingerprint(
 
 
 def _content(data: MixedData) -> list[Any]:
-    return [data.X, data.Y, data.J, data.Y_sigma, data.J_sigma, data.inputs, data.outputs]
+    return [data.X, data.Y, data.J, data.Y_sigma, data.J_sigma, data.weights, data.inputs, data.outputs]
 
 
 def _record(data: MixedData, trainer: Trainer, seed: int) -> dict[str, Any]:
     """What the model was trained on and with, for its file."""
-    seen = data.X[data.entries_per_row > 0]
+    seen = data.X[(data.entries_per_row > 0) & (data.row_weights > 0)]
     return {
         "swarmnet": __version__,
         "trainer": trainer.name,
