@@ -32,7 +32,7 @@ Data = MixedData | str | os.PathLike[str]
 Hidden = str | int | Sequence[int]
 Activations = str | Activation | Sequence[str | Activation]
 
-_LADDER = ((8,), (16,), (32,), (8, 8), (16, 16), (24, 24))
+_LADDER = ((8,), (16,), (32,), (8, 8), (16, 16), (24, 24), (12, 12, 12))
 _DEAR = 5e8  # multiplications of an iteration of Levenberg-Marquardt: a twentieth of a second
 _WIDTHS = (3, 4, 6, 8, 12, 16, 24, 32)
 
@@ -63,7 +63,7 @@ def fit(
     Args:
         data: MixedData, or the path or glob of CSV or Parquet files.
         hidden: units of each hidden layer, () for none; with "auto", hybrid chooses among networks of
-            one and two hidden layers by their evidence, and other trainers take two layers, as wide as the
+            one to three hidden layers by their evidence, and other trainers take two layers, as wide as the
             entries can support.
         activation: one name for the hidden layers, or one a layer with the output layer last.
         trainer: a name (hybrid, pso, projected, sgd, adam, lbfgs, lm) or a configured trainer.
@@ -206,7 +206,7 @@ def _hidden(data: MixedData, hidden: Hidden) -> tuple[int, ...]:
 
 
 def ladder(data: MixedData, activations: Activations) -> list[Network]:
-    """Networks of one and two hidden layers for hybrid to choose from, none too dear to train."""
+    """Networks of one to three hidden layers for hybrid to choose from, none too dear to train."""
     layers = None if isinstance(activations, str | Activation) else len(activations)
     nets: list[Network] = []
     for widths in _LADDER:
