@@ -7,6 +7,8 @@
 ((1, 1), (1, 1, 1))
 """
 
+from typing import TYPE_CHECKING, Any
+
 from swarmnet import testing as testing
 from swarmnet import trainers as trainers
 from swarmnet.activations import Activation as Activation
@@ -24,3 +26,18 @@ from swarmnet.objective import Objective as Objective
 from swarmnet.readers import read_csv as read_csv
 from swarmnet.readers import read_parquet as read_parquet
 from swarmnet.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from swarmnet.estimator import SwarmNetRegressor as SwarmNetRegressor
+
+
+def __getattr__(name: str) -> Any:
+    if name == "SwarmNetRegressor":
+        from swarmnet.estimator import SwarmNetRegressor  # noqa: PLC0415  # scikit-learn takes a second
+
+        return SwarmNetRegressor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), "SwarmNetRegressor"]

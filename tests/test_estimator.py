@@ -1,0 +1,359 @@
+"""SwarmNetRegressor: scikit-learn's own checks, and derivatives through its tools."""
+
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError, UndefinedMetricWarning
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+import swarmnet
+from swarmnet import MixedData, SwarmnetError, SwarmNetRegressor, SwarmnetWarning
+
+NAN = np.nan
+FAST = {"hidden": (5,), "trainer": "lbfgs", "iterations": 40}
+
+
+@pytest.fixture
+def mixed():
+    """X (24, 2), y (24,) and dydx (24, 2), a third of the values and half of the partials missing."""
+    rng = np.random.default_rng(3)
+    X = rng.uniform(-1.0, 3.0, (24, 2))
+    y, dydx = np.sin(X[:, 0]) * X[:, 1], np.stack([np.cos(X[:, 0]) * X[:, 1], np.sin(X[:, 0])], axis=1)
+    y[::3] = NAN
+    dydx[rng.random(dydx.shape) < 0.5] = NAN
+    return X, y, dydx
+
+
+@pytest.fixture
+def routing():
+    with sklearn.config_context(enable_metadata_routing=True):
+        yield
+
+
+@pytest.mark.parametrize("settings", [FAST, {"hidden": (3,), "iterations": 30}], ids=["lbfgs", "hybrid"])
+def test_all_of_scikit_learns_checks(settings, monkeypatch):
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")  # without it, one check is skipped
+    results = check_estimator(SwarmNetRegressor(**settings), on_skip=None)
+    assert {(r["status"], r["check_name"]) for r in results if r["status"] != "passed"} == set()
+    assert len(results) > 50
+
+
+def test_it_trains_what_fit_trains(mixed):
+    X, y, dydx = mixed
+    weights = np.arange(24) % 3
+    net = SwarmNetRegressor(**FAST, random_state=7).fit(X, y, dydx, weights)
+    model = swarmnet.fit(MixedData(X, y, dydx, weights=weights), **FAST, seed=7)
+    assert np.array_equal(net.model_.theta, model.theta)
+    assert np.array_equal(net.predict(X), model.predict(X)[:, 0])
+    assert np.array_equal(net.jacobian(X), model.jacobian(X)[:, 0])
+    assert np.array_equal(net.hessian(X), model.hessian(X)[:, 0])
+    assert net.n_iter_ == len(model.history)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"derivative_weight": 5.0},
+        {"l2": 0.1},
+        {"scaling": "minmax"},
+        {"activation": "sine"},
+        {"trainer": "pso", "particles": 7},
+        {"loss": "cross-entropy"},
+    ],
+    ids=str,
+)
+def test_every_setting_reaches_fit(given):
+    X, y = np.linspace(0.0, 1.0, 8)[:, None], np.linspace(0.1, 0.9, 8)
+    dydx = np.full((8, 1), 0.8) + X
+    settings = FAST | {"iterations": 5} | given
+    net = SwarmNetRegressor(**settings).fit(X, y, dydx)
+    assert np.array_equal(net.model_.theta, swarmnet.fit(MixedData(X, y, dydx), **settings).theta)
+    usual = SwarmNetRegressor(**(FAST | {"iterations": 5})).fit(X, y, dydx)
+    assert not np.array_equal(net.model_.theta, usual.model_.theta)
+
+
+def test_several_outputs(mixed):
+    X, y, dydx = mixed
+    Y, J = np.stack([y, -2.0 * y], axis=1), np.stack([dydx, -2.0 * dydx], axis=1)
+    net = SwarmNetRegressor(**FAST).fit(X, Y, J)
+    assert (net.predict(X).shape, net.jacobian(X).shape) == ((24, 2), (24, 2, 2))
+    assert net.hessian(X).shape == (24, 2, 2, 2)
+    one = SwarmNetRegressor(**FAST).fit(X, y[:, None], dydx)
+    assert (one.predict(X).shape, one.jacobian(X).shape) == ((24, 1), (24, 1, 2))
+
+
+def test_derivatives_alone(mixed):
+    X, _, dydx = mixed
+    with pytest.warns(SwarmnetWarning, match="constant is free"):
+        net = SwarmNetRegressor(**FAST).fit(X, None, dydx)
+    assert (net.predict(X).shape, net.jacobian(X).shape) == ((24,), (24, 2))
+    assert net.score(X, None, dydx) > 0.9
+    with pytest.warns(SwarmnetWarning, match="constant is free"):
+        assert SwarmNetRegressor(**FAST).fit(X, None, dydx[:, None]).predict(X).shape == (24, 1)
+
+
+def test_error_bars(mixed):
+    X, y, dydx = mixed
+    net = SwarmNetRegressor(hidden=(4,), trainer="lm", iterations=20).fit(X, y, dydx)
+    (values, std), (partials, partials_std) = net.predict(X, return_std=True), net.jacobian(X, True)
+    assert values.shape == std.shape == (24,)
+    assert partials.shape == partials_std.shape == (24, 2)
+    assert (std > 0).all()
+    with pytest.raises(SwarmnetError, match="no error bars"):
+        SwarmNetRegressor(**FAST).fit(X, y).predict(X, return_std=True)
+
+
+# Names
+
+
+def test_names_come_from_the_frames(mixed):
+    X, y, dydx = mixed
+    frame, target = pd.DataFrame(X, columns=["T", "p"]), pd.Series(y, name="h")
+    partials = pd.DataFrame(dydx, columns=["dh/dT", "dh/dp"])
+    net = SwarmNetRegressor(**FAST).fit(frame, target, partials[["dh/dp", "dh/dT"]])
+    assert (net.model_.inputs, net.model_.outputs) == (("T", "p"), ("h",))
+    assert list(net.feature_names_in_) == ["T", "p"]
+    plain = SwarmNetRegressor(**FAST).fit(X, y, dydx)
+    assert np.array_equal(net.model_.theta, plain.model_.theta)
+    assert net.score(frame, target, partials) == plain.score(X, y, dydx)
+    with pytest.raises(ValueError, match="feature names should match"):
+        net.jacobian(frame.rename(columns={"T": "t"}))
+    with pytest.raises(SwarmnetError, match="no place for dh/dt: its columns are dh/dT, dh/dp"):
+        net.fit(frame, target, partials.rename(columns={"dh/dT": "dh/dt"}))
+
+
+def test_a_partial_without_a_column_was_not_observed(mixed):
+    X, y, dydx = mixed
+    partials = pd.DataFrame({"dy/dx2": dydx[:, 1]}).astype("Float64")
+    net = SwarmNetRegressor(**FAST).fit(X, pd.array(y, dtype="Float64"), partials)
+    dydx[:, 0] = NAN
+    assert np.array_equal(net.model_.theta, SwarmNetRegressor(**FAST).fit(X, y, dydx).model_.theta)
+
+
+@pytest.mark.parametrize("name", ["y", "a", None, 3])
+def test_outputs_named_like_inputs_get_other_names(mixed, name):
+    X, y, _ = mixed
+    net = SwarmNetRegressor(**FAST).fit(pd.DataFrame(X, columns=["y", "a"]), pd.Series(y, name=name))
+    assert net.model_.outputs == ("a_" if name == "a" else "y_",)
+
+
+# scikit-learn's tools
+
+
+def by_hand(X, y, dydx, settings, folds, score):
+    """Fit on each training fold, and `score` on the other."""
+    found = []
+    for train, test in folds.split(X):
+        net = SwarmNetRegressor(**settings).fit(X[train], y[train], dydx[train])
+        found.append(score(net, test))
+    return found
+
+
+@pytest.mark.parametrize("routed", [False, True])
+def test_a_grid_search_is_the_loop_by_hand(mixed, routed):
+    X, y, dydx = mixed
+    folds, sizes = KFold(3, shuffle=True, random_state=0), [(2,), (4,), (4, 4)]
+    with sklearn.config_context(enable_metadata_routing=routed):
+        search = GridSearchCV(SwarmNetRegressor(**FAST), {"hidden": sizes}, cv=folds)
+        search.fit(X, y, dydx=dydx)
+    for size, row in zip(sizes, pd.DataFrame(search.cv_results_).itertuples(), strict=True):
+        scores = by_hand(
+            X, y, dydx, FAST | {"hidden": size}, folds, lambda net, test: net.score(X[test], y[test])
+        )
+        assert [row.split0_test_score, row.split1_test_score, row.split2_test_score] == scores
+    best = SwarmNetRegressor(**(FAST | search.best_params_)).fit(X, y, dydx)
+    assert np.array_equal(search.best_estimator_.model_.theta, best.model_.theta)
+
+
+def test_derivatives_may_be_scored_too(mixed, routing):
+    X, y, dydx = mixed
+    folds = KFold(3)
+    scored = cross_validate(
+        SwarmNetRegressor(**FAST).set_score_request(dydx=True), X, y, cv=folds, params={"dydx": dydx}
+    )["test_score"]
+
+    def score(net, test):
+        return net.score(X[test], y[test], dydx[test])
+
+    assert scored.tolist() == by_hand(X, y, dydx, FAST, folds, score)
+    assert scored.tolist() != by_hand(X, y, dydx, FAST, folds, lambda net, t: net.score(X[t], y[t]))
+
+
+def test_weights_are_routed_too(mixed, routing):
+    X, y, dydx = mixed
+    weights, folds = np.arange(24.0) % 4, KFold(3)
+    net = SwarmNetRegressor(**FAST).set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+    scored = cross_validate(net, X, y, cv=folds, params={"dydx": dydx, "sample_weight": weights})
+    for score, (train, test) in zip(scored["test_score"], folds.split(X), strict=True):
+        own = SwarmNetRegressor(**FAST).fit(X[train], y[train], dydx[train], weights[train])
+        assert score == own.score(X[test], y[test], sample_weight=weights[test])
+
+
+@pytest.mark.parametrize("routed", [False, True])
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_cross_val_predict_slices_the_derivatives(mixed, routed, outputs):
+    X, y, dydx = mixed
+    if outputs == 2:
+        y, dydx = np.stack([y, -y], axis=1), np.stack([dydx, -dydx], axis=1)
+    folds = KFold(4)
+    with sklearn.config_context(enable_metadata_routing=routed):
+        predicted = cross_val_predict(SwarmNetRegressor(**FAST), X, y, cv=folds, params={"dydx": dydx})
+    expected = by_hand(X, y, dydx, FAST, folds, lambda net, test: net.predict(X[test]))
+    assert np.array_equal(predicted, np.concatenate(expected))
+
+
+def test_a_pipeline_hands_derivatives_on(mixed):
+    X, y, dydx = mixed
+    swap = FunctionTransformer(lambda X: X[:, ::-1])
+    pipe = make_pipeline(swap, SwarmNetRegressor(**FAST))
+    direct = SwarmNetRegressor(**FAST).fit(X[:, ::-1], y, dydx[:, ::-1])
+    by_name = clone(pipe).fit(X, y, swarmnetregressor__dydx=dydx[:, ::-1])
+    with sklearn.config_context(enable_metadata_routing=True):
+        routed = clone(pipe).fit(X, y, dydx=dydx[:, ::-1])
+    for fitted in (by_name, routed):
+        assert np.array_equal(fitted.predict(X), direct.predict(X[:, ::-1]))
+
+
+def test_a_scaler_in_front_wants_scaled_derivatives_and_is_warned_of(mixed):
+    X, y, dydx = mixed
+    scaler = StandardScaler().fit(X)
+    pipe = make_pipeline(StandardScaler(), SwarmNetRegressor(**FAST))
+    with pytest.warns(SwarmnetWarning, match="leave the scaler out"):
+        pipe.fit(X, y, swarmnetregressor__dydx=dydx * scaler.scale_)
+    plain = SwarmNetRegressor(**FAST).fit(X, y, dydx)
+    np.testing.assert_allclose(pipe.predict(X), plain.predict(X), rtol=1e-5, atol=1e-6)
+    slopes = pipe[-1].jacobian(pipe[0].transform(X)) / scaler.scale_
+    np.testing.assert_allclose(slopes, plain.jacobian(X), rtol=1e-4, atol=1e-5)
+    pipe.fit(X, y)  # without derivatives nothing can be meant wrongly
+
+
+def test_designs_coded_by_plus_and_minus_are_no_scalers():
+    X = np.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
+    SwarmNetRegressor(**FAST).fit(X, X[:, 0] * X[:, 1], X[:, ::-1])  # warnings are errors here
+
+
+def test_frames_go_through_a_pipeline(mixed):
+    X, y, _ = mixed
+    frame = pd.DataFrame(X, columns=["T", "p"])
+    pipe = make_pipeline(StandardScaler(), SwarmNetRegressor(**FAST)).set_output(transform="pandas")
+    assert list(pipe.fit(frame, y)[-1].feature_names_in_) == ["T", "p"]
+
+
+def test_clones_and_pickles(mixed):
+    X, y, dydx = mixed
+    trainer = swarmnet.trainers.LBFGS(memory=5, iterations=10)
+    net = SwarmNetRegressor(hidden=(3,), trainer=trainer, activation="silu").fit(X, y, dydx)
+    again = pickle.loads(pickle.dumps(net))
+    assert np.array_equal(again.jacobian(X), net.jacobian(X))
+    twin = clone(net)
+    assert twin.get_params() == net.get_params()
+    assert not hasattr(twin, "model_")
+    assert np.array_equal(twin.fit(X, y, dydx).predict(X), net.predict(X))
+
+
+def test_random_states(mixed):
+    X, y, _ = mixed
+
+    def theta(random_state):
+        return SwarmNetRegressor(**(FAST | {"random_state": random_state})).fit(X, y).model_.theta
+
+    assert np.array_equal(theta(np.int64(5)), theta(5))
+    assert np.array_equal(theta(np.random.RandomState(1)), theta(np.random.RandomState(1)))
+    np.random.seed(0)  # noqa: NPY002  # None means this generator
+    assert not np.array_equal(theta(None), theta(None))
+
+
+# Scores
+
+
+def test_the_score_is_r2_of_what_was_observed(mixed):
+    X, y, dydx = mixed
+    net = SwarmNetRegressor(hidden=(2,), trainer="lbfgs", iterations=8).fit(X, y, dydx)
+    seen, weights = ~np.isnan(y), np.arange(24.0)
+    values = r2_score(y[seen], net.predict(X[seen]))
+    assert net.score(X, y) == pytest.approx(values)
+    assert net.score(X[seen], y[seen]) == pytest.approx(values)
+    weighted = r2_score(y[seen], net.predict(X[seen]), sample_weight=weights[seen])
+    assert net.score(X, y, sample_weight=weights) == pytest.approx(weighted)
+    slopes = [
+        r2_score(column[~np.isnan(column)], answer[~np.isnan(column)])
+        for column, answer in zip(dydx.T, net.jacobian(X).T, strict=True)
+    ]
+    assert net.score(X, y, dydx) == pytest.approx(np.mean([values, *slopes]))
+    assert net.score(X, np.full(24, NAN), dydx) == pytest.approx(np.mean(slopes))
+    lone = np.full((24, 2), NAN)
+    lone[0, 0] = 1.0
+    assert net.score(X, y, lone) == pytest.approx(values)
+    with pytest.warns(UndefinedMetricWarning):
+        assert np.isnan(net.score(X, None, lone))
+
+
+def test_the_score_of_several_outputs_is_their_mean(mixed):
+    X, y, _ = mixed
+    Y = np.stack([np.nan_to_num(y), X[:, 0] ** 2], axis=1)
+    net = SwarmNetRegressor(hidden=(2,), trainer="lbfgs", iterations=8).fit(X, Y)
+    assert net.score(X, Y) == pytest.approx(r2_score(Y, net.predict(X)))
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"dydx": np.zeros((3, 3))}, r"dydx must be \(3, 2\)"),
+        ({"dydx": np.zeros(3)}, r"dydx must be \(3, 2\)"),
+        ({"dydx": np.zeros((3, 2, 2))}, r"dydx must be \(3, 2\)"),
+        ({"dydx": np.zeros((2, 2))}, "inconsistent numbers of samples"),
+        ({"dydx": np.full((3, 2), np.inf)}, "Input dydx contains infinity"),
+        ({"y": np.zeros((3, 2)), "dydx": np.zeros((3, 2))}, r"dydx must be \(3, 2, 2\)"),
+        ({"y": [1.0, np.inf, 0.0]}, "Input y contains infinity"),
+        ({"y": [NAN] * 3}, "no entries"),
+        ({"y": None}, "requires y to be passed"),
+        ({"y": ["a", "b", "c"]}, "could not convert"),
+        ({"X": [[0.0, NAN]] * 3}, "Input X contains NaN"),
+        ({"sample_weight": [1.0, -1.0, 1.0]}, "weight of row 1"),
+        ({"sample_weight": [0.0, 0.0, 0.0]}, "weight"),
+    ],
+)
+def test_bad_data_are_refused(given, words):
+    data = {"X": [[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], "y": [0.0, 1.0, 2.0]} | given
+    with pytest.raises(ValueError, match=words):
+        SwarmNetRegressor(**FAST).fit(**data)
+
+
+def test_other_outputs_than_the_models_are_not_scored(mixed):
+    X, y, _ = mixed
+    with pytest.raises(SwarmnetError, match="there are 2 outputs, where the model has 1"):
+        SwarmNetRegressor(**FAST).fit(X, y).score(X, np.stack([y, y], axis=1))
+
+
+@pytest.mark.parametrize("method", ["predict", "jacobian", "hessian"])
+def test_it_must_be_fitted_first(method):
+    with pytest.raises(NotFittedError):
+        getattr(SwarmNetRegressor(), method)([[0.0]])
+
+
+def test_bad_settings_are_refused_when_fitting(mixed):
+    X, y, _ = mixed
+    net = SwarmNetRegressor(trainer="hybird")
+    with pytest.raises(SwarmnetError, match="did you mean 'hybrid'"):
+        net.fit(X, y)
+
+
+def test_importing_swarmnet_does_not_import_scikit_learn():
+    code = "import sys, swarmnet; print('sklearn' in sys.modules, 'SwarmNetRegressor' in dir(swarmnet))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["False", "True"]
+    with pytest.raises(AttributeError, match="no attribute 'SwarmNetRegresor'"):
+        _ = swarmnet.SwarmNetRegresor
