@@ -220,7 +220,7 @@ class LBFGS(Trainer):
         """The rows to make a preconditioner of; none without `refresh`."""
         if self.refresh is None:
             return np.empty(0, dtype=np.intp)
-        residuals = max(1.0, float(objective.groups.count.sum()) / objective.n_rows)  # of a row
+        residuals = max(1.0, float(objective.groups.entries.sum()) / objective.n_rows)  # of a row
         rows = int(np.ceil(_SAMPLE * objective.size / residuals))
         return np.sort(rng.choice(objective.n_rows, min(rows, objective.n_rows), replace=False))
 
