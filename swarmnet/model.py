@@ -156,9 +156,7 @@ class FittedModel:
         Raises:
             SwarmnetError: the path cannot be written, or an activation is not one of swarmnet's own.
         """
-        for act in self.net.activations:
-            if TABLE.get(act.name) is not act:
-                raise SwarmnetError(f"a model with your own activation {act.name!r} cannot be saved")
+        self._refuse_own_activations("saved")
         document = {
             "format": _FORMAT,
             "version": _VERSION,
@@ -177,6 +175,44 @@ class FittedModel:
             "history": {name: _nulls(self.history[name]) for name in self.history},
         }
         write_atomically(path, json.dumps(document, allow_nan=False) + "\n")
+
+    def to_onnx(self, path: str | os.PathLike[str], dtype: str = "float64") -> None:
+        """Write the model as an ONNX graph, for onnxruntime and other tools; the file is whole or not there.
+
+        The graph takes `X` (n, d), for any n, and gives `values` (n, k) and `jacobian` (n, k, d), all in the
+        data's units and in `dtype`, "float64" or "float32". Its metadata name the columns. Error bars and
+        second derivatives stay behind.
+
+        Raises:
+            SwarmnetError: onnx is not installed (`pip install "swarmnet[onnx]"`), the path cannot be written,
+                another dtype, numbers that float32 cannot hold, or an activation that is not swarmnet's own.
+        """
+        from swarmnet.export import onnx_model  # noqa: PLC0415  # it imports this module
+
+        self._refuse_own_activations("exported")
+        write_atomically(path, onnx_model(self, dtype))
+
+    def to_python(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The model as the source of a Python module that needs no other, and which `path` keeps if given.
+
+        Its predict(x) takes one point, d numbers, and gives k numbers; its jacobian(x) gives k lists of d
+        partial derivatives, all in the data's units.
+
+        Raises:
+            SwarmnetError: the path cannot be written, or an activation is not one of swarmnet's own.
+        """
+        from swarmnet.export import python_module  # noqa: PLC0415  # it imports this module
+
+        self._refuse_own_activations("exported")
+        source = python_module(self)
+        if path is not None:
+            write_atomically(path, source)
+        return source
+
+    def _refuse_own_activations(self, done: str) -> None:
+        for act in self.net.activations:
+            if TABLE.get(act.name) is not act:
+                raise SwarmnetError(f"a model with your own activation {act.name!r} cannot be {done}")
 
     def _points(self, X: ArrayLike | pd.DataFrame) -> Array:
         if isinstance(X, pd.DataFrame):

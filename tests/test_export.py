@@ -1,0 +1,283 @@
+"""A model in other tools: the same values and derivatives as in swarmnet, in the data's units."""
+
+import ast
+import json
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from swarmnet import Activation, FittedModel, MixedData, Network, SwarmnetError, fit
+from swarmnet.activations import TABLE
+from swarmnet.export.graph import ACTIVATIONS as IN_ONNX
+from swarmnet.export.source import ACTIVATIONS as IN_PYTHON
+from swarmnet.scaling import Scaling
+from swarmnet.version import __version__
+
+TOLERANCE = {"float64": 1e-12, "float32": 1e-6}
+# onnxruntime treats tensors of one number in its own ways
+SHAPES = [(2, 7, 5, 3), (3, 6, 1), (1, 4, 2), (1, 1, 1), (2, 2), (1, 1)]
+
+
+def a_model(sizes, activations, seed=0, biases=True, offset=1e5):
+    """Random weights, and a scaling far from none."""
+    rng = np.random.default_rng(seed)
+    net = Network(sizes, activations)
+    theta = net.init(rng)
+    if not biases:
+        theta = net.flatten([(W, np.zeros_like(b)) for W, b in net.unflatten(theta)])
+    scaling = Scaling(
+        rng.uniform(0.5, 1.0, net.d) * offset,
+        rng.uniform(1.0, 100.0, net.d),
+        rng.uniform(-1.0, 1.0, net.k) * offset,
+        rng.uniform(0.1, 10.0, net.k),
+    )
+    inputs, outputs = (tuple(f"{letter}{i}" for i in range(n)) for letter, n in (("x", net.d), ("y", net.k)))
+    return FittedModel(net, theta, scaling, inputs, outputs)
+
+
+def points_for(model, n=100, dtype="float64"):
+    spread = np.random.default_rng(1).uniform(-2.0, 2.0, (n, model.net.d))
+    return (model.scaling.x_offset + model.scaling.x_scale * spread).astype(dtype)
+
+
+def session(path):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+
+
+def from_onnx(model, X, dtype, path):
+    model.to_onnx(path, dtype)
+    return session(path).run(["values", "jacobian"], {"X": X})
+
+
+def from_python(source, X):
+    module = {}
+    exec(compile(source, "exported", "exec"), module)
+    rows = X.tolist()
+    return np.array([module["predict"](x) for x in rows]), np.array([module["jacobian"](x) for x in rows])
+
+
+def check(model, X, values, jacobian, tolerance, least=0.0):
+    """Relative to the largest value of an output, and to the largest partial in the network's units.
+
+    A largest partial below `least` counts as `least`.
+    """
+    expected = model.predict(X)
+    assert np.all(np.abs(values - expected).max(0) <= tolerance * np.abs(expected).max(0))
+    unit = model.scaling.y_scale[:, None] / model.scaling.x_scale
+    partials = model.jacobian(X) / unit
+    assert np.abs(jacobian / unit - partials).max() <= tolerance * max(least, np.abs(partials).max())
+
+
+def test_every_activation_has_its_forms():
+    assert set(IN_ONNX) == set(IN_PYTHON) == set(TABLE)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("name", TABLE)
+def test_onnxruntime_gives_the_same(name, dtype, tmp_path):
+    for seed, sizes in enumerate(SHAPES):
+        for activations in (name, [name] * (len(sizes) - 1)):  # the output layer linear, or not
+            model = a_model(sizes, activations, seed)
+            X = points_for(model, dtype=dtype)
+            values, jacobian = from_onnx(model, X, dtype, tmp_path / "m.onnx")
+            assert values.dtype == jacobian.dtype == dtype
+            check(model, X, values, jacobian, TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_onnxruntime_joins_nothing_in_float32(name, tmp_path):
+    """Without biases its optimiser sees factors beside matrix products, and would round them."""
+    for sizes in SHAPES:
+        model = a_model(sizes, name, biases=False)
+        X = points_for(model)
+        check(model, X, *from_onnx(model, X, "float64", tmp_path / "m.onnx"), 1e-12)
+
+
+@pytest.mark.parametrize("ratio", [1e2, 1e4, 1e6])
+def test_large_offsets_cost_float32_no_digits_but_those_of_the_result(ratio, tmp_path):
+    model = a_model((2, 16, 16, 1), "tanh", offset=1.0)
+    scaling = Scaling(
+        ratio * np.array([1.23456789, -3.3333333]), np.ones(2), ratio * np.array([1.7777777]), np.ones(1)
+    )
+    model = FittedModel(model.net, model.theta, scaling, model.inputs, model.outputs)
+    X = points_for(model, dtype="float32")
+    values, jacobian = from_onnx(model, X, "float32", tmp_path / "m.onnx")
+    partials = model.jacobian(X)
+    assert np.abs(jacobian - partials).max() < 1e-6 * np.abs(partials).max()
+    assert np.abs(values - model.predict(X)).max() < 1e-6 + 0.51 * np.spacing(np.float32(2 * ratio))
+
+
+def test_the_graph_takes_any_number_of_rows(tmp_path):
+    for name in TABLE:
+        model = a_model((2, 3, 2), name)
+        model.to_onnx(tmp_path / "m.onnx")
+        opened = session(tmp_path / "m.onnx")
+        for n in (0, 1, 5):
+            values, jacobian = opened.run(None, {"X": points_for(model, n)})
+            assert (values.shape, jacobian.shape) == ((n, 2), (n, 2, 2))
+
+
+def test_the_graph_says_what_it_holds(tmp_path):
+    data = MixedData([[300.0, 1.0], [310.0, 2.0]], Y=[1.0, 2.0], inputs=("T", 'p "abs"\n'), outputs=("h",))
+    fit(data, hidden=(2,), trainer="lbfgs", iterations=3).to_onnx(tmp_path / "m.onnx")
+    document = onnx.load(tmp_path / "m.onnx")
+    onnx.checker.check_model(document, full_check=True)
+    facts = {entry.key: entry.value for entry in document.metadata_props}
+    assert json.loads(facts["inputs"]) == ["T", 'p "abs"\n']
+    assert json.loads(facts["outputs"]) == ["h"]
+    assert json.loads(facts["jacobian"]) == [["dh/dT", 'dh/dp "abs"\n']]
+    assert json.loads(facts["input_ranges"]) == {"T": [300.0, 310.0], 'p "abs"\n': [1.0, 2.0]}
+    assert facts["swarmnet"] == __version__ == document.producer_version
+    ends = {end.name: [d.dim_param or d.dim_value for d in end.type.tensor_type.shape.dim]
+            for end in [*document.graph.input, *document.graph.output]}  # fmt: skip
+    assert ends == {"X": ["n", 2], "values": ["n", 1], "jacobian": ["n", 1, 2]}
+
+
+def test_saturated_units_overflow_nowhere(tmp_path, loud):
+    for name in TABLE:
+        model = a_model((2, 3, 1), name)
+        far = model.scaling.x_offset + model.scaling.x_scale * np.array([[1e4, -1e4], [-1e4, 1e4]])
+        # The slopes of saturated units are 0 but for rounding
+        check(model, far, *from_onnx(model, far, "float64", tmp_path / "m.onnx"), 1e-11, least=1.0)
+        check(model, far, *from_python(model.to_python(), far), 1e-11, least=1.0)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_python_module_gives_the_same(name):
+    for seed, sizes in enumerate(SHAPES):
+        for activations in (name, [name] * (len(sizes) - 1)):
+            model = a_model(sizes, activations, seed)
+            X = points_for(model, 20)
+            check(model, X, *from_python(model.to_python(), X), 1e-12)
+
+
+def test_the_python_module_runs_under_bare_python(tmp_path):
+    models = {name: a_model((2, 3, 1), name) for name in TABLE}
+    for name, model in models.items():
+        assert model.to_python(tmp_path / f"{name}.py") == (tmp_path / f"{name}.py").read_text()
+    (tmp_path / "ask.py").write_text(
+        "import json, runpy, sys\n"
+        "before = set(sys.modules)\n"
+        "found = {}\n"
+        "for name, x in json.load(sys.stdin).items():\n"
+        "    module = runpy.run_path(name + '.py')\n"
+        "    found[name] = module['predict'](x), module['jacobian'](x)\n"
+        "assert not {'numpy', 'swarmnet', 'site'} & set(sys.modules)\n"
+        "json.dump(found, sys.stdout)\n"
+    )
+    points = {name: points_for(model, 1)[0].tolist() for name, model in models.items()}
+    command = [sys.executable, "-I", "-S", "ask.py"]
+    run = subprocess.run(command, cwd=tmp_path, input=json.dumps(points), capture_output=True, text=True)
+    assert run.stderr == ""
+    for name, (values, jacobian) in json.loads(run.stdout).items():
+        check(models[name], np.array([points[name]]), np.array([values]), np.array([jacobian]), 1e-12)
+
+
+NASTY = (
+    "it's",
+    '"""\nraise SystemExit\n"""',
+    "back\\slash\\",
+    "{version}%s",
+    "lone \ud800",
+    "T\n, °C\u2028",
+)
+
+
+def test_names_stay_names(tmp_path):
+    model = a_model((3, 2, 3), "tanh")
+    model = FittedModel(model.net, model.theta, model.scaling, NASTY[:3], NASTY[3:])
+    module = {}
+    exec(model.to_python(), module)
+    assert (module["INPUTS"], module["OUTPUTS"]) == (list(NASTY[:3]), list(NASTY[3:]))
+    assert model.to_python().isascii()
+    model.to_onnx(tmp_path / "m.onnx")
+    facts = {entry.key: entry.value for entry in onnx.load(tmp_path / "m.onnx").metadata_props}
+    assert tuple(json.loads(facts["inputs"]) + json.loads(facts["outputs"])) == NASTY
+
+
+def test_the_python_module_is_short_and_imports_math_alone():
+    source = a_model((2, 8, 1), "tanh").to_python()
+    imports = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert [ast.unparse(node) for node in imports] == ["import math"]
+    assert source.count("\n") < 100
+    assert max(map(len, source.splitlines())) < 200
+
+
+@pytest.mark.parametrize("x", [[1.0], [1.0, 2.0, 3.0], [1.0, math.nan], [math.inf, 1.0]], ids=str)
+def test_the_python_module_refuses_bad_points(x):
+    module = {}
+    exec(a_model((2, 3, 1), "tanh").to_python(), module)
+    for function in (module["predict"], module["jacobian"]):
+        with pytest.raises(ValueError, match="one for each of x0, x1"):
+            function(x)
+
+
+def test_an_activation_of_ones_own_cannot_be_exported(tmp_path):
+    tanh = TABLE["tanh"]
+    mine = a_model((1, 2, 1), Activation("tanh", tanh.value, tanh.slope, tanh.curvature))
+    with pytest.raises(SwarmnetError, match="'tanh' cannot be exported"):
+        mine.to_onnx(tmp_path / "m.onnx")
+    with pytest.raises(SwarmnetError, match="'tanh' cannot be exported"):
+        mine.to_python(tmp_path / "m.py")
+    assert os.listdir(tmp_path) == []
+
+
+def test_without_onnx_one_line_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(SwarmnetError, match=r'pip install "swarmnet\[onnx\]"'):
+        a_model((1, 2, 1), "tanh").to_onnx(tmp_path / "m.onnx")
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_unknown_dtype_is_refused(tmp_path):
+    with pytest.raises(SwarmnetError, match=r"unknown dtype 'float16'.* float64, float32"):
+        a_model((1, 2, 1), "tanh").to_onnx(tmp_path / "m.onnx", "float16")
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"x_offset": [1e39]}, "x_offset"),
+        ({"x_scale": [1e-39]}, "x_scale"),
+        ({"y_scale": [1e39]}, "diag_y_scale"),
+        ({"y_offset": [-1e39]}, "y_offset"),
+    ],
+)
+def test_numbers_that_float32_cannot_hold_are_refused(changes, name, tmp_path):
+    model = a_model((1, 2, 1), "tanh")
+    scaling = Scaling(
+        **{
+            field: np.array(changes.get(field, [1.0]))
+            for field in ("x_offset", "x_scale", "y_offset", "y_scale")
+        }
+    )
+    model = FittedModel(model.net, model.theta, scaling, model.inputs, model.outputs)
+    with pytest.raises(SwarmnetError, match=f"{name} is too large or too small for float32: export float64"):
+        model.to_onnx(tmp_path / "m.onnx", "float32")
+    assert os.listdir(tmp_path) == []
+    X = points_for(model, 5)
+    check(model, X, *from_onnx(model, X, "float64", tmp_path / "m.onnx"), 1e-12)
+
+
+def test_a_failed_export_leaves_the_old_file(tmp_path, monkeypatch):
+    (tmp_path / "m.onnx").write_text("old")
+    (tmp_path / "m.py").write_text("old")
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    model = a_model((1, 2, 1), "tanh")
+    for export in (model.to_onnx, model.to_python):
+        with pytest.raises(SwarmnetError, match="cannot write: No space left on device"):
+            export(tmp_path / ("m.py" if export == model.to_python else "m.onnx"))
+    assert sorted(os.listdir(tmp_path)) == ["m.onnx", "m.py"]
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"old"}
