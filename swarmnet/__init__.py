@@ -17,6 +17,7 @@ from swarmnet.comparison import compare as compare
 from swarmnet.data import MixedData as MixedData
 from swarmnet.errors import SwarmnetError as SwarmnetError
 from swarmnet.errors import SwarmnetWarning as SwarmnetWarning
+from swarmnet.explanation import explain as explain
 from swarmnet.fitting import fit as fit
 from swarmnet.metrics import evaluate as evaluate
 from swarmnet.model import FittedModel as FittedModel
@@ -25,6 +26,7 @@ from swarmnet.network import Network as Network
 from swarmnet.objective import Objective as Objective
 from swarmnet.readers import read_csv as read_csv
 from swarmnet.readers import read_parquet as read_parquet
+from swarmnet.steps import Explanation as Explanation
 from swarmnet.version import __version__ as __version__
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What a terminal shows: a progress bar on standard error, tables on standard output."""
+"""What a terminal shows: a progress bar on standard error, tables and steps on standard output."""
 
 import sys
 import time
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from swarmnet.steps import LEGEND, NOTATION, Explanation, Matrix, number_text
 from swarmnet.trainers.base import Progress
 
 if TYPE_CHECKING:
@@ -68,3 +69,48 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return "" if value != value else f"{value:.4g}"  # noqa: PLR0124  # NaN: nothing to show
     return str(value)
+
+
+_MARKS = {"made": "bold yellow", "read": "cyan", "idle": "dim"}
+
+
+def print_steps(explanation: Explanation) -> None:
+    """Each step with its matrices, their active cells marked by colours."""
+    from rich.columns import Columns  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    console.print(Text(explanation.title, "bold"))
+    console.print(Text("; ").join(Text(words, _MARKS[mark]) for mark, words in LEGEND.items()))
+    console.print(Text(NOTATION))
+    for number, step in enumerate(explanation.steps, 1):
+        console.print()
+        console.print(Text(f"{number}. {step.title}", "bold"))
+        console.print(Text(step.formula), soft_wrap=True)
+        console.print()
+        blocks = [block for matrix in step.matrices for block in _blocks(matrix, console.width)]
+        console.print(Columns(blocks, padding=(0, 3)))
+
+
+def _blocks(matrix: Matrix, width: int) -> Iterator[Any]:
+    """The matrix as tables of as many columns as the terminal has room for."""
+    from rich import box  # noqa: PLC0415
+    from rich.console import Group  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    names = [str(name) for name in matrix.frame.columns]
+    rows = list(matrix.cells())
+    widest = max([len(name) for name in names] + [len(number_text(x)) for _, row in rows for x, _ in row])
+    room = width - max(len(label) for label, _ in rows) - 4
+    step = max(1, room // (widest + 2))
+    for start in range(0, len(names), step):
+        part = slice(start, start + step)
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+        table.add_column("")
+        for name in names[part]:
+            table.add_column(Text(name), justify="right")
+        for label, cells in rows:
+            table.add_row(Text(label), *(Text(number_text(x), _MARKS[mark]) for x, mark in cells[part]))
+        yield Group(Text.assemble((matrix.name, "bold"), " ", matrix.what), table, "")
