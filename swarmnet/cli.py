@@ -1,4 +1,4 @@
-"""The commands: swarmnet train, predict, evaluate, compare, inspect."""
+"""The commands: swarmnet train, predict, evaluate, compare, inspect, explain, export."""
 
 import os
 import sys
@@ -233,6 +233,64 @@ def inspect(
         if number and not sys.stdout.isatty():
             sys.stdout.write("\n")
         console.show(table, title)
+
+
+@app.command()
+def explain(
+    model: console.ModelFile,
+    data: console.DataFile,
+    row: Annotated[int, typer.Option(help="Which row of DATA: 1 is the first below the header.", min=1)] = 1,
+    learning_rate: Annotated[float, typer.Option(help="Of the step of gradient descent.")] = 0.1,
+    html: Annotated[Path | None, typer.Option(help="File to write a page to, instead.")] = None,
+) -> None:
+    """A forward pass and a step of backpropagation for one row of data, number by number.
+
+    Example: swarmnet explain water.json water.csv --row 3 --html steps.html
+    """
+    from dataclasses import replace  # noqa: PLC0415
+
+    from swarmnet.explanation import explain as explain_row  # noqa: PLC0415
+    from swarmnet.model import load  # noqa: PLC0415
+    from swarmnet.readers import read  # noqa: PLC0415
+
+    console.refuse_output(html, model, data)
+    fitted = load(model)
+    mixed = read(data, fitted.inputs, fitted.outputs)
+    found = explain_row(fitted, mixed, row, learning_rate, first_row=1)
+    found = replace(found, title=f"{data}, row {row}: {found.title}")
+    if html is not None:
+        found.to_html(html)
+    elif sys.stdout.isatty():
+        progress.print_steps(found)
+    else:
+        sys.stdout.write(found.to_text())
+
+
+@app.command()
+def export(
+    model: console.ModelFile,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write: FILE.onnx, or FILE.py for a Python module.")
+    ],
+    dtype: Annotated[str | None, typer.Option(help="float64 (the default) or float32, for ONNX.")] = None,
+) -> None:
+    """A model for other tools, with its derivatives: an ONNX graph, or a Python module that needs no other.
+
+    Example: swarmnet export water.json -o water.onnx --dtype float32
+    """
+    from swarmnet.model import load  # noqa: PLC0415
+
+    kind = output.suffix.lower()
+    if kind not in (".onnx", ".py"):
+        raise SwarmnetError(f"{output}: the name says what to write: it must end in .onnx or .py")
+    if kind == ".py" and dtype is not None:
+        raise SwarmnetError("--dtype is for ONNX: a Python module always computes in float64; leave it out")
+    console.refuse_output(output, model)
+    fitted = load(model)
+    if kind == ".py":
+        fitted.to_python(output)
+    else:
+        fitted.to_onnx(output, "float64" if dtype is None else dtype)
 
 
 def _is_model(file: str) -> bool:

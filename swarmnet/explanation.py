@@ -46,6 +46,8 @@ def explain(
     data: MixedData | str | os.PathLike[str],
     row: int = 0,
     learning_rate: float = 0.1,
+    *,
+    first_row: int = 0,
 ) -> Explanation:
     """One forward pass and one step of plain gradient descent for one row of data, as labelled matrices.
 
@@ -57,8 +59,9 @@ def explain(
     Args:
         model: what to look into; it is not changed.
         data: MixedData, or the path or glob of CSV or Parquet files, with the model's inputs and outputs.
-        row: which of its rows, counted from 0.
+        row: which of its rows, in the order of the file.
         learning_rate: the step is this times the gradient of the row's loss.
+        first_row: the number of the first row; 1 counts as the command line does.
 
     Raises:
         SwarmnetError: no such row, a row without an entry, a learning rate that is not positive, or data
@@ -77,13 +80,15 @@ def explain(
     """
     mixed = data if isinstance(data, MixedData) else read(data, model.inputs, model.outputs)
     mixed = mixed.select(model.inputs, model.outputs)
-    require_count("row", row, 0)
+    require_count("row", row, first_row)
     require_number("learning_rate", learning_rate, "a positive number", lambda rate: rate > 0)
-    if row >= mixed.n:
-        raise SwarmnetError(f"row must be 0 to {mixed.n - 1}, as there are {mixed.n} rows, not {row}")
-    if not mixed.entries_per_row[row]:
-        raise SwarmnetError(f"row {row} has no entry: every value and partial derivative of it is missing")
-    return _explanation(model, mixed, int(row), float(learning_rate))
+    last_row = first_row + mixed.n - 1
+    if row > last_row:
+        raise SwarmnetError(f"row must be {first_row} to {last_row}, as there are {mixed.n} rows, not {row}")
+    index = int(row) - first_row
+    if mixed.entries_per_row[index] == 0 or mixed.row_weights[index] == 0:
+        raise SwarmnetError(f"row {row} has no entry that counts: choose one with a value or a derivative")
+    return _explanation(model, mixed, index, float(learning_rate))
 
 
 def _explanation(model: FittedModel, data: MixedData, row: int, rate: float) -> Explanation:

@@ -76,7 +76,9 @@ class Sheet:
         numbers = self[symbol]
         kind, layer = _kind_and_layer(symbol)
         lines = {"W": self._units[layer - 1], "T": self._along, "U": self._along}.get(kind[0], [""])
-        frame = pd.DataFrame(numbers, list(lines), list(self._units[layer]))
+        frame = pd.DataFrame(
+            numbers, list(lines), list(self._units[layer]), copy=True
+        )  # never the model's own
         last = len(self._units) - 1
         ends = {"A0": "inputs", f"z{last}": "output inputs", f"A{last}": "outputs"}
         if active is None:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -230,6 +231,34 @@ def test_compare_prints_or_writes_the_table(run):
     assert len(pd.read_csv("curves.csv").groupby(["trainer", "repeat"])) == 6
 
 
+def test_explain_shows_each_step_of_a_row(run, model):
+    code, out, err = run("explain", "m.json", "data.csv", "--row", "2", "--learning-rate", "0.05")
+    expected = swarmnet.explain(model, "data.csv", row=1, learning_rate=0.05)
+    assert (code, err) == (0, "")
+    title, steps = out.split("\n", 1)
+    assert title == f"# data.csv, row 2: {expected.title}"
+    assert steps == expected.to_text().split("\n", 1)[1]
+    assert "U1 = T0 @ W1" in out  # the second row of the file holds a derivative
+    assert "U1 = T0 @ W1" not in run("explain", "m.json", "data.csv").out
+
+
+def test_explain_writes_a_page(run, model):
+    assert run("explain", "m.json", "data.csv", "--row", "3", "--html", "steps.html") == (0, "", "")
+    page = Path("steps.html").read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>") and "data.csv, row 3" in page
+    cells = swarmnet.explain(model, "data.csv", 2).to_frame()
+    assert page.count("<td class=") == len(cells)
+
+
+def test_export_writes_what_the_name_says(run, model):
+    assert run("export", "m.json", "-o", "m.py") == (0, "", "")
+    assert Path("m.py").read_text() == model.to_python()
+    for options, dtype in (((), "float64"), (("--dtype", "float32"), "float32")):
+        assert run("export", "m.json", "-o", "m.onnx", *options) == (0, "", "")
+        model.to_onnx("expected.onnx", dtype)
+        assert Path("m.onnx").read_bytes() == Path("expected.onnx").read_bytes()
+
+
 def test_slopes_alone_are_warned_of_in_one_line(run):
     code, _, err = run("train", SLOPES_ONLY, *SHORT)
     warnings = [line for line in err.splitlines() if line.startswith("warning: ")]
@@ -399,6 +428,41 @@ def test_bad_queries_are_refused(refuse, model, text, words):
     refuse("predict", "m.json", "bad.csv", "-o", "out.csv", words=words)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--row", "25"), "row must be 1 to 24, as there are 24 rows, not 25"),
+        (("--row", "0"), "'--row'"),
+        (("--row", "first"), "'--row'"),
+        (("--learning-rate", "0"), "learning_rate must be a positive number, not 0"),
+        (("--learning-rate", "1e300"), "try a smaller learning rate"),
+        (("--html", "data.csv"), "another file of this run"),
+        (("--html", "nowhere/steps.html"), "there is no folder"),
+    ],
+)
+def test_what_cannot_be_explained_is_refused(refuse, model, options, words):
+    refuse("explain", "m.json", "data.csv", *options, words=words)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("-o", "m.h5"), "m.h5: the name says what to write: it must end in .onnx or .py"),
+        (("-o", "m.py", "--dtype", "float32"), "--dtype is for ONNX"),
+        (("-o", "m.onnx", "--dtype", "float46"), "unknown dtype 'float46': did you mean 'float64'?"),
+        (("-o", "nowhere/m.onnx"), "there is no folder"),
+        ((), "Missing option"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused(refuse, model, options, words):
+    refuse("export", "m.json", *options, words=words)
+
+
+def test_export_does_not_write_over_its_model(refuse, model):
+    Path("m.json").rename("model.py")
+    refuse("export", "model.py", "-o", "model.py", words="another file of this run")
+
+
 def test_data_of_other_columns_cannot_be_evaluated(refuse, model):
     Path("other.csv").write_text("x,y\n1,2\n")
     refuse("evaluate", "m.json", "other.csv", words=["other.csv", "'T'"])
@@ -520,6 +584,16 @@ def test_a_terminal_shows_a_comparison_by_trainer(folder):
     assert "adam, seed 1" in err
     assert "median [quartiles]" in out and "adam (values only)" in out and "rmse(dh/dT)" in out
     assert Path("a.csv").exists()
+
+
+def test_a_terminal_shows_the_steps_in_colours(folder, model):
+    code, out, err = on_a_terminal("explain", "m.json", "data.csv", "--row", "2")
+    assert (code, err) == (0, "")
+    assert "\x1b[1;33m" in out and "\x1b[36m" in out and "\x1b[2m" in out  # made, read and idle
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", out)
+    for step in swarmnet.explain(model, "data.csv", 1).steps:
+        assert step.formula in plain
+    assert "W1 weights" in plain and "unit 3" in plain and "along p" not in plain
 
 
 INTERRUPTIBLE = """
