@@ -1,0 +1,29 @@
+"""Pictures of models, data and comparisons, by matplotlib: pip install "swarmnet[plots]".
+
+A function that fills one Axes takes it as `ax` and returns it; without one it makes a new Figure, which
+pyplot knows nothing of: show or save it as ``ax.figure``. A function that fills several panels takes a
+`figure` (Figure or SubFigure), or makes one, and returns its Axes by name. A figure without a layout engine
+is given the constrained one, so that nothing is cut off. Sizes of text come from matplotlib's rcParams;
+colours are those of Okabe and Ito, which the colour-blind can tell apart, and lines differ without them too.
+
+Columns go by their names in data files, "h" or "dh/dT". A base point `at` is a dict such as ``{"p": 2e6}``,
+in which inputs left out are at the middle of their range; or all d inputs in order; or None for the middle.
+"""
+
+from swarmnet.errors import SwarmnetError
+
+try:
+    import matplotlib as _matplotlib  # noqa: F401
+except ImportError:
+    raise SwarmnetError('swarmnet.plots needs matplotlib: pip install "swarmnet[plots]"') from None
+
+from swarmnet.plots.agreement import parity as parity
+from swarmnet.plots.agreement import parity_panels as parity_panels
+from swarmnet.plots.agreement import residual_panels as residual_panels
+from swarmnet.plots.agreement import residuals as residuals
+from swarmnet.plots.contours import contour as contour
+from swarmnet.plots.curves import losses as losses
+from swarmnet.plots.diagrams import derivative_flow as derivative_flow
+from swarmnet.plots.diagrams import network as network
+from swarmnet.plots.profiles import profile as profile
+from swarmnet.plots.profiles import profile_panels as profile_panels

@@ -1,0 +1,160 @@
+"""Contours of an output over two inputs, with the gradient as arrows."""
+
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+
+from swarmnet.columns import derivative_name
+from swarmnet.data import MixedData
+from swarmnet.errors import SwarmnetError, unknown
+from swarmnet.model import FittedModel
+from swarmnet.plots import style
+from swarmnet.plots.queries import (
+    NEARNESS,
+    Answers,
+    Array,
+    At,
+    base_point,
+    column_of,
+    input_of,
+    input_ranges,
+    matched,
+    near_rows,
+    place,
+    require_model,
+    require_nearness,
+)
+
+_POINTS, _ARROWS = 81, 12  # along an axis
+_ROUNDING = 1e-12  # relative differences that are no contours
+# From light to dark in grey as well, and light enough for black arrows
+_COLORS = ListedColormap(mpl.colormaps["YlGnBu"](np.linspace(0.0, 0.6, 256)))
+
+
+def contour(
+    model: FittedModel,
+    output: str,
+    x: str,
+    y: str,
+    at: At = None,
+    data: MixedData | None = None,
+    ax: Axes | None = None,
+    *,
+    nearness: float = NEARNESS,
+) -> Axes:
+    """An output over two inputs, the other inputs held at the base point, with arrows along its gradient.
+
+    An arrow is (dY/dx range_x, dY/dy range_y): how much the output rises across the width and up the
+    height of the square panel, were it linear. So it looks the same whatever the units, is at right angles
+    to the contours, and is the longer the closer they lie; the longest is as long as the arrows are apart.
+
+    Args:
+        model: the model.
+        output: an output's name.
+        x: the input along the horizontal axis.
+        y: the input along the vertical axis.
+        at: the base point, see `swarmnet.plots`.
+        data: mark where the output's values (dots) and slopes (crosses) were observed, in those rows whose
+            other inputs lie within `nearness` times that input's range of the base point.
+        ax: where to draw; a new figure by default. It is made square, and gives its colour bar some room.
+        nearness: see data.
+
+    Raises:
+        SwarmnetError: names that are not the model's, a base point that does not do, an input or an output
+            that does not vary.
+    """
+    require_model(model)
+    data = None if data is None else matched(model, data)
+    if output not in model.outputs:
+        raise unknown("output", output, model.outputs)
+    require_nearness(nearness)
+    window = _Window.of(model, x, y, at, data)
+    ax = style.axes(ax)
+    style.ticks(ax)
+    window.draw_levels(output, ax)
+    window.draw_arrows(output, ax)
+    if data is not None:
+        window.draw_marks(output, data, nearness, ax)
+    others = [name for name in model.inputs if name not in (x, y)]
+    title = f"{output} at {place(model, window.at, others)}" if others else output
+    ax.set(title=style.text(title, 40), xlabel=style.text(x), ylabel=style.text(y), box_aspect=1)
+    style.legend_under(ax, ax.get_legend_handles_labels()[0], 4.5)
+    return ax
+
+
+@dataclass(frozen=True, eq=False)
+class _Window:
+    """The ranges of two inputs, in a plane through the base point."""
+
+    model: FittedModel
+    at: Array
+    inputs: list[int]  # across, up
+    low: Array  # of all inputs, (d,)
+    high: Array
+
+    @classmethod
+    def of(cls, model: FittedModel, x: str, y: str, at: At, data: MixedData | None) -> "_Window":
+        inputs = [input_of(model, x), input_of(model, y)]
+        if x == y:
+            raise SwarmnetError(f"x and y are both {x}: a contour needs two inputs")
+        low, high = input_ranges(model, data)
+        for name, j in zip((x, y), inputs, strict=True):
+            if low[j] == high[j]:
+                raise SwarmnetError(f"{name} has only the value {low[j]:g}: there is no contour over it")
+        return cls(model, base_point(model, at, low, high), inputs, low, high)
+
+    def grid(self, shares: Array) -> tuple[Array, Array, Answers]:
+        """Points at these shares of the two ranges: across and up, (m, m) each, and the answers at them."""
+        across, up = np.meshgrid(*(self.low[j] + shares * (self.high[j] - self.low[j]) for j in self.inputs))
+        points = np.tile(self.at, (across.size, 1))
+        points[:, self.inputs] = np.column_stack([across.ravel(), up.ravel()])
+        return across, up, Answers(self.model, points)
+
+    def draw_levels(self, output: str, ax: Axes) -> None:
+        across, up, answers = self.grid(np.linspace(0.0, 1.0, _POINTS))
+        levels = answers.of(column_of(self.model, output)).reshape(across.shape)
+        if np.ptp(levels) <= _ROUNDING * np.abs(levels).max():
+            raise SwarmnetError(f"{output} is {levels.min():g} everywhere here: it has no contours")
+        filled = ax.contourf(across, up, levels, 12, cmap=_COLORS)
+        ax.contour(filled, colors="0.4", linewidths=0.6)
+        bar = ax.figure.colorbar(filled, ax=ax, label=style.text(output))
+        bar.ax.yaxis.set_major_formatter(style.formatter())
+
+    def draw_arrows(self, output: str, ax: Axes) -> None:
+        across, up, answers = self.grid((np.arange(_ARROWS) + 0.5) / _ARROWS)
+        U, V = (
+            answers.of(column_of(self.model, derivative_name(output, self.model.inputs[j])))
+            * (self.high[j] - self.low[j])
+            for j in self.inputs
+        )
+        longest = float(np.hypot(U, V).max())
+        ax.quiver(
+            across,
+            up,
+            U,
+            V,
+            angles="uv",
+            pivot="middle",
+            scale_units="width",
+            scale=_ARROWS * (longest or 1.0),
+            width=0.004,
+            headwidth=4,
+            minlength=0.1,
+        )
+        ax.plot(
+            [], [], linestyle="none", marker=r"$\rightarrow$", color="black", markersize=12, label="gradient"
+        )
+
+    def draw_marks(self, output: str, data: MixedData, nearness: float, ax: Axes) -> None:
+        near = near_rows(data, self.at, nearness * (self.high - self.low), self.inputs)
+        o = self.model.outputs.index(output)
+        valued = near & np.isfinite(data.Y[:, o])
+        sloped = near & np.isfinite(data.J[:, o]).any(axis=1)
+        across, up = (data.X[:, j] for j in self.inputs)
+        if sloped.any():
+            ax.plot(across[sloped], up[sloped], "x", color=style.VERMILLION, clip_on=False, label="slope")
+        if valued.any():
+            style.dots(ax, across[valued], up[valued], label="value", clip_on=False)

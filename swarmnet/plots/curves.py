@@ -1,0 +1,90 @@
+"""How a comparison's trainers bring the loss down."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from swarmnet.comparison import VALUES_ONLY, Comparison
+from swarmnet.errors import SwarmnetError, unknown
+from swarmnet.plots import style
+from swarmnet.plots.queries import Array
+
+_AGAINST = {"seconds": "time / s", "evaluations": "evaluations of the loss"}
+_POINTS = 400  # of a curve
+_MOST = 16  # trainers
+_COLORS = [style.BLUE, style.VERMILLION, style.GREEN, style.ORANGE, style.PURPLE, style.SKY, style.BLACK]
+# Four lines and five markers have no common divisor: sixteen trainers differ without colour as well
+_LINES = ["-", "--", "-.", ":"]
+_MARKERS = "osvD^"
+
+
+def losses(comparison: Comparison, against: str = "seconds", ax: Axes | None = None) -> Axes:
+    """The lowest training loss met so far: each trainer's median over its repeats, with a band of quartiles.
+
+    A curve begins when all repeats have a loss, and ends with the last of them; a repeat that ended
+    earlier keeps its loss. The control on values alone is left out: its loss is that of other entries.
+
+    Args:
+        comparison: what `swarmnet.compare` returned.
+        against: "seconds" or "evaluations".
+        ax: where to draw; a new figure by default.
+
+    Raises:
+        SwarmnetError: no comparison, or another `against`; too many trainers; a run without a finite loss.
+    """
+    if not isinstance(comparison, Comparison):
+        raise SwarmnetError(f"comparison must be what compare returns, not {type(comparison).__name__}")
+    if against not in list(_AGAINST):
+        raise unknown("against", against, _AGAINST)
+    curves = comparison.curves[~comparison.curves["trainer"].str.endswith(VALUES_ONLY)]
+    trainers = list(curves.groupby("trainer", sort=False))
+    if len(trainers) > _MOST:
+        raise SwarmnetError(f"{len(trainers)} trainers are more than the {_MOST} that can be told apart")
+    ax = style.axes(ax)
+    for number, (name, rows) in enumerate(trainers):
+        runs = [_best(run, against) for _, run in rows.groupby("repeat")]
+        x, (q1, median, q3) = quartiles(runs)
+        color = _COLORS[number % len(_COLORS)]
+        ax.fill_between(x, q1, q3, step="post", color=color, alpha=0.2, linewidth=0)
+        ax.plot(
+            x,
+            median,
+            drawstyle="steps-post",
+            color=color,
+            linestyle=_LINES[number % len(_LINES)],
+            marker=_MARKERS[number % len(_MARKERS)],
+            markersize=4,
+            markevery=(0.02 * (number % 5), 0.12),  # of the panel's diagonal, so that they keep apart
+            label=style.text(str(name)),
+        )
+    repeats = curves["repeat"].nunique()
+    ax.set(xscale="log", yscale="log", xlabel=_AGAINST[against], ylabel="training loss")
+    ax.set_title(f"Median and quartiles of {repeats} runs" if repeats > 1 else "One run of each trainer")
+    ax.legend()
+    return ax
+
+
+def quartiles(runs: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
+    """Where, (m,), and the quartiles, (3, m), of step functions given by their steps: (where, height).
+
+    From where all have begun to where the last of them ends; one that has ended keeps its height.
+    """
+    begin, end = max(x[0] for x, _ in runs), max(x[-1] for x, _ in runs)
+    x = np.unique(np.concatenate([x for x, _ in runs]))
+    x = x[(x >= begin) & (x <= end)]
+    if len(x) > _POINTS:
+        x = np.geomspace(begin, end, _POINTS)
+    heights = [height[np.searchsorted(at, x, side="right") - 1] for at, height in runs]
+    return x, np.quantile(heights, [0.25, 0.5, 0.75], axis=0)
+
+
+def _best(run: pd.DataFrame, against: str) -> tuple[Array, Array]:
+    """The steps of one run: where, beyond 0 for the log axis, and the lowest loss met by then."""
+    x, best = run[against].to_numpy(np.float64), np.fmin.accumulate(run["loss"].to_numpy(np.float64))
+    known = np.isfinite(best) & (x > 0)
+    if not known.any():
+        trainer, repeat = run[["trainer", "repeat"]].iloc[0]
+        raise SwarmnetError(f"{trainer}, repeat {repeat}, has no finite loss: there is nothing to draw")
+    return x[known], best[known]

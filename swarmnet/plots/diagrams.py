@@ -1,0 +1,223 @@
+"""A network as a diagram: its weights, and how a partial derivative flows through them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from swarmnet.activations import LINEAR
+from swarmnet.errors import SwarmnetError, unknown
+from swarmnet.model import FittedModel
+from swarmnet.network import unit_cotangent
+from swarmnet.plots import style
+from swarmnet.plots.queries import Array, At, base_point, columns_of, input_ranges, place, require_model
+from swarmnet.propagation import Propagation
+
+_MOST_UNITS, _MOST_LAYERS = 40, 12
+_FARTHEST = 0.25  # between units, of the height
+_WIDEST = 2.5  # of rcParams' width of lines
+_DASHED = (0, (3, 1))
+_HAIRLINE = 0.02  # of the widest: what is thinner is a grey hairline
+
+
+def network(model: FittedModel, ax: Axes | None = None) -> Axes:
+    """The network's layers, from the inputs at the left to the outputs at the right, and its weights.
+
+    A line's width is its weight's size relative to the largest of its layer, which is written above. Positive
+    weights are blue and solid, negative ones vermillion and dashed. They are the weights of the network
+    itself, between scaled inputs and outputs; biases are not drawn.
+
+    Args:
+        model: the model.
+        ax: where to draw; a new figure by default, large enough for the names.
+
+    Raises:
+        SwarmnetError: a layer of more than 40 units, or more than 12 layers of weights.
+    """
+    require_model(model)
+    weights = [W for W, _ in model.net.unflatten(model.theta)]
+    largest = [float(np.abs(W).max()) for W in weights]
+    diagram = _Diagram.of(model, ax)
+    for layer, W in enumerate(weights):
+        diagram.draw_edges(layer, W / (largest[layer] or 1.0))
+        diagram.write_above(f"|w| ≤ {largest[layer]:.3g}", layer)
+    for layer, size in enumerate(model.net.sizes):
+        diagram.draw_units(layer, np.zeros(size))
+    sizes = "-".join(map(str, model.net.sizes))
+    title = f"Network {sizes}: {model.net.size} weights and biases"
+    diagram.write(title, model.inputs, model.outputs, "weight")
+    return diagram.ax
+
+
+def derivative_flow(model: FittedModel, column: str, at: At = None, ax: Axes | None = None) -> Axes:
+    """How a partial derivative at a point comes about, edge by edge.
+
+    A partial is the sum over all paths from the input to the output of the product of the local slopes on
+    the path, f'(z_u) w_iu from unit i to unit u. A line's width is what flows through its edge: the sum over
+    the paths through it, dA_i/dx f'(z_u) w_iu dY/dA_u, in the partial's own unit. So the flows of every layer
+    sum to the partial, and what enters a unit leaves it, by which units are tinted. Positive flows are blue
+    and solid, negative ones vermillion and dashed.
+
+    Args:
+        model: the model.
+        column: a partial, "dh/dT".
+        at: the point, see `swarmnet.plots`.
+        ax: where to draw; a new figure by default, large enough for the names.
+
+    Raises:
+        SwarmnetError: no such partial, a point that does not do, or a network that `network` refuses.
+    """
+    require_model(model)
+    partials = {name: (c.output, c.input) for name, c in columns_of(model).items() if c.input is not None}
+    if column not in list(partials):
+        raise unknown("partial", column, partials)
+    point = base_point(model, at, *input_ranges(model, None))
+    flows = edge_flows(model, point, *partials[column])
+    largest = max(float(np.abs(flow).max()) for flow in flows)
+    if not np.isfinite(largest):
+        raise SwarmnetError(f"the model's answer for {column} is not finite: nothing can be drawn of it")
+    diagram = _Diagram.of(model, ax)
+    through = [flows[0].sum(1), *(flow.sum(0) for flow in flows)]
+    most = max(float(np.abs(sums).max()) for sums in through)
+    for layer, flow in enumerate(flows):
+        diagram.draw_edges(layer, flow / (largest or 1.0))
+    for layer, sums in enumerate(through):
+        diagram.draw_units(layer, sums / (most or 1.0))
+    total = f"{flows[-1].sum():.4g}"
+    diagram.write_above(f"every layer sums to {total}; the widest line is {largest:.3g}")
+    places = [place(model, point, [name]) for name in model.inputs]
+    diagram.write(f"{column} = {total}, edge by edge", places, model.outputs, "flow")
+    return diagram.ax
+
+
+def edge_flows(model: FittedModel, point: Array, output: int, input: int) -> list[Array]:
+    """What of a partial derivative at the point (d,) flows through each edge: (fan_in, fan_out) a layer."""
+    passes = Propagation(model.net.layers)
+    passes.load(model.theta)
+    passes.forward(np.append(model.scaling.scale_X(point), 1.0)[:, None], order=1)
+    tangents = [np.eye(model.net.d)[input], *(T[:, 0] for T in passes.tangent(input).T)]
+    gradients = passes.pullback(unit_cotangent(model.net.k, output))
+    unit = model.scaling.y_scale[output] / model.scaling.x_scale[input]
+    flows = []
+    for index, (layer, (W, _)) in enumerate(
+        zip(model.net.layers, model.net.unflatten(model.theta), strict=True)
+    ):
+        slope = 1.0 if layer.activation is LINEAR else passes.S[index][:, 0]
+        flows.append(unit * tangents[index][:, None] * W * (slope * gradients[index + 1][:, 0]))
+    return flows
+
+
+@dataclass(frozen=True, eq=False)
+class _Diagram:
+    """An empty drawing of a network: a layer a step to the right, each from 0 to 1 in height."""
+
+    model: FittedModel
+    ax: Axes
+    units: list[Array]  # (units, 2) where the units of each layer are
+    diameter: float  # of a unit, in points
+
+    @classmethod
+    def of(cls, model: FittedModel, ax: Axes | None) -> "_Diagram":
+        sizes = model.net.sizes
+        if max(sizes) > _MOST_UNITS or len(sizes) - 1 > _MOST_LAYERS:
+            raise SwarmnetError(
+                f"a network {'-'.join(map(str, sizes))} is too large for a diagram: it can have "
+                f"{_MOST_UNITS} units in a layer and {_MOST_LAYERS} layers of weights"
+            )
+        units = []
+        for layer, size in enumerate(sizes):
+            down = min(1 / size, _FARTHEST) * (np.arange(size) - (size - 1) / 2)
+            units.append(np.column_stack([np.full(size, float(layer)), 0.5 - down]))
+        ax = _new_axes(sizes) if ax is None else style.axes(ax)
+        ax.set_axis_off()
+        ax.set(xlim=(0, len(sizes) - 1), ylim=(0, 1))
+        return cls(model, ax, units, mpl.rcParams["font.size"] * min(1.2, 14 / max(sizes)))
+
+    @property
+    def away(self) -> float:
+        """From the middle of a unit to its name, in points."""
+        return self.diameter / 2 + 0.4 * float(mpl.rcParams["font.size"])
+
+    def draw_edges(self, layer: int, strength: Array) -> None:
+        """Lines between this layer (units, ...) and the next, of strengths (units, units) from -1 to 1."""
+        start, end = self.units[layer], self.units[layer + 1]
+        widest = _WIDEST * mpl.rcParams["lines.linewidth"]
+        order = np.argsort(np.abs(strength), axis=None)  # the strongest on top
+        i, u = np.unravel_index(order, strength.shape)
+        share = strength[i, u]
+        thin, positive = np.abs(share) <= _HAIRLINE, share > 0
+        edges = LineCollection(
+            list(np.stack([start[i], end[u]], axis=1)),
+            linewidths=np.maximum(np.abs(share), _HAIRLINE) * widest,
+            colors=np.where(thin, "0.8", np.where(positive, style.BLUE, style.VERMILLION)).tolist(),
+            linestyles=["-" if solid else _DASHED for solid in thin | positive],
+            clip_on=False,
+        )
+        edges.set_capstyle("butt")
+        self.ax.add_collection(edges, autolim=False)
+
+    def draw_units(self, layer: int, tint: Array) -> None:
+        """The units of a layer; `tint` (units,) is from -1, vermillion, over 0, white, to 1, blue."""
+        full = np.where((tint > 0)[:, None], to_rgb(style.BLUE), to_rgb(style.VERMILLION))
+        colors = 1 - np.abs(tint)[:, None] * (1 - full)
+        x, y = self.units[layer].T
+        area = self.diameter**2
+        self.ax.scatter(x, y, area, colors, edgecolors="black", linewidths=1, zorder=3, clip_on=False)
+
+    def write_above(self, words: str, layer: int | None = None) -> None:
+        """Words above the edges of a layer, or of all."""
+        middle = (len(self.units) - 1) / 2 if layer is None else layer + 0.5
+        self._write(words, (middle, 1), (0, 1), "center", "bottom", "small")
+
+    def write(self, title: str, inputs: Sequence[str], outputs: Sequence[str], what: str) -> None:
+        """Names at the inputs and outputs, activations under their layers, and which sign is which."""
+        self.ax.set_title(style.text(title, 60), pad=self.away + 1.4 * mpl.rcParams["font.size"])
+        for (x, y), name in zip(self.units[0], inputs, strict=True):
+            self._write(name, (x, y), (-1, 0), "right", "center", "medium")
+        for (x, y), name in zip(self.units[-1], outputs, strict=True):
+            self._write(name, (x, y), (1, 0), "left", "center", "medium")
+        for layer, name in enumerate(["inputs", *(act.name for act in self.model.net.activations)]):
+            self._write(name, (layer, 0), (0, -1), "center", "top", "small")
+        signs = [
+            Line2D([], [], color=style.BLUE, label=f"positive {what}"),
+            Line2D([], [], color=style.VERMILLION, linestyle=_DASHED, label=f"negative {what}"),
+        ]
+        style.legend_under(self.ax, signs, 2.5)
+
+    def _write(
+        self,
+        words: str,
+        point: tuple[float, float],
+        side: tuple[int, int],
+        ha: Literal["left", "center", "right"],
+        va: Literal["top", "center", "bottom"],
+        size: str,
+    ) -> None:
+        """Words at that side of a unit that is, or could be, at the point."""
+        offset = (self.away * side[0], self.away * side[1])
+        self.ax.annotate(
+            style.text(words, 60) if side[1] else style.text(words),
+            point,
+            xytext=offset,
+            textcoords="offset points",
+            ha=ha,
+            va=va,
+            fontsize=size,
+            annotation_clip=False,
+        )
+
+
+def _new_axes(sizes: Sequence[int]) -> Axes:
+    """The Axes of a new figure, with room for the names at the sides and the words at each layer."""
+    width, height = mpl.rcParams["figure.figsize"]
+    em = mpl.rcParams["font.size"] / 72  # inches
+    wide = max(width, em * (7 * (len(sizes) - 1) + 15))
+    high = max(height, em * (1.6 * max(sizes[0], sizes[-1]) + 10))
+    return Figure(figsize=(wide, high), layout="constrained").subplots()

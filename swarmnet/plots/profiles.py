@@ -1,0 +1,190 @@
+"""Sensitivity profiles: how a model's answers change with one input at a time, through a base point."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure, SubFigure
+from numpy.typing import NDArray
+
+from swarmnet.data import MixedData
+from swarmnet.errors import SwarmnetError
+from swarmnet.model import FittedModel
+from swarmnet.plots import style
+from swarmnet.plots.queries import (
+    NEARNESS,
+    Answers,
+    Array,
+    At,
+    Column,
+    base_point,
+    column_of,
+    input_of,
+    input_ranges,
+    matched,
+    names_of,
+    near_rows,
+    place,
+    require_model,
+    require_nearness,
+)
+
+_POINTS = 201  # of a curve
+_MARGIN = 0.03
+_STROKE = 0.35  # half the length of all strokes, as a share of the panel's; each is from 0.012 to 0.035
+
+
+def profile(
+    model: FittedModel,
+    column: str,
+    input: str,
+    at: At = None,
+    data: MixedData | None = None,
+    ax: Axes | None = None,
+    *,
+    nearness: float = NEARNESS,
+) -> Axes:
+    """A column along one input, the other inputs held at the base point.
+
+    The curve is the model's answer, over the range that it was trained on and that the `data` take; the band
+    around it two standard deviations, if the model has error bars; a dotted line marks the base point. Of the
+    data, those rows are drawn whose other inputs all lie within `nearness` times that input's range of the
+    base point, as they were observed and not moved into the slice: dots, with two sigmas where there are any.
+    For an output, slopes observed along the input are short tangent strokes, through their row's value if it
+    was observed, else through the curve.
+
+    Args:
+        model: the model.
+        column: an output, "h", or a partial, "dh/dT".
+        input: the input along the axis.
+        at: the base point, see `swarmnet.plots`.
+        data: observations to draw.
+        ax: where to draw; a new figure by default.
+        nearness: see above.
+
+    Raises:
+        SwarmnetError: no such column or input, a base point that does not do, an input that does not vary.
+    """
+    line = _Line.of(model, input, at, data, nearness)
+    drawn = column_of(model, column)
+    ax = style.axes(ax)
+    line.draw(drawn, ax)
+    line.draw_strokes(drawn, ax)
+    others = [name for name in model.inputs if name != input]
+    title = f"{column} at {place(model, line.at, others)}" if others else column
+    ax.set(title=style.text(title, 40), xlabel=style.text(input), ylabel=style.text(column))
+    ax.legend(fontsize="small")
+    return ax
+
+
+def profile_panels(
+    model: FittedModel,
+    columns: Sequence[str] | None = None,
+    inputs: Sequence[str] | None = None,
+    at: At = None,
+    data: MixedData | None = None,
+    figure: Figure | SubFigure | None = None,
+    *,
+    nearness: float = NEARNESS,
+) -> dict[tuple[str, str], Axes]:
+    """`profile` in a grid: a row for each column, by default the outputs, and a panel in it for each input.
+
+    Panels in a row share the vertical axis, so that their heights compare the inputs' effects.
+
+    Returns:
+        The Axes by (column, input).
+
+    Raises:
+        SwarmnetError: as `profile` does, or too many panels, or a figure that is not empty.
+    """
+    require_model(model)
+    rows = list(model.outputs) if columns is None else names_of("columns", columns)
+    across = list(model.inputs) if inputs is None else names_of("inputs", inputs)
+    drawn = {name: column_of(model, name) for name in rows}
+    lines = {name: _Line.of(model, name, at, data, nearness) for name in across}
+    names = [(column, name) for column in rows for name in across]
+    whole, axes = style.panels(figure, names, rows=len(rows), sharex="col", sharey="row")
+    for (column, name), ax in axes.items():
+        lines[name].draw(drawn[column], ax)
+    for (column, name), ax in axes.items():  # once all curves and dots have settled the limits
+        lines[name].draw_strokes(drawn[column], ax)
+        if name == across[0]:
+            ax.set_ylabel(style.text(column))
+        if column == rows[-1]:
+            ax.set_xlabel(style.text(name))
+    title = f"Profiles through {place(model, lines[across[0]].at, model.inputs)}"
+    whole.suptitle(style.text(title, 26 * len(across)))
+    style.legend_below(whole, axes.values())
+    return axes
+
+
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """The line through the base point along one input, and the data with its rows (n,) that are near."""
+
+    model: FittedModel
+    input: int
+    at: Array
+    answers: Answers  # along the line
+    data: MixedData | None
+    near: NDArray[np.bool_]
+    note: str  # which observations are drawn
+
+    @classmethod
+    def of(cls, model: FittedModel, input: str, at: At, data: MixedData | None, nearness: float) -> "_Line":
+        require_model(model)
+        data = None if data is None else matched(model, data)
+        require_nearness(nearness)
+        j = input_of(model, input)
+        low, high = input_ranges(model, data)
+        base = base_point(model, at, low, high)
+        along = np.tile(base, (_POINTS, 1))
+        along[:, j] = np.linspace(min(low[j], base[j]), max(high[j], base[j]), _POINTS)
+        if along[0, j] == along[-1, j]:
+            raise SwarmnetError(f"{input} has only the value {base[j]:g}: there is no profile along it")
+        near = np.zeros(0, bool) if data is None else near_rows(data, base, nearness * (high - low), [j])
+        note = f", others ± {100 * nearness:.3g} % of range" if len(base) > 1 else ""
+        return cls(model, j, base, Answers(model, along), data, near, note)
+
+    def draw(self, column: Column, ax: Axes) -> None:
+        """The curve, its band, the base point and the dots."""
+        x, curve = self.answers.X[:, self.input], self.answers.of(column)
+        style.ticks(ax)
+        ax.axvline(self.at[self.input], color="0.5", linewidth=1, linestyle=":", zorder=1)
+        if self.model.spread is not None:
+            reach = 2 * self.answers.deviation(column)
+            low, high, label = curve - reach, curve + reach, "± 2 standard deviations"
+            ax.fill_between(x, low, high, color=style.SKY, alpha=0.5, linewidth=0, label=label)
+        ax.plot(x, curve, color=style.BLUE, label="model")
+        ax.margins(x=_MARGIN, y=0.08)
+        if self.data is None:
+            return
+        observed, sigma = column.observed(self.data), column.sigma(self.data)
+        seen = self.near & np.isfinite(observed)
+        if seen.any():
+            x, bars = self.data.X[seen, self.input], style.bars(sigma[seen])
+            style.dots(ax, x, observed[seen], None, bars, label=f"observed{self.note}")
+
+    def draw_strokes(self, column: Column, ax: Axes) -> None:
+        """The slopes observed along the input, if the column is an output. The panel's limits are kept."""
+        if self.data is None or column.input is not None:
+            return
+        slopes = self.data.J[:, column.output, self.input]
+        seen = self.near & np.isfinite(slopes)
+        if not seen.any():
+            return
+        x, slope, value = self.data.X[seen, self.input], slopes[seen], column.observed(self.data)[seen]
+        on_line = np.tile(self.at, (len(x), 1))
+        on_line[:, self.input] = x
+        y = np.where(np.isnan(value), Answers(self.model, on_line).of(column), value)
+        (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+        # As long on the panel whatever the units, and the shorter the more there are
+        half = np.clip(_STROKE / len(x), 0.012, 0.035)
+        dx = half / np.hypot(1 / (right - left), slope / (top - bottom))
+        ends = np.stack([[x - dx, y - slope * dx], [x + dx, y + slope * dx]]).transpose(2, 0, 1)
+        # Black as all that was observed, thicker than the curve and under the dots
+        strokes = LineCollection(list(ends), colors=style.BLACK, linewidths=2.5, zorder=2.5)
+        strokes.set_label(f"observed slopes{self.note}")
+        ax.add_collection(strokes, autolim=False)

@@ -1,0 +1,219 @@
+"""What pictures ask of a model and of data by a column's name, and what is wrong with the question."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from numbers import Real
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from swarmnet.columns import derivative_name, listed
+from swarmnet.data import MixedData
+from swarmnet.errors import SwarmnetError, unknown
+from swarmnet.model import FittedModel
+
+Array = NDArray[np.float64]
+At: TypeAlias = "Mapping[str, float] | pd.Series[float] | ArrayLike | None"
+
+NEARNESS = 0.1  # of an input's range: how far from a slice observations are drawn with it
+
+
+@dataclass(frozen=True)
+class Column:
+    """A value, or with `input` a partial: the positions of the output and of the input."""
+
+    name: str
+    output: int
+    input: int | None
+
+    def of(self, numbers: Array) -> Array:
+        """(n,) its numbers, from values (n, k) or partials (n, k, d): whichever it is."""
+        return numbers[:, self.output] if self.input is None else numbers[:, self.output, self.input]
+
+    def observed(self, data: MixedData) -> Array:
+        """(n,) NaN where it was not observed."""
+        return self.of(data.Y if self.input is None else data.J)
+
+    def sigma(self, data: MixedData) -> Array:
+        """(n,) standard deviations given with the data, NaN where there is none."""
+        given = data.Y_sigma if self.input is None else data.J_sigma
+        return np.full(data.n, np.nan) if given is None else self.of(given)
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a model says at X (n, d); values and partials are computed once, when first asked for."""
+
+    model: FittedModel
+    X: Array
+
+    def of(self, column: Column) -> Array:
+        """(n,) a column's numbers.
+
+        Raises:
+            SwarmnetError: one of them is not finite.
+        """
+        return _finite(column.name, column.of(self._values if column.input is None else self._partials))
+
+    def deviation(self, column: Column) -> Array:
+        """(n,) their standard deviations.
+
+        Raises:
+            SwarmnetError: the model has no error bars, or one of them is not finite.
+        """
+        known = self._value_deviations if column.input is None else self._partial_deviations
+        return _finite(f"the error bar of {column.name}", column.of(known))
+
+    @cached_property
+    def _values(self) -> Array:
+        return self.model.predict(self.X)
+
+    @cached_property
+    def _partials(self) -> Array:
+        return self.model.jacobian(self.X)
+
+    @cached_property
+    def _value_deviations(self) -> Array:
+        return np.asarray(self.model.predict(self.X, return_std=True)[1])
+
+    @cached_property
+    def _partial_deviations(self) -> Array:
+        return np.asarray(self.model.jacobian(self.X, return_std=True)[1])
+
+
+def require_model(model: FittedModel) -> None:
+    """Refuse anything but a model."""
+    if not isinstance(model, FittedModel):
+        raise SwarmnetError(f"model must be a FittedModel, not {type(model).__name__}")
+
+
+def matched(model: FittedModel, data: MixedData) -> MixedData:
+    """`data` with its columns in the model's order.
+
+    Raises:
+        SwarmnetError: it is no MixedData, or has other inputs or outputs than the model.
+    """
+    require_model(model)
+    if not isinstance(data, MixedData):
+        raise SwarmnetError(f"data must be MixedData, not {type(data).__name__}: see swarmnet.read_csv")
+    return data.select(model.inputs, model.outputs)
+
+
+def columns_of(model: FittedModel) -> dict[str, Column]:
+    """Values and partials by name, an output after another."""
+    columns: dict[str, Column] = {}
+    for o, out in enumerate(model.outputs):
+        columns[out] = Column(out, o, None)
+        for j, into in enumerate(model.inputs):
+            name = derivative_name(out, into)
+            columns[name] = Column(name, o, j)
+    return columns
+
+
+def column_of(model: FittedModel, name: str) -> Column:
+    """The column of that name, such as "h" or "dh/dT".
+
+    Raises:
+        SwarmnetError: the model has none.
+    """
+    columns = columns_of(model)
+    if not isinstance(name, str) or name not in columns:
+        raise unknown("column", name, columns)
+    return columns[name]
+
+
+def input_of(model: FittedModel, name: str) -> int:
+    """The position of the input of that name.
+
+    Raises:
+        SwarmnetError: the model has none.
+    """
+    if name not in model.inputs:
+        raise unknown("input", name, model.inputs)
+    return model.inputs.index(name)
+
+
+def names_of(what: str, given: Sequence[str]) -> list[str]:
+    """The names as a list; one name alone is a list of one.
+
+    Raises:
+        SwarmnetError: there are none, or one of them twice.
+    """
+    names = [given] if isinstance(given, str) else list(given)
+    if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise SwarmnetError(f"{what} must be one or more names, each once, not {given!r}")
+    return names
+
+
+def input_ranges(model: FittedModel, data: MixedData | None) -> tuple[Array, Array]:
+    """(d,) lowest and highest inputs that the model was trained on or that `data` hold.
+
+    Raises:
+        SwarmnetError: the model does not know what it was trained on, and there are no data.
+    """
+    trained = model.training.get("input_ranges")
+    known = [] if data is None else [data.X]
+    if trained is not None and set(model.inputs) <= set(trained):
+        known.append(np.array([trained[name] for name in model.inputs], dtype=np.float64).T)
+    if not known:
+        raise SwarmnetError("the model does not know the range of its inputs: give data=")
+    return np.vstack(known).min(0), np.vstack(known).max(0)
+
+
+def base_point(model: FittedModel, at: At, low: Array, high: Array) -> Array:
+    """(d,) the point `at`; what it leaves open is in the middle between `low` and `high`, (d,) each.
+
+    Raises:
+        SwarmnetError: an unknown name, a wrong number of inputs, or one that is not finite.
+    """
+    point = low / 2 + high / 2
+    if isinstance(at, Mapping | pd.Series):
+        given = [(input_of(model, str(name)), value) for name, value in at.items()]
+        for j, value in given:
+            point[j] = _number(model.inputs[j], value)
+    elif at is not None:
+        values = np.asarray(at, dtype=object)
+        if values.shape != point.shape:
+            raise SwarmnetError(
+                f"at must be a dict of inputs, or {len(point)} numbers ({listed(model.inputs)}), "
+                f"not of shape {values.shape}"
+            )
+        point[:] = [_number(name, value) for name, value in zip(model.inputs, values, strict=True)]
+    return point
+
+
+def place(model: FittedModel, point: Array, names: Sequence[str]) -> str:
+    """Where the point (d,) lies, in the inputs of these names: "T = 300, p = 1e+06"."""
+    return ", ".join(f"{name} = {point[model.inputs.index(name)]:.4g}" for name in names)
+
+
+def require_nearness(nearness: float) -> None:
+    """Refuse what is no share of a range."""
+    if not (isinstance(nearness, Real) and 0 <= nearness < np.inf):
+        raise SwarmnetError(f"nearness must be a share of the inputs' ranges, 0 or more, not {nearness!r}")
+
+
+def near_rows(data: MixedData, point: Array, reach: Array, free: Sequence[int]) -> NDArray[np.bool_]:
+    """(n,) which rows lie within `reach` (d,) of the point (d,) in every input but the `free` ones."""
+    near = np.abs(data.X - point) <= reach
+    near[:, free] = True
+    return np.asarray(near.all(axis=1))
+
+
+def _number(name: str, value: object) -> float:
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = np.nan
+    if not np.isfinite(number):
+        raise SwarmnetError(f"at: {name} must be a finite number, not {value!r}")
+    return number
+
+
+def _finite(name: str, numbers: Array) -> Array:
+    if not np.isfinite(numbers).all():
+        raise SwarmnetError(f"the model's answer for {name} is not finite: nothing can be drawn of it")
+    return numbers

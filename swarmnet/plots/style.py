@@ -1,0 +1,157 @@
+"""What all pictures share: colours, new figures, grids of panels, ticks, legends and the text of names."""
+
+from collections.abc import Iterable, Sequence
+from textwrap import wrap
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from numpy.typing import NDArray
+
+from swarmnet.errors import SwarmnetError
+
+Array = NDArray[np.float64]
+
+# Okabe and Ito's colours, which people with any kind of colour vision tell apart
+BLACK, BLUE, VERMILLION, GREEN = "#000000", "#0072B2", "#D55E00", "#009E73"
+ORANGE, SKY, PURPLE = "#E69F00", "#56B4E9", "#CC79A7"
+
+MOST_PANELS = 36
+_MANY = 150  # dots from which they are drawn smaller
+_NAME = 26  # characters of a name on a line
+
+
+def axes(ax: Axes | None) -> Axes:
+    """`ax` itself, or the only Axes of a new figure.
+
+    Raises:
+        SwarmnetError: `ax` is something else, such as the array that `plt.subplots(2, 2)` returns.
+    """
+    if ax is None:
+        return Figure(layout="constrained").subplots()
+    if not isinstance(ax, Axes):
+        raise SwarmnetError(f"ax must be a matplotlib Axes, not {type(ax).__name__}")
+    return ax
+
+
+def panels(
+    figure: Figure | SubFigure | None, names: Sequence[Any], rows: int | None = None, **shared: Any
+) -> tuple[Figure | SubFigure, dict[Any, Axes]]:
+    """The figure, and Axes in a grid, a name each, row by row: `rows` of them, or as many as look well.
+
+    Raises:
+        SwarmnetError: too many, or a figure that has Axes already.
+    """
+    if len(names) > MOST_PANELS:
+        raise SwarmnetError(
+            f"{len(names)} panels, and {MOST_PANELS} can be read: name fewer columns or inputs"
+        )
+    columns = len(names) // rows if rows else _across(len(names))
+    rows = rows or -(-len(names) // columns)
+    whole = _empty(figure, rows, columns)
+    grid = whole.subplots(rows, columns, squeeze=False, **shared)
+    for unused in grid.flat[len(names) :]:
+        unused.remove()
+    return whole, dict(zip(names, grid.flat[: len(names)], strict=True))
+
+
+def _across(count: int) -> int:
+    """Panels side by side: at most four, and the last row as full as can be."""
+    if count <= 4:
+        return 2 if count == 4 else count
+    return min(4, 3, key=lambda across: -count % across)
+
+
+def _empty(figure: Figure | SubFigure | None, rows: int, columns: int) -> Figure | SubFigure:
+    if figure is None:
+        width, height = mpl.rcParams["figure.figsize"]
+        scale = 0.5 if columns > 1 else 1.0
+        size = (scale * columns * width, scale * (1.15 * rows + 0.3) * height)
+        return Figure(figsize=size, layout="constrained")
+    if not isinstance(figure, Figure | SubFigure):
+        raise SwarmnetError(f"figure must be a matplotlib Figure or SubFigure, not {type(figure).__name__}")
+    if figure.axes:
+        raise SwarmnetError("the figure has axes already: give an empty Figure or SubFigure")
+    whole = figure
+    while isinstance(whole, SubFigure):
+        whole = whole.figure
+    if whole.get_layout_engine() is None:
+        whole.set_layout_engine("constrained")
+    return figure
+
+
+def ticks(ax: Axes) -> None:
+    """Few ticks with short numbers, powers of ten apart: they fit however small the panel is."""
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
+        axis.set_major_formatter(formatter())
+
+
+def formatter() -> ScalarFormatter:
+    """Small and large numbers as a few digits, their power of ten once at the end of the axis."""
+    made = ScalarFormatter(useMathText=True)
+    made.set_powerlimits((-2, 4))
+    return made
+
+
+def dots(
+    ax: Axes, x: Array, y: Array, x_bars: Array | None = None, y_bars: Array | None = None, **line: Any
+) -> None:
+    """What was observed, a circle each; bars, (n,), reach so far each way. `line` is for matplotlib."""
+    ax.errorbar(
+        x,
+        y,
+        xerr=x_bars,
+        yerr=y_bars,
+        fmt="o",
+        color=BLACK,
+        markerfacecolor="white",
+        markersize=5 if len(x) <= _MANY else 3,
+        ecolor="0.5",
+        elinewidth=1,
+        **line,
+        zorder=3,
+    )
+
+
+def bars(sigma: Array) -> Array | None:
+    """(n,) two standard deviations, 0 where none is known; None where none is."""
+    return 2 * np.nan_to_num(sigma) if np.isfinite(sigma).any() else None
+
+
+def legend_below(figure: Figure | SubFigure, axes: Iterable[Axes]) -> None:
+    """One legend for all panels, below them, if there is anything to tell apart."""
+    labels: dict[str, Artist] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            labels.setdefault(label, handle)
+    if not labels:
+        return
+    figure.legend(
+        labels.values(), labels.keys(), loc="outside lower center", ncols=2, frameon=False, fontsize="small"
+    )
+
+
+def legend_under(ax: Axes, handles: Sequence[Artist], lines: float) -> None:
+    """A legend in a row under an Axes, so many lines of text away from it."""
+    ax.legend(
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.0),
+        borderaxespad=lines,
+        ncols=len(handles),
+        columnspacing=1.0,
+        handletextpad=0.4,
+        fontsize="small",
+        frameon=False,
+    )
+
+
+def text(name: str, width: int = _NAME) -> str:
+    """A name as matplotlib shows it letter by letter, broken where it is long: $ would begin a formula."""
+    lines = wrap(name, width, break_on_hyphens=False) or [name]
+    return "\n".join(lines).replace("$", r"\$")
