@@ -1,29 +1,40 @@
 """The commands: swarmnet train, predict, evaluate, compare, inspect, explain, export."""
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from swarmnet import console, progress
+from swarmnet import console, printing, progress
 from swarmnet.errors import SwarmnetError
-from swarmnet.trainers import TRAINERS
-
-if TYPE_CHECKING:
-    import pandas as pd
+from swarmnet.version import __version__
 
 app = typer.Typer(
     cls=console.Commands,
     add_completion=True,
     pretty_exceptions_enable=False,
-    help="Train small networks on values and partial derivatives, and query both.",
 )
 
 
-@app.command()
+def _print_version(asked: bool) -> None:
+    if asked:
+        console.write(f"swarmnet {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def swarmnet(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Train small networks on values and partial derivatives, and query both."""
+
+
+@app.command(epilog=console.example("swarmnet train water.csv -o water.json --seconds 30"))
 def train(
     data: console.DataFile,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write the model to.")] = Path(
@@ -31,7 +42,7 @@ def train(
     ),
     hidden: console.Hidden = "auto",
     activation: console.ActivationOption = "tanh",
-    trainer: Annotated[str, typer.Option(help=f"One of {', '.join(TRAINERS)}.")] = "hybrid",
+    trainer: console.TrainerOption = "hybrid",
     inputs: console.Names = None,
     outputs: console.Names = None,
     test_fraction: console.Fraction = 0.2,
@@ -49,11 +60,9 @@ def train(
     checkpoint_every: Annotated[
         float | None, typer.Option(help="Seconds between two checkpoints; 30 by default.")
     ] = None,
+    json: console.Json = False,
 ) -> None:
-    """Train a model, test it on rows held out, and save it.
-
-    Example: swarmnet train water.csv -o water.json --seconds 30
-    """
+    """Train a model, test it on rows held out, and save it."""
     from swarmnet.checkpoint import EVERY  # noqa: PLC0415
     from swarmnet.fitting import fit  # noqa: PLC0415
     from swarmnet.metrics import evaluate  # noqa: PLC0415
@@ -91,13 +100,20 @@ def train(
     )
     if held_out is None:
         console.note("no rows held out: raise --test-fraction, or use swarmnet evaluate on other data")
-    else:
-        console.show(evaluate(model, held_out), f"errors on {held_out.n} rows held out")
+    errors = None if held_out is None else evaluate(model, held_out)
+    tested = 0 if held_out is None else held_out.n
+    if json:
+        found = [] if errors is None else console.records(errors)
+        console.show_json(
+            {"model": str(output), "training": record, "rows_held_out": tested, "errors": found}
+        )
+    elif errors is not None:
+        console.show(errors, f"errors on {tested} rows held out")
     if record["status"] == "interrupted":
         raise typer.Exit(130)
 
 
-@app.command()
+@app.command(epilog=console.example("swarmnet predict water.json points.csv --jacobian -o slopes.csv"))
 def predict(
     model: console.ModelFile,
     query: Annotated[str, typer.Argument(metavar="QUERY", help="CSV or Parquet file of inputs.")],
@@ -106,11 +122,7 @@ def predict(
     std: Annotated[bool, typer.Option("--std", help="Add error bars, as sigma(...) columns.")] = False,
     output: console.Output = None,
 ) -> None:
-    """Values, and derivatives if asked for, at the points of a file; CSV.
-
-    Example: swarmnet predict water.json points.csv --jacobian -o slopes.csv
-    """
-    from swarmnet.files import write_atomically  # noqa: PLC0415
+    """Values, and derivatives if asked for, at the points of a file; CSV."""
     from swarmnet.model import load  # noqa: PLC0415
     from swarmnet.readers import read_query  # noqa: PLC0415
 
@@ -119,19 +131,17 @@ def predict(
     points, ignored = read_query(query, fitted.inputs)
     if ignored:
         console.note(f"{query}: columns not needed: {', '.join(ignored)}")
-    text = console.csv(fitted.table(points, jacobian, hessian, std))
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        write_atomically(output, text)
+    console.write(console.csv(fitted.table(points, jacobian, hessian, std)), output)
 
 
-@app.command()
-def evaluate(model: console.ModelFile, data: console.DataFile, output: console.Output = None) -> None:
-    """Errors of a model on data, values and each partial apart, in the data's units.
-
-    Example: swarmnet evaluate water.json water_test.csv
-    """
+@app.command(epilog=console.example("swarmnet evaluate water.json water_test.csv"))
+def evaluate(
+    model: console.ModelFile,
+    data: console.DataFile,
+    output: console.Output = None,
+    json: console.Json = False,
+) -> None:
+    """Errors of a model on data, values and each partial apart, in the data's units."""
     from swarmnet.metrics import evaluate as errors_of  # noqa: PLC0415
     from swarmnet.model import load  # noqa: PLC0415
     from swarmnet.readers import read  # noqa: PLC0415
@@ -139,10 +149,15 @@ def evaluate(model: console.ModelFile, data: console.DataFile, output: console.O
     console.refuse_output(output, model, data)
     fitted = load(model)
     tested = read(data, fitted.inputs, fitted.outputs)
-    console.show(errors_of(fitted, tested), f"errors on {tested.n} rows", output)
+    errors = errors_of(fitted, tested)
+    if json:
+        found = {"model": str(model), "rows": tested.n, "errors": console.records(errors)}
+        console.show_json(found, output)
+    else:
+        console.show(errors, f"errors on {tested.n} rows", output)
 
 
-@app.command()
+@app.command(epilog=console.example("swarmnet compare water.csv --trainers hybrid,adam --seconds 5"))
 def compare(
     data: console.DataFile,
     trainers: Annotated[str, typer.Option(help="Trainers, separated by commas.")] = "pso,hybrid,adam,lbfgs",
@@ -162,13 +177,10 @@ def compare(
     output: console.Output = None,
     curves: Annotated[Path | None, typer.Option(help="File for the loss of every iteration, CSV.")] = None,
     seed: console.Seed = 0,
+    json: console.Json = False,
 ) -> None:
-    """Train by several trainers with the same budget; medians and quartiles over seeds.
-
-    Example: swarmnet compare water.csv --trainers pso,hybrid --seconds 5 -o comparison.csv
-    """
+    """Train by several trainers with the same budget; medians and quartiles over seeds."""
     from swarmnet.comparison import compare as run_all  # noqa: PLC0415
-    from swarmnet.files import write_atomically  # noqa: PLC0415
     from swarmnet.readers import read  # noqa: PLC0415
 
     console.refuse_output(output, data, test)
@@ -193,46 +205,26 @@ def compare(
             progress=_named_progress(show),
         )
     if curves is not None:
-        write_atomically(curves, console.csv(comparison.curves))
-    if output is not None:
-        write_atomically(output, console.csv(comparison.table.reset_index()))
-    if output is None or sys.stdout.isatty():
-        _show_comparison(comparison.table)
+        console.write(console.csv(comparison.curves), curves)
+    printing.show_comparison(comparison, output, json)
 
 
-@app.command()
+@app.command(epilog=console.example("swarmnet inspect water.csv"))
 def inspect(
     file: Annotated[str, typer.Argument(metavar="DATA|MODEL", help="Data, or a model file.")],
     inputs: console.Names = None,
     outputs: console.Names = None,
+    json: console.Json = False,
 ) -> None:
-    """What is in a data or model file: entries, ranges, what is missing, what is not identifiable.
-
-    Example: swarmnet inspect water.csv
-    """
-    import pandas as pd  # noqa: PLC0415
-
+    """What is in a data or model file: entries, ranges, what is missing, what is not identifiable."""
     from swarmnet.inspection import inspect_data  # noqa: PLC0415
     from swarmnet.model import load  # noqa: PLC0415
     from swarmnet.readers import read  # noqa: PLC0415
 
     if _is_model(file):
-        _show_model(load(file))
-        return
-    found = inspect_data(read(file, console.names(inputs), console.names(outputs)))
-    tables = {
-        "columns": found.columns,
-        "observed together": found.patterns,
-        "points in more than one row": pd.DataFrame(
-            [{"points": found.repeated_points, "rows": found.repeated_rows}] if found.repeated_points else []
-        ),
-        "observed more than once at a point": found.repeated,
-        "not identifiable": pd.DataFrame({"not identifiable": found.not_identifiable}),
-    }
-    for number, (title, table) in enumerate((t, f) for t, f in tables.items() if len(f)):
-        if number and not sys.stdout.isatty():
-            sys.stdout.write("\n")
-        console.show(table, title)
+        printing.show_model(load(file), json)
+    else:
+        printing.show_data(inspect_data(read(file, console.names(inputs), console.names(outputs))), json)
 
 
 @app.command()
@@ -304,53 +296,6 @@ def _is_model(file: str) -> bool:
             return opened.read(1) == b"{"
     except OSError:
         return False
-
-
-def _show_model(model: Any) -> None:
-    import pandas as pd  # noqa: PLC0415
-
-    net = model.net
-    facts = {
-        "inputs": ", ".join(model.inputs),
-        "outputs": ", ".join(model.outputs),
-        "layers": "-".join(map(str, net.sizes)),
-        "activations": ", ".join(act.name for act in net.activations),
-        "weights": net.size,
-    } | {name: _listed(value) if isinstance(value, dict) else value for name, value in model.training.items()}
-    console.show(pd.DataFrame({"what": list(facts), "value": [str(v) for v in facts.values()]}), "model")
-
-
-def _listed(facts: dict[str, Any]) -> str:
-    """Pairs as 1..2, what has parts in parentheses; what was not set is left out."""
-
-    def text(value: Any) -> str:
-        if isinstance(value, dict):
-            return f"({_listed(value)})"
-        if isinstance(value, list) and len(value) == 2:
-            return f"{value[0]:g}..{value[1]:g}"
-        return str(value)
-
-    return ", ".join(f"{name} {text(value)}" for name, value in facts.items() if value is not None)
-
-
-def _show_comparison(table: "pd.DataFrame") -> None:
-    """On a terminal: median [quartiles] in a cell, a row a quantity. Piped: the whole table as CSV."""
-    import pandas as pd  # noqa: PLC0415
-
-    if not sys.stdout.isatty():
-        sys.stdout.write(console.csv(table.reset_index()))
-        return
-    cells = {
-        name: [
-            f"{median:.3g} [{table.loc[name, f'{q} q1']:.3g}, {table.loc[name, f'{q} q3']:.3g}]"
-            for q, median in row.items()
-            if f"{q} q1" in table
-        ]
-        for name, (_, row) in zip(table.index.astype(str), table.iterrows(), strict=True)
-    }
-    quantities = [q for q in table.columns if f"{q} q1" in table]
-    frame = pd.DataFrame({"median [quartiles]": quantities} | cells)
-    console.show(frame, "the same rows, network and budget")
 
 
 def _named_progress(

@@ -1,16 +1,19 @@
 """What every command of the command line needs: its options, notes, tables, warnings and exit codes.
 
-Results go to standard output or to the file named: tables on a terminal, CSV when piped. Notes, the progress
-bar and errors go to standard error; a user's mistake is one line there, and exit code 2.
+Results go to standard output or to the file named: tables on a terminal, CSV when piped, with --json one JSON
+document. Notes, the progress bar and errors go to standard error; a user's mistake is one line there, and
+exit code 2.
 """
 
 import glob
 import io
+import json
+import math
 import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,20 +22,39 @@ import typer
 from typer.core import TyperGroup
 
 from swarmnet import progress
+from swarmnet.activations import TABLE
 from swarmnet.errors import SwarmnetError, SwarmnetWarning, unknown
+from swarmnet.losses import LOSSES
+from swarmnet.trainers import TRAINERS
 from swarmnet.trainers.base import STATUS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+def _one_of(known: Iterable[str]) -> Callable[[str], list[str]]:
+    """What the shell completes a name to."""
+    names = list(known)
+    return lambda incomplete: [name for name in names if name.startswith(incomplete)]
+
+
 Names = Annotated[str | None, typer.Option(help="Column names, separated by commas.")]
 Hidden = Annotated[str, typer.Option(help="Units of the hidden layers, as in 16,16, or auto.")]
 ActivationOption = Annotated[
-    str, typer.Option(help="Of the hidden layers; or one a layer, the output last, as in tanh,sigmoid.")
+    str,
+    typer.Option(
+        help="Of the hidden layers; or one a layer, the output last, as in tanh,sigmoid.",
+        autocompletion=_one_of(TABLE),
+    ),
 ]
-LossOption = Annotated[str, typer.Option(help="squared or cross-entropy.")]
-ScalingOption = Annotated[str, typer.Option(help="standard, minmax or none.")]
+TrainerOption = Annotated[
+    str, typer.Option(help=f"One of {', '.join(TRAINERS)}.", autocompletion=_one_of(TRAINERS))
+]
+LossOption = Annotated[str, typer.Option(help="squared or cross-entropy.", autocompletion=_one_of(LOSSES))]
+ScalingOption = Annotated[
+    str,
+    typer.Option(help="standard, minmax or none.", autocompletion=_one_of(("standard", "minmax", "none"))),
+]
 WeightOption = Annotated[
     float | None, typer.Option(help="Weight of the derivatives against the values; 1 by default.")
 ]
@@ -41,6 +63,7 @@ Fraction = Annotated[float, typer.Option(help="Share of the rows to hold out and
 Seconds = Annotated[float | None, typer.Option(help="The most seconds of training.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.", min=0)]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="File to write the result to.")]
+Json = Annotated[bool, typer.Option("--json", help="Write one JSON document instead of tables.")]
 DataFile = Annotated[str, typer.Argument(metavar="DATA", help="CSV or Parquet file, or a glob.")]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file that train wrote.")]
 
@@ -64,16 +87,41 @@ class Commands(TyperGroup):
             raise _Stopped(error) from error
 
 
+def example(command: str) -> str:
+    """What the help of a command ends with; the indent makes it code where the help becomes a page."""
+    return f"Example:\n\n    {command}"
+
+
 def show(frame: "pd.DataFrame", title: str, output: Path | None = None) -> None:
     """A table on a terminal; CSV in a file or a pipe."""
-    if output is not None:
-        from swarmnet.files import write_atomically  # noqa: PLC0415
-
-        write_atomically(output, csv(frame))
-    elif not sys.stdout.isatty():
-        sys.stdout.write(csv(frame))
+    if output is not None or not sys.stdout.isatty():
+        write(csv(frame), output)
     elif len(frame):
         progress.print_table(frame, title)
+
+
+def show_json(document: dict[str, Any], output: Path | None = None) -> None:
+    """One JSON document."""
+    write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", output)
+
+
+def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    """A table's rows as JSON has them: what is not a finite number is null."""
+
+    def plain(value: Any) -> Any:
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return [{str(name): plain(value) for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def write(text: str, output: Path | None = None) -> None:
+    """To a file or to standard output."""
+    if output is None:
+        sys.stdout.write(text)
+        return
+    from swarmnet.files import write_atomically  # noqa: PLC0415
+
+    write_atomically(output, text)
 
 
 def csv(frame: "pd.DataFrame") -> str:

@@ -20,6 +20,7 @@ from swarmnet import cli
 
 SLOPES_ONLY = Path(__file__).parents[1] / "datasets" / "slopes_only.csv"
 SHORT = ("--trainer", "lbfgs", "--hidden", "3", "--iterations", "5")
+COMMANDS = [command.callback.__name__ for command in cli.app.registered_commands]
 COLUMNS = ["T", "p", "h", "dh/dT", "dh/dp", "d2h/dT2", "d2h/dTdp", "d2h/dp2"]
 Result = namedtuple("Result", "code out err")
 
@@ -274,6 +275,85 @@ def test_help_is_there_without_a_command(run):
     for arguments in ((), ("--help",)):
         out = run(*arguments).out
         assert all(command in out for command in ("train", "predict", "evaluate", "compare", "inspect"))
+
+
+def test_version(run):
+    assert run("--version") == (0, f"swarmnet {swarmnet.__version__}\n", "")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_ends_with_an_example_on_a_line_of_its_own(run, command):
+    lines = run(command, "--help").out.split("Example:")[-1].split("\n")
+    example = [line.strip() for line in lines if line.strip()]
+    assert len(example) == 1 and example[0].startswith(f"swarmnet {command} ")
+
+
+# Machine-readable results
+
+
+def test_train_as_json(run):
+    code, out, err = run("train", "data.csv", *SHORT, "-o", "m.json", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert err.startswith("m.json: Network") and err.count("\n") == 1
+    assert found["model"] == "m.json"
+    assert found["training"] == swarmnet.load("m.json").training
+    assert found["rows_held_out"] == sum(row["entries"] for row in found["errors"]) == 5
+    assert all(set(row) == {"column", "entries", "rmse", "max_error", "r2"} for row in found["errors"])
+
+
+def test_train_as_json_without_rows_held_out(run):
+    found = json.loads(run("train", "data.csv", *SHORT, "--test-fraction", "0", "--json").out)
+    assert (found["rows_held_out"], found["errors"]) == (0, [])
+
+
+def test_evaluate_as_json(run, model):
+    Path("one.csv").write_text("T,p,h\n1,1,2\n")
+    found = json.loads(run("evaluate", "m.json", "one.csv", "--json").out)
+    expected = swarmnet.evaluate(model, swarmnet.MixedData([[1, 1]], [2], inputs=["T", "p"], outputs=["h"]))
+    assert (found["model"], found["rows"]) == ("m.json", 1)
+    [row] = found["errors"]
+    assert row["rmse"] == expected["rmse"].item()
+    assert row["r2"] is None  # one value has no variance
+    assert run("evaluate", "m.json", "one.csv", "--json", "-o", "errors.json") == (0, "", "")
+    assert json.loads(Path("errors.json").read_text()) == found
+
+
+def test_compare_as_json(run):
+    budget = ("--trainers", "adam", "--repeats", "2", "--evaluations", "10", "--hidden", "2")
+    code, out, err = run("compare", "data.csv", *budget, "--json")
+    found = json.loads(out)
+    assert (code, err) == (0, "")
+    assert [row["trainer"] for row in found["table"]] == ["adam", "adam (values only)"]
+    losses = [run["loss"] for run in found["runs"] if run["trainer"] == "adam"]
+    assert found["table"][0]["loss"] == pytest.approx(sum(losses) / 2)
+    assert run("compare", "data.csv", *budget, "--json", "-o", "c.json") == (0, "", "")
+    assert json.loads(Path("c.json").read_text()).keys() == found.keys()
+
+
+def test_inspect_data_as_json(run):
+    found = json.loads(run("inspect", SLOPES_ONLY, "--json").out)
+    columns = {row["column"]: row for row in found["columns"]}
+    assert columns["y"]["entries"] == 0 and columns["y"]["min"] is None
+    assert columns["dy/dx1"]["entries"] == 40
+    assert found["observed_together"] == [{"pattern": "dy/dx1 + dy/dx2", "rows": 40}]
+    assert "its constant is free" in found["not_identifiable"][0]
+
+
+def test_inspect_a_model_as_json(run, model):
+    found = json.loads(run("inspect", "m.json", "--json").out)
+    assert found.pop("training") == model.training
+    assert found == {
+        "inputs": ["T", "p"],
+        "outputs": ["h"],
+        "sizes": [2, 3, 1],
+        "activations": ["tanh", "linear"],
+        "weights": 13,
+    }
+
+
+def test_mistakes_leave_no_json(refuse):
+    refuse("train", "data.csv", "--json", "--hidden", "0", words="--hidden must be")
 
 
 # Mistakes
@@ -538,12 +618,12 @@ def test_a_full_disk_is_one_line(folder, model):
     assert err.startswith("error: cannot write the result: ")
 
 
-def on_a_terminal(*arguments):
+def on_a_terminal(*arguments, **variables):
     """(exit code, stdout, stderr) of a command whose two streams are terminals of their own."""
     pty = pytest.importorskip("pty")
     (out, out_end), (err, err_end) = pty.openpty(), pty.openpty()
     environment = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
-    environment |= {"TERM": "xterm", "COLUMNS": "150"}
+    environment |= {"TERM": "xterm", "COLUMNS": "150"} | variables
     process = start(*arguments, stdout=out_end, stderr=err_end, env=environment)
     os.close(out_end)
     os.close(err_end)
@@ -594,6 +674,33 @@ def test_a_terminal_shows_the_steps_in_colours(folder, model):
     for step in swarmnet.explain(model, "data.csv", 1).steps:
         assert step.formula in plain
     assert "W1 weights" in plain and "unit 3" in plain and "along p" not in plain
+
+
+COLOUR = re.compile(r"\x1b\[([0-9]+;)*(3[0-8]|4[0-8]|9[0-7]|10[0-7])(;[0-9]+)*m")
+
+
+def test_colours_are_for_terminals_and_may_be_refused(folder):
+    assert COLOUR.search(on_a_terminal("train", "--help")[1])
+    assert not COLOUR.search("".join(on_a_terminal("train", "data.csv", *SHORT, NO_COLOR="1")[1:]))
+    assert "\x1b" not in start("train", "--help").communicate(timeout=60)[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("swarmnet ", COMMANDS),
+        ("swarmnet train --check", ["--checkpoint", "--checkpoint-every"]),
+        ("swarmnet train --trainer l", ["lbfgs", "lm"]),
+    ],
+)
+def test_the_shell_completes(folder, words, expected):
+    asked = {"_SWARMNET_COMPLETE": "complete_bash", "COMP_WORDS": words}
+    asked["COMP_CWORD"] = str(words.count(" "))
+    installed = "import sys; sys.argv = ['swarmnet']; from swarmnet.cli import main; main()"
+    completing = start(code=installed, env=os.environ | asked)
+    out, err = completing.communicate(timeout=60)
+    assert (completing.returncode, err) == (0, "")
+    assert sorted(out.split()) == sorted(expected)
 
 
 INTERRUPTIBLE = """
