@@ -15,8 +15,8 @@ def evaluate(model: FittedModel, data: MixedData) -> pd.DataFrame:
     """Errors over the observed entries only, values and each partial apart, weighted as their rows are.
 
     Returns:
-        A row for each column that has entries: column, entries, rmse, max_error (both in the column's
-        unit), r2 (NaN where all targets are equal).
+        A row for each column that has entries, with column, entries, rmse and max_error (both in the
+        column's unit), and r2 (NaN where all targets are equal).
 
     Raises:
         SwarmnetError: the data's inputs or outputs are not the model's.

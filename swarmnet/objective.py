@@ -149,7 +149,7 @@ class Objective:
 
     @property
     def weight_groups(self) -> Array:
-        """(p,) which weights share a prior: each layer's W are a group, and each layer's b."""
+        """(p,) which weights share a prior. Each layer's W are a group, and each layer's b."""
         group = np.zeros(self.size, int)
         for index, layer in enumerate(self.net.layers):
             block = layer.weights(group)
@@ -163,12 +163,12 @@ class Objective:
 
     @property
     def can_linearise(self) -> bool:
-        """Whether residuals and their gradients can be asked for: the loss is squared."""
+        """Whether residuals and their gradients can be asked for. The loss must be squared."""
         return isinstance(self._value_loss, SquaredError)
 
     @property
     def can_project(self) -> bool:
-        """Whether `projected` can be asked: the output layer is linear and the loss squared."""
+        """Whether `projected` can be asked. The output layer must be linear and the loss squared."""
         return output_is_solvable(self.net, self._value_loss)
 
     def initial(self, rng: np.random.Generator, particles: int | None = None) -> Array:

@@ -47,8 +47,8 @@ def check_activation(
     """Check f' and f'' of an activation, and that it keeps what its record promises.
 
     f' is compared with differences of f, and f'' with differences of f', for z from -8 to 8. Beyond
-    that: nothing that is only to be read is written to, all three are finite and give no warning up
-    to |z| = 700, and those of a record with `in_place` do without z.
+    that: nothing that is only to be read is written to, all three are finite and give no warning at
+    z = -700 and 700, and those of a record with `in_place` do without z.
 
     Args:
         record: an activation, or the name of one in the table.
