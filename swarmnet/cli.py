@@ -1,6 +1,7 @@
 """The commands: swarmnet train, predict, evaluate, compare, inspect, explain, export."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -227,7 +228,7 @@ def inspect(
         printing.show_data(inspect_data(read(file, console.names(inputs), console.names(outputs))), json)
 
 
-@app.command()
+@app.command(epilog=console.example("swarmnet explain water.json water.csv --row 3 --html steps.html"))
 def explain(
     model: console.ModelFile,
     data: console.DataFile,
@@ -235,10 +236,7 @@ def explain(
     learning_rate: Annotated[float, typer.Option(help="Of the step of gradient descent.")] = 0.1,
     html: Annotated[Path | None, typer.Option(help="File to write a page to, instead.")] = None,
 ) -> None:
-    """A forward pass and a step of backpropagation for one row of data, number by number.
-
-    Example: swarmnet explain water.json water.csv --row 3 --html steps.html
-    """
+    """A forward pass and a step of backpropagation for one row of data, number by number."""
     from dataclasses import replace  # noqa: PLC0415
 
     from swarmnet.explanation import explain as explain_row  # noqa: PLC0415
@@ -255,10 +253,10 @@ def explain(
     elif sys.stdout.isatty():
         progress.print_steps(found)
     else:
-        sys.stdout.write(found.to_text())
+        console.write(found.to_text())
 
 
-@app.command()
+@app.command(epilog=console.example("swarmnet export water.json -o water.onnx --dtype float32"))
 def export(
     model: console.ModelFile,
     output: Annotated[
@@ -266,10 +264,7 @@ def export(
     ],
     dtype: Annotated[str | None, typer.Option(help="float64 (the default) or float32, for ONNX.")] = None,
 ) -> None:
-    """A model for other tools, with its derivatives: an ONNX graph, or a Python module that needs no other.
-
-    Example: swarmnet export water.json -o water.onnx --dtype float32
-    """
+    """A model for other tools, with its derivatives: an ONNX graph, or a Python module that needs none."""
     from swarmnet.model import load  # noqa: PLC0415
 
     kind = output.suffix.lower()
