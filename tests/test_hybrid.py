@@ -91,7 +91,7 @@ def test_one_input_and_one_output_are_fitted(seed):
 
 def test_a_ladder_follows_the_layers_of_the_activations():
     data = one_entry_a_row(simple)
-    assert {len(net.sizes) for net in ladder(data, "tanh")} == {3, 4}
+    assert {len(net.sizes) for net in ladder(data, "tanh")} == {3, 4, 5}
     assert {len(net.sizes) for net in ladder(data, ["tanh", "linear"])} == {3}
     assert {len(net.sizes) for net in ladder(data, ["tanh", "sine", "linear"])} == {4}
 
