@@ -113,6 +113,16 @@ def test_parity_tells_the_errors_of_evaluate(model, data):
     assert "R² = " in text
 
 
+def test_rows_of_weight_0_are_not_drawn(model, data):
+    weights = np.tile([0.0, 3.0], 45)
+    weighted = replace(data, weights=weights)
+    kept = weights > 0
+    assert len(dots(plots.parity(model, weighted, "h"))[0]) == np.isfinite(data.Y[kept, 0]).sum()
+    seen = kept & np.isfinite(data.J[:, 0, 0])
+    drawn = dots(plots.profile(model, "dh/dT", "T", data=weighted, nearness=1.0))
+    np.testing.assert_array_equal(drawn, [data.X[seen, 0], data.J[seen, 0, 0]])
+
+
 def test_an_undefined_r2_is_left_out(model):
     one = MixedData([[300.0, 2e6]], [[1.0, NAN]], inputs=("T", "p"), outputs=("h", "s"))
     ax = plots.parity(model, one, "h")

@@ -91,7 +91,7 @@ def require_model(model: FittedModel) -> None:
 
 
 def matched(model: FittedModel, data: MixedData) -> MixedData:
-    """`data` with its columns in the model's order.
+    """`data` with its columns in the model's order, without the rows of weight 0.
 
     Raises:
         SwarmnetError: it is no MixedData, or has other inputs or outputs than the model.
@@ -99,7 +99,9 @@ def matched(model: FittedModel, data: MixedData) -> MixedData:
     require_model(model)
     if not isinstance(data, MixedData):
         raise SwarmnetError(f"data must be MixedData, not {type(data).__name__}: see swarmnet.read_csv")
-    return data.select(model.inputs, model.outputs)
+    data = data.select(model.inputs, model.outputs)
+    counts = data.row_weights > 0
+    return data if counts.all() else data.take(np.flatnonzero(counts))
 
 
 def columns_of(model: FittedModel) -> dict[str, Column]:
