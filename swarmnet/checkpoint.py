@@ -10,7 +10,9 @@ import json
 import os
 import time
 import warnings
+import zipfile
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from swarmnet.errors import SwarmnetError, SwarmnetWarning
-from swarmnet.files import is_stream, refuse_unwritable, write_atomically
+from swarmnet.files import held, is_stream, refuse_unwritable, write_atomically
 
 State = dict[str, Any]  # arrays, and what JSON has, by flat names
 
@@ -92,6 +94,14 @@ class Checkpoint:
             warnings.warn(f"{error}; training goes on without this checkpoint", SwarmnetWarning, stacklevel=2)
         self._written = time.monotonic()
 
+    def held(self) -> AbstractContextManager[None]:
+        """Keep other runs from using the file meanwhile.
+
+        Raises:
+            SwarmnetError: another does.
+        """
+        return held(self.path)
+
     def read(self) -> State | None:
         """The state in the file; None when there is no file.
 
@@ -155,11 +165,12 @@ def _unpacked(path: str | os.PathLike[str]) -> tuple[dict[str, str], State]:
     except OSError as error:
         raise SwarmnetError(f"{path}: cannot read the checkpoint: {error.strerror}") from None
     try:
+        _refuse_packed(content)
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(arrays.pop(_HEADER).tobytes())
         found, version, run, state = (header[name] for name in ("format", "version", "run", "state"))
-        state |= arrays
+        run, state = dict(run), dict(state) | arrays
     except Exception:  # zipfile, NumPy and JSON raise many kinds for other bytes than they expect
         found = version = None
     if found != _FORMAT:
@@ -170,6 +181,15 @@ def _unpacked(path: str | os.PathLike[str]) -> tuple[dict[str, str], State]:
             "use the swarmnet that wrote it, or name another file"
         )
     return run, state
+
+
+def _refuse_packed(content: bytes) -> None:
+    """Raise ValueError where a file would need more memory than its own size: ours are not compressed."""
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        entries = file.infolist()
+    stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+    if not stored or sum(entry.file_size for entry in entries) > len(content):
+        raise ValueError("the entries are compressed, or overlap")
 
 
 def damaged(path: str | os.PathLike[str]) -> SwarmnetError:

@@ -1,18 +1,34 @@
-"""Writing files: whole or not at all, and known to be possible before a long run."""
+"""Writing files: whole or not at all, and known to be possible before a long run.
 
+A file is written under a hidden name beside its own, and renamed once it is whole. While that goes on, the
+hidden file is locked; the lock of a process that was killed dies with it, and so the next write of the same
+file knows what was left behind, and removes it. Where there are no such locks (Windows, some network drives)
+it is left alone.
+"""
+
+import glob
 import os
 import re
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from swarmnet.errors import SwarmnetError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_PARTIAL = ".partial"
 
 
 def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
     """Write a file that is there whole or not at all; a file of that name stays as it was on failure.
 
-    Text is written as UTF-8.
+    Text is written as UTF-8. Of several that write it at once, the last to end wins.
 
     Raises:
         SwarmnetError: it cannot be written.
@@ -23,19 +39,103 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
         if is_stream(path):
             _write_stream(path, data)
             return
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
+        with _beside(target) as name:
+            with open(name, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(name, _mode(target))
             os.replace(name, target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)  # Ctrl-C may come when it has its new name already
-            raise
     except OSError as error:
         raise SwarmnetError(f"{path}: cannot write: {error.strerror}") from None
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[str]:
+    """The name of a new file in the target's folder, locked for us; gone in the end, unless renamed."""
+    _remove_leftovers(target)
+    descriptor, name = _locked_beside(target)
+    try:
+        yield name
+    finally:
+        Path(name).unlink(missing_ok=True)  # Ctrl-C may come when it has its new name already
+        os.close(descriptor)
+
+
+def _locked_beside(target: Path) -> tuple[int, str]:
+    while True:
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=_PARTIAL, dir=target.parent)
+        if _lock(descriptor) is not False and os.fstat(descriptor).st_nlink:
+            return descriptor, name
+        os.close(descriptor)  # another process took it for a leftover before it was locked
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove what a killed process left of an earlier write of this file."""
+    for name in glob.glob(f".{glob.escape(target.name)}.*{_PARTIAL}", root_dir=target.parent):
+        left = target.parent / name
+        try:
+            descriptor = os.open(left, os.O_RDONLY)
+        except OSError:  # it is gone by now, or is another user's
+            continue
+        try:
+            if _lock(descriptor):
+                left.unlink(missing_ok=True)
+        except OSError:  # not ours to remove
+            pass
+        finally:
+            os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool | None:
+    """Lock an open file until it is closed: whether that was free, and None where the system has no locks."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+@contextmanager
+def held(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep others from holding `path` meanwhile, by a hidden lock file beside it.
+
+    A lock file that a killed process left behind hinders nobody. Where the system has no locks, none is held.
+
+    Raises:
+        SwarmnetError: another process, or another thread of this one, holds it.
+    """
+    target = Path(os.path.realpath(path))
+    name = target.with_name(f".{target.name}.lock")
+    try:
+        descriptor = _opened_lock(name)
+    except OSError as error:
+        raise SwarmnetError(f"{path}: cannot lock: {error.strerror}") from None
+    if descriptor is None:
+        raise SwarmnetError(
+            f"{path}: another run is keeping its state in this file: let it end, or name another file"
+        )
+    try:
+        yield
+    finally:
+        name.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _opened_lock(name: Path) -> int | None:
+    """The lock file, open and locked; None where another has it."""
+    while True:
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT, 0o666)
+        if _lock(descriptor) is False:
+            os.close(descriptor)
+            return None
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)  # its last holder removed it just now
 
 
 _DESCRIPTOR = re.compile(r"/dev/(?:std(?P<name>out|err)|fd/(?P<fd>\d+))|/proc/self/fd/(?P<own>\d+)")
@@ -84,8 +184,7 @@ def refuse_unwritable(path: str | os.PathLike[str]) -> None:
     if is_stream(path):
         return
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        os.close(descriptor)
-        os.unlink(name)
+        with _beside(target):
+            pass
     except OSError as error:
         raise SwarmnetError(f"{path}: cannot write: {error.strerror}") from None

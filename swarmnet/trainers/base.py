@@ -10,7 +10,7 @@ begins it asks `monitor.resume` for what it once gave; that is all a trainer doe
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from numbers import Real
@@ -37,6 +37,10 @@ STATUS = {
     "interrupted": "interrupted; the best weights so far are kept",
     "diverged": "the loss grew without bound; the best weights are kept: try a smaller learning rate",
 }
+
+
+# What comes of a state that was not saved by the trainer that goes on from it
+_MISFITS = (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError)
 
 
 class ObjectiveLike(Protocol):
@@ -485,15 +489,21 @@ class Monitor:
         """
         try:
             self._load(saved)
-        except (KeyError, TypeError, ValueError) as error:
+        except _MISFITS as error:
             raise damaged(self.file.path if self.file else "checkpoint") from error
         return not saved["run/ended"]
 
     def _load(self, saved: State) -> None:
         for name in ("iteration", "evaluations", "best", "best_loss"):
             setattr(self, name, saved[f"run/{name}"])
+        if not isinstance(self.iteration, int) or not isinstance(self.evaluations, int):
+            raise TypeError("iterations and evaluations are whole numbers")
+        if self.best is not None and (self.best.ndim != 1 or not np.isfinite(self.best).all()):
+            raise ValueError("the best weights are not finite")
         if posterior := _of("posterior", saved):
             self.posterior = Posterior(**posterior)
+            if not all(np.isfinite(value).all() for value in posterior.values()):
+                raise ValueError("the posterior is not finite")
         self._origin -= saved["run/seconds"]
         self._ended_as, self._rng_then = saved["run/ended"] or saved["run/ended_as"], saved["run/rng"]
         self.history.load(_of("history", saved))
@@ -605,18 +615,28 @@ def run(
         checkpoint: where the state is kept, and where training goes on from if it holds one.
 
     Raises:
-        SwarmnetError: no finite loss was found, or a checkpoint that is damaged or not of this run.
+        SwarmnetError: no finite loss was found, or a checkpoint that is damaged, not of this run, or in use.
     """
-    saved = None if checkpoint is None else checkpoint.read()
-    trainer.prepare()
-    monitor = Monitor(callback, validate, checkpoint, rng)
-    try:
-        if saved is None or monitor.load(saved):
-            _train(trainer, objective, start, rng, monitor)
-    except KeyboardInterrupt:
-        if monitor.best is None:
+    with nullcontext() if checkpoint is None else checkpoint.held():
+        saved = None if checkpoint is None else checkpoint.read()
+        trainer.prepare()
+        monitor = Monitor(callback, validate, checkpoint, rng)
+        goes_on = saved is None or monitor.load(saved)
+        begun = monitor.iteration
+        try:
+            if goes_on:
+                _train(trainer, objective, start, rng, monitor)
+        except SwarmnetError:
             raise
-        monitor.status = "interrupted"
+        except _MISFITS as error:
+            # What a state holds meets its first use within two iterations.
+            if checkpoint is None or saved is None or monitor.iteration > begun + 1:
+                raise
+            raise damaged(checkpoint.path) from error
+        except KeyboardInterrupt:
+            if monitor.best is None:
+                raise
+            monitor.status = "interrupted"
     if monitor.best is None:
         raise SwarmnetError(
             "the loss was infinite or not a number from the start: "
