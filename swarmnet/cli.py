@@ -124,6 +124,7 @@ def predict(
     output: console.Output = None,
 ) -> None:
     """Values, and derivatives if asked for, at the points of a file; CSV."""
+    from swarmnet.columns import listed  # noqa: PLC0415
     from swarmnet.model import load  # noqa: PLC0415
     from swarmnet.readers import read_query  # noqa: PLC0415
 
@@ -131,7 +132,7 @@ def predict(
     fitted = load(model)
     points, ignored = read_query(query, fitted.inputs)
     if ignored:
-        console.note(f"{query}: columns not needed: {', '.join(ignored)}")
+        console.note(f"{query}: columns not needed: {listed(ignored)}")
     console.write(console.csv(fitted.table(points, jacobian, hessian, std)), output)
 
 

@@ -7,9 +7,11 @@ A table is wide (one row a point, a column for each entry) or long (one row an e
 """
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from numbers import Real
 from typing import Any, Protocol
 
@@ -17,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from swarmnet.errors import SwarmnetError, suggestion
+from swarmnet.errors import SwarmnetError, printable, suggestion
 
 Array = NDArray[np.float64]
 Entry = tuple[int, int | None]  # (output, None) is a value, (output, input) is a partial
@@ -27,6 +29,9 @@ _SECOND_DERIVATIVE = re.compile(r"d2.+/d.+")
 _INPUT_LIKE = re.compile(r"x(_?\d+)?")
 _OUTPUT_LIKE = re.compile(r"y(_?\d+)?")
 _NUMBER = re.compile(r"[+-]?(nan|inf(inity)?|(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?)", re.IGNORECASE | re.ASCII)
+_LONGEST = 500  # characters of a column's name
+_FORMULA = "=+-@"  # what spreadsheets take the first character of a formula to be
+_UNPRINTED = {"Cc", "Cs", "Zl", "Zp"}  # Unicode's control characters, lone surrogates and line breaks
 
 
 # Names
@@ -72,14 +77,14 @@ def sigma_name(column: str) -> str:
 
 def parse_derivative(name: str) -> list[tuple[str, str]]:
     """Every way to read `name` as ``d<output>/d<input>``; empty when it is not of that form."""
-    if not name.startswith("d"):
+    if not name.startswith("d") or len(name) > _LONGEST:
         return []
     cuts = [cut.start() for cut in re.finditer("(?=/d)", name)]
     return [(name[1:c], name[c + 2 :]) for c in cuts if name[1:c] and name[c + 2 :]]
 
 
 def refuse_bad_names(columns: Sequence[str]) -> None:
-    """Raise SwarmnetError when a column has no name, or the name of another."""
+    """Raise SwarmnetError when a column has no name, the name of another, or far too long a name."""
     seen: set[str] = set()
     for number, column in enumerate(columns, 1):
         if not column:
@@ -87,9 +92,40 @@ def refuse_bad_names(columns: Sequence[str]) -> None:
                 f"column {number} has no name: name it or remove it "
                 "(pandas writes such a column unless it is told index=False)"
             )
+        if len(column) > _LONGEST:
+            raise SwarmnetError(
+                f"column {number}, {shortened(column)}, has a name of {len(column)} characters: shorten it"
+            )
         if column in seen:
             raise SwarmnetError(f"column {column!r} is there twice: rename or remove one")
         seen.add(column)
+
+
+def refuse_dangerous_name(what: str, name: str) -> None:
+    """Refuse a name that could not be written to a table, a terminal and a spreadsheet as it is.
+
+    A name goes into the header of every table that is written, where it must be the same when it is read
+    again. So a name that spreadsheets would run as a formula is refused, not changed on the way out.
+
+    Raises:
+        SwarmnetError: it is too long, has a line break or another control character, or begins a formula.
+    """
+    if len(name) > _LONGEST:
+        raise SwarmnetError(f"{what} {shortened(name)} has {len(name)} characters: shorten it")
+    if any(unicodedata.category(character) in _UNPRINTED for character in name):
+        raise SwarmnetError(
+            f"{what} {shortened(name)} has a line break or another control character: rename it"
+        )
+    if begins_formula(name):
+        raise SwarmnetError(
+            f"{what} {shortened(name)} begins with {name.strip()[0]}, "
+            "which makes it a formula in a spreadsheet: rename it"
+        )
+
+
+def begins_formula(text: str) -> bool:
+    """Whether a spreadsheet would take a cell of this text for a formula; fullwidth signs count."""
+    return unicodedata.normalize("NFKC", text.strip()[:1]).startswith(tuple(_FORMULA))
 
 
 def is_long(
@@ -120,12 +156,14 @@ def roles_of(
     claimed = {*(given_in or ()), *(given_out or ())}
     free = [c for c in columns if c not in claimed]
     sigmas = [c for c in free if _SIGMA.fullmatch(c)]
-    slopes = [c for c in free if c not in sigmas and parse_derivative(c)]
-    plain = [c for c in columns if c not in {*sigmas, *slopes}]
+    slopes = [c for c in free if not _SIGMA.fullmatch(c) and parse_derivative(c)]
+    derived = {*sigmas, *slopes}
+    plain = [c for c in columns if c not in derived]
     numerators = [out for c in slopes for out, _ in parse_derivative(c)]
     _refuse_bad_choice("inputs", given_in, plain, "column")
     _refuse_bad_choice("outputs", given_out, [*plain, *numerators], "column")
-    pairs = {c: _read_pair(c, plain, [*plain, *(given_out or ())]) for c in slopes}
+    known_in, known_out = dict.fromkeys(plain), dict.fromkeys([*plain, *(given_out or ())])
+    pairs = {c: _read_pair(c, known_in, known_out) for c in slopes}
     in_names, out_names = _decide(plain, list(pairs.values()), given_in, given_out)
     entries = _wide_entries(plain, pairs, in_names, out_names)
     owned = _wide_sigmas(sigmas, columns, entries, in_names)
@@ -159,8 +197,8 @@ def long_roles_of(
     points = [c for c in columns if c not in reserved]
     _refuse_bad_choice("inputs", given_in, columns, "column")
     _refuse_numbers(plain)
-    known = [*plain, *(given_out or ())]
-    pairs = {t: _read_target(t, points, known) for t in targets if t in slopes}
+    known_in, known_out = dict.fromkeys(points), dict.fromkeys([*plain, *(given_out or ())])
+    pairs = {t: _read_target(t, known_in, known_out) for t in targets if t in slopes}
     numerators = [out for out, _ in pairs.values()]
     _refuse_bad_choice("outputs", given_out, [*plain, *numerators], "target")
     in_names = given_in or _long_inputs(points, list(pairs.values()))
@@ -173,7 +211,8 @@ def long_roles_of(
 
 def listed(names: Sequence[str]) -> str:
     """The names, cut short where a readable line would end."""
-    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+    shown = [printable(name if len(name) <= 80 else f"{name[:77]}...") for name in names[:12]]
+    return ", ".join(shown) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
 def _as_list(names: Iterable[str] | None) -> list[str] | None:
@@ -187,10 +226,12 @@ def _refuse_bad_choice(option: str, given: list[str] | None, known: Sequence[str
         return
     if not given:
         raise SwarmnetError(f"{option}= names no {what}: give at least one, or leave it out")
+    there, seen = set(known), set()
     for name in given:
-        if given.count(name) > 1:
+        if name in seen:
             raise SwarmnetError(f"{option}= names {name!r} twice: name it once")
-        if name not in known:
+        seen.add(name)
+        if name not in there:
             raise SwarmnetError(
                 f"{option}= names {name!r}, which is no {what}: {suggestion(name, known)}"
                 f"the {what}s are {listed(list(dict.fromkeys(known)))}"
@@ -239,21 +280,25 @@ def _decide(
     given_out: list[str] | None,
 ) -> tuple[list[str], list[str]]:
     """Split the `plain` columns into inputs and outputs; `pairs` are the (output, input) of the slopes."""
-    numerators = [out for out, _ in pairs]
-    denominators = [into for _, into in pairs]
+    # Dicts, as sets that keep their order
+    numerators = dict.fromkeys(out for out, _ in pairs)
+    denominators = dict.fromkeys(into for _, into in pairs)
+    asked_out = dict.fromkeys(given_out or numerators)
     inputs, outputs = given_in, given_out
     if inputs is None:
-        free = [n for n in plain if n not in (given_out or ())]
+        free = [n for n in plain if given_out is None or n not in asked_out]
         inputs = [n for n in free if _is_input(n, numerators, denominators)]
+    taken = set(inputs)
     if outputs is None:
         likely = [n for n in plain if n in numerators or _OUTPUT_LIKE.fullmatch(n)]
-        outputs = [n for n in dict.fromkeys([*likely, *numerators]) if n not in inputs]
+        outputs = [n for n in dict.fromkeys([*likely, *numerators]) if n not in taken]
     if given_in is None or given_out is None:
         for name in given_in or denominators:
-            if name in (given_out or numerators):
+            if name in asked_out:
                 raise _undecided(name, given_in, given_out)
+        placed = taken.union(outputs)
         for name in plain:
-            if name not in inputs and name not in outputs:
+            if name not in placed:
                 raise _undecided(name, given_in, given_out)
     _refuse_both(inputs, outputs)
     if not inputs:
@@ -277,8 +322,9 @@ def _undecided(name: str, given_in: list[str] | None, given_out: list[str] | Non
 
 
 def _refuse_both(inputs: Collection[str], outputs: Collection[str]) -> None:
+    taken = set(outputs)
     for name in inputs:
-        if name in outputs:
+        if name in taken:
             raise SwarmnetError(
                 f"{name!r} is both an input and an output: correct inputs= and outputs= (--inputs, --outputs)"
             )
@@ -291,16 +337,19 @@ def _wide_entries(
     outputs: Sequence[str],
 ) -> dict[str, Entry]:
     """Where each entry column goes; a slope of columns that the user left out is left out too."""
-    entries: dict[str, Entry] = {n: (outputs.index(n), None) for n in plain if n in outputs}
+    o_of = {name: o for o, name in enumerate(outputs)}
+    j_of = {name: j for j, name in enumerate(inputs)}
+    known = {*plain, *outputs}
+    entries: dict[str, Entry] = {n: (o_of[n], None) for n in plain if n in o_of}
     for column, (out, into) in pairs.items():
-        if out in outputs and into in inputs:
-            entries[column] = (outputs.index(out), inputs.index(into))
-        elif out in inputs or into in outputs:
+        if out in o_of and into in j_of:
+            entries[column] = (o_of[out], j_of[into])
+        elif out in j_of or into in o_of:
             raise SwarmnetError(
                 f"column {column!r} takes {out!r} for an output and {into!r} for an input, but inputs= "
                 "and outputs= say otherwise: correct them or remove the column"
             )
-        elif out not in outputs and out not in plain:
+        elif out not in known:
             raise SwarmnetError(
                 f"column {column!r} is the derivative of unknown name {out!r}: "
                 f"{suggestion(out, outputs)}add it to outputs= (--outputs) or remove the column"
@@ -315,11 +364,12 @@ def _wide_sigmas(
     inputs: Sequence[str],
 ) -> dict[str, Entry]:
     owned: dict[str, Entry] = {}
+    others = set(columns).difference(inputs, sigmas)
     for column in sigmas:
         owner = column[len("sigma(") : -1]
         if owner in entries:
             owned[column] = entries[owner]
-        elif owner not in columns or owner in inputs:
+        elif owner not in others:
             raise SwarmnetError(
                 f"column {column!r} belongs to nothing: {suggestion(owner, entries)}"
                 f"there is no value or derivative column {owner!r}"
@@ -339,8 +389,8 @@ def _refuse_numbers(targets: Sequence[str]) -> None:
 
 
 def _long_inputs(points: Sequence[str], pairs: Sequence[tuple[str, str]]) -> list[str]:
-    numerators = [out for out, _ in pairs]
-    denominators = [into for _, into in pairs]
+    numerators = {out for out, _ in pairs}
+    denominators = {into for _, into in pairs}
     for name in points:
         if not _is_input(name, numerators, denominators):
             raise SwarmnetError(
@@ -354,7 +404,8 @@ def _long_inputs(points: Sequence[str], pairs: Sequence[tuple[str, str]]) -> lis
 def _long_outputs(plain: Sequence[str], numerators: Sequence[str]) -> list[str]:
     if not numerators and len(set(plain)) == 1:
         return list(plain)  # the only thing that was ever observed
-    likely = [t for t in plain if t in numerators or _OUTPUT_LIKE.fullmatch(t)]
+    sloped = set(numerators)
+    likely = [t for t in plain if t in sloped or _OUTPUT_LIKE.fullmatch(t)]
     if not likely and not numerators:
         raise SwarmnetError(
             f"nothing says which of the targets {listed(plain)} are outputs: say so with outputs= (--outputs)"
@@ -369,23 +420,24 @@ def _long_entries(
     outputs: Sequence[str],
 ) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
-    order = {out: o for o, out in enumerate(outputs)}  # there may be many targets
+    o_of = {name: o for o, name in enumerate(outputs)}  # there may be many targets
+    j_of = {name: j for j, name in enumerate(inputs)}
     for target in targets:
         out, into = pairs.get(target, (target, None))
-        if out not in order:
+        if out not in o_of:
             what = "is no output" if into is None else f"is the derivative of unknown name {out!r}"
             raise TargetError(
                 target,
                 f"{what}: {suggestion(out, outputs)}the outputs are {listed(outputs)}, "
                 "and outputs= (--outputs) can say otherwise",
             )
-        if into is not None and into not in inputs:
+        if into is not None and into not in j_of:
             raise TargetError(
                 target,
                 f"is a derivative with respect to {into!r}: the inputs are {listed(inputs)}, "
                 "and inputs= (--inputs) can say otherwise",
             )
-        entries[target] = (order[out], None if into is None else inputs.index(into))
+        entries[target] = (o_of[out], None if into is None else j_of[into])
     return entries
 
 
@@ -436,9 +488,13 @@ class FrameTable:
         except SwarmnetError as error:
             raise SwarmnetError(f"{self.name}: {error}") from None
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         return [str(column).strip() for column in self.frame.columns]
+
+    @cached_property
+    def _at(self) -> dict[str, int]:
+        return {column: at for at, column in enumerate(self.columns)}
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -453,7 +509,7 @@ class FrameTable:
         return f"{self.name}, row index {self.frame.index[row]}, column {column!r}"
 
     def _series(self, column: str) -> "pd.Series[Any]":
-        return self.frame.iloc[:, self.columns.index(column)]
+        return self.frame.iloc[:, self._at[column]]
 
     def _numbers(self, column: str) -> Array:
         series = self._series(column)

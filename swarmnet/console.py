@@ -23,7 +23,7 @@ from typer.core import TyperGroup
 
 from swarmnet import progress
 from swarmnet.activations import TABLE
-from swarmnet.errors import SwarmnetError, SwarmnetWarning, unknown
+from swarmnet.errors import SwarmnetError, SwarmnetWarning, printable, unknown
 from swarmnet.losses import LOSSES
 from swarmnet.trainers import TRAINERS
 from swarmnet.trainers.base import STATUS
@@ -125,11 +125,20 @@ def write(text: str, output: Path | None = None) -> None:
 
 
 def csv(frame: "pd.DataFrame") -> str:
-    return frame.to_csv(index=False, lineterminator="\n")
+    """The table; text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    from swarmnet.columns import begins_formula, number_of  # noqa: PLC0415
+
+    def inert(cell: object) -> object:
+        runs = isinstance(cell, str) and begins_formula(cell) and number_of(cell) is None
+        return f"'{cell}" if runs else cell
+
+    texts = {str(name): frame[name].map(inert) for name in frame.select_dtypes(exclude="number")}
+    return frame.assign(**texts).to_csv(index=False, lineterminator="\n")
 
 
 def note(text: str) -> None:
-    sys.stderr.write(" ".join(text.splitlines()) + "\n")
+    """A line on standard error, in which nothing but letters reaches the terminal."""
+    sys.stderr.write(printable(" ".join(text.splitlines())) + "\n")
 
 
 def refuse_output(output: Path | None, *taken: str | Path | None) -> None:

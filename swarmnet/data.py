@@ -24,10 +24,15 @@ from swarmnet.columns import (
     is_long,
     listed,
     long_roles_of,
+    refuse_dangerous_name,
     roles_of,
     sigma_name,
 )
 from swarmnet.errors import SwarmnetError
+
+# What a small file may ask for by its columns' names alone: so many partials for each row, and in all so many
+# numbers, or so many for each cell of the table
+_MOST_PARTIALS, _MOST_NUMBERS, _MOST_PER_CELL = 2**18, 2**25, 32
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -104,6 +109,17 @@ class MixedData:
             seen.add(name)
 
     def _refuse_bad_numbers(self) -> None:
+        targets = (self.Y, self.J)
+        sigmas = [sigma for sigma in (self.Y_sigma, self.J_sigma) if sigma is not None]
+        good = np.isfinite(self.X).all() and not any(np.isinf(array).any() for array in (*targets, *sigmas))
+        if not good or any((sigma <= 0).any() for sigma in sigmas):
+            self._refuse_bad_column()
+        if self.n_entries == 0:
+            raise SwarmnetError("there are no entries: every value and every partial is missing")
+        if not (self.row_weights[self.entries_per_row > 0] > 0).any():
+            raise SwarmnetError("there are no entries: every row that has one has weight 0")
+
+    def _refuse_bad_column(self) -> None:
         columns = [(name, self.X[:, j], None) for j, name in enumerate(self.inputs)]
         for name, values, sigma in [*columns, *self.entry_columns()]:
             if name in self.inputs:
@@ -111,10 +127,6 @@ class MixedData:
             _refuse_row(name, np.isinf(values), "is infinite")
             if sigma is not None:
                 _refuse_row(sigma_name(name), (sigma <= 0) | np.isinf(sigma), "is not positive")
-        if self.n_entries == 0:
-            raise SwarmnetError("there are no entries: every value and every partial is missing")
-        if not (self.row_weights[self.entries_per_row > 0] > 0).any():
-            raise SwarmnetError("there are no entries: every row that has one has weight 0")
 
     @property
     def n(self) -> int:
@@ -279,7 +291,7 @@ def from_table(
         roles = roles_of(table.columns, inputs, outputs)
     cells = _cells(table, [*roles.inputs, *roles.entries, *roles.sigmas])
     X = _points(table, roles.inputs, cells)
-    arrays = _Arrays(len(table), roles)
+    arrays = _Arrays(table, roles)
     for name, entry in roles.entries.items():
         arrays.targets(entry)[:] = cells[name]
     for name, entry in roles.sigmas.items():
@@ -312,7 +324,7 @@ def _from_long(table: Table, inputs: Iterable[str] | None, outputs: Iterable[str
     X, value = _points(table, roles.inputs, cells), cells["value"]
     _refuse_cell(table, "value", np.isnan(value), "is empty: remove the row if nothing was observed")
     sigma = _sigmas(table, "sigma", cells["sigma"], np.isfinite(value)) if has_sigma else None
-    arrays = _Arrays(len(table), roles)
+    arrays = _Arrays(table, roles)
     for code, target in enumerate(targets):
         rows = codes == code
         arrays.targets(roles.entries[target])[rows] = value[rows]
@@ -325,11 +337,17 @@ def _from_long(table: Table, inputs: Iterable[str] | None, outputs: Iterable[str
 class _Arrays:
     """The targets and their sigmas while a table's columns are put in place."""
 
-    def __init__(self, n: int, roles: Roles) -> None:
-        k, d = len(roles.outputs), len(roles.inputs)
+    def __init__(self, table: Table, roles: Roles) -> None:
+        n, k, d = len(table), len(roles.outputs), len(roles.inputs)
+        if k * d > _MOST_PARTIALS or n * k * d > max(_MOST_NUMBERS, _MOST_PER_CELL * n * len(table.columns)):
+            raise SwarmnetError(
+                f"{table.name}: {d} inputs and {k} outputs at {n} rows have room for "
+                f"{n * k * d:.1e} partials: choose fewer with inputs= and outputs= (--inputs, --outputs)"
+            )
         self._roles = roles
         self._Y, self._J = np.full((n, k), np.nan), np.full((n, k, d), np.nan)
-        self._Y_sigma, self._J_sigma = self._Y.copy(), self._J.copy()
+        self._Y_sigma: Array | None = None
+        self._J_sigma: Array | None = None
 
     def targets(self, entry: Entry) -> Array:
         """(n,) a view of the entry's column."""
@@ -339,7 +357,11 @@ class _Arrays:
     def sigmas(self, entry: Entry) -> Array:
         """(n,) a view of the entry's standard deviations."""
         output, input = entry
-        return self._Y_sigma[:, output] if input is None else self._J_sigma[:, output, input]
+        if input is None:
+            self._Y_sigma = np.full_like(self._Y, np.nan) if self._Y_sigma is None else self._Y_sigma
+            return self._Y_sigma[:, output]
+        self._J_sigma = np.full_like(self._J, np.nan) if self._J_sigma is None else self._J_sigma
+        return self._J_sigma[:, output, input]
 
     def data(self, X: Array) -> MixedData:
         roles = self._roles
@@ -461,5 +483,7 @@ def _names(what: str, given: Iterable[str] | None, count: int, letter: str) -> t
         return tuple(f"{letter}{i + 1}" for i in range(count))
     names = (given,) if isinstance(given, str) else tuple(str(name) for name in given)
     if len(names) != count or not all(names):
-        raise SwarmnetError(f"{what} must be {count} names, not {', '.join(names) or 'none'}")
+        raise SwarmnetError(f"{what} must be {count} names, not {listed(names) or 'none'}")
+    for name in names:
+        refuse_dangerous_name(what.removesuffix("s"), name)
     return names

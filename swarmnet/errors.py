@@ -27,3 +27,8 @@ def suggestion(name: str, known: Iterable[str]) -> str:
         by_case = {known_name.lower(): known_name for known_name in names}
         near = [by_case[match] for match in get_close_matches(name.lower(), by_case, n=1)]
     return f"did you mean {near[0]!r}? " if near else ""
+
+
+def printable(text: str) -> str:
+    """The text with its control characters written out: a terminal must not obey what a file holds."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -94,6 +94,8 @@ def _repeated(data: MixedData, point: NDArray[np.integer]) -> pd.DataFrame:
     """`point` (n,) numbers the distinct points."""
     rows = []
     for name, numbers, _ in data.entry_columns():
+        if np.bincount(point[np.isfinite(numbers)], minlength=1).max() < 2:
+            continue
         entries = pd.Series(numbers).groupby(point, sort=False).agg(["count", "min", "max"])
         again = entries[entries["count"] > 1]
         if len(again):

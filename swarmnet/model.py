@@ -13,7 +13,13 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from swarmnet.activations import TABLE
-from swarmnet.columns import derivative_name, second_derivative_name, sigma_name
+from swarmnet.columns import (
+    derivative_name,
+    listed,
+    refuse_dangerous_name,
+    second_derivative_name,
+    sigma_name,
+)
 from swarmnet.errorbars import jacobian_deviations, value_deviations, widened
 from swarmnet.errors import SwarmnetError
 from swarmnet.files import write_atomically
@@ -69,16 +75,17 @@ class FittedModel:
         estimated noise leave undecided about the weights (Laplace's approximation, MacKay 1992).
 
         Raises:
-            SwarmnetError: missing columns, or inputs that are missing or infinite; or error bars of a model
-                that was not trained by Bayesian regularisation.
+            SwarmnetError: missing columns, inputs that are missing or infinite, or too far away for a finite
+                answer; or error bars of a model that was not trained by Bayesian regularisation.
         """
-        points = self._scaled(X)
-        values = self.scaling.unscale_Y(self.net.forward(self.theta, points))
-        if not return_std:
-            return values
-        own = value_deviations(self.net, self.theta, self._known_spread(), points)
-        std = self._widened(own, self.net.forward, points)
-        return values, std * self.scaling.y_scale
+        with _no_overflow():
+            points = self._scaled(X)
+            values = _finite(self.scaling.unscale_Y(self.net.forward(self.theta, points)))
+            if not return_std:
+                return values
+            own = value_deviations(self.net, self.theta, self._known_spread(), points)
+            std = self._widened(own, self.net.forward, points)
+            return values, _finite(std * self.scaling.y_scale)
 
     @overload
     def jacobian(self, X: ArrayLike | pd.DataFrame, return_std: Literal[False] = False) -> Array: ...
@@ -89,13 +96,14 @@ class FittedModel:
 
         Raises as `predict` does.
         """
-        points = self._scaled(X)
-        partials = self.scaling.unscale_J(self.net.jacobian(self.theta, points))
-        if not return_std:
-            return partials
-        own = jacobian_deviations(self.net, self.theta, self._known_spread(), points)
-        std = self._widened(own, self.net.jacobian, points)
-        return partials, self.scaling.unscale_J(std)
+        with _no_overflow():
+            points = self._scaled(X)
+            partials = _finite(self.scaling.unscale_J(self.net.jacobian(self.theta, points)))
+            if not return_std:
+                return partials
+            own = jacobian_deviations(self.net, self.theta, self._known_spread(), points)
+            std = self._widened(own, self.net.jacobian, points)
+            return partials, _finite(self.scaling.unscale_J(std))
 
     def _widened(self, own: Array, query: Callable[[Array, Array], Array], points: Array) -> Array:
         if self.others is None or self.others_share is None or not len(self.others):
@@ -111,7 +119,8 @@ class FittedModel:
 
     def hessian(self, X: ArrayLike | pd.DataFrame) -> Array:
         """Second derivatives (n, k, d, d): [i, o, j, m] is d2Y_o/dx_j dx_m. Raises as `predict` does."""
-        return self.scaling.unscale_H(self.net.hessian(self.theta, self._scaled(X)))
+        with _no_overflow():
+            return _finite(self.scaling.unscale_H(self.net.hessian(self.theta, self._scaled(X))))
 
     def table(
         self,
@@ -235,6 +244,21 @@ class FittedModel:
         return self.scaling.scale_X(self._points(X))
 
 
+def _no_overflow() -> np.errstate:
+    """No warnings by the way: `_finite` looks at what comes out."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
+
+
+def _finite(answer: Array) -> Array:
+    """The answer, where it is one: rows first."""
+    if not np.isfinite(answer).all():
+        row = int(np.argwhere(~np.isfinite(answer))[0][0])
+        raise SwarmnetError(
+            f"the answer in row {row} is not finite: its inputs are too far from those trained on"
+        )
+    return answer
+
+
 _SCALES = ("x_offset", "x_scale", "y_offset", "y_scale")
 
 
@@ -242,7 +266,7 @@ def load(path: str | os.PathLike[str]) -> FittedModel:
     """Read a model that `FittedModel.save` wrote.
 
     Raises:
-        SwarmnetError: no such file, not a swarmnet model, truncated, or written by a later version.
+        SwarmnetError: no such file, not a swarmnet model, truncated, damaged, or written by a later version.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -251,7 +275,7 @@ def load(path: str | os.PathLike[str]) -> FittedModel:
     except UnicodeDecodeError:
         raise SwarmnetError(f"{path}: not a swarmnet model: not a text file") from None
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_constant=_refused)
     except (ValueError, RecursionError):
         raise SwarmnetError(
             f"{path}: not a swarmnet model, or cut short: it is not valid JSON; save it again"
@@ -267,8 +291,11 @@ def load(path: str | os.PathLike[str]) -> FittedModel:
         return _built(document)
     except SwarmnetError as error:
         raise SwarmnetError(f"{path}: damaged model: {error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise SwarmnetError(f"{path}: damaged model: {error}") from None
+    except KeyError as error:
+        raise SwarmnetError(f"{path}: damaged model: it has no {error}") from None
+    except (TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        reason = listed(str(error).splitlines()[:1])
+        raise SwarmnetError(f"{path}: damaged model: {reason}") from None
 
 
 def _built(document: dict[str, Any]) -> FittedModel:
@@ -277,7 +304,9 @@ def _built(document: dict[str, Any]) -> FittedModel:
         raise SwarmnetError(f"it has {theta.size} weights, which do not fit its layer sizes")
     net = Network(document["sizes"], document["activations"])
     scaling = Scaling(*(_vector(document["scaling"][name]) for name in _SCALES))
-    inputs, outputs = tuple(document["inputs"]), tuple(document["outputs"])
+    inputs, outputs = _names(document, "inputs"), _names(document, "outputs")
+    if len({*inputs, *outputs}) < len(inputs) + len(outputs):
+        raise SwarmnetError("two of its names are the same")
     widths = [len(v) for v in (scaling.x_offset, scaling.x_scale, inputs)]
     heights = [len(v) for v in (scaling.y_offset, scaling.y_scale, outputs)]
     if set(widths) != {net.d} or set(heights) != {net.k}:
@@ -289,10 +318,13 @@ def _built(document: dict[str, Any]) -> FittedModel:
     history = pd.DataFrame({k: _floats(v) for k, v in document["history"].items()})
     for name in ("iteration", "evaluations"):
         if name in history:
+            if not (history[name].abs() < 2.0**53).all():
+                raise SwarmnetError(f"its history has other numbers than counts in {name!r}")
             history[name] = history[name].astype(np.int64)
     training = document["training"]
-    if not isinstance(training, dict):
+    if not isinstance(training, dict) or _is_deeper(training, 10):
         raise SwarmnetError("its training record is not a table")
+    json.dumps([training, list(document["history"])], ensure_ascii=False).encode()  # no lone surrogates
     spread = _spread(document.get("spread"), net.size)
     others = share = None
     if document.get("others") is not None:
@@ -301,6 +333,25 @@ def _built(document: dict[str, Any]) -> FittedModel:
         if share.shape != (len(others),) or not (np.isfinite(others).all() and np.isfinite(share).all()):
             raise SwarmnetError("the weights of its other starts are incomplete")
     return FittedModel(net, theta, scaling, inputs, outputs, training, history, spread, others, share)
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether it nests more than so many levels."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels == 0 or any(_is_deeper(part, levels - 1) for part in parts)
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _names(document: dict[str, Any], what: str) -> tuple[str, ...]:
+    names = document[what]
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise SwarmnetError(f"its {what} are not names")
+    for name in names:
+        refuse_dangerous_name(what.removesuffix("s"), name)
+    return tuple(names)
 
 
 def _spread(text: Any, size: int) -> NDArray[np.float32] | None:

@@ -74,7 +74,7 @@ def _listed(facts: dict[str, Any]) -> str:
     def text(value: Any) -> str:
         if isinstance(value, dict):
             return f"({_listed(value)})"
-        if isinstance(value, list) and len(value) == 2:
+        if isinstance(value, list) and len(value) == 2 and all(isinstance(end, float | int) for end in value):
             return f"{value[0]:g}..{value[1]:g}"
         return str(value)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from swarmnet.errors import printable
 from swarmnet.steps import LEGEND, NOTATION, Explanation, Matrix, number_text
 from swarmnet.trainers.base import Progress
 
@@ -68,7 +69,7 @@ def print_table(frame: "pd.DataFrame", title: str) -> None:
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return "" if value != value else f"{value:.4g}"  # noqa: PLR0124  # NaN: nothing to show
-    return str(value)
+    return printable(str(value))
 
 
 _MARKS = {"made": "bold yellow", "read": "cyan", "idle": "dim"}

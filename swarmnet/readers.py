@@ -36,6 +36,9 @@ from swarmnet.errors import SwarmnetError, suggestion
 FilePath = str | os.PathLike[str]
 
 _PARQUET_SUFFIXES = (".parquet", ".pq")
+_GLANCE = 2**16  # bytes that tell a binary file
+# Of a Parquet file, bytes that may always be unpacked, or so many for each byte of the file
+_MOST_UNPACKED, _MOST_PER_BYTE = 2**28, 1000
 _EMPTY = ["", *("".join(letters) for letters in product("nN", "aA", "nN"))]
 _BOOLEANS = (b"True", b"TRUE", b"true", b"False", b"FALSE", b"false")
 # From pandas 3.1 on every number is read exactly, and asking for it is deprecated
@@ -183,6 +186,8 @@ class CsvTable:
     def __init__(self, path: Path) -> None:
         self.name = str(path)
         self._text = _utf8_text(path)
+        # Behind a blank line that ends in a bare CR, pandas loses the comma of an empty first cell
+        self._is_odd = self._text.count(b"\r") > self._text.count(b"\r\n")
         self.columns = self._header()
         self._rows = self._count_rows()
 
@@ -209,6 +214,8 @@ class CsvTable:
 
     def _parsed(self, columns: Sequence[str], dtype: type) -> pd.DataFrame | None:
         """Some columns by pandas' C parser, or None where it does not see what the csv module sees."""
+        if self._is_odd:
+            return None
         try:
             frame: pd.DataFrame = pd.read_csv(
                 io.BytesIO(self._text),
@@ -233,7 +240,8 @@ class CsvTable:
 
     def _checked_numbers(self, columns: Sequence[str]) -> dict[str, Array]:
         """What `numbers` promises, cell by cell."""
-        places = [(column, self.columns.index(column)) for column in columns]
+        position = {column: at for at, column in enumerate(self.columns)}
+        places = [(column, position[column]) for column in columns]
         numbers = {column: np.empty(self._rows) for column in columns}
         for row, (line, fields) in enumerate(self._body()):
             for column, at in places:
@@ -318,8 +326,9 @@ class _Stacked:
         self._ends = list(accumulate(len(table) for table in tables))
         for table in tables[1:]:
             for one, other in ((table, first), (first, table)):
+                known = set(one.columns)
                 for column in other.columns:
-                    if column not in one.columns:
+                    if column not in known:
                         raise SwarmnetError(
                             f"{one.name}: there is no column {column!r}, but {other.name} has one: "
                             "files that are read together need the same columns"
@@ -349,8 +358,10 @@ class _Stacked:
 
 def _utf8_text(path: Path) -> bytes:
     """A file's bytes without its byte order mark, once they are known to be UTF-8 text."""
-    with _readable(str(path)):
-        raw = path.read_bytes()
+    with _readable(str(path)), path.open("rb") as file:
+        raw = file.read(_GLANCE)
+        if b"\0" not in raw:  # else it may be a device that never ends
+            raw += file.read()
     text = raw.removeprefix(b"\xef\xbb\xbf")
     if b"\0" in text:
         raise SwarmnetError(f"{path}: this is a binary or UTF-16 file: swarmnet reads CSV files in UTF-8")
@@ -366,18 +377,35 @@ def _utf8_text(path: Path) -> bytes:
 
 def _parquet_table(path: Path) -> Table:
     try:
-        arrow = importlib.import_module("pyarrow")
         parquet = importlib.import_module("pyarrow.parquet")
     except ImportError:
         raise SwarmnetError(f"{path}: reading Parquet needs pyarrow: pip install swarmnet[parquet]") from None
     with _readable(str(path)):
         raw = path.read_bytes()
     try:
-        frame = parquet.ParquetFile(io.BytesIO(raw)).read().to_pandas(ignore_metadata=True)
-    except (arrow.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
+        file = parquet.ParquetFile(io.BytesIO(raw))
+        _refuse_bomb(path, file.metadata, len(raw))
+        frame = file.read().to_pandas(ignore_metadata=True)
+    except SwarmnetError:
+        raise
+    except MemoryError:
+        raise SwarmnetError(f"{path}: this Parquet file is damaged, or does not fit into memory") from None
+    except Exception as error:  # pyarrow raises many kinds for other bytes than it expects
+        reason = listed((str(error) or type(error).__name__).splitlines()[:1])
         raise SwarmnetError(f"{path}: this is no Parquet file that can be read: {reason}") from None
     if len(frame) == 0:
         raise SwarmnetError(f"{path}: there is no row: add at least one")
     unnamed = [str(c) for c in frame.columns if str(c).startswith("__index_level_")]
     return FrameTable(frame.drop(columns=unnamed), str(path))
+
+
+def _refuse_bomb(path: Path, metadata: Any, size: int) -> None:
+    """Refuse a small file that would fill the memory: `metadata` says how large its columns are unpacked."""
+    groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
+    packed = sum(group.total_byte_size for group in groups)
+    unpacked = max(packed, 8 * metadata.num_rows * metadata.num_columns)
+    if unpacked > max(_MOST_UNPACKED, _MOST_PER_BYTE * size):
+        raise SwarmnetError(
+            f"{path}: {metadata.num_rows} rows and {metadata.num_columns} columns in {size} bytes: "
+            "no such table is read, for fear of filling the memory; write it as CSV, or as several files"
+        )

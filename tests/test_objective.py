@@ -441,7 +441,7 @@ def test_projected_is_the_least_squares_solution(
             design, target = output_design(net, below, data, o, 0.3)
             design = np.concatenate([design, penalty_rows(h, 0.02)])
             target = np.concatenate([target, np.zeros(h)])
-            expected = np.linalg.lstsq(design, target)[0]
+            expected = np.linalg.lstsq(design, target, rcond=None)[0]
             np.testing.assert_allclose(weights.reshape(h + 1, net.k)[:, o], expected, rtol=1e-8)
         theta = np.concatenate([below, weights])
         assert loss == pytest.approx(objective.loss(theta), rel=1e-10)

@@ -337,11 +337,11 @@ def test_a_name_that_is_too_long(tmp_path: Path) -> None:
 
 
 def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(_: Path) -> bytes:
+    def refused(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     path = written(tmp_path, WIDE)
-    monkeypatch.setattr(Path, "read_bytes", refused)
+    monkeypatch.setattr(Path, "open", refused)
     assert "the file cannot be read: Permission denied" in message_of(path)
 
 
@@ -480,7 +480,7 @@ def test_a_missing_parquet_file(tmp_path: Path) -> None:
 
 
 def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(SwarmnetError, match=r"pip install swarmnet\[parquet\]"):
         read_parquet(tmp_path / "data.parquet")
 

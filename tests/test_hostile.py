@@ -1,0 +1,58 @@
+"""Bad and odd files: the right table or one clear line; no traceback, no hang, no flood of memory."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import hostile_files
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="limits memory as Linux does")
+
+CASES = {case.file: case for case in hostile_files.cases()}
+RUN = Path(__file__).with_name("hostile_run.py")
+HERE = {**os.environ, "PYTHONPATH": str(RUN.parents[1])}
+
+
+@pytest.fixture(scope="module")
+def met():
+    """What became of each file, all of them in one process of little memory; its peak under ''."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(RUN)], capture_output=True, text=True, check=False, env=HERE
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    return {record.get("file", ""): record for record in records}
+
+
+def test_there_are_enough_of_them():
+    assert len(CASES) > 200
+
+
+@pytest.mark.parametrize("file", CASES)
+def test_the_right_table_or_one_clear_line(met, file):
+    expected, found = CASES[file].expected, met[file]
+    if isinstance(expected, str):
+        assert re.search(expected, found["err"]), found["err"]
+        assert found["err"].startswith(f"error: {file}") or file.endswith(".json")
+        assert found["err"].count("\n") == 1 and found["err"].rstrip("\n").isprintable()
+        assert len(found["err"]) < 500
+        assert (found["code"], found["out"], found["table"]) == (2, "", None)
+        return
+    assert (found["code"], found["err"]) == (0, "")
+    for name, cells in expected.items():
+        np.testing.assert_array_equal(found["table"][name], cells, err_msg=name)
+
+
+def test_all_of_them_together_take_less_than_a_gigabyte(met):
+    assert met[""]["peak"] < 2**30
+
+
+def test_no_formula_reaches_a_spreadsheet(met):
+    out = met["a training record of formulas.json"]["out"]
+    assert "=1+1" in out
+    assert not re.search(r"(?m)(^|,)\"?[=+@-]1\+1", out), out
