@@ -1,5 +1,6 @@
 """compare: several trainers on the same rows with the same budget, and what the derivatives gave."""
 
+import os
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -32,12 +33,26 @@ class Comparison:
         curves: trainer, repeat, iteration, evaluations, seconds, loss, best_loss: one row an iteration.
         runs: one row a run.
         models: the model of each (trainer, repeat).
+        train: the rows trained on.
+        test: the rows held out.
     """
 
     table: pd.DataFrame
     curves: pd.DataFrame
     runs: pd.DataFrame
     models: dict[tuple[str, int], FittedModel]
+    train: MixedData
+    test: MixedData
+
+    def report(self, path: str | os.PathLike[str]) -> None:
+        """Write all of it as one HTML file, with a profiler; see `swarmnet.report`.
+
+        Raises:
+            SwarmnetError: jinja2 or matplotlib is missing, or the path cannot be written.
+        """
+        from swarmnet.report import write_comparison_report  # noqa: PLC0415  # at the edge, and an extra
+
+        write_comparison_report(self, path)
 
 
 def compare(
@@ -118,7 +133,7 @@ def compare(
             rows.append({"trainer": name, "repeat": repeat} | _outcome(model, held_out))
             curves.append(_curve(model, name, repeat))
     runs = pd.DataFrame(rows)
-    return Comparison(_summary(runs), pd.concat(curves, ignore_index=True), runs, models)
+    return Comparison(_summary(runs), pd.concat(curves, ignore_index=True), runs, models, train, held_out)
 
 
 def _distinct(trainers: Sequence[str | Trainer]) -> dict[str, Trainer]:

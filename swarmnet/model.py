@@ -20,6 +20,7 @@ from swarmnet.columns import (
     second_derivative_name,
     sigma_name,
 )
+from swarmnet.data import MixedData
 from swarmnet.errorbars import jacobian_deviations, value_deviations, widened
 from swarmnet.errors import SwarmnetError
 from swarmnet.files import write_atomically
@@ -217,6 +218,21 @@ class FittedModel:
         if path is not None:
             write_atomically(path, source)
         return source
+
+    def report(self, path: str | os.PathLike[str], data: MixedData | None = None) -> None:
+        """Write what is to be seen of the model as one HTML file, with a profiler; see `swarmnet.report`.
+
+        Args:
+            path: where to write, such as "report.html".
+            data: to measure errors on, and to draw beside the curves.
+
+        Raises:
+            SwarmnetError: jinja2 or matplotlib is missing, data with other columns, or a path that cannot be
+                written.
+        """
+        from swarmnet.report import write_model_report  # noqa: PLC0415  # at the edge, and an extra
+
+        write_model_report(self, path, data)
 
     def _refuse_own_activations(self, done: str) -> None:
         for act in self.net.activations:

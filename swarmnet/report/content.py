@@ -1,0 +1,228 @@
+"""What the report's page is given as JSON: models to evaluate, observations, errors and losses to draw."""
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from swarmnet.activations import TABLE
+from swarmnet.columns import derivative_name
+from swarmnet.comparison import VALUES_ONLY, Comparison
+from swarmnet.data import MixedData
+from swarmnet.errors import SwarmnetError
+from swarmnet.model import FittedModel
+
+Array = NDArray[np.float64]
+
+MOST_WEIGHTS = 1200  # with error bars: what they are made of is 4 MB then, and takes 0.1 s along an input
+MOST_POINTS = 1000  # drawn of a column
+MOST_COLUMNS = 24  # with pictures of their errors
+_MOST_PANELS = 24  # at first
+_CURVE = 400  # points of a loss curve
+
+
+def page_content(
+    models: Mapping[str, FittedModel], observed: MixedData | None, tested: MixedData | None
+) -> dict[str, Any]:
+    """Everything but the losses; the models have the same inputs and outputs.
+
+    Args:
+        models: by the names that the page calls them by, the one to begin with first.
+        observed: drawn as dots beside the curves.
+        tested: drawn against what the models predict.
+    """
+    model = next(iter(models.values()))
+    quantities = _quantities(model)
+    return {
+        "inputs": list(model.inputs),
+        "ranges": _ranges(model),
+        "quantities": quantities,
+        "shown": _shown(quantities, len(model.inputs)),
+        "models": [_record(name, each) for name, each in models.items()],
+        "observed": None if observed is None else _observed(observed),
+        "errors": [] if tested is None else _errors(list(models.values()), tested),
+        "losses": [],
+    }
+
+
+def _record(name: str, model: FittedModel) -> dict[str, Any]:
+    for act in model.net.activations:
+        if TABLE.get(act.name) is not act:
+            raise SwarmnetError(
+                f"no report of a model with your own activation {act.name!r}: a page lacks it"
+            )
+    reason = ""
+    if model.spread is None:
+        reason = "This model has no error bars: only hybrid and lm find what they need."
+    elif model.net.size > MOST_WEIGHTS:
+        reason = (
+            f"The error bars of {model.net.size} weights are too much for a page, which takes {MOST_WEIGHTS} "
+            "at most: model.predict(X, return_std=True) has them."
+        )
+    spread = None if model.spread is None or reason else model.spread.astype("<f4")
+    others = np.empty(0) if model.others is None else model.others
+    share = [] if model.others_share is None else model.others_share.tolist()
+    scaling = {
+        key: getattr(model.scaling, key).tolist() for key in ("x_offset", "x_scale", "y_offset", "y_scale")
+    }
+    return {
+        "name": name,
+        "sizes": list(model.net.sizes),
+        "activations": [act.name for act in model.net.activations],
+        "theta": _encoded(model.theta),
+        "scaling": scaling,
+        "spread": None if spread is None else _bytes(spread.tobytes()),
+        "others": _encoded(others),
+        "share": share,
+        "no_bars": reason,
+    }
+
+
+def _encoded(numbers: ArrayLike) -> str:
+    return _bytes(np.ascontiguousarray(numbers, dtype="<f8").tobytes())
+
+
+def _bytes(raw: bytes) -> str:
+    return b64encode(raw).decode()
+
+
+def _quantities(model: FittedModel) -> list[dict[str, Any]]:
+    """Values and partials, an output after another."""
+    found: list[dict[str, Any]] = []
+    for o, out in enumerate(model.outputs):
+        found.append({"name": out, "o": o, "j": None})
+        for j, into in enumerate(model.inputs):
+            found.append({"name": derivative_name(out, into), "o": o, "j": j})
+    return found
+
+
+def _shown(quantities: Sequence[dict[str, Any]], d: int) -> list[int]:
+    """All of them, or the values, or the first: as many as make no more panels than can be looked at."""
+    values = [number for number, q in enumerate(quantities) if q["j"] is None]
+    for choice in (list(range(len(quantities))), values):
+        if len(choice) * d <= _MOST_PANELS:
+            return choice
+    return values[:1]
+
+
+def _ranges(model: FittedModel) -> list[list[float]]:
+    """[low, high] of each input: what it was trained on, or two of its scales about its offset."""
+    known = model.training.get("input_ranges", {})
+    ranges = []
+    for name, offset, scale in zip(model.inputs, model.scaling.x_offset, model.scaling.x_scale, strict=True):
+        low, high = known.get(name, (offset - 2 * scale, offset + 2 * scale))
+        if not low < high:  # an input that does not vary
+            room = 0.05 * abs(low) or 1.0
+            low, high = low - room, high + room
+        ranges.append([float(low), float(high)])
+    return ranges
+
+
+def _observed(data: MixedData) -> dict[str, Any]:
+    rows = _sample(np.arange(data.n))
+    columns = {name: _short(numbers[rows]) for name, numbers, _ in data.entry_columns()}
+    return {"X": [_short(row) for row in data.X[rows]], "columns": columns}
+
+
+def _errors(models: Sequence[FittedModel], data: MixedData) -> list[dict[str, Any]]:
+    """For each column with entries what was observed and what each model predicts, in the data's units."""
+    Y = [model.predict(data.X) for model in models]
+    J = [model.jacobian(data.X) for model in models]
+    columns: list[dict[str, Any]] = []
+    numbers = {name: column for name, column, _ in data.entry_columns()}
+    for q in _quantities(models[0]):
+        actual = numbers[q["name"]]
+        entries = np.flatnonzero(np.isfinite(actual))
+        if not entries.size or len(columns) == MOST_COLUMNS:
+            continue
+        rows = _sample(entries)
+        drawn = "" if len(rows) == len(entries) else f"{len(rows)} of {len(entries)} entries, drawn at random"
+        answers = [y[rows, q["o"]] for y in Y] if q["j"] is None else [j[rows, q["o"], q["j"]] for j in J]
+        columns.append(
+            {
+                "name": q["name"],
+                "note": drawn,
+                "rows": rows.tolist(),
+                "actual": _short(actual[rows]),
+                "predicted": [_short(answer) for answer in answers],
+            }
+        )
+    return columns
+
+
+def _sample(rows: NDArray[np.integer]) -> NDArray[np.integer]:
+    """The rows, or so many of them, in their order; the same every time."""
+    if len(rows) <= MOST_POINTS:
+        return rows
+    return np.sort(np.random.default_rng(0).choice(rows, MOST_POINTS, replace=False))
+
+
+def _short(numbers: Array) -> list[float | None]:
+    """Nine digits are plenty for a picture; what is not finite is None."""
+    return [float(f"{x:.9g}") if np.isfinite(x) else None for x in numbers.tolist()]
+
+
+def model_losses(model: FittedModel) -> list[dict[str, Any]]:
+    """The loss against time and against evaluations, with that of the validation data if there are any."""
+    charts = []
+    history = model.history
+    for against, label in _AGAINST.items():
+        curves = []
+        for column, name in (("loss", "training loss"), ("validation_loss", "validation loss")):
+            if column not in history or against not in history:
+                continue
+            x, loss = (history[c].to_numpy(np.float64) for c in (against, column))
+            kept = np.isfinite(loss) & (loss > 0) & (x > 0)
+            x, loss = _thinned(x[kept], loss[kept])
+            if len(x) > 1:
+                curves.append({"name": name, "x": _short(x), "median": _short(loss)})
+        if curves:
+            charts.append({"label": label, "curves": curves})
+    return charts
+
+
+_AGAINST = {"seconds": "seconds", "evaluations": "evaluations of the loss"}
+
+
+def comparison_losses(comparison: Comparison) -> list[dict[str, Any]]:
+    """The lowest loss so far against time and against evaluations: each trainer's median and quartiles.
+
+    The control on values alone is left out: its loss is that of other entries.
+    """
+    charts = []
+    known = comparison.curves[~comparison.curves["trainer"].str.endswith(VALUES_ONLY)]
+    for against, label in _AGAINST.items():
+        curves = [_quartiles(str(name), rows, against) for name, rows in known.groupby("trainer", sort=False)]
+        drawn = [curve for curve in curves if curve is not None]
+        if drawn:
+            charts.append({"label": label, "curves": drawn})
+    return charts
+
+
+def _quartiles(name: str, rows: pd.DataFrame, against: str) -> dict[str, Any] | None:
+    """From where all runs have begun to where the last ends; one that has ended keeps its loss."""
+    runs = []
+    for _, run in rows.groupby("repeat"):
+        x, best = (run[c].to_numpy(np.float64) for c in (against, "best_loss"))
+        kept = np.isfinite(best) & (best > 0) & (x > 0)
+        if kept.any():
+            runs.append((x[kept], best[kept]))
+    if not runs:
+        return None
+    begin, end = max(x[0] for x, _ in runs), max(x[-1] for x, _ in runs)
+    grid = np.unique(np.concatenate([x for x, _ in runs]))
+    grid = grid[(grid >= begin) & (grid <= end)]
+    if len(grid) > _CURVE:
+        grid = np.geomspace(begin, end, _CURVE)
+    heights = [best[np.maximum(np.searchsorted(x, grid, side="right") - 1, 0)] for x, best in runs]
+    low, median, high = np.quantile(heights, [0.25, 0.5, 0.75], axis=0)
+    curve = {"name": name, "x": _short(grid), "median": _short(median)}
+    return curve | ({"low": _short(low), "high": _short(high)} if len(runs) > 1 else {})
+
+
+def _thinned(x: Array, y: Array) -> tuple[Array, Array]:
+    kept = np.unique(np.linspace(0, len(x) - 1, _CURVE).astype(int)) if len(x) > _CURVE else slice(None)
+    return x[kept], y[kept]

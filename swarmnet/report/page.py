@@ -1,0 +1,63 @@
+"""The page: one HTML file with its style, its scripts and uPlot inside, which may fetch nothing.
+
+The template escapes every text. The page's policy names its style and its script by their hashes, so that
+nothing else would run even if something slipped through.
+"""
+
+import base64
+import hashlib
+from importlib.resources import files
+from typing import Any
+
+from swarmnet.errors import SwarmnetError
+from swarmnet.version import __version__
+
+_TEMPLATES = files("swarmnet.report") / "templates"
+_SCRIPTS = ("charts.js", "network.js", "model.js", "profiler.js", "cards.js", "errors.js", "main.js")
+# uPlot draws at the screen's resolution; twice that at least is sharp on paper as well.
+_RESOLUTION = "const devicePixelRatio = Math.max(2, window.devicePixelRatio);\n"
+
+
+def require_extra() -> None:
+    """Raise a SwarmnetError that names the extra if a package is missing."""
+    try:
+        import jinja2  # noqa: F401, PLC0415
+        import matplotlib  # noqa: F401, PLC0415
+    except ImportError:
+        raise SwarmnetError('a report needs jinja2 and matplotlib: pip install "swarmnet[report]"') from None
+
+
+def rendered(**context: Any) -> str:
+    """The page as HTML, from what the template names."""
+    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
+    from markupsafe import Markup  # noqa: PLC0415
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
+    style, script = _style(), _script()
+    policy = (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    template = environment.from_string(_text("page.html"))
+    parts = {"style": Markup(style), "script": Markup(script), "policy": Markup(policy)}  # ours, not a user's
+    return template.render(version=__version__, **parts, **context)
+
+
+def _style() -> str:
+    return _text("uplot/uPlot.min.css") + "\n" + _text("style.css")
+
+
+def _script() -> str:
+    licence = f"/* uPlot\n{_text('uplot/LICENSE')}*/\n"
+    return licence + _RESOLUTION + _text("uplot/uPlot.iife.min.js") + "\n" + "\n".join(map(_text, _SCRIPTS))
+
+
+def _text(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,0 +1,117 @@
+"""DataFrames as the report's tables: numbers as text, in four digits and aligned."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from swarmnet.comparison import Comparison
+from swarmnet.inspection import DataInspection
+
+_PATTERNS = 20  # the most frequent
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell's text, and more below it; numbers stand at the right, and the best of a row is marked."""
+
+    text: str
+    number: bool = False
+    best: bool = False
+    more: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its title, and a note beside that."""
+
+    title: str
+    columns: Sequence[Cell]
+    rows: Sequence[Sequence[Cell]]
+    note: str = ""
+
+
+def frame_table(frame: pd.DataFrame, title: str, note: str = "") -> Table:
+    """A DataFrame's columns and rows; columns without anything in them are left out."""
+    kept = frame.dropna(axis="columns", how="all")
+    rows = [[cell(value) for value in row] for row in kept.itertuples(index=False, name=None)]
+    numeric = [any(row[at].number for row in rows) for at in range(kept.shape[1])]
+    heads = [Cell(str(name), number) for name, number in zip(kept.columns, numeric, strict=True)]
+    return Table(title, heads, rows, note)
+
+
+def cell(value: Any) -> Cell:
+    """Numbers in four digits, whole ones in full; NaN and None are empty."""
+    if value is None or (isinstance(value, Real) and np.isnan(float(value))):
+        return Cell("")
+    if isinstance(value, bool | np.bool_):
+        return Cell("yes" if value else "no")
+    if isinstance(value, Integral):
+        return Cell(str(int(value)), number=True)
+    return Cell(short(float(value)), number=True) if isinstance(value, Real) else Cell(str(value))
+
+
+def short(number: float, digits: int = 4) -> str:
+    """So many digits and whole thousands, and powers of ten as the page's script writes them: 1.5e7."""
+    if 1e3 <= abs(number) < 1e6:
+        return f"{number:.0f}"
+    if 0 < abs(number) < 1e-3:
+        mantissa, exponent = f"{number:.{digits - 1}e}".split("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
+    return re.sub(r"e([+-])0*", lambda match: "e" + match[1].strip("+"), f"{number:.{digits}g}")
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """A row a quantity, a column a trainer: the median and, of several runs, the quartiles."""
+    table = comparison.table
+    several = comparison.runs["repeat"].nunique() > 1
+    what = "median, quartiles" if several else ""
+    rows = []
+    for quantity in [name for name in table.columns if f"{name} q1" in table]:
+        median = table[quantity]
+        best = median.min() if quantity.startswith("rmse(") else np.nan
+        cells = []
+        for m, q1, q3 in zip(median, table[f"{quantity} q1"], table[f"{quantity} q3"], strict=True):
+            more = f"{short(q1, 3)} to {short(q3, 3)}" if several else ""
+            cells.append(Cell(short(m, 3), number=True, best=bool(m == best), more=more))
+        rows.append([Cell(quantity), *cells])
+    heads = [Cell(what), *(Cell(str(name), number=True) for name in table.index)]
+    return Table("Errors on the rows held out, and what they cost", heads, rows)
+
+
+def inspection_tables(found: DataInspection) -> list[Table]:
+    """What `swarmnet inspect` shows: columns, what is observed together, and repeats."""
+    tables = [frame_table(found.columns, "Columns")]
+    more = len(found.patterns) - _PATTERNS
+    note = f"the {_PATTERNS} most frequent of {len(found.patterns)}" if more > 0 else ""
+    tables.append(frame_table(found.patterns.head(_PATTERNS), "Observed together", note))
+    if len(found.repeated):
+        points = f"{found.repeated_points} points stand in {found.repeated_rows} rows"
+        tables.append(frame_table(found.repeated, "Observed more than once at a point", points))
+    return tables
+
+
+def training_table(records: dict[str, dict[str, Any]]) -> Table:
+    """What training records say, a column a model."""
+    names = dict.fromkeys(name for record in records.values() for name in record)
+    rows = [
+        [Cell(name.replace("_", " ")), *(Cell(_told(record.get(name))) for record in records.values())]
+        for name in names
+    ]
+    return Table("Settings and outcome", [Cell(""), *map(Cell, records)], rows)
+
+
+def _told(value: Any) -> str:
+    """Settings within settings in parentheses; what was not set is left out."""
+    if isinstance(value, dict):
+        pairs = [(name, item) for name, item in value.items() if item is not None]
+        return ", ".join(
+            f"{name} ({_told(v)})" if isinstance(v, dict) else f"{name} {_told(v)}" for name, v in pairs
+        )
+    if isinstance(value, list):
+        return " to ".join(map(_told, value))
+    return cell(value).text

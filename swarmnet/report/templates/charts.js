@@ -1,0 +1,92 @@
+// Charts by uPlot, in the page's colours, as wide as what holds them, and how numbers are written.
+
+const FONT = "12px system-ui, sans-serif";
+
+const colours = new Map();
+
+// A colour of style.css, as it is in the theme of the moment.
+function colour(name) {
+  if (!colours.has(name)) {
+    const probe = document.getElementById("probe");
+    probe.className = `is-${name}`;
+    colours.set(name, getComputedStyle(probe).color);
+  }
+  return colours.get(name);
+}
+
+// Six digits by default, like Python's %g.
+function short(number, digits = 6) {
+  if (number === null || Number.isNaN(number)) return "";
+  const size = Math.abs(number);
+  if (size !== 0 && (size < 1e-3 || size >= 10 ** digits)) {
+    const [mantissa, exponent] = number.toExponential(digits - 1).split("e");
+    return `${Number(mantissa)}e${Number(exponent)}`;
+  }
+  return String(Number(number.toPrecision(digits)));
+}
+
+function axis(label, extra = {}) {
+  return {
+    label,
+    labelSize: 18,
+    labelFont: FONT,
+    labelGap: 0,
+    font: FONT,
+    gap: 4,
+    stroke: () => colour("muted"),
+    grid: { stroke: () => colour("grid"), width: 1 },
+    ticks: { stroke: () => colour("grid"), width: 1, size: 4 },
+    values: (_, splits) => splits.map((number) => (number === null ? "" : short(number, 5))),
+    ...extra,
+  };
+}
+
+const xAxis = (label, extra) => axis(label, { size: 26, space: 56, ...extra });
+const yAxis = (label, extra) => axis(label, { size: widest, space: 28, ...extra });
+
+// As wide as the longest of an axis's numbers.
+function widest(_, values) {
+  const most = Math.max(1, ...(values ?? []).map((text) => text.length));
+  return 14 + 7 * most;
+}
+
+const charts = new Set();
+
+// A chart in `holder`, which knows it as holder.chart.
+function draw(holder, height, options, data) {
+  const plot = new uPlot(
+    {
+      width: Math.max(120, holder.clientWidth),
+      height,
+      legend: { show: false },
+      cursor: { show: false },
+      pxAlign: false,
+      ...options,
+    },
+    data,
+    holder,
+  );
+  holder.chart = plot;
+  charts.add(plot);
+  new ResizeObserver(() => {
+    if (holder.clientWidth > 0) plot.setSize({ width: holder.clientWidth, height });
+  }).observe(holder);
+  return plot;
+}
+
+// In the colours of a new theme.
+function redrawAll() {
+  colours.clear();
+  for (const plot of charts) plot.redraw(false, true);
+}
+
+// [low, high] with a little room, also where they are equal.
+function padded(low, high) {
+  if (!(high >= low)) return [-1, 1];
+  const room = 0.06 * (high - low) || 0.1 * Math.abs(high) || 1;
+  return [low - room, high + room];
+}
+
+function clone(id) {
+  return document.getElementById(id).content.firstElementChild.cloneNode(true);
+}

@@ -1,0 +1,129 @@
+// Actual against predicted, and residuals, of each column that the data have entries of; and the loss in training.
+
+const DOT = 6;
+
+class Errors {
+  constructor(errors) {
+    this.root = document.getElementById("errors");
+    this.columns = errors.map((column) => new ErrorCard(this.root.querySelector(".agreement"), column));
+  }
+
+  use(number) {
+    for (const column of this.columns) column.use(number);
+  }
+}
+
+class ErrorCard {
+  constructor(holder, column) {
+    this.column = column;
+    this.element = clone("agreement");
+    this.element.querySelector("h3").textContent = column.name;
+    this.element.querySelector(".count").textContent = column.note;
+    holder.append(this.element);
+    const [first, second] = this.element.querySelectorAll(".chart");
+    first.setAttribute("aria-label", `${column.name}: actual against predicted`);
+    second.setAttribute("aria-label", `${column.name}: predicted minus actual against predicted`);
+    this.order = [];
+    const both = (u) => extent([...u.data[0], ...u.data[2]]);
+    this.parity = scatter(first, "actual", (u) => [both(u), both(u)]);
+    this.residuals = scatter(second, "predicted − actual", (u) => [extent(u.data[0]), extent([0, ...u.data[2]])]);
+    for (const plot of [this.parity, this.residuals]) this.pointOut(plot);
+  }
+
+  // Show what the model of that number predicts.
+  use(number) {
+    const { actual, predicted } = this.column, answers = predicted[number];
+    this.order = answers.map((_, n) => n).sort((a, b) => answers[a] - answers[b]);
+    const x = this.order.map((n) => answers[n]);
+    this.parity.setData([x, x, this.order.map((n) => actual[n])]);
+    this.residuals.setData([x, x.map(() => 0), this.order.map((n) => answers[n] - actual[n])]);
+    this.number = number;
+  }
+
+  // Tell the row and the numbers of the point that the mouse is near.
+  pointOut(plot) {
+    const output = this.element.querySelector("output");
+    plot.over.addEventListener("pointermove", (event) => {
+      const box = plot.over.getBoundingClientRect();
+      const far = (at) =>
+        Math.hypot(
+          plot.valToPos(plot.data[0][at], "x") - (event.clientX - box.left),
+          plot.valToPos(plot.data[2][at], "y") - (event.clientY - box.top),
+        );
+      const nearest = this.order.reduce((best, _, at) => (far(at) < far(best) ? at : best), 0);
+      const n = this.order[nearest], { rows, actual, predicted } = this.column;
+      output.textContent =
+        far(nearest) < 20 ? `row ${rows[n]}: actual ${short(actual[n])}, predicted ${short(predicted[this.number][n])}` : "";
+    });
+    plot.over.addEventListener("pointerleave", () => (output.textContent = ""));
+  }
+}
+
+const extent = (numbers) => padded(Math.min(...numbers), Math.max(...numbers));
+
+// Points against what was predicted, with the line on which they would be if all were right.
+function scatter(holder, label, ranges) {
+  const dot = { show: true, size: DOT, space: 0, width: 1, fill: () => colour("page"), stroke: () => colour("ink") };
+  return draw(
+    holder,
+    230,
+    {
+      scales: {
+        x: { time: false, range: (u) => ranges(u)[0] },
+        y: { range: (u) => ranges(u)[1] },
+      },
+      axes: [xAxis("predicted"), yAxis(label)],
+      series: [
+        {},
+        { stroke: () => colour("curve"), width: 1.5, points: { show: false } },
+        { paths: () => null, points: dot },
+      ],
+    },
+    [[0], [0], [0]],
+  );
+}
+
+const LINES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 2]];
+const SERIES = 7; // colours in style.css
+
+// The loss of each curve {name, x, median, low, high} on logarithmic axes; low and high may be missing.
+function drawLosses(holder, label, curves) {
+  const xs = [...new Set(curves.flatMap((curve) => curve.x))].sort((a, b) => a - b);
+  const on = (curve, numbers) => {
+    const known = new Map(curve.x.map((x, n) => [x, numbers[n]]));
+    return xs.map((x) => known.get(x));
+  };
+  const paths = uPlot.paths.stepped({ align: 1 });
+  const data = [xs], series = [{}], bands = [];
+  curves.forEach((curve, n) => {
+    const tint = `series${n % SERIES}`;
+    if (curve.low) {
+      const at = series.length;
+      data.push(on(curve, curve.low), on(curve, curve.high));
+      const edge = { stroke: "transparent", width: 0, paths, points: { show: false } };
+      series.push(edge, edge);
+      bands.push({ series: [at + 1, at], fill: () => colour(`${tint}-band`) });
+    }
+    data.push(on(curve, curve.median));
+    series.push({
+      stroke: () => colour(tint),
+      width: 2,
+      dash: LINES[n % LINES.length],
+      paths,
+      points: { show: false },
+    });
+  });
+  const powers = (_, splits) => splits.map((value) => (value !== null && Number.isInteger(Math.log10(value)) ? short(value) : ""));
+  draw(
+    holder,
+    300,
+    {
+      scales: { x: { time: false, distr: 3 }, y: { distr: 3 } },
+      axes: [xAxis(label, { values: powers }), yAxis("training loss", { values: powers })],
+      series,
+      bands,
+    },
+    data,
+  );
+  holder.setAttribute("aria-label", `Training loss against ${label}: ${curves.map((curve) => curve.name).join(", ")}`);
+}

@@ -1,0 +1,141 @@
+// The network, evaluated in double precision. Names and formulas are those of swarmnet/propagation.py: A holds a
+// layer's activations, S their slopes f', C their curvatures f'', T and U a tangent pass, "bar" a gradient.
+
+function gate(z) {
+  return 1 / (1 + Math.exp(-z));
+}
+
+const density = (z) => Math.exp(-0.5 * z * z) / Math.sqrt(2 * Math.PI);
+
+// The normal distribution by its series about 0 (Marsaglia 2004), good to the last digits of 1 wherever it is not 0 or 1.
+function distribution(z) {
+  if (Math.abs(z) > 8.5) return z > 0 ? 1 : 0;
+  let sum = z, term = z;
+  for (let n = 3; sum + term !== sum; n += 2) sum += term *= (z * z) / n;
+  return 0.5 + sum * density(z);
+}
+
+// Of each activation f(z), f'(z, a) and f''(z, a, s), as in swarmnet/activations.py.
+const ACTIVATIONS = {
+  sigmoid: [gate, (z, a) => a - a * a, (z, a, s) => (1 - 2 * a) * s],
+  tanh: [Math.tanh, (z, a) => 1 - a * a, (z, a, s) => -2 * a * s],
+  softplus: [
+    (z) => Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z))),
+    (z, a) => -Math.expm1(-a),
+    (z, a, s) => Math.exp(-a) * s,
+  ],
+  sine: [Math.sin, (z) => Math.cos(z), (z, a) => -a],
+  silu: [
+    (z) => z * gate(z),
+    (z, a) => gate(z) + (1 - gate(z)) * a,
+    (z) => gate(z) * (1 - gate(z)) * (2 + z * (1 - 2 * gate(z))),
+  ],
+  gelu: [
+    (z) => z * distribution(z),
+    (z) => z * density(z) + distribution(z),
+    (z) => (2 - z * z) * density(z),
+  ],
+  relu: [(z) => Math.max(z, 0), (z, a) => (a > 0 ? 1 : 0), () => 0],
+  linear: [(z) => z, () => 1, () => 0],
+};
+
+// W^T v, of W (fan in, fan out).
+function forwards(layer, v) {
+  const out = new Float64Array(layer.fanOut);
+  for (let i = 0, w = 0; i < layer.fanIn; i++)
+    for (let u = 0; u < layer.fanOut; u++) out[u] += layer.W[w++] * v[i];
+  return out;
+}
+
+// W v.
+function backwards(layer, v) {
+  const out = new Float64Array(layer.fanIn);
+  for (let i = 0, w = 0; i < layer.fanIn; i++)
+    for (let u = 0; u < layer.fanOut; u++) out[i] += layer.W[w++] * v[u];
+  return out;
+}
+
+class Network {
+  // sizes: units of each layer, the inputs first; activations: a name for each layer of weights;
+  // theta: layer by layer W row-major (fan in, fan out), then b (fan out).
+  constructor(sizes, activations, theta) {
+    this.size = theta.length;
+    this.layers = activations.map((name, l) => ({ fanIn: sizes[l], fanOut: sizes[l + 1], f: ACTIVATIONS[name] }));
+    let start = 0;
+    for (const layer of this.layers) {
+      layer.start = start;
+      layer.W = theta.subarray(start, (start += layer.fanIn * layer.fanOut));
+      layer.b = theta.subarray(start, (start += layer.fanOut));
+    }
+  }
+
+  // A forward pass at x (d), for what Pass can tell of the point.
+  at(x) {
+    return new Pass(this, x);
+  }
+}
+
+class Pass {
+  constructor(network, x) {
+    this.layers = network.layers;
+    this.A = [x];
+    this.S = [];
+    this.C = [];
+    this.tangents = [];
+    for (const [l, layer] of this.layers.entries()) {
+      const [value, slope, curvature] = layer.f;
+      const z = forwards(layer, this.A[l]).map((sum, u) => sum + layer.b[u]);
+      const a = z.map(value);
+      const s = z.map((number, u) => slope(number, a[u]));
+      this.A.push(a);
+      this.S.push(s);
+      this.C.push(z.map((number, u) => curvature(number, a[u], s[u])));
+    }
+  }
+
+  get values() {
+    return this.A.at(-1);
+  }
+
+  tangent(j) {
+    if (!this.tangents[j]) {
+      const unit = new Float64Array(this.A[0].length);
+      unit[j] = 1;
+      const T = [unit], U = [];
+      for (const [l, layer] of this.layers.entries()) {
+        U.push(forwards(layer, T[l]));
+        T.push(U[l].map((number, u) => number * this.S[l][u]));
+      }
+      this.tangents[j] = { T, U };
+    }
+    return this.tangents[j];
+  }
+
+  // The gradient (d) of output o with respect to x, its partials; or, given j, that of its partial along input j, a row
+  // of the Hessian. The gradient with respect to theta is written into g (p), if there is one.
+  gradient(o, j = null, g = null) {
+    const tangent = j === null ? null : this.tangent(j);
+    let tBar = null;
+    let aBar = new Float64Array(this.values.length);
+    if (tangent) (tBar = new Float64Array(this.values.length))[o] = 1;
+    else aBar[o] = 1;
+    for (let l = this.layers.length - 1; l >= 0; l--) {
+      const layer = this.layers[l], S = this.S[l], C = this.C[l];
+      const zBar = aBar.map((bar, u) => S[u] * bar + (tangent ? C[u] * tangent.U[l][u] * tBar[u] : 0));
+      const uBar = tangent && tBar.map((bar, u) => S[u] * bar);
+      if (g) this.weigh(g, l, zBar, tangent && tangent.T[l], uBar);
+      aBar = backwards(layer, zBar);
+      tBar = uBar && backwards(layer, uBar);
+    }
+    return aBar;
+  }
+
+  // A layer's part of g: A zBar^T + T uBar^T, then zBar for b.
+  weigh(g, l, zBar, T, uBar) {
+    const A = this.A[l];
+    let w = this.layers[l].start;
+    for (let i = 0; i < A.length; i++)
+      for (let u = 0; u < zBar.length; u++) g[w++] = A[i] * zBar[u] + (T ? T[i] * uBar[u] : 0);
+    g.set(zBar, w);
+  }
+}
