@@ -1,4 +1,4 @@
-"""The commands: swarmnet train, predict, evaluate, compare, inspect, explain, export."""
+"""The commands: swarmnet train, predict, evaluate, compare, report, inspect, explain, export."""
 
 import os
 import sys
@@ -178,6 +178,7 @@ def compare(
     test_fraction: console.Fraction = 0.2,
     output: console.Output = None,
     curves: Annotated[Path | None, typer.Option(help="File for the loss of every iteration, CSV.")] = None,
+    report: Annotated[Path | None, typer.Option(help="File for a report to look at, HTML.")] = None,
     seed: console.Seed = 0,
     json: console.Json = False,
 ) -> None:
@@ -187,6 +188,11 @@ def compare(
 
     console.refuse_output(output, data, test)
     console.refuse_output(curves, data, test, output)
+    console.refuse_output(report, data, test, output, curves)
+    if report is not None:
+        from swarmnet.report.page import require_extra  # noqa: PLC0415
+
+        require_extra()  # now, not after minutes
     mixed = read(data, console.names(inputs), console.names(outputs))
     with progress.bar() as show:
         comparison = run_all(
@@ -208,7 +214,28 @@ def compare(
         )
     if curves is not None:
         console.write(console.csv(comparison.curves), curves)
+    if report is not None:
+        comparison.report(report)
     printing.show_comparison(comparison, output, json)
+
+
+@app.command(epilog=console.example("swarmnet report water.json water_test.csv -o water.html"))
+def report(
+    model: console.ModelFile,
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="Data to measure errors on and to draw, or a glob.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write the report to.")] = Path(
+        "report.html"
+    ),
+) -> None:
+    """One HTML page to explore a model with: its curves move with sliders, without a network."""
+    from swarmnet.model import load  # noqa: PLC0415
+    from swarmnet.readers import read  # noqa: PLC0415
+
+    console.refuse_output(output, model, data)
+    fitted = load(model)
+    fitted.report(output, None if data is None else read(data, fitted.inputs, fitted.outputs))
 
 
 @app.command(epilog=console.example("swarmnet inspect water.csv"))

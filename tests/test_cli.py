@@ -274,7 +274,9 @@ def test_help_is_there_without_a_command(run):
     assert run().code == 0
     for arguments in ((), ("--help",)):
         out = run(*arguments).out
-        assert all(command in out for command in ("train", "predict", "evaluate", "compare", "inspect"))
+        assert all(
+            command in out for command in ("train", "predict", "evaluate", "compare", "report", "inspect")
+        )
 
 
 def test_version(run):
@@ -480,6 +482,23 @@ def test_where_nothing_can_be_written_is_known_before_training(refuse, monkeypat
     refuse("train", "data.csv", "-o", path, words=words)
     refuse("compare", "data.csv", "-o", path, words=words)
     refuse("compare", "data.csv", "--curves", path, words=words)
+
+
+def test_reports_are_written_and_their_files_checked_first(run, refuse, model, monkeypatch):
+    assert run("report", "m.json", "data.csv", "-o", "model.html") == (0, "", "")
+    assert "h from T, p" in Path("model.html").read_text()
+    assert run("report", "m.json").code == 0 and Path("report.html").stat().st_size > 50_000
+    budget = ("--trainers", "lbfgs", "--repeats", "1", "--evaluations", "9", "--hidden", "2")
+    assert run("compare", "data.csv", *budget, "-o", "table.csv", "--report", "two.html") == (0, "", "")
+    assert "Results" in Path("two.html").read_text() and Path("table.csv").exists()
+    refuse("report", "m.json", "-o", "m.json", words="another file")
+    refuse("report", "m.json", "query.csv", "-o", "new.html", words="query.csv")
+    refuse("compare", "data.csv", "--report", "missing/r.html", words="no folder")
+    refuse("compare", "data.csv", "-o", "a.html", "--report", "./a.html", words="another file")
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    refuse("report", "m.json", "-o", "new.html", words="swarmnet[report]")
+    refuse("compare", "data.csv", "--report", "new.html", words="swarmnet[report]")
+    assert not Path("new.html").exists()
 
 
 def test_the_two_outputs_of_compare_must_differ(refuse):

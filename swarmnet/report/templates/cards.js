@@ -4,7 +4,6 @@ const INTERVALS = 60; // of a curve; its band is computed at every second point
 const TANGENT = 0.2; // of the input's range, to each side
 const NEAR = 0.05; // of the inputs' ranges: how far from the curve an observation fades
 const HEIGHT = 170;
-const AXIS = 56; // the same in all panels, so that they stand in line
 
 class Card {
   constructor(profiler, name, j) {
@@ -149,7 +148,7 @@ class Panel {
           x: { time: false, range: () => [this.card.xs[0], this.card.xs.at(-1)] },
           y: { range: () => profiler.scales[this.number] },
         },
-        axes: [xAxis(), yAxis(undefined, { size: AXIS })],
+        axes: [xAxis(), yAxis()],
         series: [
           {},
           edge,

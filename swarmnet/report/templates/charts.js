@@ -18,7 +18,7 @@ function colour(name) {
 function short(number, digits = 6) {
   if (number === null || Number.isNaN(number)) return "";
   const size = Math.abs(number);
-  if (size !== 0 && (size < 1e-3 || size >= 10 ** digits)) {
+  if (size !== 0 && (size < 1e-3 || size >= 10 ** Math.max(digits, 5))) {
     const [mantissa, exponent] = number.toExponential(digits - 1).split("e");
     return `${Number(mantissa)}e${Number(exponent)}`;
   }
@@ -36,17 +36,23 @@ function axis(label, extra = {}) {
     stroke: () => colour("muted"),
     grid: { stroke: () => colour("grid"), width: 1 },
     ticks: { stroke: () => colour("grid"), width: 1, size: 4 },
-    values: (_, splits) => splits.map((number) => (number === null ? "" : short(number, 5))),
+    values: (_, splits, axis, space, step) => splits.map((number) => short(number, digitsFor(splits, step))),
     ...extra,
   };
+}
+
+// As many digits as tell the numbers of an axis apart.
+function digitsFor(splits, step) {
+  const largest = Math.max(...splits.map((number) => Math.abs(number)));
+  return Math.max(3, Math.ceil(Math.log10(largest / step)) + 1);
 }
 
 const xAxis = (label, extra) => axis(label, { size: 26, space: 56, ...extra });
 const yAxis = (label, extra) => axis(label, { size: widest, space: 28, ...extra });
 
-// As wide as the longest of an axis's numbers.
+// As wide as the longest of an axis's numbers; most are as wide as six digits, so that charts stand in line.
 function widest(_, values) {
-  const most = Math.max(1, ...(values ?? []).map((text) => text.length));
+  const most = Math.max(6, ...(values ?? []).map((text) => text.length));
   return 14 + 7 * most;
 }
 

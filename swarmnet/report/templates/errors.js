@@ -113,13 +113,14 @@ function drawLosses(holder, label, curves) {
       points: { show: false },
     });
   });
-  const powers = (_, splits) => splits.map((value) => (value !== null && Number.isInteger(Math.log10(value)) ? short(value) : ""));
+  const filter = (_, splits) => splits.map((value) => (Number.isInteger(Math.log10(value)) ? value : null));
+  const powers = { filter, values: (_, splits) => splits.map((value) => short(value)) };
   draw(
     holder,
     300,
     {
       scales: { x: { time: false, distr: 3 }, y: { distr: 3 } },
-      axes: [xAxis(label, { values: powers }), yAxis("training loss", { values: powers })],
+      axes: [xAxis(label, powers), yAxis("training loss", powers)],
       series,
       bands,
     },

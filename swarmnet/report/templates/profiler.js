@@ -46,7 +46,8 @@ class Profiler {
     });
   }
 
-  // [low, high] of each quantity over the ranges of all inputs, so that its axes stay while sliders move.
+  // [low, high] of each quantity over the ranges of all inputs, so that its axes stay while sliders move. What varies
+  // less than it is uncertain is drawn on the scale of its error bar.
   survey() {
     let seed = 1;
     const random = () => (seed = (1664525 * seed + 1013904223) % 2 ** 32) / 2 ** 32;
@@ -54,9 +55,13 @@ class Profiler {
       const x = this.ranges.map(([low, high]) => low + (high - low) * random());
       return this.model.answers(this.model.at(x), this.quantities);
     });
+    const pass = this.model.at(this.middle());
+    const middle = this.model.answers(pass, this.quantities);
+    const sigmas = this.model.hasBars ? this.model.deviations([this.middle()], this.quantities)[0] : middle.map(() => 0);
     return this.quantities.map((q, n) => {
+      const bar = [middle[n] - 2 * sigmas[n], middle[n] + 2 * sigmas[n]];
       const seen = (this.observed?.columns[q.name] ?? []).filter((value) => value !== null);
-      const all = [...answers.map((row) => row[n]), ...seen];
+      const all = [...answers.map((row) => row[n]), ...bar, ...seen];
       return [Math.min(...all), Math.max(...all)];
     });
   }
