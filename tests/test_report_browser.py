@@ -182,6 +182,16 @@ def test_curves_bands_and_tangents_are_the_models(page: Page, tmp_path: Path) ->
     assert page.complaints() == []
 
 
+def test_a_page_with_a_diagram_fetches_nothing(page: Page, tmp_path: Path) -> None:
+    model = model_of()
+    model.report(tmp_path / "report.html", data_of(model))
+    page.open(tmp_path / "report.html")
+    names = page.script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+    assert [name for name in names if not name.startswith("data:")] == []
+    assert page.script("return document.querySelector('.diagram img').naturalWidth") > 0
+    assert page.complaints() == []
+
+
 def test_each_slider_moves_the_point_and_the_curves(page: Page, tmp_path: Path) -> None:
     model = model_of(inputs=("T", "p", "x3"), outputs=("h",))
     model.report(tmp_path / "report.html", data_of(model))

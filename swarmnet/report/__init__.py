@@ -18,6 +18,7 @@ from swarmnet.metrics import evaluate
 from swarmnet.model import FittedModel
 from swarmnet.report import tables
 from swarmnet.report.content import MOST_COLUMNS, comparison_losses, model_losses, page_content
+from swarmnet.report.diagram import network_picture
 from swarmnet.report.page import rendered, require_extra
 
 Path = str | os.PathLike[str]
@@ -52,7 +53,7 @@ def write_model_report(model: FittedModel, path: Path, data: MixedData | None = 
         training=tables.training_table({"": model.training}),
         content=content,
         losses_text="The training loss of each iteration." if content["losses"] else "",
-        diagram=None,
+        diagram=network_picture(model),
     )
     write_atomically(path, html)
 

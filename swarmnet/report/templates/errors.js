@@ -114,7 +114,8 @@ function drawLosses(holder, label, curves) {
     });
   });
   const filter = (_, splits) => splits.map((value) => (Number.isInteger(Math.log10(value)) ? value : null));
-  const powers = { filter, values: (_, splits) => splits.map((value) => short(value)) };
+  const grid = { stroke: () => colour("grid"), width: 1, filter };
+  const powers = { filter, grid, values: (_, splits) => splits.map((value) => short(value)) };
   draw(
     holder,
     300,
