@@ -13,7 +13,7 @@ from swarmnet.scaling import Scaling
 
 HOSTILE = {
     "inputs": ("<img src=x onerror=alert(1)>", "</script><script>alert(2)</script>"),
-    "outputs": ("\"quoted\" & 'both' {{ 7*7 }}", "=SUM(A1)\u2028<!--\x00]]>"),
+    "outputs": ("\"quoted\" & 'both' {{ 7*7 }}", "SUM(A1) <!-- ]]>"),
 }
 
 

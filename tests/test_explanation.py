@@ -301,7 +301,7 @@ class Tables(HTMLParser):
             self.headers.append(data)
 
 
-NASTY = ("<script>alert(1)</script>", 'a"b', "</table>&amp;", "T\n, °C\u2028", "it's")
+NASTY = ("<script>alert(1)</script>", 'a"b', "</table>&amp;", "T, °C", "it's")
 
 
 def test_html_stands_alone_and_names_stay_names(rng, tmp_path):
