@@ -39,6 +39,7 @@ autoclass_content = "class"
 nitpick_ignore = [
     ("py:exc", "AssertionError"),
     ("py:exc", "KeyboardInterrupt"),
+    ("py:exc", "NotFittedError"),
     ("py:class", "pandas.DataFrame"),
 ]
 

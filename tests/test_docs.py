@@ -11,6 +11,7 @@ import contextlib
 import io
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from typing import NamedTuple
 import pytest
 
 import swarmnet
+from swarmnet import cli
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -75,7 +77,7 @@ def test_examples(page: Path, folder: Path) -> None:
     names: dict[str, object] = {"__name__": "__main__"}
     for example in examples(page):
         where = f"{page.relative_to(ROOT)}, line {example.line}"
-        code = REPEATS.sub(r"\g<1>1", SECONDS.sub(r"\g<1>0.1", example.code))
+        code = shorter(example.code)
         if example.kind == "python":
             printed = run_python(code, where, names)
         elif example.kind == "console":
@@ -85,6 +87,20 @@ def test_examples(page: Path, folder: Path) -> None:
             continue
         if example.output is not None:
             assert agree(example.output, printed), f"{where} prints\n{printed}\nand not\n{example.output}"
+
+
+def test_examples_of_the_help(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for command in cli.app.registered_commands:
+        example = shorter((command.epilog or "").split("Example:")[1])
+        monkeypatch.setattr(sys, "argv", shlex.split(example))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 0, example
+
+
+def shorter(code: str) -> str:
+    """The same with less to compute."""
+    return REPEATS.sub(r"\g<1>1", SECONDS.sub(r"\g<1>0.1", code))
 
 
 @pytest.mark.parametrize(
@@ -161,6 +177,7 @@ def public_names(module: ModuleType) -> set[str]:
     """Classes and functions of a package, its modules' among them."""
     return {
         name
-        for name, value in vars(module).items()
-        if not name.startswith("_") and getattr(value, "__module__", "").startswith(module.__name__)
+        for name in dir(module)
+        if not name.startswith("_")
+        and (getattr(getattr(module, name), "__module__", None) or "").startswith(module.__name__)
     }
