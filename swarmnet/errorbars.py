@@ -5,11 +5,13 @@ Around the weights found, the posterior is Gaussian with covariance A^-1 (Laplac
 triangular and A^-1 = C' C. C is kept in single precision and packed: it is the one thing in a model that
 grows with the square of its weights, and seven digits are plenty for an error bar.
 
-One Gaussian knows nothing of other optima. How far the answers of networks trained from other starts lie
-apart is added (as deep ensembles do, Lakshminarayanan et al. 2017).
+One Gaussian knows nothing of other optima, nor of what another network would have answered. How far the
+answers from other starts, and of networks that were almost chosen, lie apart is added (as deep ensembles do,
+Lakshminarayanan et al. 2017).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,21 @@ from swarmnet.propagation import Propagation
 Array = NDArray[Any]
 
 _NUMBERS = 1 << 21  # numbers in a tile's gradients
+
+
+@dataclass(frozen=True)
+class OtherFit:
+    """Where training came to from another start, or with another network.
+
+    Args:
+        net: the network, of the same inputs and outputs.
+        theta: (p,) its weights.
+        share: how much it counts, from 0 to 1.
+    """
+
+    net: Network
+    theta: Array
+    share: float
 
 
 def pack(C: Array) -> NDArray[np.float32]:
@@ -84,12 +101,13 @@ def pinned(net: Network, theta: Array, packed: Array, x: Array, outputs: Array) 
     return pack(R[::-1, ::-1])  # lower triangular, and C' C is what counts
 
 
-def widened(deviation: Array, best: Array, others: Array, share: Array) -> Array:
-    """A deviation with the mean square distance of other starts' answers (m, ...), each having a share."""
-    if len(others) == 0:
-        return deviation
-    apart = np.tensordot(share, (others - best) ** 2, axes=1) / len(others)
-    return np.asarray(np.sqrt(deviation**2 + apart))
+def widened(
+    deviation: Array, best: Array, others: Sequence[OtherFit], answer: Callable[[OtherFit], Array]
+) -> Array:
+    """A deviation with the mean square distance of all fits' answers from the best one, whose share is 1."""
+    total = 1.0 + sum(other.share for other in others)
+    apart = sum((other.share * (answer(other) - best) ** 2 for other in others), np.zeros_like(best))
+    return np.asarray(np.sqrt(deviation**2 + apart / total))
 
 
 def _deviation(passes: Propagation, z_bar: Array, tangents: list[Any], C: Array) -> Array:

@@ -15,7 +15,7 @@ from swarmnet.activations import LINEAR, Activation
 from swarmnet.canonical import canonical
 from swarmnet.checkpoint import EVERY, Checkpoint, fingerprint
 from swarmnet.data import MixedData
-from swarmnet.errorbars import pack, pinned
+from swarmnet.errorbars import OtherFit, pack, pinned
 from swarmnet.errors import SwarmnetError, SwarmnetWarning
 from swarmnet.losses import value_loss
 from swarmnet.model import FittedModel
@@ -156,8 +156,7 @@ def fit(
         training,
         pd.DataFrame(result.history),
         _spread(chosen, result),
-        None if result.posterior is None else result.posterior.others,
-        None if result.posterior is None else result.posterior.share,
+        _others(nets, result),
     )
     return _pinned(model, mixed)
 
@@ -266,16 +265,20 @@ def _pinned(model: FittedModel, data: MixedData) -> FittedModel:
     centre = np.average(data.X[seen], axis=0, weights=weights)[None]
     offset = np.where(free, model.scaling.y_offset - model.predict(centre)[0], model.scaling.y_offset)
     shifted = replace(model, scaling=replace(model.scaling, y_offset=offset))
-    if model.spread is None or model.others is None or model.net.activations[-1] is not LINEAR:
+    if model.spread is None or model.net.activations[-1] is not LINEAR:
         return shifted
     # Nothing is known of the constants but where they are pinned, which would pass for doubt; and the other
-    # starts have constants of their own: the output biases meet there.
+    # fits have constants of their own: the output biases meet there.
     at = model.scaling.scale_X(centre)
     spread = pinned(model.net, model.theta, model.spread, at, np.flatnonzero(free))
-    apart = model.net.forward(model.others, at)[:, 0] - model.net.forward(model.theta, at)[0]
-    others = model.others.copy()
-    others[:, -model.net.k :] -= np.where(free, apart, 0.0)
-    return replace(shifted, spread=spread, others=others)
+    best = model.net.forward(model.theta, at)[0]
+
+    def met(other: OtherFit) -> OtherFit:
+        theta = other.theta.copy()
+        theta[-model.net.k :] -= np.where(free, other.net.forward(theta, at)[0] - best, 0.0)
+        return replace(other, theta=theta)
+
+    return replace(shifted, spread=spread, others=tuple(met(other) for other in model.others))
 
 
 def _loss_of(rungs: Sequence[Objective]) -> Callable[[NDArray[Any]], float]:
@@ -288,6 +291,15 @@ def _spread(objective: Objective, result: TrainResult) -> NDArray[np.float32] | 
     if result.posterior is None:
         return None
     return pack(covariance_root(objective, result.theta, result.posterior))
+
+
+def _others(nets: Sequence[Network], result: TrainResult) -> tuple[OtherFit, ...]:
+    """What widens the error bars."""
+    if result.posterior is None:
+        return ()
+    by_size = {net.size: net for net in nets}
+    found = zip(result.posterior.others, result.posterior.share, strict=True)
+    return tuple(OtherFit(by_size[len(theta)], theta, float(share)) for theta, share in found)
 
 
 def _fingerprint(

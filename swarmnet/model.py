@@ -3,7 +3,7 @@
 import json
 import os
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -21,7 +21,7 @@ from swarmnet.columns import (
     sigma_name,
 )
 from swarmnet.data import MixedData
-from swarmnet.errorbars import jacobian_deviations, value_deviations, widened
+from swarmnet.errorbars import OtherFit, jacobian_deviations, value_deviations, widened
 from swarmnet.errors import SwarmnetError
 from swarmnet.files import write_atomically
 from swarmnet.network import Network
@@ -47,8 +47,7 @@ class FittedModel:
         training: how it was trained, and on what: for people, and JSON-able.
         history: one row an iteration: iteration, evaluations, seconds, loss, validation_loss.
         spread: packed root of the weights' covariance, see `swarmnet.errorbars`; None without error bars.
-        others: (m, p) weights to which training came from other starts; they widen the error bars.
-        others_share: (m,) how much each of them counts.
+        others: where training came to from other starts and with other networks; they widen the error bars.
     """
 
     net: Network
@@ -59,8 +58,7 @@ class FittedModel:
     training: dict[str, Any] = field(default_factory=dict)
     history: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(_HISTORY)))
     spread: NDArray[np.float32] | None = None
-    others: Array | None = None
-    others_share: Array | None = None
+    others: tuple[OtherFit, ...] = ()
 
     def __repr__(self) -> str:
         return f"FittedModel({', '.join(self.inputs)} -> {', '.join(self.outputs)}, {self.net!r})"
@@ -85,7 +83,8 @@ class FittedModel:
             if not return_std:
                 return values
             own = value_deviations(self.net, self.theta, self._known_spread(), points)
-            std = self._widened(own, self.net.forward, points)
+            best = self.net.forward(self.theta, points)
+            std = widened(own, best, self.others, lambda other: other.net.forward(other.theta, points))
             return values, _finite(std * self.scaling.y_scale)
 
     @overload
@@ -103,13 +102,9 @@ class FittedModel:
             if not return_std:
                 return partials
             own = jacobian_deviations(self.net, self.theta, self._known_spread(), points)
-            std = self._widened(own, self.net.jacobian, points)
+            best = self.net.jacobian(self.theta, points)
+            std = widened(own, best, self.others, lambda other: other.net.jacobian(other.theta, points))
             return partials, _finite(self.scaling.unscale_J(std))
-
-    def _widened(self, own: Array, query: Callable[[Array, Array], Array], points: Array) -> Array:
-        if self.others is None or self.others_share is None or not len(self.others):
-            return own
-        return widened(own, query(self.theta, points), query(self.others, points), self.others_share)
 
     def _known_spread(self) -> NDArray[np.float32]:
         if self.spread is None:
@@ -172,15 +167,16 @@ class FittedModel:
             "version": _VERSION,
             "inputs": list(self.inputs),
             "outputs": list(self.outputs),
-            "sizes": list(self.net.sizes),
-            "activations": [act.name for act in self.net.activations],
+            **_network_record(self.net),
             "scaling": {name: getattr(self.scaling, name).tolist() for name in _SCALES},
             "theta": self.theta.tolist(),
             "spread": None
             if self.spread is None
             else b64encode(self.spread.astype("<f4").tobytes()).decode(),
-            "others": None if self.others is None else self.others.tolist(),
-            "others_share": None if self.others_share is None else self.others_share.tolist(),
+            "others": [
+                _network_record(other.net) | {"theta": other.theta.tolist(), "share": other.share}
+                for other in self.others
+            ],
             "training": self.training,
             "history": {name: _nulls(self.history[name]) for name in self.history},
         }
@@ -315,10 +311,7 @@ def load(path: str | os.PathLike[str]) -> FittedModel:
 
 
 def _built(document: dict[str, Any]) -> FittedModel:
-    theta = np.array(document["theta"], dtype=np.float64)
-    if sum(_weights(document["sizes"])) != theta.size or theta.ndim != 1:
-        raise SwarmnetError(f"it has {theta.size} weights, which do not fit its layer sizes")
-    net = Network(document["sizes"], document["activations"])
+    net, theta = _network(document)
     scaling = Scaling(*(_vector(document["scaling"][name]) for name in _SCALES))
     inputs, outputs = _names(document, "inputs"), _names(document, "outputs")
     if len({*inputs, *outputs}) < len(inputs) + len(outputs):
@@ -327,8 +320,6 @@ def _built(document: dict[str, Any]) -> FittedModel:
     heights = [len(v) for v in (scaling.y_offset, scaling.y_scale, outputs)]
     if set(widths) != {net.d} or set(heights) != {net.k}:
         raise SwarmnetError("names, scaling and layer sizes do not fit together")
-    if not np.isfinite(theta).all():
-        raise SwarmnetError("a weight is missing or infinite")
     if min(scaling.x_scale.min(), scaling.y_scale.min()) <= 0:
         raise SwarmnetError("a scale is not positive")
     history = pd.DataFrame({k: _floats(v) for k, v in document["history"].items()})
@@ -342,13 +333,31 @@ def _built(document: dict[str, Any]) -> FittedModel:
         raise SwarmnetError("its training record is not a table")
     json.dumps([training, list(document["history"])], ensure_ascii=False).encode()  # no lone surrogates
     spread = _spread(document.get("spread"), net.size)
-    others = share = None
-    if document.get("others") is not None:
-        others = np.array(document["others"], dtype=np.float64).reshape(-1, net.size)
-        share = np.array(document["others_share"], dtype=np.float64)
-        if share.shape != (len(others),) or not (np.isfinite(others).all() and np.isfinite(share).all()):
-            raise SwarmnetError("the weights of its other starts are incomplete")
-    return FittedModel(net, theta, scaling, inputs, outputs, training, history, spread, others, share)
+    others = tuple(_other(net, record) for record in document.get("others", ()))
+    return FittedModel(net, theta, scaling, inputs, outputs, training, history, spread, others)
+
+
+def _network_record(net: Network) -> dict[str, Any]:
+    return {"sizes": list(net.sizes), "activations": [act.name for act in net.activations]}
+
+
+def _network(record: dict[str, Any]) -> tuple[Network, Array]:
+    """The network of a record, and its weights."""
+    theta = np.array(record["theta"], dtype=np.float64)
+    if sum(_weights(record["sizes"])) != theta.size or theta.ndim != 1:
+        raise SwarmnetError(f"it has {theta.size} weights, which do not fit its layer sizes")
+    net = Network(record["sizes"], record["activations"])
+    if not np.isfinite(theta).all():
+        raise SwarmnetError("a weight is missing or infinite")
+    return net, theta
+
+
+def _other(net: Network, record: dict[str, Any]) -> OtherFit:
+    other, theta = _network(record)
+    share = float(record["share"])
+    if (other.d, other.k) != (net.d, net.k) or not 0 <= share <= 1:
+        raise SwarmnetError("what widens its error bars does not fit its network")
+    return OtherFit(other, theta, share)
 
 
 def _is_deeper(value: Any, levels: int) -> bool:

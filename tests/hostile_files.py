@@ -371,11 +371,13 @@ def model_document() -> dict[str, Any]:
         "scaling": {"x_offset": [0.0], "x_scale": [1.0], "y_offset": [0.0], "y_scale": [1.0]},
         "theta": [1.0, 0.0, 3.0, 1.0],
         "spread": None,
-        "others": None,
-        "others_share": None,
+        "others": [],
         "training": {"trainer": "lm", "status": "converged", "seconds": 0.5, "input_ranges": {"x": [-1, 1]}},
         "history": {"iteration": [1, 2], "loss": [2.0, 1.0], "validation_loss": [None, None]},
     }
+
+
+OTHER = {"sizes": [1, 1, 1], "activations": ["tanh", "linear"], "theta": [1.0, 0.0, 3.0, 1.0]}
 
 
 def changed(**changes: Any) -> Callable[[], bytes]:
@@ -459,8 +461,12 @@ MODELS = {
     "error bars of a weight": (changed(spread="AAAA"), "damaged model"),
     "error bars that are no text": (changed(spread=[1]), "damaged model"),
     "error bars of NaN": (changed(spread="AADAfw==" * 10), "damaged model"),
-    "other starts without a share": (changed(others=[[1.0, 0.0, 3.0, 1.0]]), "damaged model"),
-    "other starts of another size": (changed(others=[[1.0]], others_share=[1.0]), "damaged model"),
+    "other fits without a share": (changed(others=[OTHER]), "damaged model"),
+    "other fits of another size": (changed(others=[OTHER | {"theta": [1.0], "share": 1.0}]), "damaged model"),
+    "other fits of other inputs": (
+        changed(others=[OTHER | {"sizes": [2, 1, 1], "theta": [1.0] * 5, "share": 1.0}]),
+        "damaged model",
+    ),
     "ten megabytes of zeros": (changed(theta=[0.0] * 2_000_000), "2000000 weights"),
     "the same key a million times": (lambda: b'{"a":1' + b',"a":1' * 10**6 + b"}", NO_MODEL),
 }

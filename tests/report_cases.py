@@ -7,6 +7,7 @@ import pandas as pd
 
 from swarmnet.comparison import Comparison
 from swarmnet.data import MixedData
+from swarmnet.errorbars import OtherFit
 from swarmnet.model import FittedModel
 from swarmnet.network import Network
 from swarmnet.scaling import Scaling
@@ -62,8 +63,9 @@ def model_of(
     more: dict[str, Any] = {}
     if bars:
         packed = 0.05 * rng.normal(size=net.size * (net.size + 1) // 2)
-        others = theta + 0.1 * rng.normal(size=(2, net.size))
-        more = {"spread": packed.astype(np.float32), "others": others, "others_share": np.array([0.7, 0.2])}
+        near = OtherFit(net, theta + 0.1 * rng.normal(size=net.size), 0.7)
+        wider = Network((net.d, 3, net.k))
+        more = {"spread": packed.astype(np.float32), "others": (near, OtherFit(wider, wider.init(rng), 0.2))}
     return FittedModel(net, theta, scaling, inputs, outputs, training, history, **more)
 
 

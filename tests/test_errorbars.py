@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from swarmnet import FittedModel, MixedData, Network, SwarmnetError, fit, load
-from swarmnet.errorbars import jacobian_deviations, pack, pinned, unpack, value_deviations, widened
+from swarmnet.errorbars import OtherFit, jacobian_deviations, pack, pinned, unpack, value_deviations, widened
 from swarmnet.scaling import Scaling
 from swarmnet.trainers import Hybrid
 
@@ -44,12 +44,12 @@ def test_a_packed_root_is_its_lower_half():
     assert unpack(pack(C), 3).tolist() == [[0, 0, 0], [3, 4, 0], [6, 7, 8]]
 
 
-def test_other_starts_widen_by_their_distance():
-    best, others = np.array([1.0, 2.0]), np.array([[1.0, 5.0], [1.0, -2.0]])
-    own, share = np.array([0.5, 0.5]), np.array([1.0, 0.25])
-    expected = [0.5, np.sqrt(0.25 + (9 + 0.25 * 16) / 2)]
-    np.testing.assert_allclose(widened(own, best, others, share), expected)
-    np.testing.assert_array_equal(widened(own, best, others[:0], share[:0]), own)
+def test_other_fits_widen_by_their_distance():
+    best, own, net = np.array([1.0, 2.0]), np.array([0.5, 0.5]), Network((1, 1, 1))
+    others = [OtherFit(net, np.array([1.0, 5.0]), 1.0), OtherFit(net, np.array([1.0, -2.0]), 0.25)]
+    expected = [0.5, np.sqrt(0.25 + (9 + 0.25 * 16) / 2.25)]
+    np.testing.assert_allclose(widened(own, best, others, lambda other: other.theta), expected)
+    np.testing.assert_array_equal(widened(own, best, [], lambda other: other.theta), own)
 
 
 def test_a_pinned_constant_leaves_the_doubt_of_differences(reference):
@@ -106,13 +106,13 @@ def test_a_model_answers_with_its_error_bars(model):
 
 
 def test_other_starts_widen_a_models_error_bars(model):
-    alone = replace(model, others=None)
+    alone = replace(model, others=())
     for name in ("predict", "jacobian"):
         best, wide = getattr(model, name)(POINTS, return_std=True)
         own = getattr(alone, name)(POINTS, return_std=True)[1]
-        answers = [getattr(replace(model, theta=theta), name)(POINTS) for theta in model.others]
-        shares = zip(model.others_share, answers, strict=True)
-        apart = np.mean([share * (answer - best) ** 2 for share, answer in shares], axis=0)
+        others = [(o, getattr(replace(model, net=o.net, theta=o.theta), name)(POINTS)) for o in model.others]
+        total = 1.0 + sum(o.share for o, _ in others)
+        apart = sum(o.share / total * (answer - best) ** 2 for o, answer in others)
         np.testing.assert_allclose(wide, np.sqrt(own**2 + apart), rtol=1e-6)
 
 
@@ -177,8 +177,9 @@ def test_a_file_keeps_them_exactly(model, tmp_path):
     model.save(path)
     again = load(path)
     assert np.array_equal(again.spread, model.spread) and again.spread.dtype == np.float32
-    assert np.array_equal(again.others, model.others)
-    assert np.array_equal(again.others_share, model.others_share)
+    for read, other in zip(again.others, model.others, strict=True):
+        assert read.net.sizes == other.net.sizes and read.share == other.share
+        assert np.array_equal(read.theta, other.theta)
     for name in ("predict", "jacobian"):
         first, second = (getattr(m, name)(POINTS, return_std=True)[1] for m in (model, again))
         assert np.array_equal(first, second)
@@ -186,10 +187,10 @@ def test_a_file_keeps_them_exactly(model, tmp_path):
 
 def test_a_file_of_a_single_start_has_no_others(tmp_path):
     one = fit(noisy(40), hidden=(3,), trainer=Hybrid(starts=1, iterations=20))
-    assert one.others.shape == (0, one.net.size)
+    assert one.others == ()
     one.save(tmp_path / "m.json")
     again = load(tmp_path / "m.json")
-    assert again.others.shape == one.others.shape
+    assert again.others == ()
     assert np.array_equal(again.predict(POINTS, return_std=True)[1], one.predict(POINTS, return_std=True)[1])
 
 
@@ -205,11 +206,16 @@ def test_a_file_of_a_single_start_has_no_others(tmp_path):
         ("spread", lambda text: ""),
         ("spread", lambda text: 5),
         ("spread", lambda text: [1.0, 2.0]),
-        ("others", lambda rows: [row[:-1] for row in rows]),
-        ("others", lambda rows: [rows[0], rows[1][:-1]]),
-        ("others", lambda rows: [[None] * len(rows[0])]),
-        ("others", lambda rows: [["a"] * len(rows[0])]),
-        ("others", lambda rows: {"a": 1}),
+        ("others", lambda fits: [fits[0] | {"theta": fits[0]["theta"][:-1]}]),
+        ("others", lambda fits: [fits[0] | {"theta": [None] * len(fits[0]["theta"])}]),
+        ("others", lambda fits: [fits[0] | {"theta": ["a"] * len(fits[0]["theta"])}]),
+        ("others", lambda fits: [fits[0] | {"sizes": [1, 6, 1], "theta": [0.0] * 19}]),
+        ("others", lambda fits: [fits[0] | {"share": 2.0}]),
+        ("others", lambda fits: [fits[0] | {"share": None}]),
+        ("others", lambda fits: [{"share": 1.0}]),
+        ("others", lambda fits: [fits]),
+        ("others", lambda fits: None),
+        ("others", lambda fits: {"a": 1}),
         ("others", lambda rows: "many"),
     ],
 )

@@ -125,14 +125,16 @@ def test_the_history_has_all_stages(monkeypatch):
     assert set(spent[swarms]) <= {5, 6}  # a new best one is looked at once more
     assert (spent[18:22] >= 6 * 2).all() and (spent[22:27] >= 4 * 2).all() and (spent[30:] >= 2).all()
     assert result.evaluations == spent.sum()
-    assert result.posterior.others.shape == (1, len(result.theta))
+    # the other start, and those three that were in the race of networks to the end
+    sizes = [len(theta) for theta in result.posterior.others]
+    assert len(sizes) == 1 + 3 and sizes[0] == len(result.theta) and len(set(sizes)) > 1
 
 
 def test_a_single_network_has_its_swarms_and_one_race():
     alone = objectives().rungs[1]
     result = run(replace(SMALL, starts=3), alone, np.random.default_rng(0))
     assert len(result.history["loss"]) == 3 * 3 + 25
-    assert result.posterior.others.shape == (2, alone.size)
+    assert [len(theta) for theta in result.posterior.others] == [alone.size] * 2
 
 
 @pytest.mark.parametrize("iterations", [1, 7, 30, 90])
@@ -163,7 +165,7 @@ def test_threads_change_nothing():
         for threads in (1, 2)
     )
     assert np.array_equal(one.theta, two.theta)
-    assert np.array_equal(one.posterior.others, two.posterior.others)
+    assert np.array_equal(one.posterior.saved()["others"], two.posterior.saved()["others"])
 
 
 # Checkpoints
@@ -229,5 +231,11 @@ def test_a_fit_gone_on_with_has_the_same_model(tmp_path):
             model(at)
     again = model()
     assert again.net.sizes == whole.net.sizes
-    for name in ("theta", "spread", "others"):
+    for name in ("theta", "spread"):
         assert np.array_equal(getattr(again, name), getattr(whole, name)), name
+    for one, other in zip(again.others, whole.others, strict=True):
+        assert (
+            one.net.sizes == other.net.sizes
+            and one.share == other.share
+            and np.array_equal(one.theta, other.theta)
+        )

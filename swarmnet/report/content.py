@@ -14,6 +14,7 @@ from swarmnet.comparison import VALUES_ONLY, Comparison
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError
 from swarmnet.model import FittedModel
+from swarmnet.network import Network
 
 Array = NDArray[np.float64]
 
@@ -63,21 +64,24 @@ def _record(name: str, model: FittedModel) -> dict[str, Any]:
             "at most: model.predict(X, return_std=True) has them."
         )
     spread = None if model.spread is None or reason else model.spread.astype("<f4")
-    others = np.empty(0) if model.others is None else model.others
-    share = [] if model.others_share is None else model.others_share.tolist()
     scaling = {
         key: getattr(model.scaling, key).tolist() for key in ("x_offset", "x_scale", "y_offset", "y_scale")
     }
     return {
         "name": name,
-        "sizes": list(model.net.sizes),
-        "activations": [act.name for act in model.net.activations],
-        "theta": _encoded(model.theta),
+        **_network(model.net, model.theta),
         "scaling": scaling,
         "spread": None if spread is None else _bytes(spread.tobytes()),
-        "others": _encoded(others),
-        "share": share,
+        "others": [_network(other.net, other.theta) | {"share": other.share} for other in model.others],
         "no_bars": reason,
+    }
+
+
+def _network(net: Network, theta: Array) -> dict[str, Any]:
+    return {
+        "sizes": list(net.sizes),
+        "activations": [act.name for act in net.activations],
+        "theta": _encoded(theta),
     }
 
 

@@ -117,19 +117,38 @@ class Posterior:
         precision: (groups,) of the noise.
         decay: (p,) precision of the prior.
         log_evidence: of the data.
-        others: (m, p) weights to which other starts came.
+        others: m times the weights to which other starts came, or another network did among those to choose
+            from; their number tells which.
         share: (m,) how much each counts beside the best, from 0 to 1.
     """
 
     precision: Array
     decay: Array
     log_evidence: float
-    others: Array
+    others: tuple[Array, ...]
     share: Array
 
     def saved(self) -> State:
-        """Its fields by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        """What `restored` takes: its fields by name, the others end to end."""
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        sizes = np.array([len(theta) for theta in self.others], dtype=np.int64)
+        return own | {"others": np.concatenate([*self.others, np.empty(0)]), "sizes": sizes}
+
+    @classmethod
+    def restored(cls, state: State) -> "Posterior":
+        """That of the state.
+
+        Raises:
+            ValueError: a number that is not finite, or parts that do not fit.
+        """
+        if not all(np.isfinite(value).all() for value in state.values()):
+            raise ValueError("the posterior is not finite")
+        own = {name: value for name, value in state.items() if name != "sizes"}
+        ends = np.cumsum(state["sizes"])
+        *others, rest = np.split(state["others"], ends)
+        if len(rest) or ends[-1:].sum() != len(state["others"]) or len(others) != len(state["share"]):
+            raise ValueError("the weights of other starts are incomplete")
+        return cls(**own | {"others": tuple(others)})
 
 
 @dataclass(frozen=True)
@@ -501,9 +520,7 @@ class Monitor:
         if self.best is not None and (self.best.ndim != 1 or not np.isfinite(self.best).all()):
             raise ValueError("the best weights are not finite")
         if posterior := _of("posterior", saved):
-            self.posterior = Posterior(**posterior)
-            if not all(np.isfinite(value).all() for value in posterior.values()):
-                raise ValueError("the posterior is not finite")
+            self.posterior = Posterior.restored(posterior)
         self._origin -= saved["run/seconds"]
         self._ended_as, self._rng_then = saved["run/ended"] or saved["run/ended_as"], saved["run/rng"]
         self.history.load(_of("history", saved))

@@ -1,7 +1,7 @@
 """hybrid: swarms find starts, Levenberg-Marquardt climbs from them, the evidence chooses."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from itertools import product
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ from swarmnet.checkpoint import State
 from swarmnet.trainers.backprop import LBFGS
 from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require_count, require_number
 from swarmnet.trainers.pso import PSO, ProjectedPSO, Swarm
-from swarmnet.trainers.second_order import LM, MOST_WEIGHTS, NOISES, Climb, cost, race
+from swarmnet.trainers.second_order import LM, MOST_WEIGHTS, NOISES, Climb, Rival, cost, race
 
 _POLISH, _PLAIN = 400, 2500  # iterations of L-BFGS with and without a preconditioner, if nothing limits them
 _REFRESH = 20  # iterations with one preconditioner
@@ -26,13 +26,13 @@ class Hybrid(Trainer):
     """Swarms over the hidden layers, then Levenberg-Marquardt with Bayesian regularisation from their best.
 
     The climbs run side by side, one a thread, from a high, a low and a middle noise, and the largest evidence
-    wins; where the others came to is part of the error bars. With several networks to choose from, they race
-    first: after 60 and 120 iterations only the half with the larger evidence goes on, after 180 the best
-    alone. Where Levenberg-Marquardt is too dear (many weights and entries) or impossible (another loss than
-    the squared one), L-BFGS polishes the best of one swarm instead, with a preconditioner where there can be
-    one. The swarm's ridge is large: a start whose solved output weights are small is worth more to what
-    follows than one with a lower loss. Where the output layer cannot be solved for, the swarm flies over all
-    weights.
+    wins. With several networks to choose from, they race first: after 60 and 120 iterations only the half
+    with the larger evidence goes on, after 180 the best alone. Where the others came to, those that raced to
+    the end included, is part of the error bars. Where Levenberg-Marquardt is too dear (many weights and
+    entries) or impossible (another loss than the squared one), L-BFGS polishes the best of one swarm instead,
+    with a preconditioner where there can be one. The swarm's ridge is large: a start whose solved output
+    weights are small is worth more to what follows than one with a lower loss. Where the output layer cannot
+    be solved for, the swarm flies over all weights.
 
     Iterations, seconds or evaluations are the budget, of which the swarms use `swarm_share` at most and the
     rest all that is left; the limits of stages that were given hold besides. Without a budget, there are at
@@ -91,20 +91,21 @@ class Hybrid(Trainer):
         several = len(rungs) > 1
         entrants = list(product(rungs, _BOTH if self._affordable >= 2 * len(rungs) else NOISES[:1]))
         swarms = starts + (len(entrants) - 1 if several else 0)
-        chosen = self._choose(polish, entrants, rungs, rng, monitor, swarms) if several else []
-        if several and not chosen:
+        chosen = self._choose(polish, entrants, rungs, rng, monitor, swarms) if several else _Choice()
+        if chosen is None:
             return
-        net, first = (chosen[0].objective, chosen[0].noise) if chosen else (rungs[0], NOISES[0])
+        leading = [] if chosen.winner is None else [chosen.winner]
+        net, first = (leading[0].objective, leading[0].noise) if leading else (rungs[0], NOISES[0])
         order = [first, *(noise for noise in NOISES if noise != first)]
-        noises = [order[number % len(order)] for number in range(starts)][len(chosen) :]
-        before = _of_winner(chosen, rungs)
+        noises = [order[number % len(order)] for number in range(starts)][len(leading) :]
+        before = chosen.state(rungs)
         lanes = [net] * len(noises)
         thetas = self._fly(lanes, None if several else start, rng, monitor, swarms, before)
         if len(thetas) < len(lanes):
             return
         climbs = [Climb(net, theta, noise) for theta, noise in zip(thetas, noises, strict=True)]
         with monitor.limits(polish, monitor.seconds_left, (self._ladder_share if several else 0.0, 1.0)):
-            race(chosen + climbs, monitor)
+            race(leading + climbs, monitor, rivals=chosen.rivals)
 
     def _choose(
         self,
@@ -114,23 +115,21 @@ class Hybrid(Trainer):
         rng: np.random.Generator,
         monitor: Monitor,
         swarms: int,
-    ) -> list[Climb]:
-        """The climb that won the race of networks, each with its first noise; none if training ended."""
+    ) -> "_Choice | None":
+        """The outcome of the race of networks; None if training ended."""
         saved = monitor.resume() or {}
         if "rung" in saved:
-            rung = rungs[saved["rung"]]
-            winner = Climb(rung, saved["winner/theta"])
-            winner.load({name.removeprefix("winner/"): x for name, x in saved.items()})
-            return [winner]
+            return _Choice.restored(saved, rungs)
         thetas = self._fly([rung for rung, _ in entrants], None, rng, monitor, swarms, {})
         if len(thetas) < len(entrants):
-            return []
+            return None
         share = _share(polish, self, self._ladder_share)
         with monitor.limits(share, share.seconds, (self.swarm_share, self._ladder_share)):
             pairs = zip(entrants, thetas, strict=True)
             climbs = [Climb(rung, theta, noise) for (rung, noise), theta in pairs]
-            winner = race(climbs, monitor, _HALVINGS)
-        return [] if monitor.status else [winner]
+            winner, *others = race(climbs, monitor, _HALVINGS)
+        rivals = [Rival(climb.theta, climb.log_evidence) for climb in others]
+        return None if monitor.status else _Choice(winner, rivals)
 
     def _polish(self, objective: ObjectiveLike) -> LM | LBFGS:
         """The second stage for this objective, with its limits."""
@@ -201,17 +200,36 @@ class Hybrid(Trainer):
         return replace(swarm, **limits)
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """The outcome of a race of networks, if there was one: the winner, and where its last rivals came to."""
+
+    winner: Climb | None = None
+    rivals: Sequence[Rival] = ()
+
+    def state(self, rungs: Sequence[ObjectiveLike]) -> State:
+        """What `restored` takes."""
+        if self.winner is None:
+            return {}
+        rung = next(n for n, rung in enumerate(rungs) if rung is self.winner.objective)
+        state: State = {"rung": rung, "rivals": len(self.rivals)}
+        state |= {f"winner/{name}": value for name, value in self.winner.state().items()}
+        for n, rival in enumerate(self.rivals):
+            state |= {f"rival {n}/{name}": value for name, value in asdict(rival).items()}
+        return state
+
+    @classmethod
+    def restored(cls, state: State, rungs: Sequence[ObjectiveLike]) -> "_Choice":
+        def part(name: str) -> State:
+            return {key.removeprefix(name): x for key, x in state.items() if key.startswith(name)}
+
+        winner = Climb(rungs[state["rung"]], state["winner/theta"])
+        winner.load(part("winner/"))
+        return cls(winner, [Rival(**part(f"rival {n}/")) for n in range(state["rivals"])])
+
+
 def _state(thetas: Sequence[Array], before: State) -> State:
     return before | {"flown": len(thetas)} | {f"theta {n}": theta for n, theta in enumerate(thetas)}
-
-
-def _of_winner(chosen: Sequence[Climb], rungs: Sequence[ObjectiveLike]) -> State:
-    """The chosen climb, for checkpoints; nothing where none was to be chosen."""
-    if not chosen:
-        return {}
-    winner = chosen[0]
-    rung = next(number for number, rung in enumerate(rungs) if rung is winner.objective)
-    return {"rung": rung} | {f"winner/{name}": value for name, value in winner.state().items()}
 
 
 def _share(polish: LM, whole: "Hybrid", share: float) -> LM:

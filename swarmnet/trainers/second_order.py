@@ -250,6 +250,14 @@ class Hyperparameters:
         self.precision = np.where(self._fixed | (self.count == 0), self.precision, self.precision * change)
 
 
+@dataclass(frozen=True)
+class Rival:
+    """Where a climb came to that is over, and the evidence for it."""
+
+    theta: Array
+    log_evidence: float
+
+
 class Climb:
     """One run of Levenberg-Marquardt, an iteration at a time.
 
@@ -351,29 +359,31 @@ class Climb:
         hyper = self.hyper
         return self.log_evidence if hyper.estimates_noise else -hyper.energy(self.theta, self.squares)
 
-    def posterior(self, climbs: Sequence["Climb"]) -> Posterior | None:
+    def posterior(self, climbs: Sequence["Climb"], rivals: Sequence[Rival]) -> Posterior | None:
         """The precisions found, and where the others came to; None where none were sought."""
         if not self.hyper.estimates_noise:
             return None
-        others = [c for c in climbs if c is not self and len(c.theta) == len(self.theta)]
-        behind = [(self.log_evidence - c.log_evidence) / self.hyper.count.sum() for c in others]
+        others = [Rival(c.theta, c.log_evidence) for c in climbs if c is not self] + [*rivals]
+        behind = [(self.log_evidence - other.log_evidence) / self.hyper.count.sum() for other in others]
         return Posterior(
             self.hyper.precision,
             self.hyper.decay,
             self.log_evidence,
-            np.array([c.theta for c in others]).reshape(-1, len(self.theta)),
+            tuple(other.theta for other in others),
             # An optimum whose noises are r times larger lies about r times as far off.
             np.exp(-2.0 * np.maximum(behind, 0.0)),
         )
 
 
-def race(climbs: list[Climb], monitor: Monitor, halvings: Sequence[int] = ()) -> Climb:
+def race(
+    climbs: list[Climb], monitor: Monitor, halvings: Sequence[int] = (), rivals: Sequence[Rival] = ()
+) -> list[Climb]:
     """Let all climb side by side, an iteration each, until the monitor says stop or none gets any further.
 
     Threads take climbs as they come, which changes nothing. Each time the clock passes one of `halvings`,
     only the half with the larger evidence goes on, of those that began with the same noise; the last time
-    only the best of all is left, and that ends it. Returns the best climb; the others of its network stand by
-    it in its posterior.
+    ends it. Returns those that were left, the best first; the others stand by it in its posterior, with the
+    rivals, which climbed before.
     """
     if (saved := monitor.resume()) is not None:
         climbs = _resumed(climbs, saved)
@@ -387,18 +397,22 @@ def race(climbs: list[Climb], monitor: Monitor, halvings: Sequence[int] = ()) ->
         leader = max(climbs, key=lambda climb: climb.merit)
         keep = None
         if leader.done or leader.clock >= _COLD or leader.loss <= monitor.best_loss:
-            keep = leader.posterior(climbs)
+            keep = leader.posterior(climbs, rivals)
         if not monitor.record(leader.loss, leader.theta, spent, keep):
-            return leader
+            return _ranked(climbs)
         now = max(climb.clock for climb in going)
         if halvings and now >= halvings[-1]:
-            return leader
+            return _ranked(climbs)
         if any(clock < at <= now for at in halvings):
             climbs = _better_halves(climbs)
         rounds += 1
         _hurry(going, monitor, (monitor.seconds - began) / rounds)
     monitor.finish("converged")
-    return max(climbs, key=lambda climb: climb.merit)
+    return _ranked(climbs)
+
+
+def _ranked(climbs: Sequence[Climb]) -> list[Climb]:
+    return sorted(climbs, key=lambda climb: -climb.merit)
 
 
 def _advance(climbs: Sequence[Climb], crew: Crew) -> None:
@@ -419,7 +433,7 @@ def _better_halves(climbs: Sequence[Climb]) -> list[Climb]:
     kept: list[Climb] = []
     for noise in sorted({climb.noise for climb in climbs}):
         same = [climb for climb in climbs if climb.noise == noise]
-        kept += sorted(same, key=lambda climb: -climb.merit)[: (len(same) + 1) // 2]
+        kept += _ranked(same)[: (len(same) + 1) // 2]
     return kept
 
 

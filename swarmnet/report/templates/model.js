@@ -6,19 +6,17 @@ function decoded(base64, Numbers) {
   return new Numbers(bytes.buffer);
 }
 
+const networkOf = ({ sizes, activations, theta }) =>
+  new Network(sizes, activations, decoded(theta, Float64Array));
+
 class Model {
   constructor(record) {
-    const { sizes, activations } = record;
     this.scaling = record.scaling;
-    this.network = new Network(sizes, activations, decoded(record.theta, Float64Array));
+    this.network = networkOf(record);
     this.hasBars = record.spread !== null;
     if (!this.hasBars) return;
     this.spread = decoded(record.spread, Float32Array);
-    const size = this.network.size, others = decoded(record.others, Float64Array);
-    this.share = record.share;
-    this.others = this.share.map(
-      (_, m) => new Network(sizes, activations, others.subarray(m * size, (m + 1) * size)),
-    );
+    this.others = record.others.map((other) => ({ network: networkOf(other), share: other.share }));
   }
 
   scaled(x) {
@@ -50,7 +48,7 @@ class Model {
   }
 
   // The standard deviations of the quantities at each of the points, (points x quantities): |C g| for the gradient g
-  // with respect to theta, widened by how far the answers from other starts lie apart, see swarmnet/errorbars.py.
+  // with respect to theta, widened by how far the other fits' answers lie apart, see swarmnet/errorbars.py.
   deviations(points, quantities) {
     const p = this.network.size;
     const gradients = [], apart = [];
@@ -88,15 +86,17 @@ class Model {
     return squares;
   }
 
-  // The mean square distance of the other starts' answers.
+  // The mean square distance of all fits' answers from the best one, whose share is 1.
   distances(scaled, pass, quantities) {
     const bare = (p, { o, j }) => (j === null ? p.values[o] : p.gradient(o)[j]);
     const best = quantities.map((q) => bare(pass, q));
     const sums = quantities.map(() => 0);
-    this.others.forEach((network, m) => {
+    let total = 1;
+    for (const { network, share } of this.others) {
       const other = network.at(scaled);
-      quantities.forEach((q, i) => (sums[i] += this.share[m] * (bare(other, q) - best[i]) ** 2));
-    });
-    return sums.map((sum) => sum / Math.max(1, this.others.length));
+      quantities.forEach((q, i) => (sums[i] += share * (bare(other, q) - best[i]) ** 2));
+      total += share;
+    }
+    return sums.map((sum) => sum / total);
   }
 }
