@@ -100,7 +100,7 @@ def test_examples_of_the_help(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def shorter(code: str) -> str:
     """The same with less to compute."""
-    return REPEATS.sub(r"\g<1>1", SECONDS.sub(r"\g<1>0.1", code))
+    return REPEATS.sub(r"\g<1>1", SECONDS.sub(r"\g<1>0.5", code))
 
 
 @pytest.mark.parametrize(
