@@ -627,3 +627,17 @@ def test_a_flat_model_is_drawn(data):
     refuse_cut_or_overlapping_text(plots.parity(flat, observed, "y0").figure)
     refuse_cut_or_overlapping_text(plots.network(flat).figure)
     refuse_cut_or_overlapping_text(plots.derivative_flow(flat, "dy0/dx0").figure)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e6])
+def test_square_panels_are_laid_out_when_they_are_drawn_first(factor):
+    """matplotlib needs several layouts where Axes are square: titles were cut off files."""
+    small = untrained((2, 1))
+    large = replace(small, scaling=replace(small.scaling, y_scale=np.full(1, factor)))
+    X = np.random.default_rng(0).uniform(-1, 2, (40, 2))
+    data = MixedData(X, large.predict(X), large.jacobian(X), inputs=large.inputs, outputs=large.outputs)
+    figure = next(iter(plots.parity_panels(large, data).values())).figure
+    refuse_cut_or_overlapping_text(figure)
+    first = [ax.get_position().bounds for ax in figure.axes]
+    figure.draw_without_rendering()
+    np.testing.assert_allclose([ax.get_position().bounds for ax in figure.axes], first, atol=2e-3)

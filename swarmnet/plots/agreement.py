@@ -62,6 +62,7 @@ def parity_panels(
     for each, ax in zip(entries, axes.values(), strict=True):
         _draw_parity(model, each, ax, error_bars)
     style.legend_below(whole, axes.values())
+    style.settle(whole)
     return axes
 
 

@@ -84,6 +84,12 @@ def _empty(figure: Figure | SubFigure | None, rows: int, columns: int) -> Figure
     return figure
 
 
+def settle(figure: Figure | SubFigure) -> None:
+    """Lay square Axes out: each time the constrained layout comes closer to where they and their texts fit."""
+    for _ in range(4):  # and once more when the figure is drawn
+        figure.figure.draw_without_rendering()
+
+
 def ticks(ax: Axes) -> None:
     """Few ticks with short numbers, powers of ten apart: they fit however small the panel is."""
     for axis in (ax.xaxis, ax.yaxis):
