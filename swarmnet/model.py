@@ -31,7 +31,7 @@ from swarmnet.scaling import Scaling
 Array = NDArray[Any]
 
 _FORMAT, _VERSION = "swarmnet-model", 1
-_HISTORY = ("iteration", "evaluations", "seconds", "loss", "validation_loss")
+_HISTORY = ("iteration", "evaluations", "seconds", "loss", "validation_loss", "stage")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,8 @@ class FittedModel:
         inputs: d names.
         outputs: k names.
         training: how it was trained, and on what: for people, and JSON-able.
-        history: one row an iteration: iteration, evaluations, seconds, loss, validation_loss.
+        history: one row an iteration: iteration, evaluations, seconds, loss, validation_loss, and as stage
+            the trainer at work, of which hybrid has several.
         spread: packed root of the weights' covariance, see `swarmnet.errorbars`; None without error bars.
         others: where training came to from other starts and with other networks; they widen the error bars.
     """
@@ -322,7 +323,9 @@ def _built(document: dict[str, Any]) -> FittedModel:
         raise SwarmnetError("names, scaling and layer sizes do not fit together")
     if min(scaling.x_scale.min(), scaling.y_scale.min()) <= 0:
         raise SwarmnetError("a scale is not positive")
-    history = pd.DataFrame({k: _floats(v) for k, v in document["history"].items()})
+    history = pd.DataFrame(
+        {k: _words(v) if k == "stage" else _floats(v) for k, v in document["history"].items()}
+    )
     for name in ("iteration", "evaluations"):
         if name in history:
             if not (history[name].abs() < 2.0**53).all():
@@ -404,6 +407,12 @@ def _vector(values: Any) -> NDArray[np.float64]:
 
 def _nulls(column: "pd.Series[Any]") -> list[Any]:
     return [None if isinstance(v, float) and not np.isfinite(v) else v for v in column.tolist()]
+
+
+def _words(column: Sequence[Any]) -> list[str]:
+    if not all(isinstance(word, str) and word.isprintable() for word in column):
+        raise SwarmnetError("a stage of its history has no name")
+    return list(column)
 
 
 def _floats(column: Sequence[Any]) -> NDArray[np.float64]:

@@ -461,6 +461,7 @@ MODELS = {
     "error bars of a weight": (changed(spread="AAAA"), "damaged model"),
     "error bars that are no text": (changed(spread=[1]), "damaged model"),
     "error bars of NaN": (changed(spread="AADAfw==" * 10), "damaged model"),
+    "a stage that is a number": (changed(history={"stage": [1]}), "damaged model"),
     "other fits without a share": (changed(others=[OTHER]), "damaged model"),
     "other fits of another size": (changed(others=[OTHER | {"theta": [1.0], "share": 1.0}]), "damaged model"),
     "other fits of other inputs": (

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import swarmnet
@@ -79,7 +80,8 @@ def same(first, second):
     assert (first.loss, first.status, first.evaluations) == (second.loss, second.status, second.evaluations)
     for name in first.history:
         if name != "seconds":
-            assert np.array_equal(first.history[name], second.history[name], equal_nan=True), name
+            one, two = (pd.Series(result.history[name]) for result in (first, second))
+            pd.testing.assert_series_equal(one, two, check_exact=True, obj=name)
     assert (np.diff(second.history["seconds"]) >= 0).all()
 
 
@@ -407,6 +409,7 @@ def test_a_kill_amid_a_write_leaves_the_old_checkpoint(path, moment):
 import os, signal, sys
 from swarmnet.checkpoint import Checkpoint
 import numpy as np
+import pandas as pd
 checkpoint = Checkpoint(sys.argv[1], {}, 0.0)
 setattr(os, sys.argv[2], lambda *arguments: os.kill(os.getpid(), signal.SIGKILL))
 checkpoint.hold({"array": np.zeros(100_000)})

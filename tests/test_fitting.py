@@ -31,7 +31,7 @@ def test_data_may_be_a_path_or_a_glob():
 
 def test_the_history_is_a_frame_with_the_promised_columns():
     history = fit(LINE, hidden=(3,), trainer="lbfgs", iterations=20).history
-    assert list(history) == ["iteration", "evaluations", "seconds", "loss", "validation_loss"]
+    assert list(history) == ["iteration", "evaluations", "seconds", "loss", "validation_loss", "stage"]
     assert history["iteration"].dtype == history["evaluations"].dtype == np.int64
     assert history["validation_loss"].isna().all()
 

@@ -122,6 +122,8 @@ def test_the_history_has_all_stages(monkeypatch):
     assert result.history["iteration"].tolist() == list(range(1, 6 * 3 + 9 + 3 + 25 + 1))
     spent = np.diff(result.history["evaluations"], prepend=0)
     swarms = np.r_[0:18, 27:30]
+    assert set(result.history["stage"][swarms]) == {"projected"}
+    assert set(np.delete(result.history["stage"], swarms)) == {"lm"}
     assert set(spent[swarms]) <= {5, 6}  # a new best one is looked at once more
     assert (spent[18:22] >= 6 * 2).all() and (spent[22:27] >= 4 * 2).all() and (spent[30:] >= 2).all()
     assert result.evaluations == spent.sum()
@@ -209,7 +211,7 @@ def test_a_run_gone_on_with_is_the_run_never_stopped(monkeypatch, tmp_path, stop
     result = trained(trainer, path)
     assert np.array_equal(result.theta, whole.theta)
     assert (result.loss, result.status, result.evaluations) == (whole.loss, whole.status, whole.evaluations)
-    for name in ("iteration", "evaluations", "loss"):
+    for name in ("iteration", "evaluations", "loss", "stage"):
         assert np.array_equal(result.history[name], whole.history[name]), name
     for name, value in whole.posterior.saved().items():
         assert np.array_equal(result.posterior.saved()[name], value), name

@@ -72,7 +72,7 @@ def test_same_seed_same_result(name):
 def test_history_has_a_row_an_iteration(name):
     result = run(short(name), objective(), np.random.default_rng(0))
     history = result.history
-    assert list(history) == ["iteration", "evaluations", "seconds", "loss", "validation_loss"]
+    assert list(history) == ["iteration", "evaluations", "seconds", "loss", "validation_loss", "stage"]
     assert np.array_equal(history["iteration"], np.arange(1, len(history["loss"]) + 1))
     assert (np.diff(history["evaluations"]) > 0).all()
     assert (np.diff(history["seconds"]) >= 0).all()
@@ -139,7 +139,7 @@ def test_the_loss_of_projected_is_true_even_without_a_ridge():
 def test_the_history_has_a_bound():
     history = History()
     for i in range(1, 100_001):
-        history.add((i, i, 0.0, 1.0 / i, 0.0))
+        history.add(i, i, 0.0, 1.0 / i, 0.0, "pso")
     arrays = history.arrays()
     kept = arrays["iteration"]
     assert 10_000 < len(kept) <= 20_001
@@ -150,7 +150,7 @@ def test_the_history_has_a_bound():
 def test_the_history_keeps_its_best_row():
     history = History()
     for i in range(1, 50_001):
-        history.add((i, i, 0.0, 0.1 if i == 30_002 else 1.0, 0.0))
+        history.add(i, i, 0.0, 0.1 if i == 30_002 else 1.0, 0.0, "pso")
     arrays = history.arrays()
     assert arrays["loss"].min() == 0.1
     assert (np.diff(arrays["iteration"]) > 0).all()

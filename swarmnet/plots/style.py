@@ -85,7 +85,7 @@ def _empty(figure: Figure | SubFigure | None, rows: int, columns: int) -> Figure
 
 
 def settle(figure: Figure | SubFigure) -> None:
-    """Lay square Axes out: each time the constrained layout comes closer to where they and their texts fit."""
+    """Lay square Axes out: each time the constrained layout comes closer to what fits."""
     for _ in range(4):  # and once more when the figure is drawn
         figure.figure.draw_without_rendering()
 

@@ -283,25 +283,32 @@ class _Stage:
         self.state = None if saved["fresh"] else state
 
 
-_Row = tuple[int, int, float, float, float]
+_Row = tuple[int, int, float, float, float, int]  # the stage by its number
 _KEPT = 20_000
 
 
 class History:
     """A row an iteration; past a limit only every second, every fourth..., so that memory has a bound.
 
-    The newest row and the one with the lowest loss are always there.
+    The newest row and the one with the lowest loss are always there. A stage is the trainer at work, which
+    hybrid has several of.
     """
 
-    columns = ("iteration", "evaluations", "seconds", "loss", "validation_loss")
+    columns = ("iteration", "evaluations", "seconds", "loss", "validation_loss", "stage")
 
     def __init__(self) -> None:
+        self._stages: list[str] = []
         self._rows: list[_Row] = []
         self._kept: list[_Row] = []  # the newest and the best
         self._stride = 1
 
-    def add(self, row: _Row) -> None:
+    def add(
+        self, iteration: int, evaluations: int, seconds: float, loss: float, validation: float, stage: str
+    ) -> None:
         """Note an iteration."""
+        if stage not in self._stages:
+            self._stages.append(stage)
+        row = (iteration, evaluations, seconds, loss, validation, self._stages.index(stage))
         best = self._kept[-1] if self._kept and not row[3] < self._kept[-1][3] else row
         self._kept = [row, best]
         if (row[0] - 1) % self._stride == 0:
@@ -312,19 +319,24 @@ class History:
 
     def saved(self) -> State:
         """What `load` takes."""
-        return {"rows": self._rows, "kept": np.array(self._kept), "stride": self._stride}
+        rows = {"rows": self._rows, "kept": np.array(self._kept), "stride": self._stride}
+        return rows | {"stages": tuple(self._stages)}
 
     def load(self, saved: State) -> None:
         """Go on from what was `saved`."""
         self._rows, self._kept = (
-            [(int(i), int(n), *rest) for i, n, *rest in saved[name].tolist()] for name in ("rows", "kept")
+            [(int(i), int(n), *rest, int(stage)) for i, n, *rest, stage in saved[name].tolist()]
+            for name in ("rows", "kept")
         )
-        self._stride = saved["stride"]
+        self._stride, self._stages = saved["stride"], [str(name) for name in saved["stages"]]
+        if not all(0 <= row[-1] < len(self._stages) for row in self._rows + self._kept):
+            raise ValueError("an iteration belongs to no stage")
 
     def arrays(self) -> dict[str, Array]:
         """The columns."""
         rows = {row[0]: row for row in self._rows + self._kept}
-        columns = zip(*(rows[iteration] for iteration in sorted(rows)), strict=True)
+        *numbers, stages = zip(*(rows[iteration] for iteration in sorted(rows)), strict=True)
+        columns = [*numbers, [self._stages[stage] for stage in stages]]
         return {name: np.array(column) for name, column in zip(self.columns, columns, strict=True)}
 
 
@@ -432,7 +444,8 @@ class Monitor:
             self.best_loss, self.best = loss, np.array(theta, dtype=np.float64)
             self.posterior = keep
         validation = self._validation(theta)
-        self.history.add((self.iteration, self.evaluations, self.seconds, loss, validation))
+        stage = self._stages[-1].limits.name
+        self.history.add(self.iteration, self.evaluations, self.seconds, loss, validation, stage)
         if self._wants_out(loss, validation):
             self.status = "callback"
         for stage in self._stages:
