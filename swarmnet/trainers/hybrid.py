@@ -41,7 +41,8 @@ class Hybrid(Trainer):
     Args:
         swarm: each start's swarm.
         polish: what follows the swarms; by default whichever of the two suits the problem.
-        starts: how many of the network chosen; by default 3, or one a thread if that is more.
+        starts: how many of the network chosen; by default 3, or with a limit of seconds one a thread if that
+            is more.
         swarm_share: see above.
     """
 
@@ -87,7 +88,9 @@ class Hybrid(Trainer):
         monitor: Monitor,
     ) -> None:
         """Choose the network, if there are several; then climb from all starts."""
-        starts = min(self.starts or max(len(NOISES), rungs[0].threads), self._affordable)
+        # One a thread only where the clock decides anyway: else the model would depend on the machine.
+        usual = len(NOISES) if self.seconds is None else max(len(NOISES), rungs[0].threads)
+        starts = min(self.starts or usual, self._affordable)
         several = len(rungs) > 1
         entrants = list(product(rungs, _BOTH if self._affordable >= 2 * len(rungs) else NOISES[:1]))
         swarms = starts + (len(entrants) - 1 if several else 0)
