@@ -1,15 +1,18 @@
-"""The canonical form of MixedData: a function of its entries alone, however they lie in rows.
+"""The canonical form of MixedData: a function of its entries alone, however they lie in rows and columns.
 
 Training is chaotic: sums over the same rows in two orders differ by rounding, and that is enough to end in
 different networks. In canonical form the same entries are the same arrays, and give the same network bit for
 bit:
 
+- inputs and outputs are in the order of their names, shorter ones first (x2 before x10);
+- entries that say nothing, because their sigma is a trillion times the size of what they measure, are gone;
 - equal entries at a point (same column, number and sigma) are one entry, their weights added up;
 - entries at a point that have the same weight share a row, and so one forward pass;
 - of several in one column the smaller number is in the earlier row;
 - rows are sorted by point, then by weight.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -20,12 +23,15 @@ from swarmnet.data import MixedData
 
 Array = NDArray[Any]
 
+_SILENT = 1e12  # times as large as what it measures, a sigma says that nothing was measured
+
 
 def canonical(data: MixedData) -> MixedData:
     """The same entries in canonical form; rows without an entry, or of weight 0, are gone.
 
     So a row of weight 2 is the same row twice, and a row of two entries is two rows of one each.
     """
+    data = _audible(data.select(_by_name(data.inputs), _by_name(data.outputs)))
     rows = np.flatnonzero((data.entries_per_row > 0) & (data.row_weights > 0))
     rows = rows[_by_point(data.X[rows])]
     point = _numbered(*data.X[rows].T)
@@ -37,6 +43,44 @@ def canonical(data: MixedData) -> MixedData:
         return packed
     order = np.argsort(np.concatenate([point[alone], of]), kind="stable")
     return _joined(_plain(data.take(rows[alone])), packed, order)
+
+
+def _by_name(names: Sequence[str]) -> list[str]:
+    return sorted(names, key=lambda name: (len(name), name))
+
+
+def _audible(data: MixedData) -> MixedData:
+    """Without the entries of which a measured sigma says that they are as good as not observed.
+
+    They would still move the mean of their column, and count in the mean of the loss. An output's size is its
+    largest number, partials times the range of their input, not counting entries whose sigma is out of all
+    proportion to themselves; where there is no other, or all are 0, it is its smallest sigma.
+    """
+    if data.Y_sigma is None and data.J_sigma is None:
+        return data
+    targets = _by_output(data.Y, data.J)
+    sigmas = _by_output(*(np.full_like(t, np.nan) if s is None else s for t, s in _with_sigmas(data)))
+    counts = (data.row_weights > 0)[:, None, None]
+    with np.errstate(over="ignore", invalid="ignore"):
+        span = np.ptp(data.X[data.row_weights > 0], axis=0)
+        unit = np.concatenate([[1.0], np.where((span > 0) & np.isfinite(span), span, 1.0)])
+        loud = counts & ~np.isnan(targets) & ~(sigmas > _SILENT * np.abs(targets))
+        size = np.where(loud, np.abs(targets) * unit, 0.0).max((0, 2))
+        least = np.where(counts & ~np.isnan(sigmas), sigmas * unit, np.inf).min((0, 2))
+        silent = sigmas * unit > _SILENT * np.where(size > 0, size, least)[:, None]
+    if not silent.any():
+        return data
+    targets = np.where(silent, np.nan, targets)
+    return replace(data, Y=targets[..., 0], J=targets[..., 1:])
+
+
+def _with_sigmas(data: MixedData) -> tuple[tuple[Array, Array | None], ...]:
+    return (data.Y, data.Y_sigma), (data.J, data.J_sigma)
+
+
+def _by_output(Y: Array, J: Array) -> Array:
+    """(n, k, 1 + d): of each output the values, then the partials."""
+    return np.concatenate([Y[..., None], J], axis=2)
 
 
 def _by_point(X: Array) -> Array:

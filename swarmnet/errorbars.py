@@ -97,8 +97,18 @@ def pinned(net: Network, theta: Array, packed: Array, x: Array, outputs: Array) 
         bias = net.size - net.k + o
         g[bias] = 0.0
         full[:, bias] = -(C @ g)[:, 0]
-    R = np.asarray(np.linalg.qr(full[:, ::-1], mode="r"))
-    return pack(R[::-1, ::-1])  # lower triangular, and C' C is what counts
+    return _packed(full)
+
+
+def permuted(packed: NDArray[np.float32], order: NDArray[np.intp]) -> NDArray[np.float32]:
+    """C, packed, for theta[order] instead of theta."""
+    return _packed(unpack(packed, len(order))[:, order].astype(np.float64))
+
+
+def _packed(root: Array) -> NDArray[np.float32]:
+    """C, packed, lower triangular with the same C' C as a full root (p, p)."""
+    R = np.asarray(np.linalg.qr(root[:, ::-1], mode="r"))
+    return pack(R[::-1, ::-1])
 
 
 def widened(

@@ -22,6 +22,7 @@ from swarmnet.model import FittedModel
 from swarmnet.network import Network
 from swarmnet.objective import L2, Objective, output_is_solvable
 from swarmnet.readers import read
+from swarmnet.reordering import reordered
 from swarmnet.scaling import Scaling
 from swarmnet.trainers import LBFGS, Hybrid, Trainer, TrainResult, configured, run
 from swarmnet.trainers.base import Callback, require_count, require_number
@@ -58,7 +59,9 @@ def fit(
 ) -> FittedModel:
     """Train a network on mixed data.
 
-    Neither the order of the rows nor how entries at one point are shared out among them changes the model.
+    Neither the order of the rows, nor that of named columns, nor how entries at one point are shared out
+    among rows changes the model. An entry whose sigma is more than 10^12 times the largest number of its
+    output counts as not observed.
 
     Args:
         data: MixedData, or the path or glob of CSV or Parquet files.
@@ -158,7 +161,7 @@ def fit(
         _spread(chosen, result),
         _others(nets, result),
     )
-    return _pinned(model, mixed)
+    return reordered(_pinned(model, mixed), given.inputs, given.outputs)
 
 
 def refuse_unsolvable(trainer: Trainer, net: Network, loss: str) -> None:
