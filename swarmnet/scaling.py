@@ -4,17 +4,20 @@ A network value is (y - y_offset) / y_scale at inputs (x - x_offset) / x_scale, 
 partials scale by x_scale / y_scale and second derivatives by x_scale^2 / y_scale.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from swarmnet.columns import derivative_name
 from swarmnet.data import MixedData, along_rows
-from swarmnet.errors import unknown
+from swarmnet.errors import SwarmnetError, unknown
 
 Array = NDArray[np.float64]
 
 KINDS = ("standard", "minmax")
+_MOST = 1e50  # as many scales a number may be away from 0, so that products of squares are finite
 _LEAST_SHARE = 1e-3  # of an output's scale, the smallest scale of a partial's residual
 
 
@@ -72,6 +75,9 @@ class Scaling:
         # One division after the other: the product of two tiny scales may be 0.
         return H * (self.y_scale[:, None, None] / self.x_scale[:, None] / self.x_scale)
 
+    @np.errstate(
+        over="ignore", invalid="ignore", divide="ignore"
+    )  # `_refuse_extremes` looks at what comes out
     def scale_data(
         self, data: MixedData, balance: bool = True, reference: MixedData | None = None
     ) -> MixedData:
@@ -81,6 +87,9 @@ class Scaling:
         values and the root mean square of the partial's column in `reference`, the data trained on (`data`
         by default), so that values and every partial count alike, but for a partial that moves its output by
         less than a thousandth of the output's spread for an input's: it counts less; else 1.
+
+        Raises:
+            SwarmnetError: numbers so far apart, or so close together, that their squares are not doubles.
         """
         if balance:
             known = self.scale_data(data if reference is None else reference, balance=False)
@@ -99,7 +108,31 @@ class Scaling:
         if balance:
             Y_sigma = np.where(np.isnan(Y_sigma), values, Y_sigma)
             J_sigma = np.where(np.isnan(J_sigma), partials, J_sigma)
-        return replace(data, X=self.scale_X(data.X), Y=Y, J=J, Y_sigma=Y_sigma, J_sigma=J_sigma)
+        X = self.scale_X(data.X)
+        _refuse_extremes(data, X, (Y, J), (Y_sigma, J_sigma))
+        return replace(data, X=X, Y=Y, J=J, Y_sigma=Y_sigma, J_sigma=J_sigma)
+
+
+def _refuse_extremes(
+    data: MixedData, X: Array, targets: tuple[Array, Array], sigmas: tuple[Array, Array]
+) -> None:
+    partials = [derivative_name(out, into) for out in data.outputs for into in data.inputs]
+    for names, given, scaled in (
+        (data.inputs, data.X, X),
+        (data.outputs, data.Y, targets[0]),
+        (partials, data.J, targets[1]),
+    ):
+        bad = ~np.isnan(given) & ~(np.abs(scaled) <= _MOST)
+        _refuse_column(names, bad, "has numbers too far apart, or too small,")
+    for names, given, sigma in (data.outputs, data.Y, sigmas[0]), (partials, data.J, sigmas[1]):
+        bad = ~np.isnan(given) & ((sigma > _MOST) | (sigma < 1.0 / _MOST))
+        _refuse_column(names, bad, "has standard deviations too large or too small")
+
+
+def _refuse_column(names: Sequence[str], bad: NDArray[np.bool_], what: str) -> None:
+    if bad.any():
+        name = names[int(np.argmax(bad.reshape(len(bad), -1).any(0)))]
+        raise SwarmnetError(f"{name!r} {what} for double precision: correct them, or use another unit")
 
 
 def _input_scale(data: MixedData, kind: str) -> tuple[Array, Array]:

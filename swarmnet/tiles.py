@@ -98,6 +98,7 @@ class Groups:
         relative: (groups,) mean square of target / sigma.
     """
 
+    @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # the loss will be inf, which says so
     def __init__(self, data: MixedData, measured: MixedData) -> None:
         k, d = data.k, data.d
         self.measured = measured
@@ -146,6 +147,7 @@ class EntryWeights:
     value: float
     partial: float
 
+    @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # the loss will be inf, which says so
     def of(
         self, factor: float, target: Array, sigma: Array | None, rows: Array | None
     ) -> tuple[Array, Array]:

@@ -54,6 +54,8 @@ class _Descent(Trainer):
             return {"theta": theta, **vars(step)}
 
         batched = self.batch_size is not None and self.batch_size < objective.n_rows
+        if batched and saved is None:
+            monitor.begin(float(objective.loss(theta)), theta)
         while True:
             monitor.checkpoint(state)
             if batched:

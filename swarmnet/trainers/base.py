@@ -432,6 +432,12 @@ class Monitor:
                 left.append((limits.evaluations - (self.evaluations - stage.evaluations)) / evaluations)
         return min(left) if left else None
 
+    def begin(self, loss: float, theta: Array) -> None:
+        """Keep the start, which is no iteration, where the first one may end anywhere."""
+        self.evaluations += 1
+        if self.best is None and np.isfinite(loss):
+            self.best_loss, self.best = loss, np.array(theta, dtype=np.float64)
+
     def record(self, loss: float, theta: Array, evaluations: int, keep: Posterior | None = None) -> bool:
         """Note an iteration's loss, weights and number of evaluations; False when it is time to stop.
 
