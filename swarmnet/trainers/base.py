@@ -450,8 +450,8 @@ class Monitor:
             self.best_loss, self.best = loss, np.array(theta, dtype=np.float64)
             self.posterior = keep
         validation = self._validation(theta)
-        stage = self._stages[-1].limits.name
-        self.history.add(self.iteration, self.evaluations, self.seconds, loss, validation, stage)
+        at_work = self._stages[-1].limits.name
+        self.history.add(self.iteration, self.evaluations, self.seconds, loss, validation, at_work)
         if self._wants_out(loss, validation):
             self.status = "callback"
         for stage in self._stages:
