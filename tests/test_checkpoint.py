@@ -346,6 +346,16 @@ def test_a_file_that_is_no_checkpoint_is_refused_and_left_alone(path, kind):
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize("cooling", [0.0, -1.0, [0.0] * 4, "fast"])
+def test_a_climb_that_cannot_go_on_is_a_damaged_file(tmp_path, cooling):
+    path = tmp_path / "run.ckpt"
+    stopped(configured("lm", iterations=40), path, 3)
+    changes = {"stage 0/1/cooling": cooling}
+    path.write_bytes(rewritten(path.read_bytes(), lambda header: header["state"].update(changes)))
+    with pytest.raises(SwarmnetError, match="or a damaged one: delete the file"):
+        trained(configured("lm", iterations=40), path)
+
+
 def test_nothing_in_a_file_is_run(path, tmp_path):
     class Malice:
         def __reduce__(self):

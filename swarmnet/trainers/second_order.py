@@ -24,6 +24,7 @@ data, so climbs begin with different noises, and the evidence says which was rig
 """
 
 import importlib
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -307,7 +308,7 @@ class Climb:
             self.used, self.share, log_det = model.effective()
             self.log_evidence = hyper.log_evidence(energy, log_det)
         self.iteration += 1
-        self.clock += float(np.log(self.cooling) / np.log(COOLING))
+        self.clock += math.log(self.cooling) / math.log(COOLING)
         self.evaluations += 1
         lowered = self._step(objective, model, energy)
         self._watch(energy, lowered)
