@@ -177,13 +177,13 @@ def refuse_unwritable(path: str | os.PathLike[str]) -> None:
         SwarmnetError: it cannot.
     """
     target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise SwarmnetError(f"{path}: cannot write: it is a folder; name a file in it")
-    if not target.parent.is_dir():
-        raise SwarmnetError(f"{path}: cannot write: there is no folder {target.parent}; make it first")
-    if is_stream(path):
-        return
     try:
+        if target.is_dir():
+            raise SwarmnetError(f"{path}: cannot write: it is a folder; name a file in it")
+        if not target.parent.is_dir():
+            raise SwarmnetError(f"{path}: cannot write: there is no folder {target.parent}; make it first")
+        if is_stream(path):
+            return
         with _beside(target):
             pass
     except OSError as error:
