@@ -374,6 +374,21 @@ def test_cross_entropy_is_its_definition(rng: np.random.Generator) -> None:
         assert loss == pytest.approx(expected, rel=1e-12)
 
 
+def test_cross_entropy_of_large_tiles_is_its_definition(rng: np.random.Generator) -> None:
+    """Tiles large enough for values on a detour, which must leave alone the z that this loss reads."""
+    net, X = Network((2, 3, 2), ["tanh", "sigmoid"]), rng.normal(size=(2000, 2))
+    Y = rng.integers(0, 2, size=(2000, 2)).astype(float)
+    swarm = net.init(rng, 40)
+    objective = Objective(net, MixedData(X, Y), loss="cross-entropy", l2=0.0)
+    y = net.forward(swarm, X)
+    expected = -np.mean(Y * np.log(y) + (1 - Y) * np.log(1 - y), axis=(1, 2))
+    np.testing.assert_allclose(objective.loss(swarm), expected, rtol=1e-12)
+    alone = MixedData(np.repeat(X, 20, axis=0), np.repeat(Y, 20, axis=0))
+    loss, gradient = Objective(net, alone, loss="cross-entropy", l2=0.0).loss_and_gradient(swarm[0])
+    assert loss == pytest.approx(expected[0], rel=1e-12)
+    np.testing.assert_allclose(gradient, objective.loss_and_gradient(swarm[0])[1], rtol=1e-9, atol=1e-12)
+
+
 def test_gradient_of_cross_entropy(rng: np.random.Generator) -> None:
     net = Network((3, 5, 2), ["tanh", "sigmoid"])
     objective = Objective(net, binary_data(rng), loss="cross-entropy", **WEIGHTS)
