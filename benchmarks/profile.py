@@ -91,7 +91,7 @@ def _kind(name: str) -> str:
 
 def profile_shape(shape: Shape, dtype: str) -> None:
     objective = Objective(shape.net(), shape.data(), dtype=dtype, threads=1)
-    swarm, passes = shape.swarm(), objective._passes[0]
+    swarm, passes = shape.swarm(), objective._rows._passes[0]
     cores, roofline._CREW = roofline._CREW.size, Crew(1)
     print(f"{shape} {dtype}, on one of {cores} cores")
     profile("loss", partial(objective.loss, swarm), passes, roofline.loss_seconds(shape, dtype))

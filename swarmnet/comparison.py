@@ -11,10 +11,11 @@ import pandas as pd
 
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError, SwarmnetWarning
-from swarmnet.fitting import Activations, Data, Hidden, fit, network_for, refuse_unsolvable
+from swarmnet.filedata import FileData
+from swarmnet.fitting import Activations, Data, Hidden, fit, located, network_for, refuse_unsolvable
 from swarmnet.metrics import evaluate
 from swarmnet.model import FittedModel
-from swarmnet.readers import read
+from swarmnet.readers import Size, read
 from swarmnet.splitting import split
 from swarmnet.trainers import Trainer, configured
 from swarmnet.trainers.base import STATUS, Progress
@@ -41,14 +42,15 @@ class Comparison:
     curves: pd.DataFrame
     runs: pd.DataFrame
     models: dict[tuple[str, int], FittedModel]
-    train: MixedData
-    test: MixedData
+    train: MixedData | FileData
+    test: MixedData | FileData
 
     def report(self, path: str | os.PathLike[str]) -> None:
         """Write all of it as one HTML file, with a profiler; see `swarmnet.report`.
 
         Raises:
-            SwarmnetError: jinja2 or matplotlib is missing, or the path cannot be written.
+            SwarmnetError: jinja2 or matplotlib is missing, the data stayed in their files, or the path
+                cannot be written.
         """
         from swarmnet.report import write_comparison_report  # noqa: PLC0415  # at the edge, and an extra
 
@@ -72,6 +74,7 @@ def compare(
     test: Data | None = None,
     test_fraction: float = 0.2,
     progress: Callable[[str, int, Progress], bool | None] | None = None,
+    memory_limit: Size | None = None,
 ) -> Comparison:
     """Train the same network by several trainers, on the same rows and with the same budget.
 
@@ -79,7 +82,7 @@ def compare(
     among the trainers, else by the first: the difference is what the derivatives gave.
 
     Args:
-        data: MixedData, or the path or glob of CSV or Parquet files.
+        data: see `fit`.
         trainers: names or configured trainers.
         repeats: seeds for each trainer: seed, seed + 1, ...
         seconds: budget of each run; 5 if neither this nor `evaluations` is given.
@@ -93,6 +96,7 @@ def compare(
         test: data to test on; else `test_fraction` of the rows are held out.
         test_fraction: see test.
         progress: called with the trainer, the repeat and a `Progress` every iteration; True ends that run.
+        memory_limit: see `fit`.
 
     Raises:
         SwarmnetError: as `fit` does, or when there is nothing to test on.
@@ -103,7 +107,7 @@ def compare(
         raise SwarmnetError(f"repeats must be 1 or more, not {repeats}")
     if seconds is None and evaluations is None:
         seconds = 5.0
-    train, held_out = _train_and_test(data, test, test_fraction, seed)
+    train, held_out = _train_and_test(data, test, test_fraction, seed, memory_limit)
     net = network_for(train, hidden, activation, loss)
     for trainer in chosen.values():
         refuse_unsolvable(trainer, net, loss)
@@ -151,11 +155,14 @@ def _distinct(trainers: Sequence[str | Trainer]) -> dict[str, Trainer]:
     return named
 
 
-def _train_and_test(data: Data, test: Data | None, fraction: float, seed: int) -> tuple[MixedData, MixedData]:
-    train = data if isinstance(data, MixedData) else read(data)
+def _train_and_test(
+    data: Data, test: Data | None, fraction: float, seed: int, memory_limit: Size | None
+) -> tuple[MixedData | FileData, MixedData | FileData]:
+    train = located(data, memory_limit)
     if test is not None:
-        named = test if isinstance(test, MixedData) else read(test, train.inputs, train.outputs)
-        return train, named.select(train.inputs, train.outputs)
+        if not isinstance(test, MixedData | FileData):
+            test = read(test, train.inputs, train.outputs, memory_limit)
+        return train, test.select(train.inputs, train.outputs)
     kept, held_out = split(train, fraction, seed)
     if held_out is None:
         raise SwarmnetError("nothing to compare on: no row is held out; raise the test fraction")
@@ -168,7 +175,7 @@ def _labelled(
     return None if progress is None else lambda now: progress(name, repeat, now)
 
 
-def _outcome(model: FittedModel, test: MixedData) -> dict[str, float]:
+def _outcome(model: FittedModel, test: MixedData | FileData) -> dict[str, float]:
     errors = evaluate(model, test)
     found = {f"rmse({c})": e for c, e in zip(errors["column"], errors["rmse"], strict=True)}
     record = model.training

@@ -29,6 +29,7 @@ from swarmnet.columns import (
     sigma_name,
 )
 from swarmnet.errors import SwarmnetError
+from swarmnet.moments import Statistics
 
 # What a small file may ask for by its columns' names alone: so many partials for each row, and in all so many
 # numbers, or so many for each cell of the table
@@ -178,6 +179,19 @@ class MixedData:
         """(n,) how often each row counts."""
         return np.ones(self.n) if self.weights is None else self.weights
 
+    @property
+    def total_weights(self) -> tuple[float, float]:
+        """The weights of all values together, and of all partials."""
+        if self.weights is None:
+            return self.n_values, self.n_derivatives
+        values, partials = (~np.isnan(self.Y)).sum(1), (~np.isnan(self.J)).sum((1, 2))
+        return float(self.weights @ values), float(self.weights @ partials)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Means, deviations and ranges of all columns; rows of weight 0 are as if they were not there."""
+        return Statistics.of(self.X, self.Y, self.J, self.weights)
+
     def __len__(self) -> int:
         return self.n
 
@@ -285,20 +299,122 @@ def from_table(
     Raises:
         SwarmnetError: it says in which table and, where there is one, in which row and column.
     """
-    if is_long(table.columns, inputs, outputs):
-        return _from_long(table, inputs, outputs)
-    with _named(table):
-        roles = roles_of(table.columns, inputs, outputs)
-    cells = _cells(table, [*roles.inputs, *roles.entries, *roles.sigmas])
-    X = _points(table, roles.inputs, cells)
-    arrays = _Arrays(table, roles)
-    for name, entry in roles.entries.items():
-        arrays.targets(entry)[:] = cells[name]
-    for name, entry in roles.sigmas.items():
-        observed = np.isfinite(arrays.targets(entry))
-        arrays.sigmas(entry)[:] = _sigmas(table, name, cells[name], observed)
-    with _named(table):
-        return arrays.data(X)
+    targets = targets_of(table) if is_long(table.columns, inputs, outputs) else None
+    try:
+        with _named(table):
+            form = Form.of(table.columns, targets, inputs, outputs)
+    except TargetError as error:
+        raise located(error, [table]) from None
+    return form.read(table)
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the columns of a table mean, or of several tables that make one."""
+
+    roles: Roles
+    is_long: bool
+    has_sigma: bool  # of a long table
+
+    @classmethod
+    def of(
+        cls,
+        columns: Sequence[str],
+        targets: Sequence[str] | None,
+        inputs: Iterable[str] | None,
+        outputs: Iterable[str] | None,
+    ) -> "Form":
+        """Of a wide table's columns, or of a long one's with its distinct `targets`.
+
+        Raises:
+            SwarmnetError: a column's or a target's role is undecided.
+        """
+        if targets is None:
+            return cls(roles_of(columns, inputs, outputs), False, False)
+        roles = long_roles_of(columns, targets, inputs, outputs)
+        return cls(roles, True, "sigma" in columns and "sigma" not in roles.inputs)
+
+    @property
+    def columns(self) -> list[str]:
+        """Those that are read."""
+        if self.is_long:
+            return [*self.roles.inputs, "target", "value", *(["sigma"] if self.has_sigma else [])]
+        return [*self.roles.inputs, *self.roles.entries, *self.roles.sigmas]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row's numbers."""
+        k, d = len(self.roles.outputs), len(self.roles.inputs)
+        targets = k * (1 + d)
+        return 8 * (d + (2 if self.roles.sigmas or self.has_sigma else 1) * targets)
+
+    def read(self, table: Table) -> MixedData:
+        """A row for each of the table's, and in its order.
+
+        Raises:
+            SwarmnetError: it says in which table and, where there is one, in which row and column.
+        """
+        X, arrays = self._filled(table)
+        with _named(table):
+            return arrays.data(X)
+
+    def read_part(self, table: Table) -> MixedData | None:
+        """The same of one table of several, of which not every one must hold entries; None if it does not.
+
+        Raises:
+            SwarmnetError: see `read`.
+        """
+        X, arrays = self._filled(table)
+        with _named(table):
+            return arrays.data(X) if arrays.any() else None
+
+    def _filled(self, table: Table) -> tuple[Array, "_Arrays"]:
+        arrays = _Arrays(table, self.roles)
+        return (self._read_long if self.is_long else self._read_wide)(table, arrays), arrays
+
+    def _read_wide(self, table: Table, arrays: "_Arrays") -> Array:
+        cells = _cells(table, self.columns)
+        X = _points(table, self.roles.inputs, cells)
+        for name, entry in self.roles.entries.items():
+            arrays.targets(entry)[:] = cells[name]
+        for name, entry in self.roles.sigmas.items():
+            observed = np.isfinite(arrays.targets(entry))
+            arrays.sigmas(entry)[:] = _sigmas(table, name, cells[name], observed)
+        return X
+
+    def _read_long(self, table: Table, arrays: "_Arrays") -> Array:
+        codes, targets = table.texts("target")
+        cells = _cells(table, [column for column in self.columns if column != "target"])
+        X, value = _points(table, self.roles.inputs, cells), cells["value"]
+        _refuse_cell(table, "value", np.isnan(value), "is empty: remove the row if nothing was observed")
+        sigma = _sigmas(table, "sigma", cells["sigma"], np.isfinite(value)) if self.has_sigma else None
+        for code, target in enumerate(targets):
+            rows = codes == code
+            arrays.targets(self.roles.entries[target])[rows] = value[rows]
+            if sigma is not None:
+                arrays.sigmas(self.roles.entries[target])[rows] = sigma[rows]
+        return X
+
+
+def targets_of(table: Table) -> list[str]:
+    """The distinct targets of a long table.
+
+    Raises:
+        SwarmnetError: one is empty.
+    """
+    codes, targets = table.texts("target")
+    _refuse_cell(table, "target", codes < 0, "is empty: name an output or a derivative")
+    return targets
+
+
+def located(error: TargetError, tables: Iterable[Table]) -> SwarmnetError:
+    """What is wrong with a target, and where that stands first."""
+    for table in tables:
+        codes, targets = table.texts("target")
+        if error.target in targets:
+            row = int(np.argmax(codes == targets.index(error.target)))
+            return SwarmnetError(f"{table.where(row, 'target')}: {error}")
+    return error
 
 
 def points_of(table: Table, inputs: Sequence[str]) -> Array:
@@ -308,30 +424,6 @@ def points_of(table: Table, inputs: Sequence[str]) -> Array:
         SwarmnetError: a cell is empty, not a number, or infinite.
     """
     return _points(table, inputs, _cells(table, inputs))
-
-
-def _from_long(table: Table, inputs: Iterable[str] | None, outputs: Iterable[str] | None) -> MixedData:
-    codes, targets = table.texts("target")
-    _refuse_cell(table, "target", codes < 0, "is empty: name an output or a derivative")
-    try:
-        with _named(table):
-            roles = long_roles_of(table.columns, targets, inputs, outputs)
-    except TargetError as error:
-        row = int(np.argmax(codes == targets.index(error.target)))
-        raise SwarmnetError(f"{table.where(row, 'target')}: {error}") from None
-    has_sigma = "sigma" in table.columns and "sigma" not in roles.inputs
-    cells = _cells(table, [*roles.inputs, "value", *(["sigma"] if has_sigma else [])])
-    X, value = _points(table, roles.inputs, cells), cells["value"]
-    _refuse_cell(table, "value", np.isnan(value), "is empty: remove the row if nothing was observed")
-    sigma = _sigmas(table, "sigma", cells["sigma"], np.isfinite(value)) if has_sigma else None
-    arrays = _Arrays(table, roles)
-    for code, target in enumerate(targets):
-        rows = codes == code
-        arrays.targets(roles.entries[target])[rows] = value[rows]
-        if sigma is not None:
-            arrays.sigmas(roles.entries[target])[rows] = sigma[rows]
-    with _named(table):
-        return arrays.data(X)
 
 
 class _Arrays:
@@ -362,6 +454,10 @@ class _Arrays:
             return self._Y_sigma[:, output]
         self._J_sigma = np.full_like(self._J, np.nan) if self._J_sigma is None else self._J_sigma
         return self._J_sigma[:, output, input]
+
+    def any(self) -> bool:
+        """Whether there is an entry."""
+        return bool((~np.isnan(self._Y)).any() or (~np.isnan(self._J)).any())
 
     def data(self, X: Array) -> MixedData:
         roles = self._roles

@@ -8,6 +8,10 @@ class SwarmnetError(ValueError):
     """Bad data, a bad file or a bad option. The message says where, what is wrong and what to do."""
 
 
+class WorkersLost(SwarmnetError):
+    """The scheduler or every worker is gone: what was under way goes on where there are new ones."""
+
+
 class SwarmnetWarning(UserWarning):
     """Legitimate input with a consequence that the user should know."""
 

@@ -2,8 +2,8 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, astuple, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -17,19 +17,22 @@ from swarmnet.checkpoint import EVERY, Checkpoint, fingerprint
 from swarmnet.data import MixedData
 from swarmnet.errorbars import OtherFit, pack, pinned
 from swarmnet.errors import SwarmnetError, SwarmnetWarning
+from swarmnet.filedata import FileData
 from swarmnet.losses import value_loss
 from swarmnet.model import FittedModel
+from swarmnet.moments import Statistics
 from swarmnet.network import Network
 from swarmnet.objective import L2, Objective, output_is_solvable
-from swarmnet.readers import read
+from swarmnet.readers import Size, read
 from swarmnet.reordering import reordered
-from swarmnet.scaling import Scaling
+from swarmnet.scaling import Preparation, Scaling
+from swarmnet.streaming import StreamedSource
 from swarmnet.trainers import LBFGS, Hybrid, Trainer, TrainResult, configured, run
 from swarmnet.trainers.base import Callback, require_count, require_number
 from swarmnet.trainers.second_order import covariance_root
 from swarmnet.version import __version__
 
-Data = MixedData | str | os.PathLike[str]
+Data = MixedData | FileData | str | os.PathLike[str]
 Hidden = str | int | Sequence[int]
 Activations = str | Activation | Sequence[str | Activation]
 
@@ -55,7 +58,9 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = EVERY,
     callback: Callback | None = None,
-    validation: MixedData | None = None,
+    validation: MixedData | FileData | None = None,
+    memory_limit: Size | None = None,
+    dtype: str = "float64",
 ) -> FittedModel:
     """Train a network on mixed data.
 
@@ -64,7 +69,7 @@ def fit(
     output counts as not observed.
 
     Args:
-        data: MixedData, or the path or glob of CSV or Parquet files.
+        data: MixedData, FileData, or the path or glob of CSV or Parquet files.
         hidden: units of each hidden layer, () for none; with "auto", hybrid chooses among networks of
             one to three hidden layers by their evidence, and other trainers take two layers, as wide as the
             entries can support.
@@ -86,6 +91,8 @@ def fit(
         checkpoint_every: seconds between two writes of that file.
         callback: called with a `Progress` every iteration; training ends when it returns True itself.
         validation: data held out, whose loss the history shows beside the training loss.
+        memory_limit: where `data` is a path: see `read_csv`.
+        dtype: "float32" to add up in single precision, which takes half the time and is less exact.
 
     Returns:
         The model with the lowest training loss met on the way.
@@ -93,8 +100,8 @@ def fit(
     Raises:
         SwarmnetError: data, names or settings that do not do, or the checkpoint of another run.
     """
-    given = data if isinstance(data, MixedData) else read(data)
-    mixed = canonical(given)
+    given = located(data, memory_limit)
+    mixed = canonical(given) if isinstance(given, MixedData) else given
     configured_trainer = configured(trainer, iterations, seconds, particles)
     net = network_for(mixed, hidden, activation, loss)
     refuse_unsolvable(configured_trainer, net, loss)
@@ -104,16 +111,18 @@ def fit(
         nets = ladder(mixed, activation) or nets
     rng = _generator(seed)
     _warn_of(mixed, net)
-    scale = Scaling.of(mixed, scaling, outputs=loss == "squared" and net.activations[-1].name == "linear")
-    balance = scaling is not None
+    known = mixed.statistics
+    scale = Scaling.of(known, scaling, outputs=loss == "squared" and net.activations[-1].name == "linear")
+    # The values of cross-entropy have no scale to be divided by.
+    preparation = Preparation(scale, known if scaling is not None else None, loss != "cross-entropy")
 
     weights: dict[str, Any] = {"derivative_weight": derivative_weight, "l2": l2}
 
-    def objective(part: MixedData, net: Network) -> Objective:
-        scaled = scale.scale_data(part, balance, reference=mixed)
-        if loss == "cross-entropy":  # its values have no scale to be divided by
-            scaled = replace(scaled, Y_sigma=part.Y_sigma)
-        return Objective(net, scaled, loss=loss, measured=part, **weights)
+    def objective(part: MixedData | FileData, net: Network) -> Objective:
+        settings = {"loss": loss, "dtype": dtype, **weights}
+        if isinstance(part, MixedData):
+            return Objective(net, preparation.of(part), measured=part, **settings)
+        return Objective(net, StreamedSource(part, preparation), **settings)
 
     if validation is not None:
         validation = validation.select(mixed.inputs, mixed.outputs)
@@ -121,7 +130,7 @@ def fit(
     kept = None
     if checkpoint is not None:
         require_number("checkpoint_every", checkpoint_every, "0 or more", lambda x: x >= 0)
-        what = {"scaling": scaling, "loss": loss, **weights}
+        what = {"scaling": scaling, "loss": loss, "dtype": dtype, **weights}
         of_run = _fingerprint(mixed, nets, what, configured_trainer, seed, validation)
         kept = Checkpoint(checkpoint, of_run, checkpoint_every)
 
@@ -138,7 +147,7 @@ def fit(
     chosen = next(rung for rung in rungs if rung.size == len(result.theta))
     if result.status == "interrupted":
         warnings.warn(result.message, SwarmnetWarning, stacklevel=2)
-    training = _record(given, configured_trainer, seed) | {
+    training = _record(given, known, configured_trainer, seed) | {
         "scaling": scaling,
         "loss_function": loss,
         "derivative_weight": 1.0 if derivative_weight is None else float(derivative_weight),
@@ -161,7 +170,20 @@ def fit(
         _spread(chosen, result),
         _others(nets, result),
     )
-    return reordered(_pinned(model, mixed), given.inputs, given.outputs)
+    return reordered(_pinned(model, known), given.inputs, given.outputs)
+
+
+def located(data: Data, memory_limit: Size | None) -> MixedData | FileData:
+    """The data themselves, where they are given by their files' names.
+
+    Raises:
+        SwarmnetError: they cannot be read, or a limit comes too late.
+    """
+    if not isinstance(data, MixedData | FileData):
+        return read(data, memory_limit=memory_limit)
+    if memory_limit is not None:
+        raise SwarmnetError("memory_limit goes with a file's name: give it to read_csv or read_parquet")
+    return data
 
 
 def refuse_unsolvable(trainer: Trainer, net: Network, loss: str) -> None:
@@ -184,7 +206,9 @@ def _generator(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def network_for(data: MixedData, hidden: Hidden, activations: Activations, loss: str = "squared") -> Network:
+def network_for(
+    data: MixedData | FileData, hidden: Hidden, activations: Activations, loss: str = "squared"
+) -> Network:
     """The network for `data`: its inputs, the hidden layers asked for, and its outputs."""
     widths = _hidden(data, hidden)
     if isinstance(activations, str | Activation):
@@ -193,7 +217,7 @@ def network_for(data: MixedData, hidden: Hidden, activations: Activations, loss:
     return Network((data.d, *widths, data.k), activations)
 
 
-def _hidden(data: MixedData, hidden: Hidden) -> tuple[int, ...]:
+def _hidden(data: MixedData | FileData, hidden: Hidden) -> tuple[int, ...]:
     if isinstance(hidden, str) and hidden == "auto":
         return _automatic(data)
     whole = int | np.integer
@@ -207,7 +231,7 @@ def _hidden(data: MixedData, hidden: Hidden) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
-def ladder(data: MixedData, activations: Activations) -> list[Network]:
+def ladder(data: MixedData | FileData, activations: Activations) -> list[Network]:
     """Networks of one to three hidden layers for hybrid to choose from, none too dear to train."""
     layers = None if isinstance(activations, str | Activation) else len(activations)
     nets: list[Network] = []
@@ -223,7 +247,7 @@ def ladder(data: MixedData, activations: Activations) -> list[Network]:
     return nets
 
 
-def _automatic(data: MixedData) -> tuple[int, int]:
+def _automatic(data: MixedData | FileData) -> tuple[int, int]:
     """Two equal layers, the widest of a ladder that has no more weights than there are entries."""
 
     def weights(h: int) -> int:
@@ -234,7 +258,7 @@ def _automatic(data: MixedData) -> tuple[int, int]:
     return width, width
 
 
-def _warn_of(data: MixedData, net: Network) -> None:
+def _warn_of(data: MixedData | FileData, net: Network) -> None:
     kinked = sorted({act.name for act in net.activations if not act.smooth})
     if kinked and data.n_derivatives:
         warnings.warn(
@@ -252,20 +276,18 @@ def _warn_of(data: MixedData, net: Network) -> None:
         )
 
 
-def _free(data: MixedData) -> list[str]:
+def _free(data: MixedData | FileData) -> list[str]:
     """Outputs without a value entry."""
-    seen = np.asarray((~np.isnan(data.Y)).any(0))
+    seen = data.statistics.Y.count > 0
     return [name for name, has in zip(data.outputs, seen, strict=True) if not has]
 
 
-def _pinned(model: FittedModel, data: MixedData) -> FittedModel:
+def _pinned(model: FittedModel, known: Statistics) -> FittedModel:
     """Shift outputs that have no values to 0 at the mean of the inputs."""
-    free = np.isnan(data.Y).all(0)
+    free = known.Y.count == 0
     if not free.any():
         return model
-    seen = data.entries_per_row > 0
-    weights = (data.entries_per_row * data.row_weights)[seen]
-    centre = np.average(data.X[seen], axis=0, weights=weights)[None]
+    centre = known.X.mean[None]
     offset = np.where(free, model.scaling.y_offset - model.predict(centre)[0], model.scaling.y_offset)
     shifted = replace(model, scaling=replace(model.scaling, y_offset=offset))
     if model.spread is None or model.net.activations[-1] is not LINEAR:
@@ -306,12 +328,12 @@ def _others(nets: Sequence[Network], result: TrainResult) -> tuple[OtherFit, ...
 
 
 def _fingerprint(
-    data: MixedData,
+    data: MixedData | FileData,
     nets: Sequence[Network],
     what: dict[str, Any],
     trainer: Trainer,
     seed: int,
-    validation: MixedData | None,
+    validation: MixedData | FileData | None,
 ) -> dict[str, str]:
     """What makes this run, by the names that people know it by."""
     settings = _plain(asdict(trainer))
@@ -329,13 +351,16 @@ def _fingerprint(
     return fingerprint(parts)
 
 
-def _content(data: MixedData) -> list[Any]:
-    return [data.X, data.Y, data.J, data.Y_sigma, data.J_sigma, data.weights, data.inputs, data.outputs]
+def _content(data: MixedData | FileData) -> list[Any]:
+    if isinstance(data, MixedData):
+        return [data.X, data.Y, data.J, data.Y_sigma, data.J_sigma, data.weights, data.inputs, data.outputs]
+    known = data.summary.statistics
+    moments = [astuple(columns) for columns in (known.X, known.Y, known.J)]
+    return [data.summary.checksum, known.n, moments, data.inputs, data.outputs]
 
 
-def _record(data: MixedData, trainer: Trainer, seed: int) -> dict[str, Any]:
+def _record(data: MixedData | FileData, known: Statistics, trainer: Trainer, seed: int) -> dict[str, Any]:
     """What the model was trained on and with, for its file."""
-    seen = data.X[(data.entries_per_row > 0) & (data.row_weights > 0)]
     return {
         "swarmnet": __version__,
         "trainer": trainer.name,
@@ -344,7 +369,10 @@ def _record(data: MixedData, trainer: Trainer, seed: int) -> dict[str, Any]:
         "rows": data.n,
         "values": data.n_values,
         "derivatives": data.n_derivatives,
-        "input_ranges": _ranges(data.inputs, seen),
+        "input_ranges": {
+            name: [float(low), float(high)]
+            for name, low, high in zip(data.inputs, known.X.low, known.X.high, strict=True)
+        },
     }
 
 
@@ -359,9 +387,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not np.isfinite(value):
         return str(value)
     return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
-
-
-def _ranges(names: Iterable[str], X: NDArray[np.float64]) -> dict[str, list[float]]:
-    return {
-        name: [float(low), float(high)] for name, low, high in zip(names, X.min(0), X.max(0), strict=True)
-    }

@@ -1,17 +1,24 @@
 """How far predictions are from what was observed, column by column, in the data's own units."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial, reduce
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from swarmnet.columns import derivative_name
 from swarmnet.data import MixedData
+from swarmnet.filedata import FileData, Reader
 from swarmnet.model import FittedModel
+from swarmnet.moments import Moments
+from swarmnet.pieces import Piece
 
 Array = NDArray[np.float64]
 
 
-def evaluate(model: FittedModel, data: MixedData) -> pd.DataFrame:
+def evaluate(model: FittedModel, data: MixedData | FileData) -> pd.DataFrame:
     """Errors over the observed entries only, values and each partial apart, weighted as their rows are.
 
     Returns:
@@ -21,31 +28,71 @@ def evaluate(model: FittedModel, data: MixedData) -> pd.DataFrame:
     Raises:
         SwarmnetError: the data's inputs or outputs are not the model's.
     """
-    data = data.select(model.inputs, model.outputs)
-    often = data.row_weights
-    rows = []
-    Y = model.predict(data.X) if data.n_values else data.Y
-    J = model.jacobian(data.X) if data.n_derivatives else data.J
-    for o, out in enumerate(data.outputs):
-        rows.append(_errors(out, Y[:, o], data.Y[:, o], often))
-        for j, into in enumerate(data.inputs):
-            rows.append(_errors(derivative_name(out, into), J[:, o, j], data.J[:, o, j], often))
-    return pd.DataFrame([row for row in rows if row["entries"]])
+    errors = reduce(_Errors.__add__, _parts(model, data.select(model.inputs, model.outputs)))
+    pairs = [(out, into) for out in model.outputs for into in (None, *model.inputs)]
+    columns = [out if into is None else derivative_name(out, into) for out, into in pairs]
+    return pd.DataFrame(
+        [errors.row(m, column) for m, column in enumerate(columns) if errors.targets.count[m]]
+    )
 
 
-@np.errstate(over="ignore", invalid="ignore")  # of numbers near the largest double the table says inf
-def _errors(column: str, predicted: Array, target: Array, often: Array) -> dict[str, object]:
-    seen = ~np.isnan(target) & (often > 0)
-    if not seen.any():
-        return {"column": column, "entries": 0}
-    target, often = target[seen], often[seen]
-    error = predicted[seen] - target
-    shifted = target - target[0]  # so that equal targets have a spread of exactly 0
-    spread = float(often @ (shifted - np.average(shifted, weights=often)) ** 2)
-    return {
-        "column": column,
-        "entries": int(seen.sum()),
-        "rmse": float(np.sqrt(np.average(error**2, weights=often))),
-        "max_error": float(np.abs(error).max()),
-        "r2": 1.0 - float(often @ error**2) / spread if spread > 0 else np.nan,
-    }
+@dataclass(frozen=True, eq=False)
+class _Errors:
+    """Those of each column: an output's values, its partials, and so the next output's; they add up.
+
+    Args:
+        squares: (m,) the weighted sum of their squares.
+        largest: (m,) the largest.
+        targets: (m,) what was observed.
+    """
+
+    squares: Array
+    largest: Array
+    targets: Moments
+
+    @classmethod
+    def of(cls, model: FittedModel, data: MixedData) -> "_Errors":
+        """Of some rows."""
+        Y = model.predict(data.X) if data.n_values else data.Y
+        J = model.jacobian(data.X) if data.n_derivatives else data.J
+        target, predicted = (
+            np.concatenate([y[:, :, None], j], axis=2).reshape(data.n, -1)
+            for y, j in ((data.Y, data.J), (Y, J))
+        )
+        counts = ~np.isnan(target) & (data.row_weights > 0)[:, None]
+        with np.errstate(over="ignore", invalid="ignore"):  # of the largest doubles the table says inf
+            error = np.where(counts, predicted - target, 0.0)
+            squares = data.row_weights @ error**2
+        return cls(squares, np.abs(error).max(0), Moments.of(target.T, data.weights))
+
+    def __add__(self, other: "_Errors") -> "_Errors":
+        """Of the rows of both."""
+        largest = np.maximum(self.largest, other.largest)
+        return _Errors(self.squares + other.squares, largest, self.targets + other.targets)
+
+    def row(self, m: int, column: str) -> dict[str, object]:
+        """A column's row of the table."""
+        if not self.targets.count[m]:
+            return {"column": column, "entries": 0}
+        mean, spread = self.squares[m] / self.targets.weight[m], self.targets.deviation[m]
+        with np.errstate(over="ignore", invalid="ignore"):
+            r2 = 1.0 - mean / spread**2 if spread > 0 else np.nan
+        return {
+            "column": column,
+            "entries": int(self.targets.count[m]),
+            "rmse": float(np.sqrt(mean)),
+            "max_error": float(self.largest[m]),
+            "r2": float(r2),
+        }
+
+
+def _parts(model: FittedModel, data: MixedData | FileData) -> Iterator[_Errors]:
+    if isinstance(data, MixedData):
+        return iter([_Errors.of(model, data)])
+
+    found = data.pool.map(partial(_of_piece, model, data.reader), data.pieces)
+    return (part for parts in found for part in parts)
+
+
+def _of_piece(model: FittedModel, reader: Reader, piece: Piece) -> list[_Errors]:
+    return [_Errors.of(model, block) for block in reader.blocks(piece)]

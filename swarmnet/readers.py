@@ -1,65 +1,90 @@
-"""CSV and Parquet files, and what is wrong with them.
+"""Reading CSV and Parquet files: all at once, or piece by piece where they are too large for that."""
 
-pandas' C parser reads a whole CSV file at once. It neither notices every mistake nor says where one is, so
-Python's csv module stands behind it: slower, but it knows the line, and it decides what a cell means.
-"""
-
-import csv
-import glob
-import importlib
-import io
-import os
-from bisect import bisect_right
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import accumulate, islice, product
 from pathlib import Path
-from typing import Any
+from typing import overload
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from swarmnet.columns import (
-    Array,
-    FrameTable,
-    Table,
-    coded,
-    listed,
-    not_a_number,
-    number_of,
-    refuse_bad_names,
-)
-from swarmnet.data import MixedData, from_table, points_of
+from swarmnet.columns import Array, FrameTable, Table, listed
+from swarmnet.data import Form, MixedData, from_table, points_of
 from swarmnet.errors import SwarmnetError, suggestion
+from swarmnet.filedata import FileData, Reader
+from swarmnet.pieces import Layout, csv_layout, form_of_files, layout_of, parquet_layout
+from swarmnet.tables import CsvTable, FilePath, Stacked, files_of, open_table, parquet_table
+from swarmnet.threads import Pool, ThreadPool, available_cores
 
-FilePath = str | os.PathLike[str]
+Size = float | str
+Roles = tuple[Iterable[str] | None, Iterable[str] | None]  # names of inputs and outputs, as given
 
-_PARQUET_SUFFIXES = (".parquet", ".pq")
-_GLANCE = 2**16  # bytes that tell a binary file
-# Of a Parquet file, bytes that may always be unpacked, or so many for each byte of the file
-_MOST_UNPACKED, _MOST_PER_BYTE = 2**28, 1000
-_EMPTY = ["", *("".join(letters) for letters in product("nN", "aA", "nN"))]
-_BOOLEANS = (b"True", b"TRUE", b"true", b"False", b"FALSE", b"false")
-# From pandas 3.1 on every number is read exactly, and asking for it is deprecated
-_IS_EXACT = tuple(int(part) for part in pd.__version__.split(".")[:2]) >= (3, 1)
-_PRECISION: dict[str, Any] = {} if _IS_EXACT else {"float_precision": "round_trip"}
+_PROGRAM = 2.5e8  # bytes that the process takes without any data
+_COPIES = 9  # of the data in memory while a network is trained on them: rows, tiles, and what comes between
+_SIZE = re.compile(r"(?P<number>\d+(\.\d*)?(e\+?\d+)?)\s*(?P<unit>[KMGT]?B)?", re.IGNORECASE | re.ASCII)
 
 
+@overload
+def read(
+    path: FilePath,
+    inputs: Iterable[str] | None = ...,
+    outputs: Iterable[str] | None = ...,
+    memory_limit: None = ...,
+) -> MixedData: ...
+@overload
+def read(
+    path: FilePath,
+    inputs: Iterable[str] | None,
+    outputs: Iterable[str] | None,
+    memory_limit: Size | None,
+) -> MixedData | FileData: ...
+@overload
+def read(
+    path: FilePath,
+    inputs: Iterable[str] | None = ...,
+    outputs: Iterable[str] | None = ...,
+    *,
+    memory_limit: Size | None,
+) -> MixedData | FileData: ...
 def read(
     path: FilePath,
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
-) -> MixedData:
+    memory_limit: Size | None = None,
+) -> MixedData | FileData:
     """`read_parquet` for files that end in .parquet or .pq, `read_csv` for all others."""
-    return _read(path, _open, inputs, outputs)
+    return _read(path, open_table, layout_of, (inputs, outputs), memory_limit)
 
 
+@overload
+def read_csv(
+    path: FilePath,
+    inputs: Iterable[str] | None = ...,
+    outputs: Iterable[str] | None = ...,
+    memory_limit: None = ...,
+) -> MixedData: ...
+@overload
+def read_csv(
+    path: FilePath,
+    inputs: Iterable[str] | None,
+    outputs: Iterable[str] | None,
+    memory_limit: Size | None,
+) -> MixedData | FileData: ...
+@overload
+def read_csv(
+    path: FilePath,
+    inputs: Iterable[str] | None = ...,
+    outputs: Iterable[str] | None = ...,
+    *,
+    memory_limit: Size | None,
+) -> MixedData | FileData: ...
 def read_csv(
     path: FilePath,
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
-) -> MixedData:
+    memory_limit: Size | None = None,
+) -> MixedData | FileData:
     """Read a comma-separated UTF-8 file, or the files that a glob matches, in their names' order.
 
     Two forms are told apart by their columns. Wide: a row is a point, a column is an input, a value
@@ -74,26 +99,51 @@ def read_csv(
         inputs: the inputs' names, or one name. By default the derivatives' denominators and x, x1, x_2...
         outputs: the outputs' names, or one name. By default the derivatives' numerators and y, y1,
             y_2..., and in a long table the only target there is.
+        memory_limit: the memory that the process should not exceed, in bytes or as in "1.5GB". Where
+            training on this data would, the result is FileData, which stays in the files.
 
     Raises:
         SwarmnetError: it says in which file, line and column.
     """
-    return _read(path, CsvTable, inputs, outputs)
+    return _read(path, CsvTable, csv_layout, (inputs, outputs), memory_limit)
 
 
+@overload
+def read_parquet(
+    path: FilePath,
+    inputs: Iterable[str] | None = ...,
+    outputs: Iterable[str] | None = ...,
+    memory_limit: None = ...,
+) -> MixedData: ...
+@overload
+def read_parquet(
+    path: FilePath,
+    inputs: Iterable[str] | None,
+    outputs: Iterable[str] | None,
+    memory_limit: Size | None,
+) -> MixedData | FileData: ...
+@overload
+def read_parquet(
+    path: FilePath,
+    inputs: Iterable[str] | None = ...,
+    outputs: Iterable[str] | None = ...,
+    *,
+    memory_limit: Size | None,
+) -> MixedData | FileData: ...
 def read_parquet(
     path: FilePath,
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
-) -> MixedData:
+    memory_limit: Size | None = None,
+) -> MixedData | FileData:
     """Read a Parquet file, or the files that a glob matches; columns mean what they do in `read_csv`.
 
-    An index without a name is no column. Errors count rows from 0.
+    An index without a name is no column. Errors count rows from 0. For `memory_limit` see `read_csv`.
 
     Raises:
         SwarmnetError: pyarrow is not installed, or as in `read_csv`, with a row in place of a line.
     """
-    return _read(path, _parquet_table, inputs, outputs)
+    return _read(path, parquet_table, parquet_layout, (inputs, outputs), memory_limit)
 
 
 def read_query(source: FilePath | pd.DataFrame, inputs: Sequence[str]) -> tuple[Array, list[str]]:
@@ -106,7 +156,7 @@ def read_query(source: FilePath | pd.DataFrame, inputs: Sequence[str]) -> tuple[
     """
     name = "DataFrame" if isinstance(source, pd.DataFrame) else str(source)
     with _within_memory(name):
-        table = FrameTable(source) if isinstance(source, pd.DataFrame) else _table(source, _open)
+        table = FrameTable(source) if isinstance(source, pd.DataFrame) else _table(source, open_table)
         missing = [column for column in inputs if column not in table.columns]
         if missing:
             raise SwarmnetError(
@@ -120,49 +170,71 @@ def read_query(source: FilePath | pd.DataFrame, inputs: Sequence[str]) -> tuple[
 def _read(
     path: FilePath,
     opened: Callable[[Path], Table],
-    inputs: Iterable[str] | None,
-    outputs: Iterable[str] | None,
-) -> MixedData:
+    laid_out: Callable[[Path], Layout],
+    roles: Roles,
+    memory_limit: Size | None,
+) -> MixedData | FileData:
+    if memory_limit is not None:
+        found = _in_files(path, laid_out, roles, bytes_of(memory_limit))
+        if found is not None:
+            return found
     with _within_memory(str(path)):
-        return from_table(_table(path, opened), inputs, outputs)
+        return from_table(_table(path, opened), *roles)
 
 
-def _open(path: Path) -> Table:
-    return _parquet_table(path) if path.suffix.lower() in _PARQUET_SUFFIXES else CsvTable(path)
+def open_files(path: FilePath, inputs: Iterable[str] | None, outputs: Iterable[str] | None) -> FileData:
+    """The data of some files, none of which is read but for what its columns mean.
+
+    Raises:
+        SwarmnetError: as `read_csv` does of names and columns.
+    """
+    layouts = [layout_of(file) for file in files_of(path)]
+    form = form_of_files(layouts, inputs, outputs)
+    return _file_data(path, layouts, form, ThreadPool(available_cores()))
+
+
+def _in_files(
+    path: FilePath, laid_out: Callable[[Path], Layout], roles: Roles, limit: float
+) -> FileData | None:
+    """The data as they are in the files, if training on them in memory would take more than `limit` bytes."""
+    layouts = [laid_out(file) for file in files_of(path)]
+    form = form_of_files(layouts, *roles)
+    held = sum(layout.size + layout.rows * form.row_bytes * _COPIES for layout in layouts)
+    if _PROGRAM + held <= limit:
+        return None
+    block = Reader(form).block_rows * form.row_bytes * _COPIES
+    threads = min(available_cores(), int((limit - _PROGRAM) // block))
+    if threads < 1:
+        least = np.ceil((_PROGRAM + block) / 1e8) * 100
+        raise SwarmnetError(
+            f"the memory limit must be at least {least:.0f}MB here: the program itself takes "
+            f"{_PROGRAM / 1e6:.0f}MB, and some rows must be in memory at a time"
+        )
+    return _file_data(path, layouts, form, ThreadPool(threads))
+
+
+def _file_data(path: FilePath, layouts: Sequence[Layout], form: Form, pool: Pool) -> FileData:
+    pieces = tuple(piece for layout in layouts for piece in layout.pieces)
+    rows = max(1, sum(layout.rows for layout in layouts))
+    return FileData(str(path), Reader(form), pieces, rows, pool)
+
+
+def bytes_of(size: Size) -> float:
+    """A size as in 1.5GB, 800 MB or 2e9, in bytes.
+
+    Raises:
+        SwarmnetError: it is not one.
+    """
+    match = _SIZE.fullmatch(str(size).strip())
+    if match is None:
+        raise SwarmnetError(f"{str(size)!r} is not a size: write it as in 1.5GB or 800MB")
+    exponent = " KMGT".index((match["unit"] or " ")[0].upper())
+    return float(float(match["number"]) * 1000**exponent)
 
 
 def _table(path: FilePath, opened: Callable[[Path], Table]) -> Table:
-    tables = [opened(file) for file in _files(path)]
-    return tables[0] if len(tables) == 1 else _Stacked(tables)
-
-
-def _files(path: FilePath) -> list[Path]:
-    """The file of that name, else the files that the name matches as a glob."""
-    name = os.fspath(path)
-    with _readable(name):
-        if not any(character in name for character in "*?[") or Path(name).exists():
-            return [Path(name)]
-        found = [Path(match) for match in sorted(glob.glob(name, recursive=True))]
-        files = [file for file in found if not file.is_dir()]
-    if not files:
-        raise SwarmnetError(f"{name}: no file matches: check the folder and the pattern")
-    return files
-
-
-@contextmanager
-def _readable(name: str) -> Iterator[None]:
-    """Put what the operating system says about a file into one line."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise SwarmnetError(f"{name}: there is no such file: check its name and folder") from None
-    except IsADirectoryError:
-        raise SwarmnetError(
-            f"{name}: this is a folder: name a file in it, or a glob such as {name}/*.csv"
-        ) from None
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise SwarmnetError(f"{name}: the file cannot be read: {reason}") from None
+    tables = [opened(file) for file in files_of(path)]
+    return tables[0] if len(tables) == 1 else Stacked(tables)
 
 
 @contextmanager
@@ -171,241 +243,6 @@ def _within_memory(name: str) -> Iterator[None]:
         yield
     except MemoryError:
         raise SwarmnetError(
-            f"{name}: the data does not fit into memory: read fewer rows or fewer columns"
+            f"{name}: the data does not fit into memory: give a limit with memory_limit= (--memory-limit), "
+            "and they are read piece by piece"
         ) from None
-
-
-class CsvTable:
-    """A CSV file as a Table.
-
-    Raises:
-        SwarmnetError: the file cannot be read, is not UTF-8 text, has no header, no rows or a row with
-            too many or too few fields.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.name = str(path)
-        self._text = _utf8_text(path)
-        # Behind a blank line that ends in a bare CR, pandas loses the comma of an empty first cell
-        self._is_odd = self._text.count(b"\r") > self._text.count(b"\r\n")
-        self.columns = self._header()
-        self._rows = self._count_rows()
-
-    def __len__(self) -> int:
-        return self._rows
-
-    def numbers(self, columns: Sequence[str]) -> dict[str, Array]:
-        frame = self._parsed(columns, np.float64)
-        if frame is None:
-            return self._checked_numbers(columns)
-        numbers = {column: frame[column].to_numpy() for column in columns}
-        return self._checked_numbers(columns) if self._may_hold_booleans(numbers) else numbers
-
-    def texts(self, column: str) -> tuple[NDArray[np.int64], list[str]]:
-        frame = self._parsed([column], str)
-        if frame is not None:
-            return coded(frame[column])
-        at = self.columns.index(column)
-        return coded(pd.Series([fields[at] for _, fields in self._body()], dtype=object))
-
-    def where(self, row: int, column: str) -> str:
-        line, _ = next(islice(self._body(), row, None))
-        return f"{self.name}, line {line}, column {column!r}"
-
-    def _parsed(self, columns: Sequence[str], dtype: type) -> pd.DataFrame | None:
-        """Some columns by pandas' C parser, or None where it does not see what the csv module sees."""
-        if self._is_odd:
-            return None
-        try:
-            frame: pd.DataFrame = pd.read_csv(
-                io.BytesIO(self._text),
-                header=0,
-                names=self.columns,
-                usecols=list(columns),
-                dtype=dtype,
-                na_values=_EMPTY,
-                keep_default_na=False,
-                skipinitialspace=True,
-                **_PRECISION,
-            )
-        except ValueError:
-            return None
-        return frame if len(frame) == self._rows else None
-
-    def _may_hold_booleans(self, numbers: dict[str, Array]) -> bool:
-        """pandas takes a column of nothing but true and false for ones and zeros, without a word."""
-        if not any(word in self._text for word in _BOOLEANS):
-            return False
-        return any(np.all((v == 0) | (v == 1) | np.isnan(v)) for v in numbers.values())
-
-    def _checked_numbers(self, columns: Sequence[str]) -> dict[str, Array]:
-        """What `numbers` promises, cell by cell."""
-        position = {column: at for at, column in enumerate(self.columns)}
-        places = [(column, position[column]) for column in columns]
-        numbers = {column: np.empty(self._rows) for column in columns}
-        for row, (line, fields) in enumerate(self._body()):
-            for column, at in places:
-                number = number_of(fields[at])
-                if number is None:
-                    where = f"{self.name}, line {line}, column {column!r}"
-                    raise not_a_number(where, fields[at])
-                numbers[column][row] = number
-        return numbers
-
-    def _records(self) -> Iterator[tuple[int, list[str]]]:
-        """The line on which each record starts, and its fields; the header first, blank lines left out."""
-        lines = io.TextIOWrapper(io.BytesIO(self._text), encoding="utf-8", newline="")
-        reader = csv.reader(lines, skipinitialspace=True, strict=True)
-        start = 1
-        try:
-            for fields in reader:
-                if len(fields) > 1 or "".join(fields).strip(" \t"):
-                    yield start, fields
-                start = reader.line_num + 1
-        except csv.Error as error:
-            raise SwarmnetError(
-                f"{self.name}, line {start}: the quotes are wrong ({error}): close each one, or remove them"
-            ) from None
-
-    def _body(self) -> Iterator[tuple[int, list[str]]]:
-        return islice(self._records(), 1, None)
-
-    def _header(self) -> list[str]:
-        line, fields = next(self._records(), (0, []))
-        if not fields:
-            raise SwarmnetError(f"{self.name}: the file is empty: it needs a header and rows")
-        columns = [field.strip() for field in fields]
-        where = f"{self.name}, line {line}"
-        if len(columns) == 1 and any(mark in columns[0] for mark in ";\t"):
-            raise SwarmnetError(
-                f"{where}: the header has no comma: swarmnet reads comma-separated files, "
-                "so write this one with commas"
-            )
-        if all(column and number_of(column) is not None for column in columns):
-            raise SwarmnetError(f"{where}: the first line holds numbers: add a header that names the columns")
-        try:
-            refuse_bad_names(columns)
-        except SwarmnetError as error:
-            raise SwarmnetError(f"{where}: {error}") from None
-        return columns
-
-    def _count_rows(self) -> int:
-        expected, rows = len(self.columns), -1  # the header is a record too
-        for line, count in self._field_counts():
-            if count != expected:
-                raise SwarmnetError(
-                    f"{self.name}, line {line}: this row has {count} of {expected} fields: "
-                    "write one for each column, empty if it was not observed"
-                )
-            rows += 1
-        if rows == 0:
-            raise SwarmnetError(f"{self.name}: there is a header but no row: add at least one")
-        return rows
-
-    def _field_counts(self) -> Iterator[tuple[int, int]]:
-        if b'"' in self._text:  # commas may stand inside fields
-            return ((line, len(fields)) for line, fields in self._records())
-        return (
-            (number, line.count(b",") + 1)
-            for number, line in enumerate(self._text.splitlines(), 1)
-            if line.strip(b" \t")
-        )
-
-
-class _Stacked:
-    """Several tables with the same columns, one below another, as a Table.
-
-    Raises:
-        SwarmnetError: a table lacks a column of the first, or has one more.
-    """
-
-    def __init__(self, tables: Sequence[Table]) -> None:
-        first = tables[0]
-        self.name, self.columns = first.name, first.columns
-        self._tables = tables
-        self._ends = list(accumulate(len(table) for table in tables))
-        for table in tables[1:]:
-            for one, other in ((table, first), (first, table)):
-                known = set(one.columns)
-                for column in other.columns:
-                    if column not in known:
-                        raise SwarmnetError(
-                            f"{one.name}: there is no column {column!r}, but {other.name} has one: "
-                            "files that are read together need the same columns"
-                        )
-
-    def __len__(self) -> int:
-        return self._ends[-1]
-
-    def numbers(self, columns: Sequence[str]) -> dict[str, Array]:
-        parts = [table.numbers(columns) for table in self._tables]
-        return {column: np.concatenate([part[column] for part in parts]) for column in columns}
-
-    def texts(self, column: str) -> tuple[NDArray[np.int64], list[str]]:
-        parts = [table.texts(column) for table in self._tables]
-        names = dict.fromkeys(name for _, distinct in parts for name in distinct)
-        code_of = {name: code for code, name in enumerate(names)}
-        codes = [  # -1 stays the code of an empty cell
-            np.array([*(code_of[name] for name in distinct), -1])[coding] for coding, distinct in parts
-        ]
-        return np.concatenate(codes), list(names)
-
-    def where(self, row: int, column: str) -> str:
-        table = bisect_right(self._ends, row)
-        start = self._ends[table - 1] if table else 0
-        return self._tables[table].where(row - start, column)
-
-
-def _utf8_text(path: Path) -> bytes:
-    """A file's bytes without its byte order mark, once they are known to be UTF-8 text."""
-    with _readable(str(path)), path.open("rb") as file:
-        raw = file.read(_GLANCE)
-        if b"\0" not in raw:  # else it may be a device that never ends
-            raw += file.read()
-    text = raw.removeprefix(b"\xef\xbb\xbf")
-    if b"\0" in text:
-        raise SwarmnetError(f"{path}: this is a binary or UTF-16 file: swarmnet reads CSV files in UTF-8")
-    try:
-        text.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = len((text[: error.start] + b"x").splitlines())
-        raise SwarmnetError(
-            f"{path}, line {line}: this is not UTF-8 text: save the file as CSV in UTF-8"
-        ) from None
-    return text
-
-
-def _parquet_table(path: Path) -> Table:
-    try:
-        parquet = importlib.import_module("pyarrow.parquet")
-    except ImportError:
-        raise SwarmnetError(f"{path}: reading Parquet needs pyarrow: pip install swarmnet[parquet]") from None
-    with _readable(str(path)):
-        raw = path.read_bytes()
-    try:
-        file = parquet.ParquetFile(io.BytesIO(raw))
-        _refuse_bomb(path, file.metadata, len(raw))
-        frame = file.read().to_pandas(ignore_metadata=True)
-    except SwarmnetError:
-        raise
-    except MemoryError:
-        raise SwarmnetError(f"{path}: this Parquet file is damaged, or does not fit into memory") from None
-    except Exception as error:  # pyarrow raises many kinds for other bytes than it expects
-        reason = listed((str(error) or type(error).__name__).splitlines()[:1])
-        raise SwarmnetError(f"{path}: this is no Parquet file that can be read: {reason}") from None
-    if len(frame) == 0:
-        raise SwarmnetError(f"{path}: there is no row: add at least one")
-    unnamed = [str(c) for c in frame.columns if str(c).startswith("__index_level_")]
-    return FrameTable(frame.drop(columns=unnamed), str(path))
-
-
-def _refuse_bomb(path: Path, metadata: Any, size: int) -> None:
-    """Refuse a small file that would fill the memory: `metadata` says how large its columns are unpacked."""
-    groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
-    packed = sum(group.total_byte_size for group in groups)
-    unpacked = max(packed, 8 * metadata.num_rows * metadata.num_columns)
-    if unpacked > max(_MOST_UNPACKED, _MOST_PER_BYTE * size):
-        raise SwarmnetError(
-            f"{path}: {metadata.num_rows} rows and {metadata.num_columns} columns in {size} bytes: "
-            "no such table is read, for fear of filling the memory; write it as CSV, or as several files"
-        )

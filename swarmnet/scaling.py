@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet.columns import derivative_name
-from swarmnet.data import MixedData, along_rows
+from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError, unknown
+from swarmnet.moments import Moments, Statistics
 
 Array = NDArray[np.float64]
 
@@ -36,8 +37,10 @@ class Scaling:
         return cls(np.zeros(d), np.ones(d), np.zeros(k), np.ones(k))
 
     @classmethod
-    def of(cls, data: MixedData, kind: str | None = "standard", outputs: bool = True) -> "Scaling":
-        """The scaling for `data`, from its observed entries alone.
+    def of(
+        cls, data: MixedData | Statistics, kind: str | None = "standard", outputs: bool = True
+    ) -> "Scaling":
+        """The scaling for `data`, or for rows with these statistics, from observed entries alone.
 
         "standard" takes inputs and outputs to mean 0 and standard deviation 1, each row of the inputs
         counting once for each entry observed there, times its weight; "minmax" takes them to [-1, 1]. An
@@ -47,14 +50,15 @@ class Scaling:
         Raises:
             SwarmnetError: an unknown kind.
         """
+        known = _statistics(data)
         if kind is None:
-            return cls.identity(data.d, data.k)
+            return cls.identity(known.d, known.k)
         if kind not in KINDS:
             raise unknown("scaling", kind, [*KINDS, "None"])
-        x_offset, x_scale = _input_scale(data, kind)
+        x_offset, x_scale = _input_scale(known.X, kind)
         if not outputs:
-            return cls(x_offset, x_scale, np.zeros(data.k), np.ones(data.k))
-        pairs = [_output_scale(data, o, x_scale, kind) for o in range(data.k)]
+            return cls(x_offset, x_scale, np.zeros(known.k), np.ones(known.k))
+        pairs = [_output_scale(known, o, x_scale, kind) for o in range(known.k)]
         y_offset, y_scale = np.array(pairs).T
         return cls(x_offset, x_scale, y_offset, y_scale)
 
@@ -79,26 +83,19 @@ class Scaling:
         over="ignore", invalid="ignore", divide="ignore"
     )  # `_refuse_extremes` looks at what comes out
     def scale_data(
-        self, data: MixedData, balance: bool = True, reference: MixedData | None = None
+        self, data: MixedData, balance: bool = True, reference: MixedData | Statistics | None = None
     ) -> MixedData:
         """`data` as the network sees it, each entry's sigma being the scale of its residual.
 
         That scale is the sigma given with the entry; else, with `balance`, the standard deviation of the
-        values and the root mean square of the partial's column in `reference`, the data trained on (`data`
-        by default), so that values and every partial count alike, but for a partial that moves its output by
-        less than a thousandth of the output's spread for an input's: it counts less; else 1.
+        values and the root mean square of the partial's column in `reference`, the data trained on or their
+        statistics (`data` by default), so that values and every partial count alike, but for a partial that
+        moves its output by less than a thousandth of the output's spread for an input's: it counts less;
+        else 1.
 
         Raises:
             SwarmnetError: numbers so far apart, or so close together, that their squares are not doubles.
         """
-        if balance:
-            known = self.scale_data(data if reference is None else reference, balance=False)
-            rows = known.row_weights
-            values, partials = _spread(known.Y, rows), _root_mean_square(known.J, rows)
-            # A partial that hardly matters, or is 0 but for rounding, must not count like the others.
-            has_values = np.asarray((~np.isnan(known.Y[rows > 0])).any(0))
-            largest = np.where(has_values, values, partials.max(1, initial=0.0))
-            partials = np.maximum(partials, _LEAST_SHARE * largest[:, None])
         y_unit = 1.0 / self.y_scale
         j_unit = self.x_scale / self.y_scale[:, None]
         Y = (data.Y - self.y_offset) * y_unit
@@ -106,11 +103,40 @@ class Scaling:
         Y_sigma = np.full_like(Y, np.nan) if data.Y_sigma is None else data.Y_sigma * y_unit
         J_sigma = np.full_like(J, np.nan) if data.J_sigma is None else data.J_sigma * j_unit
         if balance:
+            values, partials = self._spread(_statistics(data if reference is None else reference))
             Y_sigma = np.where(np.isnan(Y_sigma), values, Y_sigma)
             J_sigma = np.where(np.isnan(J_sigma), partials, J_sigma)
         X = self.scale_X(data.X)
         _refuse_extremes(data, X, (Y, J), (Y_sigma, J_sigma))
         return replace(data, X=X, Y=Y, J=J, Y_sigma=Y_sigma, J_sigma=J_sigma)
+
+    def _spread(self, known: Statistics) -> tuple[Array, Array]:
+        """The scales of values (k,) and partials (k, d) without a sigma; 1 where nothing was observed."""
+        partials = known.J.root_mean_square.reshape(known.k, -1) * (self.x_scale / self.y_scale[:, None])
+        values, partials = (_positive(scale, 1.0) for scale in (known.Y.deviation / self.y_scale, partials))
+        # A partial that hardly matters, or is 0 but for rounding, must not count like the others.
+        largest = np.where(known.Y.weight > 0, values, partials.max(1, initial=0.0))
+        return values, np.maximum(partials, _LEAST_SHARE * largest[:, None])
+
+
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """What becomes of rows before a network is trained on them.
+
+    Args:
+        scaling: to the network's units.
+        reference: the statistics of the rows trained on, to balance residuals by; None for no balance.
+        scales_values: whether residuals of values have a scale, as those of the squared loss do.
+    """
+
+    scaling: Scaling
+    reference: Statistics | None
+    scales_values: bool = True
+
+    def of(self, part: MixedData) -> MixedData:
+        """Some rows, prepared."""
+        scaled = self.scaling.scale_data(part, self.reference is not None, self.reference)
+        return scaled if self.scales_values else replace(scaled, Y_sigma=part.Y_sigma)
 
 
 def _refuse_extremes(
@@ -135,78 +161,38 @@ def _refuse_column(names: Sequence[str], bad: NDArray[np.bool_], what: str) -> N
         raise SwarmnetError(f"{name!r} {what} for double precision: correct them, or use another unit")
 
 
-def _input_scale(data: MixedData, kind: str) -> tuple[Array, Array]:
-    weight = data.entries_per_row * data.row_weights
-    seen = weight > 0
-    X, weight = data.X[seen], weight[seen]
-    low, high = X.min(0), X.max(0)
+def _statistics(data: MixedData | Statistics) -> Statistics:
+    return data if isinstance(data, Statistics) else data.statistics
+
+
+def _input_scale(inputs: Moments, kind: str) -> tuple[Array, Array]:
+    low, high = inputs.low, inputs.high
     if kind == "minmax":
         offset, scale = low / 2 + high / 2, high / 2 - low / 2
     else:
-        # About the middle of the range, so that a huge offset costs no digits; rows count by entries, so
-        # that a row with two entries is the same as two rows with one each.
-        middle, half = low / 2 + high / 2, high / 2 - low / 2
-        unit = _positive(half, 1.0)  # in units of which squares neither overflow nor vanish
-        centred = (X - middle) / unit
-        mean = np.average(centred, axis=0, weights=weight)
-        offset = middle + mean * unit
-        scale = np.sqrt(np.average((centred - mean) ** 2, axis=0, weights=weight)) * unit
+        offset, scale = inputs.mean, inputs.deviation
     # An input that does not vary takes its own size for a scale: units then still cancel.
     size = np.where(offset != 0, np.abs(offset), 1.0)
     return offset, np.where(high > low, _positive(scale, size), size)
 
 
-def _output_scale(data: MixedData, o: int, x_scale: Array, kind: str) -> tuple[float, float]:
-    values, often = _observed(data.Y[:, o], data.row_weights)
-    slopes, times = _observed(data.J[:, o] * x_scale, data.row_weights)
-    largest = float(np.abs(slopes).max(initial=0.0))
-    square = float(np.average((slopes / largest) ** 2, weights=times)) if largest > 0 else 0.0
+def _output_scale(known: Statistics, o: int, x_scale: Array, kind: str) -> tuple[float, float]:
+    weight = known.J.weight.reshape(known.k, -1)[o]
+    slopes = known.J.root_mean_square.reshape(known.k, -1)[o] * x_scale
+    largest = float(slopes.max())
+    square = float(np.average((slopes / largest) ** 2, weights=weight)) if largest > 0 else 0.0
     by_slopes = largest * float(np.sqrt(square))
-    if len(values) == 0:
+    if known.Y.weight[o] == 0:
         return 0.0, by_slopes if by_slopes > 0 else 1.0
-    low, high = values.min(), values.max()
-    middle = low / 2 + high / 2
-    offset, scale = middle, high / 2 - low / 2
-    if kind == "standard" or len(values) == 1:
-        unit = scale if scale > 0 else 1.0
-        centred = (values - middle) / unit
-        mean = float(np.average(centred, weights=often))
-        offset = middle + mean * unit
-        scale = float(np.sqrt(np.average((centred - mean) ** 2, weights=often))) * unit
+    low, high = float(known.Y.low[o]), float(known.Y.high[o])
+    if kind == "standard":
+        offset, scale = float(known.Y.mean[o]), float(known.Y.deviation[o])
+    else:
+        offset, scale = low / 2 + high / 2, high / 2 - low / 2
     if high > low and scale > 0:
-        return float(offset), float(scale)
-    return float(offset), by_slopes or abs(float(offset)) or 1.0
+        return offset, scale
+    return offset, by_slopes or abs(offset) or 1.0
 
 
 def _positive(scale: Array, otherwise: Array | float) -> Array:
     return np.where((scale > 0) & np.isfinite(scale), scale, otherwise)
-
-
-def _observed(column: Array, rows: Array) -> tuple[Array, Array]:
-    """What was observed in a column (n, ...) and how often each counts, flat; `rows` are their weights."""
-    often = np.broadcast_to(along_rows(rows, column.ndim), column.shape)
-    seen = ~np.isnan(column) & (often > 0)
-    return column[seen], often[seen]
-
-
-def _spread(Y: Array, rows: Array) -> Array:
-    """(k,) standard deviation of what was observed of each output; 1 where that is 0 or nothing."""
-    return _column_scale(Y - _column_mean(Y, rows), rows)
-
-
-def _root_mean_square(J: Array, rows: Array) -> Array:
-    """(k, d) root mean square of what was observed in each column; 1 where that is 0 or nothing."""
-    return _column_scale(J, rows)
-
-
-def _column_mean(array: Array, rows: Array) -> Array:
-    often = np.where(np.isnan(array), 0.0, along_rows(rows, array.ndim))
-    total = often.sum(0)
-    return np.asarray((np.where(often > 0, array, 0.0) * often).sum(0) / np.where(total > 0, total, 1.0))
-
-
-def _column_scale(array: Array, rows: Array) -> Array:
-    counts = ~np.isnan(array) & (along_rows(rows, array.ndim) > 0)
-    largest = np.where(counts, np.abs(array), 0.0).max(0)
-    unit = np.where(largest > 0, largest, 1.0)
-    return np.where(largest > 0, np.sqrt(_column_mean((array / unit) ** 2, rows)) * unit, 1.0)

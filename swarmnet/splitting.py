@@ -1,24 +1,40 @@
 """Holding rows out for testing."""
 
+from typing import overload
+
 import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError
+from swarmnet.filedata import FileData, split_files
 
 
-def split(data: MixedData, fraction: float, seed: int) -> tuple[MixedData, MixedData | None]:
+@overload
+def split(data: MixedData, fraction: float, seed: int) -> tuple[MixedData, MixedData | None]: ...
+@overload
+def split(
+    data: MixedData | FileData, fraction: float, seed: int
+) -> tuple[MixedData | FileData, MixedData | None]: ...
+def split(
+    data: MixedData | FileData, fraction: float, seed: int
+) -> tuple[MixedData | FileData, MixedData | None]:
     """Rows to train on, and a random `fraction` of the points to test on; None where that is less than one.
 
     Rows at one point stay on one side, so that no test point was trained on. Each kind of point (what is
     observed there) is held out in proportion, and the only point of a kind is kept while others are left:
     without it the model might never see a value at all. Rows of weight 0 are on neither side.
 
+    Of FileData every point is held out with that probability, but of no more than about 100,000 rows: these
+    are held in memory.
+
     Raises:
         SwarmnetError: a fraction outside [0, 1), or too few points to leave any to train on.
     """
     if not 0 <= fraction < 1:
         raise SwarmnetError(f"the test fraction must be from 0 to less than 1, not {fraction}")
+    if isinstance(data, FileData):
+        return split_files(data, fraction, seed)
     if data.weights is not None:
         data = data.take(data.weights > 0)
     points, point = np.unique(data.X, axis=0, return_inverse=True)

@@ -7,14 +7,20 @@ few hundred microseconds long. BLAS's own threads would only get in each other's
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
+from typing import Protocol, TypeVar
 
 from threadpoolctl import LibController, ThreadpoolController
 
 from swarmnet.errors import SwarmnetError
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def available_cores() -> int:
@@ -105,3 +111,40 @@ class Crew:
             wait(helpers)
         for helper in helpers:
             helper.result()
+
+
+def in_order(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+    """work(item) of each item, `threads` at a time, in the items' order.
+
+    No more than a few results wait for their turn. When the caller stops early, so does the work.
+    """
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="swarmnet") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > threads + 1:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+class Pool(Protocol):
+    """Who does the same work for many items."""
+
+    def map(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """work(item) of each item, in the items' order."""
+
+
+@dataclass(frozen=True)
+class ThreadPool:
+    """So many threads of this process."""
+
+    threads: int
+
+    def map(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """work(item) of each item, in the items' order."""
+        return in_order(work, items, self.threads)

@@ -8,7 +8,7 @@ observes a partial of, whichever is fewer. Rows are sorted so that those of a ti
 input along which they go, if there are rows enough.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,9 +53,10 @@ class Tile:
 
     def parts(self, rows: int) -> list["Tile"]:
         """Views of this tile, each of at most `rows` rows."""
-        return [self._part(slice(part.start, part.stop)) for part in _parts(self.rows, rows)]
+        return [self.part(slice(part.start, part.stop)) for part in _parts(self.rows, rows)]
 
-    def _part(self, rows: slice) -> "Tile":
+    def part(self, rows: slice | Rows) -> "Tile":
+        """Some of this tile's rows, a view if they are a slice."""
         along = tuple(
             Along(
                 a.direction if isinstance(a.direction, int) else a.direction[:, rows],
@@ -82,32 +83,87 @@ class Tile:
         return bool(self.along) or self.J is not None
 
 
-class Groups:
+def joined_tiles(tiles: Sequence[Tile]) -> list[Tile]:
+    """The same rows in as few tiles as may be: those of a kind are one."""
+    kinds: dict[tuple[bool, int], list[Tile]] = {}
+    for tile in tiles:
+        kinds.setdefault((tile.J is None, len(tile.along)), []).append(tile)
+    return [_joined(alike) for alike in kinds.values()]
+
+
+def _joined(tiles: Sequence[Tile]) -> Tile:
+    """Tiles of a kind as one: none has partials of which each row has many, or all have."""
+    first = tiles[0]
+    J, J_weight, J_group = (
+        None if first.J is None else _together([getattr(tile, name) for tile in tiles])
+        for name in ("J", "J_weight", "J_group")
+    )
+    Y = [np.zeros_like(tile.Y_weight) if tile.Y is None else tile.Y for tile in tiles]
+    return Tile(
+        _together([tile.X for tile in tiles]),
+        None if all(tile.Y is None for tile in tiles) else _together(Y),
+        _together([tile.Y_weight for tile in tiles]),
+        _together([tile.Y_group for tile in tiles]),
+        tuple(_joined_along(tiles, nth) for nth in range(len(first.along))),
+        J,
+        J_weight,
+        J_group,
+        tuple(sorted({output for tile in tiles for output in tile.J_outputs})),
+    )
+
+
+def _joined_along(tiles: Sequence[Tile], nth: int) -> Along:
+    parts = [tile.along[nth] for tile in tiles]
+    direction: Array | int = parts[0].direction
+    if not all(isinstance(part.direction, int) and part.direction == direction for part in parts):
+        direction = _together([_directions(tile, nth) for tile in tiles])
+    arrays = [_together([getattr(part, name) for part in parts]) for name in ("target", "weight", "group")]
+    return Along(direction, *arrays)
+
+
+def _directions(tile: Tile, nth: int) -> Array:
+    """(d, rows) each row's direction."""
+    direction = tile.along[nth].direction
+    if not isinstance(direction, int):
+        return direction
+    found = np.zeros_like(tile.X[:-1])
+    found[direction] = 1.0
+    return found
+
+
+def _together(arrays: Sequence[Array]) -> Array:
+    """Arrays side by side, the rows last and contiguous."""
+    return np.ascontiguousarray(np.concatenate(arrays, axis=-1))
+
+
+class Grouping:
     """Which entries share a noise: output o's values are group o, column (o, j) is group k + o d + j.
 
     The last two groups hold the values and the partials whose sigmas were measured.
-
-    Args:
-        data: whose entries.
-        measured: the same rows, of which only measured sigmas are kept.
-
-    Attributes:
-        entries: (groups,) how many there are.
-        count: (groups,) the sum of their rows' weights.
-        square: (groups,) mean square of the targets.
-        relative: (groups,) mean square of target / sigma.
     """
 
-    @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # the loss will be inf, which says so
-    def __init__(self, data: MixedData, measured: MixedData) -> None:
-        k, d = data.k, data.d
-        self.measured = measured
+    def __init__(self, k: int, d: int) -> None:
         self.first_known = k + k * d
         self.values = np.arange(k)
         self.partials = np.arange(k, self.first_known).reshape(k, d)
         self.is_partial = np.arange(self.first_known + 2) >= k
         self.is_partial[-2] = False
-        sums = np.zeros((4, self.first_known + 2))
+
+    def of(self, own: Array, sigma: Array | None, known: int) -> Array:
+        """Each entry's group: its `own`, or the given known one where its sigma was measured."""
+        if sigma is None:
+            return own
+        return np.where(np.isnan(sigma), own, self.first_known + known)
+
+    @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # the loss will be inf, which says so
+    def sums(self, data: MixedData, measured: MixedData) -> Array:
+        """(4, groups) what `Groups` is made of; sums over parts of the rows add up.
+
+        Args:
+            data: whose entries.
+            measured: the same rows, of which only measured sigmas are kept.
+        """
+        sums = np.zeros((4, len(self.is_partial)))
         kinds = (
             (self.values, data.Y, data.Y_sigma, measured.Y_sigma),
             (self.partials, data.J, data.J_sigma, measured.J_sigma),
@@ -125,19 +181,28 @@ class Groups:
                 sums, (np.ones(len(square)), often, often * square, often * relative), strict=True
             ):
                 row += np.bincount(group, terms, sums.shape[1])
+        return sums
+
+
+class Groups(Grouping):
+    """Groups of entries, and how much is in each.
+
+    Args:
+        k: outputs.
+        d: inputs.
+        sums: see `Grouping.sums`.
+
+    Attributes:
+        entries: (groups,) how many there are.
+        count: (groups,) the sum of their rows' weights.
+        square: (groups,) mean square of the targets.
+        relative: (groups,) mean square of target / sigma.
+    """
+
+    def __init__(self, k: int, d: int, sums: Array) -> None:
+        super().__init__(k, d)
         self.entries, self.count = sums[0].astype(int), sums[1]
         self.square, self.relative = sums[2:] / np.where(self.count > 0, self.count, 1.0)
-
-    @property
-    def values_and_partials(self) -> tuple[float, float]:
-        """The weights of all values together, and of all partials."""
-        return float(self.count[~self.is_partial].sum()), float(self.count[self.is_partial].sum())
-
-    def of(self, own: Array, sigma: Array | None, known: int) -> Array:
-        """Each entry's group: its `own`, or the given known one where its sigma was measured."""
-        if sigma is None:
-            return own
-        return np.where(np.isnan(sigma), own, self.first_known + known)
 
 
 @dataclass(frozen=True)
@@ -164,10 +229,13 @@ class EntryWeights:
 
 
 class Tiler:
-    """Makes tiles of MixedData, all of it at once or a minibatch at a time."""
+    """Makes tiles of MixedData, all of it or a minibatch; for `measured` see `Grouping.sums`."""
 
-    def __init__(self, data: MixedData, weights: EntryWeights, groups: Groups, dtype: Any, rows: int) -> None:
-        self.data, self.weights, self.groups, self.dtype, self.rows = data, weights, groups, dtype, rows
+    def __init__(
+        self, data: MixedData, measured: MixedData, weights: EntryWeights, dtype: Any, rows: int
+    ) -> None:
+        self.data, self.measured, self.weights, self.dtype, self.rows = data, measured, weights, dtype, rows
+        self.groups = Grouping(data.k, data.d)
         self._has_partials = data.n_derivatives > 0
 
     def all(self, run: int = _RUN) -> list[Tile]:
@@ -256,7 +324,7 @@ class Tiler:
 
     def _partial_sigmas(self) -> tuple[Array | None, Array | None]:
         """The partials' sigmas, those given and those measured, (n, k, d)."""
-        return self.data.J_sigma, self.groups.measured.J_sigma
+        return self.data.J_sigma, self.measured.J_sigma
 
     def _often(self, rows: Rows) -> Array | None:
         """(rows,) the rows' weights."""
@@ -267,7 +335,7 @@ class Tiler:
         data = self.data
         X = np.ones((data.d + 1, len(rows)), self.dtype)
         X[:-1] = data.X[rows].T
-        both = (data.Y_sigma, self.groups.measured.Y_sigma)
+        both = (data.Y_sigma, self.measured.Y_sigma)
         sigma, measured = (None if s is None else s[rows] for s in both)
         target, weight = self.weights.of(self.weights.value, data.Y[rows], sigma, self._often(rows))
         group = self.groups.of(np.broadcast_to(self.groups.values, target.shape), measured, 0)

@@ -29,7 +29,8 @@ from hostile_run import little_memory
 
 from swarmnet import MixedData, Network, Objective, SwarmnetError, load
 from swarmnet.checkpoint import Checkpoint
-from swarmnet.readers import CsvTable, read
+from swarmnet.readers import read
+from swarmnet.tables import CsvTable
 from swarmnet.trainers import TRAINERS, configured, run
 
 LARGEST = 4_000  # bytes of a file to begin with

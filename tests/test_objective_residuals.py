@@ -120,7 +120,7 @@ def test_they_are_those_of_residuals_written_out(reference, net, pattern, sigmas
 @pytest.mark.parametrize("pattern", ["one entry a row", "few", "full"])
 def test_they_are_for_more_rows_than_a_tile(reference, pattern):
     objective, theta, dense = case(reference, "tanh", pattern, n=2600)
-    assert len(objective._short_tiles) > 2
+    assert len(objective._rows.short_tiles) > 2
     check(objective, theta, dense)
 
 
@@ -222,7 +222,7 @@ def test_a_twin_does_not_wait_for_the_other():
     net = NETS["tanh"]
     objective = Objective(net, make_data(net, "few"))
     twin, theta = objective.twin(), net.init(np.random.default_rng(1))
-    with ThreadPoolExecutor(1) as pool, objective._one_call:
+    with ThreadPoolExecutor(1) as pool, objective._rows._one_call:
         assert np.isfinite(pool.submit(twin.group_squares, theta).result(timeout=20)).all()
 
 

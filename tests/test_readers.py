@@ -9,7 +9,8 @@ import pytest
 import swarmnet.readers
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError
-from swarmnet.readers import CsvTable, read, read_csv, read_parquet, read_query
+from swarmnet.readers import read, read_csv, read_parquet, read_query
+from swarmnet.tables import CsvTable
 
 NAN = np.nan
 WIDE = """\

@@ -353,7 +353,7 @@ def test_cross_entropy_is_refused():
 
 @pytest.mark.parametrize("size", SIZES)
 def test_threads_change_nothing_to_the_last_bit(monkeypatch, size):
-    monkeypatch.setattr("swarmnet.objective._SHARED", 1)  # small as the tiles are
+    monkeypatch.setattr("swarmnet.rows._SHARED", 1)  # small as the tiles are
     n, sizes = SIZES[size]
     data = mixed(n if n < 100 else 1500, noise=(0.1, 0.1))
     one, two = (

@@ -11,6 +11,7 @@ import pytest
 
 from swarmnet import Activation, MixedData, Network, Objective, SwarmnetError, fit
 from swarmnet.activations import TABLE
+from swarmnet.rows import HeldRows
 from swarmnet.trainers import (
     LBFGS,
     PSO,
@@ -257,23 +258,26 @@ def test_descent_takes_every_row_once_a_pass(batch_size):
         n_rows, size, hidden_size = 40, 3, 0
 
         def __init__(self):
-            self.batches = []
+            self.seen = []
 
         def initial(self, rng):
             return np.ones(3)
+
+        batches = HeldRows.batches
+        n = n_rows
 
         def loss(self, theta):
             return float(theta @ theta)
 
         def loss_and_gradient(self, theta, rows=None):
-            self.batches.append(np.arange(40) if rows is None else rows)
+            self.seen.append(np.arange(40) if rows is None else rows)
             return float(theta @ theta), 2 * theta
 
     watched = Watched()
     run(SGD(batch_size=batch_size, iterations=1), watched, np.random.default_rng(0))
-    assert sorted(np.concatenate(watched.batches)) == list(range(40))
+    assert sorted(np.concatenate(watched.seen)) == list(range(40))
     if batch_size == 7:
-        assert [len(b) for b in watched.batches] == [7, 7, 7, 7, 7, 5]
+        assert [len(b) for b in watched.seen] == [7, 7, 7, 7, 7, 5]
 
 
 def test_sgd_is_plain_gradient_descent():

@@ -12,6 +12,8 @@ import pandas as pd
 from swarmnet.columns import listed
 from swarmnet.comparison import VALUES_ONLY, Comparison
 from swarmnet.data import MixedData
+from swarmnet.errors import SwarmnetError
+from swarmnet.filedata import FileData
 from swarmnet.files import write_atomically
 from swarmnet.inspection import inspect_data
 from swarmnet.metrics import evaluate
@@ -68,12 +70,15 @@ def write_comparison_report(comparison: Comparison, path: Path) -> None:
         path: where to write, such as "report.html".
 
     Raises:
-        SwarmnetError: jinja2 or matplotlib is missing, an activation of your own, or a path that cannot be
-            written.
+        SwarmnetError: jinja2 or matplotlib is missing, an activation of your own, data that stayed in their
+            files, or a path that cannot be written.
     """
     require_extra()
     models = _median_models(comparison)
-    content = page_content(models, comparison.train, comparison.test)
+    train, test = comparison.train, comparison.test
+    if not isinstance(train, MixedData) or not isinstance(test, MixedData):
+        raise SwarmnetError("a report draws data in memory: compare without a memory limit, or on fewer rows")
+    content = page_content(models, train, test)
     content["losses"] = comparison_losses(comparison)
     several = comparison.runs["repeat"].nunique() > 1
     html = rendered(
@@ -81,8 +86,8 @@ def write_comparison_report(comparison: Comparison, path: Path) -> None:
         title=_title(next(iter(models.values()))),
         facts=_comparison_facts(comparison),
         results={"table": tables.comparison_table(comparison), "text": _verdict(comparison)},
-        errors=_errors(models, comparison.test),
-        data=_data(comparison.train),
+        errors=_errors(models, test),
+        data=_data(train),
         training=tables.training_table({name: model.training for name, model in models.items()}),
         content=content,
         losses_text=f"{_LOSSES}{': medians, and quartiles as bands' if several else ''}.",
@@ -101,7 +106,7 @@ def _network(model: FittedModel) -> str:
     return f"{sizes}, {' and '.join(names)}, {model.net.size} weights"
 
 
-def _held(data: MixedData) -> str:
+def _held(data: MixedData | FileData) -> str:
     return f"{data.n} rows: {data.n_values} values, {data.n_derivatives} derivatives"
 
 

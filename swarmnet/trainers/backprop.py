@@ -1,7 +1,7 @@
 """The baselines that train by backpropagated gradients: gradient descent, Adam and L-BFGS."""
 
 import importlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -59,7 +59,7 @@ class _Descent(Trainer):
         while True:
             monitor.checkpoint(state)
             if batched:
-                for rows in _batches(objective.n_rows, self.batch_size or 1, rng):
+                for rows in objective.batches(self.batch_size or 1, rng):
                     theta -= step.along(objective.loss_and_gradient(theta, rows)[1])
                 loss, spent = float(objective.loss(theta)), 2
                 if not monitor.record(loss, theta, spent):
@@ -69,12 +69,6 @@ class _Descent(Trainer):
                 if not monitor.record(loss, theta, 1):
                     return
                 theta -= step.along(gradient)
-
-
-def _batches(n: int, size: int, rng: np.random.Generator) -> Iterator[NDArray[np.intp]]:
-    order = rng.permutation(n)
-    for start in range(0, n, size):
-        yield order[start : start + size]
 
 
 class _Step:

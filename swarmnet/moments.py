@@ -1,0 +1,158 @@
+"""Means, deviations and ranges of columns, taken in one pass over parts of the rows and added up.
+
+Each part's are taken about the middle of its own range, and two parts' are merged by the differences of their
+means (Chan, Golub and LeVeque 1979), so that neither a huge offset nor the number of parts costs digits.
+"""
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Of m columns, of what was observed in each.
+
+    Args:
+        count: (m,) numbers observed.
+        weight: (m,) the sum of their weights.
+        mean: (m,) their weighted mean; 0 where nothing was observed.
+        deviation: (m,) their standard deviation.
+        low: (m,) the smallest; inf where nothing was observed.
+        high: (m,) the largest; -inf where nothing was observed.
+    """
+
+    count: Array
+    weight: Array
+    mean: Array
+    deviation: Array
+    low: Array
+    high: Array
+
+    @classmethod
+    def of(cls, columns: Iterable[Array], weights: Array | None = None) -> "Moments":
+        """Of columns (n,), NaN where not observed; numbers of weight 0 are as if they were not.
+
+        Args:
+            columns: m of them.
+            weights: (n,) how often each row counts, or None for once.
+        """
+        return cls(*np.array([_of_column(column, weights) for column in columns]).reshape(-1, 6).T)
+
+    def __add__(self, other: "Moments") -> "Moments":
+        """Of the rows of both."""
+        low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        weight = self.weight + other.weight
+        share = other.weight / np.where(weight > 0, weight, 1.0)
+        unit = np.maximum(np.abs(low), np.abs(high))  # in units of which squares neither overflow nor vanish
+        unit = np.where((unit > 0) & np.isfinite(unit), unit, 1.0)
+        apart = other.mean / unit - self.mean / unit
+        squares = (1.0 - share) * (self.deviation / unit) ** 2 + share * (other.deviation / unit) ** 2
+        return Moments(
+            self.count + other.count,
+            weight,
+            np.where(share < 1.0, self.mean + share * apart * unit, other.mean),
+            np.sqrt(squares + share * (1.0 - share) * apart**2) * unit,
+            low,
+            high,
+        )
+
+    @property
+    def root_mean_square(self) -> Array:
+        """(m,) about 0; 0 where nothing was observed."""
+        return np.hypot(self.mean, self.deviation)
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """What is to be known of rows before any training, whose parts add up.
+
+    Args:
+        n: how many rows.
+        X: of the inputs (d,), each row counting once for each entry observed there.
+        Y: of the outputs' values (k,).
+        J: of the partials (k d,), an output after another.
+    """
+
+    n: int
+    X: Moments
+    Y: Moments
+    J: Moments
+
+    @classmethod
+    def of(cls, X: Array, Y: Array, J: Array, weights: Array | None) -> "Statistics":
+        """Of rows X (n, d), Y (n, k), J (n, k, d) that count as often as weights (n,) say, or once."""
+        n, k, d = J.shape
+        entries = (~np.isnan(Y)).sum(1) + (~np.isnan(J)).sum((1, 2))
+        return cls(
+            n,
+            Moments.of(X.T, entries * (1.0 if weights is None else weights)),
+            Moments.of(Y.T, weights),
+            Moments.of(J.reshape(n, k * d).T, weights),
+        )
+
+    def __add__(self, other: "Statistics") -> "Statistics":
+        """Of the rows of both."""
+        return Statistics(self.n + other.n, self.X + other.X, self.Y + other.Y, self.J + other.J)
+
+    @classmethod
+    def total(cls, parts: Iterable["Statistics"]) -> "Statistics":
+        """Of the rows of all parts, of which there is at least one."""
+        return functools.reduce(cls.__add__, parts)
+
+    @property
+    def d(self) -> int:
+        """Inputs."""
+        return len(self.X.mean)
+
+    @property
+    def k(self) -> int:
+        """Outputs."""
+        return len(self.Y.mean)
+
+    @property
+    def n_values(self) -> int:
+        """Observed values."""
+        return int(self.Y.count.sum())
+
+    @property
+    def n_derivatives(self) -> int:
+        """Observed partial derivatives."""
+        return int(self.J.count.sum())
+
+    @property
+    def total_weights(self) -> tuple[float, float]:
+        """The weights of all values together, and of all partials."""
+        return float(self.Y.weight.sum()), float(self.J.weight.sum())
+
+    @property
+    def n_entries(self) -> int:
+        """Observed values and partials together."""
+        return self.n_values + self.n_derivatives
+
+
+def _of_column(column: Array, weights: Array | None) -> tuple[float, ...]:
+    seen = ~np.isnan(column)
+    if weights is not None:
+        seen &= weights > 0
+    values = column[seen]
+    if len(values) == 0:
+        return 0.0, 0.0, 0.0, 0.0, np.inf, -np.inf
+    often = None if weights is None else weights[seen]
+    low, high = float(values.min()), float(values.max())
+    # About the middle of the range, so that a huge offset costs no digits.
+    middle, half = low / 2 + high / 2, high / 2 - low / 2
+    unit = half if half > 0 else 1.0  # in units of which squares neither overflow nor vanish
+    values -= middle
+    values /= unit
+    mean = float(np.average(values, weights=often))
+    values -= mean
+    values *= values
+    deviation = float(np.sqrt(np.average(values, weights=often))) * unit
+    weight = float(len(values)) if often is None else float(often.sum())
+    return float(len(values)), weight, middle + mean * unit, deviation, low, high

@@ -1,0 +1,56 @@
+"""Small tables that are read in many pieces, for the tests of data in files and on workers."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+
+def table(n: int = 700, sigmas: bool = False, outputs: int = 2, seed: int = 0) -> pd.DataFrame:
+    """A wide table of smooth functions of two inputs, of which some values and partials were observed."""
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-1.0, 1.0, (n, 2))
+    columns = {"x1": 5.0 + X[:, 0], "x2": 100.0 * X[:, 1]}
+    for o, name in enumerate(("y", "z")[:outputs]):
+        phase = (1.0 + o) * X[:, 0] + X[:, 1]
+        found = {
+            name: np.sin(phase),
+            f"d{name}/dx1": (1.0 + o) * np.cos(phase),
+            f"d{name}/dx2": np.cos(phase) / 100.0,
+        }
+        for column, numbers in found.items():
+            columns[column] = np.where(rng.random(n) < 0.5, numbers, np.nan)
+            if sigmas:
+                sigma = rng.uniform(0.5, 2.0, n) * np.abs(numbers).mean()
+                columns[f"sigma({column})"] = np.where(rng.random(n) < 0.5, sigma, np.nan)
+    columns["y"][0] = 0.1
+    return pd.DataFrame(columns)
+
+
+def long_of(wide: pd.DataFrame) -> pd.DataFrame:
+    """The same entries, one a row, in the order of their rows."""
+    names = [name for name in wide.columns if name not in ("x1", "x2")]
+    long = wide.reset_index().melt(["index", "x1", "x2"], names, "target", "value").dropna()
+    return long.sort_values("index", kind="stable").drop(columns="index")
+
+
+def written(folder: Path, wide: pd.DataFrame, kind: str) -> str:
+    """The table as files of a kind, and the glob that matches them."""
+    half = len(wide) // 2
+    for number, part in enumerate((wide[:half], wide[half:])):
+        path = folder / f"part{number}.{'parquet' if kind == 'parquet' else 'csv'}"
+        if kind == "parquet":
+            part.reset_index(drop=True).to_parquet(path, row_group_size=60)
+        else:
+            (long_of(part) if kind == "long" else part).to_csv(path, index=False)
+    return str(folder / ("*.parquet" if kind == "parquet" else "*.csv"))
+
+
+def in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read files some dozens of rows at a time."""
+    monkeypatch.setattr("swarmnet.filedata._MOST_ROWS", 50)
+    monkeypatch.setattr("swarmnet.pieces._ROWS", 100)
+    monkeypatch.setattr("swarmnet.pieces._LARGE", 6000)
+    monkeypatch.setattr("swarmnet.pieces._LINES", 3000)
+    monkeypatch.setattr("swarmnet.pieces._HEAD", 2000)
