@@ -64,6 +64,10 @@ Seconds = Annotated[float | None, typer.Option(help="The most seconds of trainin
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.", min=0)]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="File to write the result to.")]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON document instead of tables.")]
+MemoryLimit = Annotated[
+    str | None,
+    typer.Option(help="As in 1.5GB: data that would take more memory are read piece by piece."),
+]
 DataFile = Annotated[str, typer.Argument(metavar="DATA", help="CSV or Parquet file, or a glob.")]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file that train wrote.")]
 

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple, replace
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,14 +23,19 @@ from swarmnet.model import FittedModel
 from swarmnet.moments import Statistics
 from swarmnet.network import Network
 from swarmnet.objective import L2, Objective, output_is_solvable
-from swarmnet.readers import Size, read
+from swarmnet.readers import Size, open_files, read
 from swarmnet.reordering import reordered
+from swarmnet.rows import Source
 from swarmnet.scaling import Preparation, Scaling
 from swarmnet.streaming import StreamedSource
+from swarmnet.threads import ThreadPool
 from swarmnet.trainers import LBFGS, Hybrid, Trainer, TrainResult, configured, run
 from swarmnet.trainers.base import Callback, require_count, require_number
 from swarmnet.trainers.second_order import covariance_root
 from swarmnet.version import __version__
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 Data = MixedData | FileData | str | os.PathLike[str]
 Hidden = str | int | Sequence[int]
@@ -61,12 +66,16 @@ def fit(
     validation: MixedData | FileData | None = None,
     memory_limit: Size | None = None,
     dtype: str = "float64",
+    client: "Client | None" = None,
 ) -> FittedModel:
     """Train a network on mixed data.
 
     Neither the order of the rows, nor that of named columns, nor how entries at one point are shared out
     among rows changes the model. An entry whose sigma is more than 10^12 times the largest number of its
     output counts as not observed.
+
+    Of that, data that stay in files keep the order of their rows, by which sums are rounded, and of their
+    columns; equal entries are not put together, and a sigma however large is taken as it stands.
 
     Args:
         data: MixedData, FileData, or the path or glob of CSV or Parquet files.
@@ -93,6 +102,8 @@ def fit(
         validation: data held out, whose loss the history shows beside the training loss.
         memory_limit: where `data` is a path: see `read_csv`.
         dtype: "float32" to add up in single precision, which takes half the time and is less exact.
+        client: a `dask.distributed.Client`, whose workers read the files and hold their rows; the model is
+            that of this machine with a `memory_limit`, however many there are.
 
     Returns:
         The model with the lowest training loss met on the way.
@@ -100,7 +111,7 @@ def fit(
     Raises:
         SwarmnetError: data, names or settings that do not do, or the checkpoint of another run.
     """
-    given = located(data, memory_limit)
+    given = located(data, memory_limit, client)
     mixed = canonical(given) if isinstance(given, MixedData) else given
     configured_trainer = configured(trainer, iterations, seconds, particles)
     net = network_for(mixed, hidden, activation, loss)
@@ -122,7 +133,7 @@ def fit(
         settings = {"loss": loss, "dtype": dtype, **weights}
         if isinstance(part, MixedData):
             return Objective(net, preparation.of(part), measured=part, **settings)
-        return Objective(net, StreamedSource(part, preparation), **settings)
+        return Objective(net, _source(part, preparation), **settings)
 
     if validation is not None:
         validation = validation.select(mixed.inputs, mixed.outputs)
@@ -173,17 +184,40 @@ def fit(
     return reordered(_pinned(model, known), given.inputs, given.outputs)
 
 
-def located(data: Data, memory_limit: Size | None) -> MixedData | FileData:
+def located(data: Data, memory_limit: Size | None, client: "Client | None" = None) -> MixedData | FileData:
     """The data themselves, where they are given by their files' names.
 
     Raises:
-        SwarmnetError: they cannot be read, or a limit comes too late.
+        SwarmnetError: they cannot be read, a limit comes too late, or the client is none that does.
     """
+    if client is not None:
+        return _on_workers(data, memory_limit, client)
     if not isinstance(data, MixedData | FileData):
         return read(data, memory_limit=memory_limit)
     if memory_limit is not None:
         raise SwarmnetError("memory_limit goes with a file's name: give it to read_csv or read_parquet")
     return data
+
+
+def _on_workers(data: Data, memory_limit: Size | None, client: "Client") -> FileData:
+    from swarmnet.distributed import on_workers  # noqa: PLC0415  # an extra
+
+    if memory_limit is not None:
+        raise SwarmnetError("memory_limit is for one machine: workers have theirs from where they start")
+    if isinstance(data, MixedData):
+        raise SwarmnetError("workers read files: with client=, give the data as a path or a glob")
+    return on_workers(data if isinstance(data, FileData) else open_files(data), client)
+
+
+def _source(data: FileData, preparation: Preparation) -> Source:
+    """The rows in a file of tiles on this machine, or on the workers that read them."""
+    if isinstance(data.pool, ThreadPool):
+        return StreamedSource(data, preparation)
+    from swarmnet.cluster import Cluster  # noqa: PLC0415  # an extra
+    from swarmnet.distributed import WorkerSource  # noqa: PLC0415
+
+    assert isinstance(data.pool, Cluster)
+    return WorkerSource(data, preparation, data.pool)
 
 
 def refuse_unsolvable(trainer: Trainer, net: Network, loss: str) -> None:

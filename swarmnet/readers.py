@@ -182,7 +182,9 @@ def _read(
         return from_table(_table(path, opened), *roles)
 
 
-def open_files(path: FilePath, inputs: Iterable[str] | None, outputs: Iterable[str] | None) -> FileData:
+def open_files(
+    path: FilePath, inputs: Iterable[str] | None = None, outputs: Iterable[str] | None = None
+) -> FileData:
     """The data of some files, none of which is read but for what its columns mean.
 
     Raises:

@@ -1,10 +1,13 @@
-"""Small tables that are read in many pieces, for the tests of data in files and on workers."""
+"""Small tables that are read in many pieces, and their sums: for tests of data in files and on workers."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+
+close = partial(np.testing.assert_allclose, rtol=1e-11, atol=1e-13)
 
 
 def table(n: int = 700, sigmas: bool = False, outputs: int = 2, seed: int = 0) -> pd.DataFrame:
@@ -54,3 +57,28 @@ def in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("swarmnet.pieces._LARGE", 6000)
     monkeypatch.setattr("swarmnet.pieces._LINES", 3000)
     monkeypatch.setattr("swarmnet.pieces._HEAD", 2000)
+
+
+def assert_same_sums(memory, other):
+    """All that trainers ask of an objective is the same of rows in memory and elsewhere."""
+    rng = np.random.default_rng(1)
+    swarm = memory.initial(rng, 4)
+    theta = swarm[0]
+    close(other.loss(swarm), memory.loss(swarm))
+    for found, expected in zip(other.loss_and_gradient(theta), memory.loss_and_gradient(theta), strict=True):
+        close(found, expected)
+    for found, expected in zip(other.normal_equations(theta), memory.normal_equations(theta), strict=True):
+        close(found, expected)
+    for name in ("entries", "count", "square", "relative"):
+        close(getattr(other.groups, name), getattr(memory.groups, name))
+    precision = rng.uniform(0.5, 2.0, len(memory.groups.count))
+    A = memory.gauss_newton(theta, precision)[2] + np.eye(memory.size)
+    L = np.linalg.cholesky(A)
+    close(other.leverages(theta, precision, L), memory.leverages(theta, precision, L))
+    close(other.group_squares(theta), memory.group_squares(theta))
+    found, expected = other.residual_jacobian(theta), memory.residual_jacobian(theta)
+    for one, two in zip(found, expected, strict=True):
+        close(one[np.argsort(found[0])], two[np.argsort(expected[0])], atol=1e-9)
+    loss, output = other.projected(swarm[:, : memory.hidden_size], 1e-3)
+    close(loss, memory.projected(swarm[:, : memory.hidden_size], 1e-3)[0])
+    assert output.shape == (4, memory.size - memory.hidden_size)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import sharded
 
 import swarmnet
 from swarmnet import cli
@@ -785,3 +786,45 @@ def test_ctrl_c_before_there_is_anything_to_keep(run, folder, monkeypatch):
     monkeypatch.setattr("swarmnet.trainers.base.Monitor.record", interrupt)
     assert run("train", "data.csv", *SHORT) == (130, "", "interrupted\n")
     assert files(folder) == before
+
+
+def test_train_and_evaluate_within_a_memory_limit(run, tmp_path, monkeypatch):
+    sharded.in_small_pieces(monkeypatch)
+    monkeypatch.setattr("swarmnet.readers._COPIES", 400)  # so that few rows are too many
+    wide = sharded.table(n=3000, outputs=1)
+    sharded.written(tmp_path, wide, "parquet")
+    limited = ("*.parquet", "--memory-limit", "260MB")
+    found = run("train", *limited, *SHORT, "--json")
+    record = json.loads(found.out)
+    with_entries = wide[["y", "dy/dx1", "dy/dx2"]].notna().any(axis=1).sum()
+    assert record["training"]["rows"] + record["rows_held_out"] == with_entries
+    one, other = (run("evaluate", "model.json", *data, "--json").out for data in (limited, limited[:1]))
+    for errors, expected in zip(json.loads(one)["errors"], json.loads(other)["errors"], strict=True):
+        assert errors.pop("column") == expected.pop("column")
+        assert errors == pytest.approx(expected, rel=1e-9)
+    monkeypatch.setenv("TMPDIR", "nowhere")
+    refused = run("train", *limited, *SHORT)
+    assert refused.code == 2 and "nowhere: cannot write the rows that do not fit into memory" in refused.err
+
+
+def test_a_memory_limit_that_is_no_size(run):
+    found = run("train", "data.csv", "--memory-limit", "much")
+    assert found.code == 2 and "'much' is not a size: write it as in 1.5GB or 800MB" in found.err
+
+
+def test_train_on_workers_says_what_is_wrong_before_it_starts_any(run, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("swarmnet.cluster._CONNECT", 0.2)
+    found = run("train", "data.csv", "--scheduler", "tcp://127.0.0.1:1")
+    assert found.code == 2 and found.err.startswith("error: tcp://127.0.0.1:1: no Dask scheduler answers")
+    found = run("train", "missing.csv", "--scheduler", "local")
+    assert found.code == 2 and "missing.csv: there is no such file" in found.err
+    found = run("train", "data.csv", "--scheduler", "local", "--memory-limit", "1GB")
+    assert found.code == 2 and "--memory-limit is for one machine" in found.err
+
+
+def test_train_on_workers_without_dask_names_the_extra(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    monkeypatch.delitem(sys.modules, "swarmnet.cluster", raising=False)
+    found = run("train", "data.csv", "--scheduler", "local")
+    assert found.code == 2 and 'rows on workers need Dask: pip install "swarmnet[dask]"' in found.err

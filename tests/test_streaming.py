@@ -1,10 +1,8 @@
 """Sums over rows that stay in files are those over rows in memory, and all trainers run on them."""
 
-from functools import partial
-
 import numpy as np
 import pytest
-from sharded import in_small_pieces, table, written
+from sharded import assert_same_sums, close, in_small_pieces, table, written
 
 import swarmnet
 from swarmnet import Network, Objective, SwarmnetError
@@ -13,7 +11,6 @@ from swarmnet.scaling import Preparation, Scaling
 from swarmnet.streaming import StreamedSource
 from swarmnet.trainers import TRAINERS
 
-close = partial(np.testing.assert_allclose, rtol=1e-11, atol=1e-13)
 KINDS = ["parquet", "wide", "long"]
 
 
@@ -33,30 +30,6 @@ def pair(tmp_path, kind="parquet", sigmas=False, outputs=2, net=None, threads=2,
     )
     source = StreamedSource(filed, Preparation(Scaling.of(filed.statistics), filed.statistics))
     return memory, Objective(net, source, threads=threads, **settings)
-
-
-def assert_same_sums(memory, other):
-    rng = np.random.default_rng(1)
-    swarm = memory.initial(rng, 4)
-    theta = swarm[0]
-    close(other.loss(swarm), memory.loss(swarm))
-    for found, expected in zip(other.loss_and_gradient(theta), memory.loss_and_gradient(theta), strict=True):
-        close(found, expected)
-    for found, expected in zip(other.normal_equations(theta), memory.normal_equations(theta), strict=True):
-        close(found, expected)
-    for name in ("entries", "count", "square", "relative"):
-        close(getattr(other.groups, name), getattr(memory.groups, name))
-    precision = rng.uniform(0.5, 2.0, len(memory.groups.count))
-    A = memory.gauss_newton(theta, precision)[2] + np.eye(memory.size)
-    L = np.linalg.cholesky(A)
-    close(other.leverages(theta, precision, L), memory.leverages(theta, precision, L))
-    close(other.group_squares(theta), memory.group_squares(theta))
-    found, expected = other.residual_jacobian(theta), memory.residual_jacobian(theta)
-    for one, two in zip(found, expected, strict=True):
-        close(one[np.argsort(found[0])], two[np.argsort(expected[0])], atol=1e-9)
-    loss, output = other.projected(swarm[:, : memory.hidden_size], 1e-3)
-    close(loss, memory.projected(swarm[:, : memory.hidden_size], 1e-3)[0])
-    assert output.shape == (4, memory.size - memory.hidden_size)
 
 
 @pytest.mark.parametrize("sigmas", [False, True], ids=["no sigmas", "sigmas"])

@@ -1,0 +1,236 @@
+"""Sums over rows that lie on the workers of a Dask cluster, and are read there: pip install "swarmnet[dask]".
+
+A shard is some blocks of rows (see `blocks`), made into tiles on the worker that holds it. Each sum sends the
+weights out, one task a shard, and brings partial sums back. Where a worker dies, Dask has its shards read
+again on others, and repeats what they were asked.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
+from itertools import accumulate, chain
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swarmnet.blocks import Node, Numbering, leaves, merged, taken, total
+from swarmnet.cluster import Cluster
+from swarmnet.data import MixedData
+from swarmnet.filedata import FileData, Reader
+from swarmnet.moments import Statistics
+from swarmnet.pieces import Piece
+from swarmnet.rows import Batch, HeldRows, Sums, Terms, joined
+from swarmnet.scaling import Preparation
+from swarmnet.threads import Crew
+from swarmnet.tiles import Tile
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+Array = NDArray[Any]
+P = ParamSpec("P")
+
+_SHARDS = 8  # at least, so that what a dead worker held is shared out; one a thread if these are more
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A method of HeldRows with what it is called with."""
+
+    sums: Callable[..., Sums]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Bytes of its arrays."""
+        return _bytes_of(self.args)
+
+
+class Shard:
+    """Blocks of rows in a worker's memory.
+
+    Args:
+        terms: what is summed.
+        blocks: each one's tiles.
+        group_sums: each one's, see `Grouping.sums`.
+    """
+
+    def __init__(self, terms: Terms, blocks: list[list[Tile]], group_sums: list[Array]) -> None:
+        self.terms, self.blocks, self.group_sums = terms, blocks, group_sums
+
+    @classmethod
+    def of(cls, terms: Terms, preparation: Preparation, rows: Iterable[MixedData]) -> "Shard":
+        """Make tiles of blocks of rows."""
+        held = [HeldRows.of(terms, preparation.of(block), block, 1) for block in rows]
+        return cls(terms, [list(rows.tiles) for rows in held], [rows.group_sums for rows in held])
+
+    def __sizeof__(self) -> int:
+        # Dask asks, to know what a worker's memory holds and what moving a shard costs.
+        return _bytes_of(self.blocks)
+
+    def describe(self) -> tuple[list[int], list[Array]]:
+        """The rows of each block, and its sums by groups."""
+        return [sum(tile.rows for tile in tiles) for tiles in self.blocks], self.group_sums
+
+    def each(self, call: Call, some: dict[int, Batch] | None) -> Iterator[Sums]:
+        """The sums over each block, or over some rows of some of them."""
+        passes = [self.terms.passes()]
+        for number in range(len(self.blocks)) if some is None else some:
+            tiles = self.blocks[number] if some is None else taken(self.blocks[number], some[number])
+            rows = HeldRows(self.terms, tiles, self.group_sums[number], Crew(1), passes)
+            yield call.sums(rows, *call.args, **call.kwargs)
+
+
+def _bytes_of(value: object) -> int:
+    """Of the arrays in nested lists, tuples and records."""
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if is_dataclass(value):
+        return sum(_bytes_of(getattr(value, field.name)) for field in fields(value))
+    return sum(map(_bytes_of, value)) if isinstance(value, list | tuple) else 0
+
+
+def _read(pieces: Sequence[Piece], terms: Terms, preparation: Preparation, reader: Reader) -> Shard:
+    return Shard.of(terms, preparation, (block for piece in pieces for block in reader.blocks(piece)))
+
+
+def _total(shard: Shard, first: int, some: dict[int, Batch] | None, call: Call) -> list[Node]:
+    """What a shard, whose blocks are numbered from `first`, adds to a sum."""
+    if some is None:
+        return merged(leaves(shard.each(call, None), first))
+    return [Node(first + n, 0, sums) for n, sums in zip(some, shard.each(call, some), strict=True)]
+
+
+def _joined(shard: Shard, call: Call) -> Sums:
+    return joined(shard.each(call, None))
+
+
+@dataclass(frozen=True, eq=False)
+class WorkerSource:
+    """Data whose rows are to lie on workers.
+
+    Args:
+        data: in files that the workers read.
+        preparation: what becomes of the rows.
+        cluster: the workers.
+    """
+
+    data: FileData
+    preparation: Preparation
+    cluster: Cluster
+
+    @property
+    def d(self) -> int:
+        """Inputs."""
+        return self.data.d
+
+    @property
+    def k(self) -> int:
+        """Outputs."""
+        return self.data.k
+
+    @property
+    def statistics(self) -> Statistics:
+        """Of the rows before their preparation."""
+        return self.data.statistics
+
+    def rows(self, terms: Terms, threads: int | None) -> "WorkerRows":
+        """Have the workers read the rows; how many threads these have was said where they started."""
+        return WorkerRows(terms, self.data, self.preparation, self.cluster)
+
+
+class WorkerRows:
+    """Rows in shards on workers.
+
+    Args:
+        terms: what is summed.
+        data: the rows.
+        preparation: what becomes of them before they are summed over.
+        cluster: the workers.
+
+    Raises:
+        SwarmnetError: as FileData does, or the workers are lost.
+    """
+
+    threads = 1  # of this process
+
+    def __init__(self, terms: Terms, data: FileData, preparation: Preparation, cluster: Cluster) -> None:
+        self.terms, self._cluster = terms, cluster
+        shared = _shared(data.pieces, max(_SHARDS, cluster.threads), data.reader.block_rows)
+        read = partial(_read, terms=terms, preparation=preparation, reader=data.reader)
+        shards = cluster.submit(read, shared)
+        described = cluster.results(cluster.submit(Shard.describe, shards))
+        # Shards of rows without an entry hold no block.
+        self._shards = [shard for shard, (sizes, _) in zip(shards, described, strict=True) if sizes]
+        blocks = [len(sizes) for sizes, _ in described if sizes]
+        self._firsts = [0, *accumulate(blocks)][:-1]
+        self._numbering = Numbering([size for sizes, _ in described for size in sizes])
+        self.group_sums = total(leaves((sums,) for _, found in described for sums in found))[0]
+        self.n = self._numbering.n
+        self._some: list[dict[int, Batch] | None] = [None] * len(blocks)  # rows of some blocks of each shard
+
+    @property
+    def one_gram(self) -> bool:
+        """Whether one Gram matrix serves all outputs."""
+        return self.terms.net.k == 1
+
+    def twin(self) -> "WorkerRows":
+        """These: a cluster takes many calls at a time."""
+        return self
+
+    def total(
+        self, sums: Callable[Concatenate[HeldRows, P], Sums], *args: P.args, **kwargs: P.kwargs
+    ) -> Sums:
+        """The sums over all rows."""
+        calls = self._calls(Call(sums, args, kwargs))
+        asked = self._cluster.submit(_total, self._shards, self._firsts, self._some, calls)
+        return total(chain.from_iterable(self._cluster.results(asked)))
+
+    def joined(
+        self, sums: Callable[Concatenate[HeldRows, P], Sums], *args: P.args, **kwargs: P.kwargs
+    ) -> Sums:
+        """The same of what is not to be added up, but to be joined."""
+        asked = self._cluster.submit(_joined, self._shards, self._calls(Call(sums, args, kwargs)))
+        return joined(self._cluster.results(asked))
+
+    def _calls(self, call: Call) -> "list[Call | Future]":
+        """The same call for each shard."""
+        return [self._cluster.shared(call, call.size)] * len(self._shards)
+
+    def batches(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
+        """All rows in minibatches, see `Numbering.batches`."""
+        return self._numbering.batches(size, rng)
+
+    def some(self, rows: Batch) -> "WorkerRows":
+        """The rows with these numbers, which count them in the order of the files; only their shards work."""
+        asked: dict[int, dict[int, Batch]] = {}
+        for block, chosen in self._numbering.by_block(rows).items():
+            shard = int(np.searchsorted(self._firsts, block, "right")) - 1
+            asked.setdefault(shard, {})[block - self._firsts[shard]] = chosen
+        some = copy(self)
+        some._shards = [self._shards[shard] for shard in asked]
+        some._firsts = [self._firsts[shard] for shard in asked]
+        some._some = list(asked.values())
+        return some
+
+
+def _shared(pieces: Sequence[Piece], shards: int, rows: int) -> list[list[Piece]]:
+    """Pieces in a row, or parts of them, for each of up to so many shards, about as large as each other."""
+    most = sum(piece.size for piece in pieces) / shards
+    parts = [part for piece in pieces for part in piece.parts(max(1, round(piece.size / most)), rows)]
+    ends = np.array([0, *accumulate(part.size for part in parts)], float)
+    shard = np.minimum((ends[:-1] + ends[1:]) / (2.0 * most), shards - 1).astype(int)
+    found = [[part for part, of in zip(parts, shard, strict=True) if of == s] for s in range(shards)]
+    return [shared for shared in found if shared]
+
+
+def on_workers(data: FileData, client: "Client") -> FileData:
+    """The same data, to be read and held by the workers of a client.
+
+    Raises:
+        SwarmnetError: see Cluster.
+    """
+    return replace(data, pool=Cluster(client))

@@ -1,0 +1,248 @@
+"""Rows on the workers of a real cluster: the sums of one machine, whichever workers live."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sharded import assert_same_sums, long_of, table
+
+import swarmnet
+from swarmnet import Activation, Network, Objective, SwarmnetError
+from swarmnet.activations import TABLE
+from swarmnet.errors import WorkersLost
+from swarmnet.readers import open_files, read
+from swarmnet.scaling import Preparation, Scaling
+from swarmnet.splitting import split
+from swarmnet.streaming import StreamedSource
+from swarmnet.trainers import LBFGS, TRAINERS, Adam
+
+distributed = pytest.importorskip("distributed")
+from swarmnet.cluster import _LARGE, Cluster, connected  # noqa: E402
+from swarmnet.distributed import WorkerSource, on_workers  # noqa: E402
+
+FILES = 6  # each of which is a block of rows
+
+
+@pytest.fixture(scope="module")
+def local():
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as local:
+        yield local
+
+
+@pytest.fixture
+def client(local):
+    with distributed.Client(local) as client:
+        yield client
+
+
+def written(folder: Path, wide=None, kind: str = "parquet") -> str:
+    """A table as several files."""
+    wide = table(outputs=1) if wide is None else wide
+    for number, rows in enumerate(np.array_split(np.arange(len(wide)), FILES)):
+        part = wide.iloc[rows]
+        if kind == "parquet":
+            part.to_parquet(folder / f"{number}.parquet", index=False)
+        else:
+            (long_of(part) if kind == "long" else part).to_csv(folder / f"{number}.csv", index=False)
+    return str(folder / ("*.parquet" if kind == "parquet" else "*.csv"))
+
+
+@pytest.mark.parametrize(("kind", "shards"), [("parquet", 1), ("parquet", 3), ("wide", 8), ("long", 8)])
+def test_sums_are_those_of_one_machine_whatever_the_number_of_shards(
+    tmp_path, monkeypatch, client, kind, shards
+):
+    monkeypatch.setattr("swarmnet.distributed._SHARDS", shards)
+    path = written(tmp_path, table(sigmas=kind == "parquet"), kind)
+    held, filed, net = read(path), open_files(path), Network((2, 5, 4, 2))
+    preparation = Preparation(Scaling.of(filed.statistics), filed.statistics)
+    workers = Objective(net, WorkerSource(filed, preparation, Cluster(client)), l2=0.01)
+    assert len(workers._rows._shards) == max(2, min(shards, FILES))  # as many as there are threads
+    assert_same_sums(Objective(net, preparation.of(held), measured=held, l2=0.01), workers)
+    streamed = Objective(net, StreamedSource(filed, preparation), l2=0.01)
+    theta = net.init(np.random.default_rng(0))
+    for found, expected in zip(
+        workers.normal_equations(theta), streamed.normal_equations(theta), strict=True
+    ):
+        assert np.array_equal(found, expected)
+
+
+def test_large_swarms_are_each_their_own(tmp_path, client):
+    filed, net = open_files(written(tmp_path)), Network((2, 20, 20, 1))
+    preparation = Preparation(Scaling.of(filed.statistics), filed.statistics)
+    workers = Objective(net, WorkerSource(filed, preparation, Cluster(client)))
+    streamed = Objective(net, StreamedSource(filed, preparation))
+    for seed in range(3):
+        swarm = net.init(np.random.default_rng(seed), 60)
+        assert swarm.nbytes > _LARGE
+        assert np.array_equal(workers.loss(swarm), streamed.loss(swarm))
+
+
+@pytest.mark.parametrize("trainer", [*TRAINERS, Adam(batch_size=64), LBFGS(refresh=2)], ids=str)
+def test_every_trainer_ends_as_on_one_machine(tmp_path, client, trainer):
+    settings = {"hidden": (4,), "trainer": trainer, "iterations": 3}
+    path = written(tmp_path)
+    model = swarmnet.fit(path, client=client, **settings)
+    assert np.array_equal(model.theta, swarmnet.fit(open_files(path), **settings).theta)
+    assert model.training["rows"] == 700
+
+
+def test_rows_are_held_out_and_errors_taken_on_workers_as_on_one_machine(tmp_path, client):
+    path = written(tmp_path)
+    one, many = open_files(path), on_workers(open_files(path), client)
+    (kept, test), (other_kept, other_test) = (split(data, 0.2, 0) for data in (one, many))
+    assert np.array_equal(test.X, other_test.X)
+    assert test.n_entries + kept.n_entries == one.n_entries
+    assert other_kept.n == kept.n
+    model = swarmnet.fit(one, hidden=(4,), trainer="lbfgs", iterations=3)
+    assert swarmnet.evaluate(model, many).equals(swarmnet.evaluate(model, one))
+
+
+def deadly(flag: Path) -> Activation:
+    """tanh, in whose middle a process dies when it finds the flag, which it takes away."""
+    tanh = TABLE["tanh"]
+
+    def value(z, out):
+        try:
+            flag.unlink()
+        except FileNotFoundError:
+            return tanh.value(z, out)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return Activation("deadly", value, tanh.slope, tanh.curvature)
+
+
+def test_a_worker_killed_in_the_middle_of_a_sum_changes_nothing(tmp_path, client):
+    path, flag = written(tmp_path), tmp_path / "flag"
+    settings = {"hidden": (4,), "trainer": "lbfgs", "iterations": 6, "activation": deadly(flag)}
+    expected = swarmnet.fit(open_files(path), **settings)
+    before = set(client.run(os.getpid).values())
+
+    def at_the_third(now):
+        if now.iteration == 3:
+            flag.touch()
+
+    model = swarmnet.fit(path, client=client, callback=at_the_third, **settings)
+    assert not flag.exists()
+    client.wait_for_workers(2)
+    assert set(client.run(os.getpid).values()) != before
+    assert np.array_equal(model.theta, expected.theta)
+
+
+def test_without_any_worker_left_training_ends_and_goes_on_from_its_checkpoint(tmp_path, monkeypatch, client):
+    path = written(tmp_path)
+    settings = {"hidden": (4,), "trainer": "lbfgs", "iterations": 6}
+    kept = {"checkpoint": tmp_path / "run.ckpt"}
+
+    def none_at_the_third(now):
+        if now.iteration == 3:
+            for process in client.run(os.getpid).values():
+                os.kill(process, signal.SIGKILL)
+
+    with monkeypatch.context() as patient:
+        patient.setattr("swarmnet.cluster._PATIENCE", 0.0)  # the cluster starts new ones
+        patient.setattr("swarmnet.cluster._LOOK", 0.1)
+        with pytest.raises(WorkersLost, match=r"all workers are gone: .* with the same checkpoint"):
+            swarmnet.fit(path, client=client, callback=none_at_the_third, **settings, **kept)
+    copied = shutil.copy(kept["checkpoint"], tmp_path / "copy.ckpt")
+    expected = swarmnet.fit(open_files(path), **settings)
+    first = []
+    resumed = swarmnet.fit(
+        path, client=client, callback=lambda now: first.append(now.iteration), **settings, **kept
+    )
+    assert first[0] > 1
+    assert np.array_equal(resumed.theta, expected.theta)
+    here = swarmnet.fit(open_files(path), checkpoint=copied, **settings)  # without any cluster
+    assert np.array_equal(here.theta, expected.theta)
+
+
+def test_a_bad_cell_on_a_worker_is_found_in_its_file_and_line(tmp_path, client):
+    wide = table(outputs=1).astype(object)
+    wide.loc[500, "x2"] = "abc"
+    with pytest.raises(SwarmnetError, match=r"4\.csv, line 34, column 'x2': 'abc' is not a number"):
+        swarmnet.fit(written(tmp_path, wide, "wide"), client=client)
+
+
+def test_data_in_memory_and_limits_are_not_for_workers(tmp_path, client):
+    path = written(tmp_path)
+    with pytest.raises(SwarmnetError, match=r"workers read files: .* give the data as a path or a glob"):
+        swarmnet.fit(read(path), client=client)
+    with pytest.raises(SwarmnetError, match="memory_limit is for one machine"):
+        swarmnet.fit(path, client=client, memory_limit="1GB")
+    with pytest.raises(SwarmnetError, match=r"client must be a dask\.distributed\.Client, not 'tcp://"):
+        swarmnet.fit(path, client="tcp://127.0.0.1:8786")
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nowhere"])
+def test_a_scheduler_that_does_not_answer(monkeypatch, address):
+    monkeypatch.setattr("swarmnet.cluster._CONNECT", 0.3)
+    with (
+        pytest.raises(SwarmnetError, match=f"{re.escape(address)}: no Dask scheduler answers there"),
+        connected(address),
+    ):
+        pass
+
+
+def test_the_command_line_with_a_scheduler_and_two_workers_of_their_own(tmp_path):
+    path, port, model = written(tmp_path), free_port(), tmp_path / "model.json"
+    address = f"tcp://127.0.0.1:{port}"
+    train = [
+        "train",
+        path,
+        "--hidden",
+        "4",
+        "--trainer",
+        "lbfgs",
+        "--iterations",
+        "3",
+        "--test-fraction",
+        "0",
+    ]
+    started = [
+        dask("scheduler", "--host", "127.0.0.1", "--port", str(port), "--dashboard-address", ":0"),
+        *(dask("worker", address, "--nthreads", "1", "--no-dashboard") for _ in range(2)),
+    ]
+    try:
+        with distributed.Client(address, timeout=60) as client:
+            client.wait_for_workers(2)
+        many = swarmnet_command(*train, "--test-fraction", "0", "--scheduler", address, "-o", str(model))
+        assert many.returncode == 0, many.stderr
+        # The scheduler dies while a client has it.
+        with distributed.Client(address) as client:
+
+            def end_of_it(now):
+                if now.iteration == 2:
+                    started[0].kill()
+
+            with pytest.raises(WorkersLost, match="the scheduler is gone"):
+                swarmnet.fit(path, client=client, hidden=(4,), trainer="lbfgs", callback=end_of_it)
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    expected = swarmnet.fit(open_files(path), hidden=(4,), trainer="lbfgs", iterations=3)
+    assert np.array_equal(swarmnet.load(model).theta, expected.theta)
+
+
+def dask(*arguments: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "dask", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def swarmnet_command(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "swarmnet", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
