@@ -256,8 +256,10 @@ class CsvPiece:
             yield CsvTable.part(self.path, text, list(self.columns), before)
 
     def parts(self, count: int, rows: int) -> list[Piece]:
-        """This piece: how many rows it has is not known."""
-        return [self]
+        """Parts of as many tables each."""
+        tables = [start for start, _ in _cut(self.path, self.start, self.stop, _LINES)]
+        edges = [tables[len(tables) * i // count] for i in range(count)] + [self.stop]
+        return [replace(self, start=a, stop=b) for a, b in zip(edges[:-1], edges[1:], strict=True) if a < b]
 
 
 def csv_layout(path: Path) -> Layout:

@@ -50,6 +50,20 @@ def test_parts_of_a_piece_hold_its_blocks(tmp_path, monkeypatch, count):
             assert_equal(one, other)
 
 
+@pytest.mark.parametrize("count", [1, 2, 1000])
+def test_parts_of_a_piece_of_lines_hold_its_blocks(tmp_path, monkeypatch, count):
+    in_small_pieces(monkeypatch)
+    monkeypatch.setattr("swarmnet.pieces._LARGE", 13_000)
+    table().to_csv(tmp_path / "a.csv", index=False)
+    data = open_files(tmp_path / "a.csv")
+    first, blocks = data.pieces[0], list(data.reader.blocks(data.pieces[0]))
+    parts = first.parts(count, data.reader.block_rows)
+    assert len(parts) == min(count, len(blocks)) and len(blocks) > 2
+    found = [block for part in parts for block in data.reader.blocks(part)]
+    for one, other in zip(found, blocks, strict=True):
+        assert_equal(one, other)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_statistics_are_those_of_the_rows_in_memory(tmp_path, monkeypatch, kind):
     in_small_pieces(monkeypatch)
