@@ -2,16 +2,20 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from swarmnet import console, printing, progress
 from swarmnet.errors import SwarmnetError
 from swarmnet.version import __version__
+
+if TYPE_CHECKING:
+    from swarmnet.model import FittedModel
 
 app = typer.Typer(
     cls=console.Commands,
@@ -82,6 +86,15 @@ def train(
     console.refuse_output(checkpoint, data, output)
     if checkpoint is None and checkpoint_every is not None:
         raise SwarmnetError("--checkpoint-every needs --checkpoint FILE")
+    seen: list[int] = []
+
+    def watch(now: Any) -> None:
+        if not seen and now.iteration > 1:
+            console.note(f"{checkpoint}: going on from iteration {now.iteration - 1}")
+        seen[:] = [now.iteration]
+        if show is not None:
+            show("training", now)
+
     with (
         _opened(data, inputs, outputs, memory_limit, scheduler) as found,
         progress.bar() as show,
@@ -102,10 +115,12 @@ def train(
             l2=l2,
             checkpoint=checkpoint,
             checkpoint_every=EVERY if checkpoint_every is None else checkpoint_every,
-            callback=None if show is None else lambda now: show("training", now),
+            callback=watch if checkpoint or show else None,
             dtype=dtype,
         )
-    model.save(output)
+    if checkpoint and not seen:
+        console.note(f"{checkpoint}: that run had ended: nothing was left to train")
+    _save(model, output)
     record = model.training
     console.note(
         f"{output}: {model.net!r}, {record['seconds']:.1f} s, {record['evaluations']} evaluations, "
@@ -352,6 +367,19 @@ def _is_model(file: str) -> bool:
             return opened.read(1) == b"{"
     except OSError:
         return False
+
+
+def _save(model: "FittedModel", output: Path) -> None:
+    """Save what took long to train; where that fails, among the temporary files."""
+    try:
+        model.save(output)
+    except SwarmnetError as error:
+        try:
+            path = Path(tempfile.mkdtemp(prefix="swarmnet-"), output.name)
+            model.save(path)
+        except (SwarmnetError, OSError):
+            raise error from None
+        raise SwarmnetError(f"{error}; the model was saved as {path}") from None
 
 
 def _named_progress(

@@ -11,12 +11,13 @@ import json
 import math
 import os
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -121,11 +122,22 @@ def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
 def write(text: str, output: Path | None = None) -> None:
     """To a file or to standard output."""
     if output is None:
-        sys.stdout.write(text)
+        _write_whole(text)
         return
     from swarmnet.files import write_atomically  # noqa: PLC0415
 
     write_atomically(output, text)
+
+
+def _write_whole(text: str) -> None:
+    """Write to standard output; unbuffered, Python would not notice that only a part was taken."""
+    raw = getattr(sys.stdout, "buffer", None)
+    if not isinstance(raw, io.RawIOBase):
+        sys.stdout.write(text)
+        return
+    left = memoryview(text.encode(sys.stdout.encoding, sys.stdout.errors or "strict"))
+    while left:
+        left = left[raw.write(left) or 0 :]
 
 
 def csv(frame: "pd.DataFrame") -> str:
@@ -141,8 +153,18 @@ def csv(frame: "pd.DataFrame") -> str:
 
 
 def note(text: str) -> None:
-    """A line on standard error, in which nothing but letters reaches the terminal."""
-    sys.stderr.write(printable(" ".join(text.splitlines())) + "\n")
+    """A line on standard error, without control characters; lost where nobody reads it any more."""
+    try:
+        sys.stderr.write(printable(" ".join(text.splitlines())) + "\n")
+    except OSError:  # a long training is worth more than a note
+        _silence(sys.stderr)
+
+
+def _silence(stream: TextIO) -> None:
+    """Let a stream that takes no more lead nowhere, so that Python does not try again at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def refuse_output(output: Path | None, *taken: str | Path | None) -> None:
@@ -227,26 +249,50 @@ def _run(app: typer.Typer) -> object:
 
 
 def run(app: typer.Typer) -> None:
-    """Run a command; the exit code is 2 for a user's mistake, 130 after Ctrl-C."""
+    """Run a command; the exit code is 2 for a user's mistake, 130 after Ctrl-C, 143 after SIGTERM."""
+    came: list[int] = [signal.SIGINT]
+    with _ended_by_signals(came):
+        code = _exit_code(app)
+    sys.exit(128 + came[-1] if code == 130 else code)
+
+
+@contextmanager
+def _ended_by_signals(came: list[int]) -> Iterator[None]:
+    """End as by Ctrl-C, with what was reached, when told to stop or when the terminal is closed."""
+
+    def end(number: int, _: object) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]  # not under nohup
+    try:
+        for number in taken:
+            signal.signal(number, end)
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _exit_code(app: typer.Typer) -> int:
+    code: object = 2
     try:
         code = _run(app)
     except SwarmnetError as error:
         note(f"error: {error}")
-        code = 2
     except (KeyboardInterrupt, typer.Abort):
         note("interrupted")
         code = 130
     except OSError as error:
-        # Standard output takes no more, and Python must not try again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
-        if not isinstance(error, BrokenPipeError):
+        _silence(sys.stdout)
+        if isinstance(error, BrokenPipeError):
+            code = 141
+        else:
             note(f"error: cannot write the result: {error.strerror}")
-            code = 2
     except Exception as error:
         # A usage error of Typer's, whose class moved between its versions.
         if not hasattr(error, "format_message"):
             raise
         note(f"error: {error.format_message().rstrip('.')} (see swarmnet --help)")
-        code = 2
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple, replace
+from dataclasses import asdict, astuple, fields, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from swarmnet.activations import LINEAR, Activation
+from swarmnet.activations import LINEAR, TABLE, Activation
 from swarmnet.canonical import canonical
 from swarmnet.checkpoint import EVERY, Checkpoint, fingerprint
 from swarmnet.data import MixedData
@@ -370,11 +370,11 @@ def _fingerprint(
     validation: MixedData | FileData | None,
 ) -> dict[str, str]:
     """What makes this run, by the names that people know it by."""
-    settings = _plain(asdict(trainer))
+    settings = _settings(trainer)
     parts = {
         "data": _content(data),
         "validation data": None if validation is None else _content(validation),
-        "network": [[net.sizes, [[act.name, act.init] for act in net.activations]] for net in nets],
+        "network": [[net.sizes, [_identity(act) for act in net.activations]] for net in nets],
         **what,
         "seed": int(seed),
         "trainer": trainer.name,
@@ -383,6 +383,29 @@ def _fingerprint(
         | {"swarmnet": __version__},
     }
     return fingerprint(parts)
+
+
+def _settings(trainer: Trainer) -> dict[str, Any]:
+    """Settings as JSON has them, with the names of the trainers inside the trainer."""
+    settings: dict[str, Any] = _plain(asdict(trainer))
+    for part in fields(trainer):
+        inner = getattr(trainer, part.name)
+        if isinstance(inner, Trainer):
+            settings[part.name] = {"trainer": inner.name, **_settings(inner)}
+    return settings
+
+
+def _identity(act: Activation) -> list[Any]:
+    """What tells an activation from others: its name; of one that is not swarmnet's own, what it does."""
+    if TABLE.get(act.name) is act:
+        return [act.name]
+    z = np.linspace(-5.0, 5.0, 41)
+    a, s, c = np.empty((3, len(z)))
+    with np.errstate(all="ignore"):
+        act.value(z.copy(), a)
+        act.slope(z.copy(), a.copy(), s)
+        act.curvature(z.copy(), a.copy(), s.copy(), c)
+    return [act.name, act.init, a, s, c]
 
 
 def _content(data: MixedData | FileData) -> list[Any]:
@@ -398,7 +421,7 @@ def _record(data: MixedData | FileData, known: Statistics, trainer: Trainer, see
     return {
         "swarmnet": __version__,
         "trainer": trainer.name,
-        "settings": _plain(asdict(trainer)),
+        "settings": _settings(trainer),
         "seed": int(seed),
         "rows": data.n,
         "values": data.n_values,
