@@ -2,8 +2,10 @@
 
 import os
 import re
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 
@@ -116,8 +118,7 @@ def compare(
         name = "hybrid" if "hybrid" in chosen else next(iter(chosen))
         jobs.append((name + VALUES_ONLY, chosen[name], train.values_only()))
     rows, curves, models = [], [], {}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", re.escape(STATUS["interrupted"]), SwarmnetWarning)
+    with _no_word_of_interruption():
         for repeat, (name, trainer, part) in product(range(repeats), jobs):
             model = fit(
                 part,
@@ -138,6 +139,20 @@ def compare(
             curves.append(_curve(model, name, repeat))
     runs = pd.DataFrame(rows)
     return Comparison(_summary(runs), pd.concat(curves, ignore_index=True), runs, models, train, held_out)
+
+
+@contextmanager
+def _no_word_of_interruption() -> Iterator[None]:
+    """Here it ends everything, so that `fit` need not say what it kept of one run.
+
+    Ctrl-C comes on the main thread alone, and on others warnings' filters are not ours to change.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", re.escape(STATUS["interrupted"]), SwarmnetWarning)
+        yield
 
 
 def _distinct(trainers: Sequence[str | Trainer]) -> dict[str, Trainer]:

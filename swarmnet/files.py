@@ -9,8 +9,8 @@ it is left alone.
 import glob
 import os
 import re
+import secrets
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,38 +33,48 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
     Raises:
         SwarmnetError: it cannot be written.
     """
-    target = Path(os.path.realpath(path))
     data = content.encode("utf-8") if isinstance(content, str) else content
     try:
         if is_stream(path):
             _write_stream(path, data)
             return
+        target = Path(os.path.realpath(path))
         with _beside(target) as name:
             with open(name, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(name, _mode(target))
+            if target.exists():
+                os.chmod(name, target.stat().st_mode & 0o777)
             os.replace(name, target)
     except OSError as error:
         raise SwarmnetError(f"{path}: cannot write: {error.strerror}") from None
 
 
 @contextmanager
-def _beside(target: Path) -> Iterator[str]:
+def _beside(target: Path) -> Iterator[Path]:
     """The name of a new file in the target's folder, locked for us; gone in the end, unless renamed."""
     _remove_leftovers(target)
     descriptor, name = _locked_beside(target)
+    if fcntl is None:
+        os.close(descriptor)  # Windows renames no open file
     try:
         yield name
     finally:
-        Path(name).unlink(missing_ok=True)  # Ctrl-C may come when it has its new name already
-        os.close(descriptor)
+        name.unlink(missing_ok=True)  # Ctrl-C may come when it has its new name already
+        if fcntl is not None:
+            os.close(descriptor)
 
 
-def _locked_beside(target: Path) -> tuple[int, str]:
+def _locked_beside(target: Path) -> tuple[int, Path]:
+    # The system takes the user's umask off; to ask for it is to set it, which other threads would notice.
+    mode = 0o600 if target.exists() else 0o666
     while True:
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=_PARTIAL, dir=target.parent)
+        name = target.with_name(f".{target.name}.{secrets.token_hex(4)}{_PARTIAL}")
+        try:
+            descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+        except FileExistsError:
+            continue
         if _lock(descriptor) is not False and os.fstat(descriptor).st_nlink:
             return descriptor, name
         os.close(descriptor)  # another process took it for a leftover before it was locked
@@ -109,9 +119,12 @@ def held(path: str | os.PathLike[str]) -> Iterator[None]:
     Raises:
         SwarmnetError: another process, or another thread of this one, holds it.
     """
-    target = Path(os.path.realpath(path))
-    name = target.with_name(f".{target.name}.lock")
+    if fcntl is None:
+        yield
+        return
     try:
+        target = Path(os.path.realpath(path))
+        name = target.with_name(f".{target.name}.lock")
         descriptor = _opened_lock(name)
     except OSError as error:
         raise SwarmnetError(f"{path}: cannot lock: {error.strerror}") from None
@@ -161,23 +174,14 @@ def is_stream(path: str | os.PathLike[str]) -> bool:
     return named is not None or (os.path.exists(path) and not os.path.isfile(path))
 
 
-def _mode(target: Path) -> int:
-    """The permissions of the file that is replaced, or those of a new file."""
-    if target.exists():
-        return target.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
-
-
 def refuse_unwritable(path: str | os.PathLike[str]) -> None:
     """Find out before a long run, and without touching the file, whether `path` can be written.
 
     Raises:
         SwarmnetError: it cannot.
     """
-    target = Path(os.path.realpath(path))
     try:
+        target = Path(os.path.realpath(path))  # fails where the working folder is gone
         if target.is_dir():
             raise SwarmnetError(f"{path}: cannot write: it is a folder; name a file in it")
         if not target.parent.is_dir():

@@ -28,7 +28,7 @@ from swarmnet.reordering import reordered
 from swarmnet.rows import Source
 from swarmnet.scaling import Preparation, Scaling
 from swarmnet.streaming import StreamedSource
-from swarmnet.threads import ThreadPool
+from swarmnet.threads import ThreadPool, one_blas_thread
 from swarmnet.trainers import LBFGS, Hybrid, Trainer, TrainResult, configured, run
 from swarmnet.trainers.base import Callback, require_count, require_number
 from swarmnet.trainers.second_order import covariance_root
@@ -349,7 +349,8 @@ def _spread(objective: Objective, result: TrainResult) -> NDArray[np.float32] | 
     """What the model's error bars are made of, if its trainer found what they need."""
     if result.posterior is None:
         return None
-    return pack(covariance_root(objective, result.theta, result.posterior))
+    with one_blas_thread():
+        return pack(covariance_root(objective, result.theta, result.posterior))
 
 
 def _others(nets: Sequence[Network], result: TrainResult) -> tuple[OtherFit, ...]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from swarmnet.columns import derivative_name
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError, unknown
+from swarmnet.floats import quiet
 from swarmnet.moments import Moments, Statistics
 
 Array = NDArray[np.float64]
@@ -79,9 +80,7 @@ class Scaling:
         # One division after the other: the product of two tiny scales may be 0.
         return H * (self.y_scale[:, None, None] / self.x_scale[:, None] / self.x_scale)
 
-    @np.errstate(
-        over="ignore", invalid="ignore", divide="ignore"
-    )  # `_refuse_extremes` looks at what comes out
+    @quiet  # `_refuse_extremes` looks at what comes out
     def scale_data(
         self, data: MixedData, balance: bool = True, reference: MixedData | Statistics | None = None
     ) -> MixedData:

@@ -39,6 +39,17 @@ def _blas() -> list[LibController]:
     return libraries
 
 
+def _set_threads(blas: LibController, threads: int) -> None:
+    """Set the threads of a library, from whatever thread.
+
+    threadpoolctl 3.8 hears the first thread that asks, as long as that lives; others silently do nothing.
+    """
+    free = getattr(blas, "clear_controlling_thread", lambda force: None)
+    free(force=True)
+    blas.set_num_threads(threads)
+    free(force=True)
+
+
 class _BlasHold:
     """Counts who wants BLAS at one thread, so that nested and concurrent holds restore the user's setting."""
 
@@ -52,7 +63,7 @@ class _BlasHold:
             if self._holders == 0:
                 self._before = [(blas, n) for blas in _blas() if (n := blas.num_threads) != 1]
                 for blas, _ in self._before:
-                    blas.set_num_threads(1)
+                    _set_threads(blas, 1)
             self._holders += 1
 
     def release(self) -> None:
@@ -60,7 +71,7 @@ class _BlasHold:
             self._holders -= 1
             if self._holders == 0:
                 for blas, threads in self._before:
-                    blas.set_num_threads(threads)
+                    _set_threads(blas, threads)
 
 
 _HOLD = _BlasHold()

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet.data import MixedData, along_rows
+from swarmnet.floats import quiet
 
 Array = NDArray[Any]
 Rows = NDArray[np.intp]
@@ -155,7 +156,7 @@ class Grouping:
             return own
         return np.where(np.isnan(sigma), own, self.first_known + known)
 
-    @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # the loss will be inf, which says so
+    @quiet  # the loss will be inf, which says so
     def sums(self, data: MixedData, measured: MixedData) -> Array:
         """(4, groups) what `Groups` is made of; sums over parts of the rows add up.
 
@@ -212,7 +213,7 @@ class EntryWeights:
     value: float
     partial: float
 
-    @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # the loss will be inf, which says so
+    @quiet  # the loss will be inf, which says so
     def of(
         self, factor: float, target: Array, sigma: Array | None, rows: Array | None
     ) -> tuple[Array, Array]:

@@ -19,6 +19,9 @@ import swarmnet
 from swarmnet.errors import SwarmnetError
 from swarmnet.report import content, tables, write_model_report
 
+pytest.importorskip("jinja2")
+pytest.importorskip("matplotlib")
+
 _VOID = {"meta", "link", "input", "img", "br"}
 
 
