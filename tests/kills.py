@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from swarmnet import FittedModel, MixedData, fit, load
+from swarmnet import FittedModel, MixedData, SwarmnetWarning, fit, load
 from swarmnet.explanation import explain
 from swarmnet.trainers import LM, PSO, Adam, Hybrid, Trainer
 
@@ -167,7 +167,7 @@ def main() -> None:
     parser.add_argument("--moments", type=int, default=50, help="of training, and of each kind of file")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    warnings.simplefilter("error")
+    warnings.simplefilter("error", SwarmnetWarning)
     rng = random.Random(options.seed)
     PSO().prepare()  # once, before the forks
     began = time.monotonic()

@@ -253,6 +253,7 @@ def test_explain_writes_a_page(run, model):
 
 
 def test_export_writes_what_the_name_says(run, model):
+    pytest.importorskip("onnx")
     assert run("export", "m.json", "-o", "m.py") == (0, "", "")
     assert Path("m.py").read_text() == model.to_python()
     for options, dtype in (((), "float64"), (("--dtype", "float32"), "float32")):
@@ -486,6 +487,8 @@ def test_where_nothing_can_be_written_is_known_before_training(refuse, monkeypat
 
 
 def test_reports_are_written_and_their_files_checked_first(run, refuse, model, monkeypatch):
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
     assert run("report", "m.json", "data.csv", "-o", "model.html") == (0, "", "")
     assert "h from T, p" in Path("model.html").read_text()
     assert run("report", "m.json").code == 0 and Path("report.html").stat().st_size > 50_000

@@ -6,10 +6,9 @@ import math
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
 
 from swarmnet import Activation, FittedModel, MixedData, Network, SwarmnetError, fit
@@ -18,6 +17,11 @@ from swarmnet.export.graph import ACTIVATIONS as IN_ONNX
 from swarmnet.export.source import ACTIVATIONS as IN_PYTHON
 from swarmnet.scaling import Scaling
 from swarmnet.version import __version__
+
+if HAS_ONNX := all(map(find_spec, ("onnx", "onnxruntime"))):
+    import onnx
+    import onnxruntime
+needs_onnx = pytest.mark.skipif(not HAS_ONNX, reason="needs onnx and onnxruntime")
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-6}
 # onnxruntime treats tensors of one number in its own ways
@@ -80,6 +84,7 @@ def test_every_activation_has_its_forms():
     assert set(IN_ONNX) == set(IN_PYTHON) == set(TABLE)
 
 
+@needs_onnx
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("name", TABLE)
 def test_onnxruntime_gives_the_same(name, dtype, tmp_path):
@@ -92,6 +97,7 @@ def test_onnxruntime_gives_the_same(name, dtype, tmp_path):
             check(model, X, values, jacobian, TOLERANCE[dtype])
 
 
+@needs_onnx
 @pytest.mark.parametrize("name", TABLE)
 def test_onnxruntime_joins_nothing_in_float32(name, tmp_path):
     """Without biases its optimiser sees factors beside matrix products, and would round them."""
@@ -101,6 +107,7 @@ def test_onnxruntime_joins_nothing_in_float32(name, tmp_path):
         check(model, X, *from_onnx(model, X, "float64", tmp_path / "m.onnx"), 1e-12)
 
 
+@needs_onnx
 @pytest.mark.parametrize("ratio", [1e2, 1e4, 1e6])
 def test_large_offsets_cost_float32_no_digits_but_those_of_the_result(ratio, tmp_path):
     model = a_model((2, 16, 16, 1), "tanh", offset=1.0)
@@ -115,6 +122,7 @@ def test_large_offsets_cost_float32_no_digits_but_those_of_the_result(ratio, tmp
     assert np.abs(values - model.predict(X)).max() < 1e-6 + 0.51 * np.spacing(np.float32(2 * ratio))
 
 
+@needs_onnx
 def test_the_graph_takes_any_number_of_rows(tmp_path):
     for name in TABLE:
         model = a_model((2, 3, 2), name)
@@ -125,6 +133,7 @@ def test_the_graph_takes_any_number_of_rows(tmp_path):
             assert (values.shape, jacobian.shape) == ((n, 2), (n, 2, 2))
 
 
+@needs_onnx
 def test_the_graph_says_what_it_holds(tmp_path):
     data = MixedData([[300.0, 1.0], [310.0, 2.0]], Y=[1.0, 2.0], inputs=("T", 'p "abs"'), outputs=("h",))
     fit(data, hidden=(2,), trainer="lbfgs", iterations=3).to_onnx(tmp_path / "m.onnx")
@@ -141,6 +150,7 @@ def test_the_graph_says_what_it_holds(tmp_path):
     assert ends == {"X": ["n", 2], "values": ["n", 1], "jacobian": ["n", 1, 2]}
 
 
+@needs_onnx
 def test_saturated_units_overflow_nowhere(tmp_path, loud):
     for name in TABLE:
         model = a_model((2, 3, 1), name)
@@ -191,6 +201,7 @@ NASTY = (
 )
 
 
+@needs_onnx
 def test_names_stay_names(tmp_path):
     model = a_model((3, 2, 3), "tanh")
     model = FittedModel(model.net, model.theta, model.scaling, NASTY[:3], NASTY[3:])
@@ -220,6 +231,7 @@ def test_the_python_module_refuses_bad_points(x):
             function(x)
 
 
+@needs_onnx
 def test_an_activation_of_ones_own_cannot_be_exported(tmp_path):
     tanh = TABLE["tanh"]
     mine = a_model((1, 2, 1), Activation("tanh", tanh.value, tanh.slope, tanh.curvature))
@@ -237,11 +249,13 @@ def test_without_onnx_one_line_says_what_to_install(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
+@needs_onnx
 def test_an_unknown_dtype_is_refused(tmp_path):
     with pytest.raises(SwarmnetError, match=r"unknown dtype 'float16'.* float64, float32"):
         a_model((1, 2, 1), "tanh").to_onnx(tmp_path / "m.onnx", "float16")
 
 
+@needs_onnx
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
@@ -267,6 +281,7 @@ def test_numbers_that_float32_cannot_hold_are_refused(changes, name, tmp_path):
     check(model, X, *from_onnx(model, X, "float64", tmp_path / "m.onnx"), 1e-12)
 
 
+@needs_onnx
 def test_a_failed_export_leaves_the_old_file(tmp_path, monkeypatch):
     (tmp_path / "m.onnx").write_text("old")
     (tmp_path / "m.py").write_text("old")
