@@ -1,5 +1,6 @@
 """Bad and odd files: the right table or one clear line; no traceback, no hang, no flood of memory."""
 
+import ast
 import json
 import os
 import re
@@ -10,6 +11,8 @@ from pathlib import Path
 import hostile_files
 import numpy as np
 import pytest
+
+import swarmnet
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="limits memory as Linux does")
 
@@ -56,3 +59,26 @@ def test_no_formula_reaches_a_spreadsheet(met):
     out = met["a training record of formulas.json"]["out"]
     assert "=1+1" in out
     assert not re.search(r"(?m)(^|,)\"?[=+@-]1\+1", out), out
+
+
+def called(node):
+    """The name of what a call calls, with that of its module."""
+    function = node.func
+    if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
+        return f"{function.value.id}.{function.attr}"
+    return function.id if isinstance(function, ast.Name) else ""
+
+
+def test_the_package_has_nothing_that_evaluates_or_unpickles():
+    files = sorted(Path(swarmnet.__file__).parent.rglob("*.py"))
+    assert len(files) > 40
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                modules = [alias.name for alias in node.names] + [getattr(node, "module", None)]
+                assert not {"pickle", "marshal", "shelve", "joblib", "runpy", "yaml"} & set(modules), path
+            if isinstance(node, ast.Call):
+                name = called(node)
+                assert name not in ("eval", "exec", "compile", "__import__", "os.system", "pd.eval"), path
+                options = {word.arg: ast.unparse(word.value) for word in node.keywords}
+                assert name != "np.load" or options.get("allow_pickle") == "False", path
