@@ -228,6 +228,13 @@ def compare(
     curves: Annotated[Path | None, typer.Option(help="File for the loss of every iteration, CSV.")] = None,
     report: Annotated[Path | None, typer.Option(help="File for a report to look at, HTML.")] = None,
     seed: console.Seed = 0,
+    jobs: Annotated[
+        int, typer.Option(help="Runs at once on this machine; give --evaluations with it, not --seconds.")
+    ] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Dask scheduler whose workers make the runs, as tcp://host:8786; or local."),
+    ] = None,
     json: console.Json = False,
 ) -> None:
     """Train by several trainers with the same budget; medians and quartiles over seeds."""
@@ -242,7 +249,7 @@ def compare(
 
         require_extra()  # now, not after minutes
     mixed = read(data, console.names(inputs), console.names(outputs))
-    with progress.bar() as show:
+    with _client(scheduler) as client, progress.bar() as show:
         comparison = run_all(
             mixed,
             console.names(trainers) or [],
@@ -259,12 +266,26 @@ def compare(
             test=test,
             test_fraction=test_fraction,
             progress=_named_progress(show),
+            jobs=jobs,
+            client=client,
         )
     if curves is not None:
         console.write(console.csv(comparison.curves), curves)
     if report is not None:
         comparison.report(report)
     printing.show_comparison(comparison, output, json)
+
+
+@contextmanager
+def _client(scheduler: str | None) -> Iterator[Any]:
+    """The client of a scheduler, if one is named."""
+    if scheduler is None:
+        yield None
+        return
+    from swarmnet.cluster import connected  # noqa: PLC0415  # an extra
+
+    with connected(scheduler) as cluster:
+        yield cluster.client
 
 
 @app.command(epilog=console.example("swarmnet report water.json water_test.csv -o water.html"))

@@ -82,6 +82,11 @@ class Cluster:
             # Not scattered: this is done again where a worker dies that has it.
             return self.client.submit(_itself, item, pure=False)
 
+    def everywhere(self, item: object) -> "Future":
+        """An item that is sent to each worker, once."""
+        with _readable_errors():
+            return self.client.scatter([item], broadcast=True, hash=False)[0]  # of a tuple it makes several
+
     def results(self, futures: "Sequence[Future]") -> list[Any]:
         """What the tasks return, as soon as all have.
 

@@ -4,10 +4,12 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import product
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -17,10 +19,17 @@ from swarmnet.filedata import FileData
 from swarmnet.fitting import Activations, Data, Hidden, fit, located, network_for, refuse_unsolvable
 from swarmnet.metrics import evaluate
 from swarmnet.model import FittedModel
+from swarmnet.parallel import Heard, in_processes, listening, on_cluster
 from swarmnet.readers import Size, read
 from swarmnet.splitting import split
 from swarmnet.trainers import Trainer, configured
-from swarmnet.trainers.base import STATUS, Progress
+from swarmnet.trainers.base import STATUS, Callback, Progress, require_count
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Rows = MixedData | FileData
+Watch = Callable[[str, int, Progress], bool | None]
 
 VALUES_ONLY = " (values only)"
 
@@ -44,8 +53,8 @@ class Comparison:
     curves: pd.DataFrame
     runs: pd.DataFrame
     models: dict[tuple[str, int], FittedModel]
-    train: MixedData | FileData
-    test: MixedData | FileData
+    train: Rows
+    test: Rows
 
     def report(self, path: str | os.PathLike[str]) -> None:
         """Write all of it as one HTML file, with a profiler; see `swarmnet.report`.
@@ -75,8 +84,10 @@ def compare(
     l2: float | None = None,
     test: Data | None = None,
     test_fraction: float = 0.2,
-    progress: Callable[[str, int, Progress], bool | None] | None = None,
+    progress: Watch | None = None,
     memory_limit: Size | None = None,
+    jobs: int = 1,
+    client: "Client | None" = None,
 ) -> Comparison:
     """Train the same network by several trainers, on the same rows and with the same budget.
 
@@ -98,7 +109,13 @@ def compare(
         test: data to test on; else `test_fraction` of the rows are held out.
         test_fraction: see test.
         progress: called with the trainer, the repeat and a `Progress` every iteration; True ends that run.
-        memory_limit: see `fit`.
+            Where several runs go on at once it is called when each has ended, with its last `Progress`.
+        memory_limit: see `fit`; it holds for each process.
+        jobs: runs that go on at once, each in a process of its own with its share of the cores. A run that
+            is given seconds does less in them than it would alone; with `evaluations` the same comes out
+            whatever the number, but for the seconds.
+        client: a `dask.distributed.Client`, whose workers make the runs, each of them whole; the rows are
+            read here and sent to each worker once.
 
     Raises:
         SwarmnetError: as `fit` does, or when there is nothing to test on.
@@ -107,38 +124,106 @@ def compare(
     chosen = _distinct(trainers)
     if repeats < 1:
         raise SwarmnetError(f"repeats must be 1 or more, not {repeats}")
+    require_count("jobs", jobs, 1)
+    if client is not None and jobs > 1:
+        raise SwarmnetError("with a client its workers make the runs: leave jobs out")
     if seconds is None and evaluations is None:
         seconds = 5.0
     train, held_out = _train_and_test(data, test, test_fraction, seed, memory_limit)
     net = network_for(train, hidden, activation, loss)
     for trainer in chosen.values():
         refuse_unsolvable(trainer, net, loss)
-    jobs = [(name, trainer, train) for name, trainer in chosen.items()]
+    parts: list[Rows] = [train]
+    listed = [(name, trainer, 0) for name, trainer in chosen.items()]
     if train.n_derivatives and train.n_values:
         name = "hybrid" if "hybrid" in chosen else next(iter(chosen))
-        jobs.append((name + VALUES_ONLY, chosen[name], train.values_only()))
+        listed.append((name + VALUES_ONLY, chosen[name], 1))
+        parts.append(train.values_only())
+    settings = {
+        "hidden": net.sizes[1:-1],
+        "activation": net.activations,
+        "loss": loss,
+        "scaling": scaling,
+        "derivative_weight": derivative_weight,
+        "l2": l2,
+    }
+    runs = [
+        _Run(name, repeat, part, settings | {"trainer": limited, "seed": seed + repeat})
+        for repeat, (name, trainer, part) in product(range(repeats), listed)
+        for limited in [configured(trainer, seconds=seconds, evaluations=evaluations)]
+    ]
+    at_once = jobs > 1 or client is not None
+    held = (parts, held_out)
+    made = _at_once(runs, held, progress, jobs, client) if at_once else _in_turn(runs, held, progress)
     rows, curves, models = [], [], {}
-    with _no_word_of_interruption():
-        for repeat, (name, trainer, part) in product(range(repeats), jobs):
-            model = fit(
-                part,
-                hidden=net.sizes[1:-1],
-                activation=net.activations,
-                loss=loss,
-                scaling=scaling,
-                derivative_weight=derivative_weight,
-                l2=l2,
-                trainer=configured(trainer, seconds=seconds, evaluations=evaluations),
-                seed=seed + repeat,
-                callback=_labelled(progress, name, repeat),
-            )
+    with closing(made):
+        for run, (model, outcome) in zip(runs, made, strict=True):
             if model.training["status"] == "interrupted":
                 raise KeyboardInterrupt
-            models[name, repeat] = model
-            rows.append({"trainer": name, "repeat": repeat} | _outcome(model, held_out))
-            curves.append(_curve(model, name, repeat))
-    runs = pd.DataFrame(rows)
-    return Comparison(_summary(runs), pd.concat(curves, ignore_index=True), runs, models, train, held_out)
+            models[run.name, run.repeat] = model
+            rows.append({"trainer": run.name, "repeat": run.repeat} | outcome)
+            curves.append(_curve(model, run.name, run.repeat))
+    table = pd.DataFrame(rows)
+    return Comparison(_summary(table), pd.concat(curves, ignore_index=True), table, models, train, held_out)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A fit to be made.
+
+    Args:
+        name: of its trainer.
+        repeat: which.
+        part: which rows it is trained on.
+        settings: of `fit`.
+    """
+
+    name: str
+    repeat: int
+    part: int
+    settings: dict[str, Any]
+
+
+_Made = tuple[FittedModel, dict[str, float]]  # a model, and what the table says of it
+_AllRows = tuple[list[Rows], Rows]  # to train on, and to test on
+
+
+def _made(run: _Run, rows: _AllRows, callback: Callback | None) -> _Made:
+    parts, test = rows
+    model = fit(parts[run.part], callback=callback, **run.settings)
+    return model, _outcome(model, test)
+
+
+def _in_turn(runs: Sequence[_Run], rows: _AllRows, progress: Watch | None) -> Generator[_Made, None, None]:
+    for run in runs:
+        with _no_word_of_interruption():
+            made = _made(run, rows, _labelled(progress, run.name, run.repeat))
+        yield made
+
+
+def _made_elsewhere(run: _Run, rows: _AllRows) -> tuple[_Made, Progress, Heard]:
+    seen: deque[Progress] = deque(maxlen=1)
+    with listening() as heard:
+        made = _made(run, rows, seen.append)
+    return made, seen[0], heard
+
+
+def _at_once(
+    runs: Sequence[_Run], rows: _AllRows, progress: Watch | None, jobs: int, client: "Client | None"
+) -> Generator[_Made, None, None]:
+    if client is None:
+        found = in_processes(_made_elsewhere, runs, rows, jobs)
+    else:
+        found = on_cluster(_made_elsewhere, runs, rows, client)
+    told: set[tuple[str, type[Warning]]] = {(STATUS["interrupted"], SwarmnetWarning)}
+    for run, (made, last, heard) in zip(runs, found, strict=True):
+        for warning in heard:
+            if warning not in told:
+                told.add(warning)
+                warnings.warn(*warning, stacklevel=3)
+        if progress is not None:
+            progress(run.name, run.repeat, last)
+        yield made
 
 
 @contextmanager
@@ -172,7 +257,7 @@ def _distinct(trainers: Sequence[str | Trainer]) -> dict[str, Trainer]:
 
 def _train_and_test(
     data: Data, test: Data | None, fraction: float, seed: int, memory_limit: Size | None
-) -> tuple[MixedData | FileData, MixedData | FileData]:
+) -> tuple[Rows, Rows]:
     train = located(data, memory_limit)
     if test is not None:
         if not isinstance(test, MixedData | FileData):
@@ -184,13 +269,11 @@ def _train_and_test(
     return kept, held_out
 
 
-def _labelled(
-    progress: Callable[[str, int, Progress], bool | None] | None, name: str, repeat: int
-) -> Callable[[Progress], bool | None] | None:
+def _labelled(progress: Watch | None, name: str, repeat: int) -> Callback | None:
     return None if progress is None else lambda now: progress(name, repeat, now)
 
 
-def _outcome(model: FittedModel, test: MixedData | FileData) -> dict[str, float]:
+def _outcome(model: FittedModel, test: Rows) -> dict[str, float]:
     errors = evaluate(model, test)
     found = {f"rmse({c})": e for c, e in zip(errors["column"], errors["rmse"], strict=True)}
     record = model.training

@@ -22,7 +22,7 @@ from swarmnet.propagation import Propagation
 from swarmnet.rows import Batch, HeldRows, Sums, Terms, joined
 from swarmnet.scaling import Preparation
 from swarmnet.scratch import Extent, TileFile
-from swarmnet.threads import Crew, Pool, ThreadPool, available_cores, in_order
+from swarmnet.threads import Crew, Pool, ThreadPool, default_threads, in_order
 from swarmnet.tiles import Tile
 
 Array = NDArray[Any]
@@ -62,7 +62,7 @@ class StreamedSource:
 
 
 def _threads(pool: Pool) -> int:
-    return pool.threads if isinstance(pool, ThreadPool) else available_cores()
+    return pool.threads if isinstance(pool, ThreadPool) else default_threads()
 
 
 class StreamedRows:
@@ -82,7 +82,7 @@ class StreamedRows:
         self, terms: Terms, data: FileData, preparation: Preparation, threads: int | None = None
     ) -> None:
         self.terms, self._preparation, self._data = terms, preparation, data
-        self._workers = min(_threads(data.pool), Crew(threads).size if threads else available_cores())
+        self._workers = min(_threads(data.pool), Crew(threads).size)
         self._file, self._one_call = TileFile(), threading.RLock()
         self._free: queue.SimpleQueue[Propagation] = queue.SimpleQueue()
         for _ in range(self._workers):

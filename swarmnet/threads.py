@@ -30,6 +30,15 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def default_threads() -> int:
+    """Threads to work with where nobody says how many: one a core, or fewer if OMP_NUM_THREADS says so.
+
+    There joblib and Dask tell each process that they start how much of the machine is its own.
+    """
+    named = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # a list is one for each level
+    return min(available_cores(), int(named)) if named.isdecimal() and int(named) else available_cores()
+
+
 @cache
 def _blas() -> list[LibController]:
     """The BLAS libraries: looking for them takes much longer than asking them."""
@@ -93,7 +102,7 @@ class Crew:
     def __init__(self, threads: int | None = None) -> None:
         if threads is not None and (not isinstance(threads, int) or threads < 1):
             raise SwarmnetError(f"threads must be a whole number of 1 or more, not {threads}")
-        self.size = threads or available_cores()
+        self.size = threads or default_threads()
         self._pool: ThreadPoolExecutor | None = None
 
     def run(self, tasks: int, work: Callable[[int, int], None], shared: bool = True) -> None:

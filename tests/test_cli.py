@@ -831,3 +831,23 @@ def test_train_on_workers_without_dask_names_the_extra(run, monkeypatch):
     monkeypatch.delitem(sys.modules, "swarmnet.cluster", raising=False)
     found = run("train", "data.csv", "--scheduler", "local")
     assert found.code == 2 and 'rows on workers need Dask: pip install "swarmnet[dask]"' in found.err
+
+
+def test_compare_makes_runs_side_by_side(run):
+    budget = ("--trainers", "lbfgs", "--repeats", "2", "--evaluations", "9", "--hidden", "2")
+    one, two = (run("compare", "data.csv", *budget, "--jobs", jobs) for jobs in ("1", "2"))
+    assert (two.code, two.err) == (0, "")
+
+    def numbers(found):
+        return table(found.out).drop(columns=["seconds", "seconds q1", "seconds q3"])
+
+    assert numbers(one).equals(numbers(two))
+
+
+def test_compare_on_workers_says_what_is_wrong_before_it_starts(run, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("swarmnet.cluster._CONNECT", 0.2)
+    found = run("compare", "data.csv", "--scheduler", "tcp://127.0.0.1:1")
+    assert found.code == 2 and "no Dask scheduler answers" in found.err
+    found = run("compare", "data.csv", "--jobs", "0")
+    assert found.code == 2 and "jobs must be a whole number of 1 or more" in found.err
