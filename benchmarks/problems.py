@@ -1,6 +1,7 @@
 """The shapes that the speed benchmarks run on, and data for them."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -57,3 +58,9 @@ SHAPES = (
     Shape((4, 16, 1), 1_000_000, "values", 10),
     Shape((4, 32, 32, 1), 100_000, "single", 10),
 )
+
+
+def peak_megabytes() -> float:
+    """This process's own peak; ru_maxrss would start at that of the process which started it."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) * 1.024e-3

@@ -12,14 +12,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from benchmarks import peers, roofline
-from benchmarks.problems import SHAPES, Shape
+from benchmarks.problems import SHAPES, Shape, peak_megabytes
 from swarmnet import Objective
 from swarmnet.threads import available_cores, one_blas_thread
 from swarmnet.trainers import PSO, run
@@ -214,12 +213,6 @@ def peak() -> None:
         f"  100 particles x 1,000,000 rows: peak {peak_megabytes():.0f} MB, {before:.0f} MB of it before "
         f"(data {own:.0f} MB)"
     )
-
-
-def peak_megabytes() -> float:
-    """This process's own peak; ru_maxrss would start at that of the process which started it."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status["VmHWM"].split()[0]) * 1.024e-3
 
 
 def loss_of(shape: Shape, threads: int | None = None) -> float:
