@@ -14,6 +14,7 @@ from swarmnet.threads import available_cores
 from swarmnet.version import __version__
 
 try:
+    import dask.config
     from distributed import Client, Future, LocalCluster, wait
     from distributed.client import FutureCancelledError
     from distributed.comm import CommClosedError
@@ -28,6 +29,7 @@ _CONNECT = 8.0  # seconds that a scheduler may take to answer
 _LOOK = 1.0  # seconds between two looks at whether there is any worker left
 _PATIENCE = 30.0  # seconds without any after which one gives up: a new one takes some to start
 _GATHER = 60.0  # seconds after which results are asked for again: their worker may be gone
+_WARNS_FROM = "distributed.admin.large-graph-warning-threshold"
 _LARGE = 1 << 17  # bytes from which what all tasks need is sent only once
 
 
@@ -78,8 +80,8 @@ class Cluster:
         """An item of so many bytes, for many tasks: a large one is sent out once, and workers pass it on."""
         if size < _LARGE:
             return item
-        with _readable_errors():
-            # Not scattered: this is done again where a worker dies that has it.
+        with _readable_errors(), dask.config.set({_WARNS_FROM: "1TB"}):
+            # Not scattered, as Dask would have it: this is done again where a worker dies that has it.
             return self.client.submit(_itself, item, pure=False)
 
     def everywhere(self, item: object) -> "Future":

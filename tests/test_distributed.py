@@ -84,6 +84,11 @@ def test_large_swarms_are_each_their_own(tmp_path, client):
         assert np.array_equal(workers.loss(swarm), streamed.loss(swarm))
 
 
+def test_weights_of_many_megabytes_go_out_without_a_warning(client):
+    weights = np.zeros(2_000_000)
+    assert Cluster(client).shared(weights, weights.nbytes).result().nbytes == weights.nbytes
+
+
 @pytest.mark.parametrize("trainer", [*TRAINERS, Adam(batch_size=64), LBFGS(refresh=2)], ids=str)
 def test_every_trainer_ends_as_on_one_machine(tmp_path, client, trainer):
     settings = {"hidden": (4,), "trainer": trainer, "iterations": 3}
