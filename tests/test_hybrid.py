@@ -114,10 +114,9 @@ def test_a_polish_that_knows_no_evidence_has_nothing_to_choose_by():
 SMALL = Hybrid(swarm=ProjectedPSO(iterations=3, particles=5), starts=2, polish=LM(iterations=25))
 
 
-def test_the_history_has_all_stages(monkeypatch):
+@pytest.mark.usefixtures("short_races")
+def test_the_history_has_all_stages():
     """Swarms for three networks with two noises, their race, one more swarm, and the last race."""
-    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (4, 9))
-    monkeypatch.setattr("swarmnet.trainers.second_order._COLD", 0)  # no hurry
     result = run(SMALL, LADDER, np.random.default_rng(0))
     assert result.history["iteration"].tolist() == list(range(1, 6 * 3 + 9 + 3 + 25 + 1))
     spent = np.diff(result.history["evaluations"], prepend=0)
@@ -127,9 +126,31 @@ def test_the_history_has_all_stages(monkeypatch):
     assert set(spent[swarms]) <= {5, 6}  # a new best one is looked at once more
     assert (spent[18:22] >= 6 * 2).all() and (spent[22:27] >= 4 * 2).all() and (spent[30:] >= 2).all()
     assert result.evaluations == spent.sum()
-    # the other start, and those three that were in the race of networks to the end
-    sizes = [len(theta) for theta in result.posterior.others]
-    assert len(sizes) == 1 + 3 and sizes[0] == len(result.theta) and len(set(sizes)) > 1
+    assert len(result.posterior.others) == 1 + 3  # the other start, and the last in the race of networks
+
+
+@pytest.fixture
+def short_races(monkeypatch):
+    """Of six climbs four are left when the race of networks ends."""
+    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (4, 9))
+    monkeypatch.setattr("swarmnet.trainers.second_order._COLD", 0)  # no hurry
+
+
+@pytest.mark.usefixtures("short_races")
+def test_half_of_the_later_starts_go_to_the_network_that_came_second():
+    result = run(replace(SMALL, starts=5), LADDER, np.random.default_rng(0))
+    climbs = [result.theta, *result.posterior.others[:4]]
+    assert sorted(np.unique([len(theta) for theta in climbs], return_counts=True)[1]) == [2, 3]
+
+
+@pytest.mark.usefixtures("short_races")
+def test_there_are_more_starts_where_they_cost_nothing(monkeypatch):
+    def starts():
+        return len(run(replace(SMALL, starts=None), LADDER, np.random.default_rng(0)).posterior.others) - 2
+
+    assert starts() == 7
+    monkeypatch.setattr("swarmnet.trainers.hybrid._CHEAP", 0)
+    assert starts() == 3
 
 
 def test_a_single_network_has_its_swarms_and_one_race():

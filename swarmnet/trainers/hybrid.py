@@ -19,6 +19,7 @@ _REFRESH = 20  # iterations with one preconditioner
 _BOTH = NOISES[:2]  # with which each network races
 _HALVINGS = (60, 120, 180)  # iterations after which the worse half of the networks is given up
 _DEAR = 2e10  # multiplications of an iteration from which L-BFGS gets further in the same time
+_CHEAP = 2e5  # and up to which, with the smallest network, more starts cost next to nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +28,12 @@ class Hybrid(Trainer):
 
     The climbs run side by side, one a thread, from a high, a low and a middle noise, and the largest evidence
     wins. With several networks to choose from, they race first: after 60 and 120 iterations only the half
-    with the larger evidence goes on, after 180 the best alone. Where the others came to, those that raced to
-    the end included, is part of the error bars. Where Levenberg-Marquardt is too dear (many weights and
-    entries) or impossible (another loss than the squared one), L-BFGS polishes the best of one swarm instead,
-    with a preconditioner where there can be one. The swarm's ridge is large: a start whose solved output
-    weights are small is worth more to what follows than one with a lower loss. Where the output layer cannot
-    be solved for, the swarm flies over all weights.
+    with the larger evidence goes on, after 180 the best alone; half of the later starts go to the network
+    that came second. Where the others came to is part of the error bars. Where Levenberg-Marquardt is too
+    dear (many weights and entries) or impossible (another loss than the squared one), L-BFGS polishes the
+    best of one swarm instead, with a preconditioner where there can be one. The swarm's ridge is large: a
+    start whose solved output weights are small is worth more to what follows than one with a lower loss.
+    Where the output layer cannot be solved for, the swarm flies over all weights.
 
     Iterations, seconds or evaluations are the budget, of which the swarms use `swarm_share` at most and the
     rest all that is left; the limits of stages that were given hold besides. Without a budget, there are at
@@ -41,8 +42,8 @@ class Hybrid(Trainer):
     Args:
         swarm: each start's swarm.
         polish: what follows the swarms; by default whichever of the two suits the problem.
-        starts: how many of the network chosen; by default 3, or with a limit of seconds one a thread if that
-            is more.
+        starts: how many in the end; by default 3, or with a limit of seconds one a thread if that is more; 7
+            where a network is to be chosen and an iteration costs next to nothing.
         swarm_share: see above.
     """
 
@@ -88,10 +89,8 @@ class Hybrid(Trainer):
         monitor: Monitor,
     ) -> None:
         """Choose the network, if there are several; then climb from all starts."""
-        # One a thread only where the clock decides anyway: else the model would depend on the machine.
-        usual = len(NOISES) if self.seconds is None else max(len(NOISES), rungs[0].threads)
-        starts = min(self.starts or usual, self._affordable)
         several = len(rungs) > 1
+        starts = min(self.starts or self._usual_starts(rungs), self._affordable)
         entrants = list(product(rungs, _BOTH if self._affordable >= 2 * len(rungs) else NOISES[:1]))
         swarms = starts + (len(entrants) - 1 if several else 0)
         chosen = self._choose(polish, entrants, rungs, rng, monitor, swarms) if several else _Choice()
@@ -102,13 +101,21 @@ class Hybrid(Trainer):
         order = [first, *(noise for noise in NOISES if noise != first)]
         noises = [order[number % len(order)] for number in range(starts)][len(leading) :]
         before = chosen.state(rungs)
-        lanes = [net] * len(noises)
+        half = len(noises) // 2  # the network that came second may only have begun badly
+        lanes = [net] * (len(noises) - half) + [chosen.runner_up(rungs) or net] * half
         thetas = self._fly(lanes, None if several else start, rng, monitor, swarms, before)
         if len(thetas) < len(lanes):
             return
-        climbs = [Climb(net, theta, noise) for theta, noise in zip(thetas, noises, strict=True)]
+        begun = zip(lanes, thetas, noises, strict=True)
+        climbs = [Climb(lane, theta, noise) for lane, theta, noise in begun]
         with monitor.limits(polish, monitor.seconds_left, (self._ladder_share if several else 0.0, 1.0)):
             race(leading + climbs, monitor, rivals=chosen.rivals)
+
+    def _usual_starts(self, rungs: Sequence[ObjectiveLike]) -> int:
+        if len(rungs) > 1 and cost(rungs[0]) <= _CHEAP:
+            return 1 + 2 * len(NOISES)
+        # One a thread only where the clock decides anyway: else the model would depend on the machine.
+        return len(NOISES) if self.seconds is None else max(len(NOISES), rungs[0].threads)
 
     def _choose(
         self,
@@ -209,6 +216,12 @@ class _Choice:
 
     winner: Climb | None = None
     rivals: Sequence[Rival] = ()
+
+    def runner_up(self, rungs: Sequence[ObjectiveLike]) -> ObjectiveLike | None:
+        """The best of the rivals' networks that is not the winner's."""
+        sizes = [len(rival.theta) for rival in self.rivals]
+        others = [size for size in sizes if self.winner and size != len(self.winner.theta)]
+        return next((rung for rung in rungs if rung.size in others[:1]), None)
 
     def state(self, rungs: Sequence[ObjectiveLike]) -> State:
         """What `restored` takes."""
