@@ -39,6 +39,7 @@ def test_pieces_hold_the_rows_of_the_files_in_their_order(tmp_path, monkeypatch,
 
 @pytest.mark.parametrize("count", [1, 3, 7, 1000])
 def test_parts_of_a_piece_hold_its_blocks(tmp_path, monkeypatch, count):
+    pytest.importorskip("pyarrow")
     in_small_pieces(monkeypatch)
     table().to_parquet(tmp_path / "a.parquet", row_group_size=310)
     data = open_files(tmp_path / "a.parquet", None, None)
@@ -78,6 +79,7 @@ def test_statistics_are_those_of_the_rows_in_memory(tmp_path, monkeypatch, kind)
 
 
 def test_a_limit_decides_where_the_rows_are(tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow")
     in_small_pieces(monkeypatch)
     wide = table(n=20_000, outputs=1)
     wide.to_csv(tmp_path / "a.csv", index=False)
