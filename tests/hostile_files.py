@@ -337,7 +337,7 @@ PARQUET = {
     "encrypted": (raw(b"PARE" + bytes(100) + b"PARE"), NO_PARQUET),
     "no rows": (parquet(x=doubles(), y=doubles()), "there is no row"),
     "no columns": (parquet(), "there is no row"),
-    "a column twice": (parquet_twice, "is there twice"),
+    "a column twice": (parquet_twice, "is there twice|non-unique column"),
     "texts": (parquet(x=X, y=typed(["1", "a"], "string")), f"row index 1, column 'y': 'a' {NO_NUMBER}"),
     "numbers as texts": (parquet(x=X, y=typed(["1", "2.5"], "string")), {"y": [1.0, 2.5]}),
     "bytes": (parquet(x=X, y=typed([b"1", b"2"], "binary")), NO_NUMBER),
