@@ -145,6 +145,16 @@ def test_a_file_that_another_is_writing_is_not_taken_for_a_leftover(tmp_path, mo
 # Signals
 
 
+@pytest.fixture(autouse=True)
+def signals_as_in_a_terminal():
+    """Whoever starts the tests in the background has them ignore SIGINT, and nohup SIGHUP."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 130)])
 def test_a_signal_ends_training_with_the_model_so_far(call, at_iteration, name, code):
     at_iteration(9, send(getattr(signal, name)))
