@@ -19,10 +19,9 @@ from swarmnet.blocks import Node, Numbering, leaves, merged, taken, total
 from swarmnet.cluster import Cluster
 from swarmnet.data import MixedData
 from swarmnet.filedata import FileData, Reader
-from swarmnet.moments import Statistics
 from swarmnet.pieces import Piece
 from swarmnet.rows import Batch, HeldRows, Sums, Terms, joined
-from swarmnet.scaling import Preparation
+from swarmnet.scaling import FileSource, Preparation
 from swarmnet.threads import Crew
 from swarmnet.tiles import Tile
 
@@ -109,33 +108,14 @@ def _joined(shard: Shard, call: Call) -> Sums:
 
 
 @dataclass(frozen=True, eq=False)
-class WorkerSource:
-    """Data whose rows are to lie on workers.
+class WorkerSource(FileSource):
+    """Files whose rows are to lie on workers, which read them.
 
     Args:
-        data: in files that the workers read.
-        preparation: what becomes of the rows.
         cluster: the workers.
     """
 
-    data: FileData
-    preparation: Preparation
     cluster: Cluster
-
-    @property
-    def d(self) -> int:
-        """Inputs."""
-        return self.data.d
-
-    @property
-    def k(self) -> int:
-        """Outputs."""
-        return self.data.k
-
-    @property
-    def statistics(self) -> Statistics:
-        """Of the rows before their preparation."""
-        return self.data.statistics
 
     def rows(self, terms: Terms, threads: int | None) -> "WorkerRows":
         """Have the workers read the rows; how many threads these have was said where they started."""

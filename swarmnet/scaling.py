@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from swarmnet.columns import derivative_name
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError, unknown
+from swarmnet.filedata import FileData
 from swarmnet.floats import quiet
 from swarmnet.moments import Moments, Statistics
 
@@ -136,6 +137,34 @@ class Preparation:
         """Some rows, prepared."""
         scaled = self.scaling.scale_data(part, self.reference is not None, self.reference)
         return scaled if self.scales_values else replace(scaled, Y_sigma=part.Y_sigma)
+
+
+@dataclass(frozen=True, eq=False)
+class FileSource:
+    """Files as a network is trained on them.
+
+    Args:
+        data: the rows.
+        preparation: what becomes of them.
+    """
+
+    data: FileData
+    preparation: Preparation
+
+    @property
+    def d(self) -> int:
+        """Inputs."""
+        return self.data.d
+
+    @property
+    def k(self) -> int:
+        """Outputs."""
+        return self.data.k
+
+    @property
+    def statistics(self) -> Statistics:
+        """Of the rows before their preparation."""
+        return self.data.statistics
 
 
 def _refuse_extremes(

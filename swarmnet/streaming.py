@@ -8,7 +8,6 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
@@ -16,11 +15,10 @@ from numpy.typing import NDArray
 
 from swarmnet.blocks import MIXED, Numbering, leaves, taken, total
 from swarmnet.filedata import FileData
-from swarmnet.moments import Statistics
 from swarmnet.pieces import Piece
 from swarmnet.propagation import Propagation
 from swarmnet.rows import Batch, HeldRows, Sums, Terms, joined
-from swarmnet.scaling import Preparation
+from swarmnet.scaling import FileSource, Preparation
 from swarmnet.scratch import Extent, TileFile
 from swarmnet.threads import Crew, Pool, ThreadPool, default_threads, in_order
 from swarmnet.tiles import Tile
@@ -29,32 +27,8 @@ Array = NDArray[Any]
 P = ParamSpec("P")
 
 
-@dataclass(frozen=True, eq=False)
-class StreamedSource:
-    """FileData as a network is trained on it.
-
-    Args:
-        data: the rows.
-        preparation: what becomes of them.
-    """
-
-    data: FileData
-    preparation: Preparation
-
-    @property
-    def d(self) -> int:
-        """Inputs."""
-        return self.data.d
-
-    @property
-    def k(self) -> int:
-        """Outputs."""
-        return self.data.k
-
-    @property
-    def statistics(self) -> Statistics:
-        """Of the rows before their preparation."""
-        return self.data.statistics
+class StreamedSource(FileSource):
+    """Files that this process reads again and again."""
 
     def rows(self, terms: Terms, threads: int | None) -> "StreamedRows":
         """Make tiles of the rows."""
