@@ -42,9 +42,14 @@ class Activation:
     smooth: bool = True
     in_place: bool = False
 
+    @property
+    def built_in(self) -> bool:
+        """Whether it is in the table, so that its name stands for it."""
+        return TABLE.get(self.name) is self
+
     def __reduce__(self) -> tuple[Any, ...]:
-        # A record of the table travels by name, so that it stays the same object wherever it is unpickled.
-        if TABLE.get(self.name) is self:
+        # A built-in one travels by name, so that it stays the same object wherever it is unpickled.
+        if self.built_in:
             return activation, (self.name,)
         return Activation, tuple(getattr(self, field.name) for field in fields(self))
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError, SwarmnetWarning
@@ -28,10 +30,12 @@ from swarmnet.trainers.base import STATUS, Callback, Progress, require_count
 if TYPE_CHECKING:
     from distributed import Client
 
+Array = NDArray[np.float64]
 Rows = MixedData | FileData
 Watch = Callable[[str, int, Progress], bool | None]
 
 VALUES_ONLY = " (values only)"
+_POINTS = 400  # of a curve
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,6 +242,22 @@ def _no_word_of_interruption() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", re.escape(STATUS["interrupted"]), SwarmnetWarning)
         yield
+
+
+def quartiles(runs: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
+    """Where, (m,), and the quartiles, (3, m), of step functions given by their steps: (where, height).
+
+    From where all have begun to where the last of them ends; one that has ended keeps its height. Where
+    there are very many steps, m is 400.
+    """
+    begin, end = max(x[0] for x, _ in runs), max(x[-1] for x, _ in runs)
+    x = np.unique(np.concatenate([x for x, _ in runs]))
+    x = x[(x >= begin) & (x <= end)]
+    if len(x) > _POINTS:
+        x = np.geomspace(begin, end, _POINTS)
+    # Rounding may put the first of them a little before a run's first step.
+    heights = [height[np.maximum(np.searchsorted(at, x, side="right") - 1, 0)] for at, height in runs]
+    return x, np.quantile(heights, [0.25, 0.5, 0.75], axis=0)
 
 
 def _distinct(trainers: Sequence[str | Trainer]) -> dict[str, Trainer]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from swarmnet.activations import LINEAR, TABLE, Activation
+from swarmnet.activations import LINEAR, Activation
 from swarmnet.canonical import canonical
 from swarmnet.checkpoint import EVERY, Checkpoint, fingerprint
 from swarmnet.data import MixedData
@@ -398,7 +398,7 @@ def _settings(trainer: Trainer) -> dict[str, Any]:
 
 def _identity(act: Activation) -> list[Any]:
     """What tells an activation from others: its name; of one that is not swarmnet's own, what it does."""
-    if TABLE.get(act.name) is act:
+    if act.built_in:
         return [act.name]
     z = np.linspace(-5.0, 5.0, 41)
     a, s, c = np.empty((3, len(z)))

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from swarmnet.activations import TABLE
 from swarmnet.columns import (
     derivative_name,
     listed,
@@ -80,11 +79,11 @@ class FittedModel:
         """
         with _no_overflow():
             points = self._scaled(X)
-            values = _finite(self.scaling.unscale_Y(self.net.forward(self.theta, points)))
+            best = self.net.forward(self.theta, points)
+            values = _finite(self.scaling.unscale_Y(best))
             if not return_std:
                 return values
             own = value_deviations(self.net, self.theta, self._known_spread(), points)
-            best = self.net.forward(self.theta, points)
             std = widened(own, best, self.others, lambda other: other.net.forward(other.theta, points))
             return values, _finite(std * self.scaling.y_scale)
 
@@ -99,11 +98,11 @@ class FittedModel:
         """
         with _no_overflow():
             points = self._scaled(X)
-            partials = _finite(self.scaling.unscale_J(self.net.jacobian(self.theta, points)))
+            best = self.net.jacobian(self.theta, points)
+            partials = _finite(self.scaling.unscale_J(best))
             if not return_std:
                 return partials
             own = jacobian_deviations(self.net, self.theta, self._known_spread(), points)
-            best = self.net.jacobian(self.theta, points)
             std = widened(own, best, self.others, lambda other: other.net.jacobian(other.theta, points))
             return partials, _finite(self.scaling.unscale_J(std))
 
@@ -168,14 +167,14 @@ class FittedModel:
             "version": _VERSION,
             "inputs": list(self.inputs),
             "outputs": list(self.outputs),
-            **_network_record(self.net),
+            **network_record(self.net),
             "scaling": {name: getattr(self.scaling, name).tolist() for name in _SCALES},
             "theta": self.theta.tolist(),
             "spread": None
             if self.spread is None
             else b64encode(self.spread.astype("<f4").tobytes()).decode(),
             "others": [
-                _network_record(other.net) | {"theta": other.theta.tolist(), "share": other.share}
+                network_record(other.net) | {"theta": other.theta.tolist(), "share": other.share}
                 for other in self.others
             ],
             "training": self.training,
@@ -233,7 +232,7 @@ class FittedModel:
 
     def _refuse_own_activations(self, done: str) -> None:
         for act in self.net.activations:
-            if TABLE.get(act.name) is not act:
+            if not act.built_in:
                 raise SwarmnetError(f"a model with your own activation {act.name!r} cannot be {done}")
 
     def _points(self, X: ArrayLike | pd.DataFrame) -> Array:
@@ -340,7 +339,8 @@ def _built(document: dict[str, Any]) -> FittedModel:
     return FittedModel(net, theta, scaling, inputs, outputs, training, history, spread, others)
 
 
-def _network_record(net: Network) -> dict[str, Any]:
+def network_record(net: Network) -> dict[str, Any]:
+    """A network as model files and reports have it; its weights come besides."""
     return {"sizes": list(net.sizes), "activations": [act.name for act in net.activations]}
 
 

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from swarmnet.activations import DETOURS, LINEAR, TABLE, Activation, Detour
+from swarmnet.activations import DETOURS, LINEAR, Activation, Detour
 
 Array = NDArray[Any]
 
@@ -85,7 +85,7 @@ class Propagation:
     def _detour(self, layer: Layer) -> Detour | None:
         act = layer.activation
         reads_z = not act.in_place or layer is self.layers[-1]
-        if reads_z or TABLE.get(act.name) is not act:
+        if reads_z or not act.built_in:
             return None
         return DETOURS.get((act.name, self.dtype.name))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from swarmnet.activations import TABLE, Activation
+from swarmnet.activations import Activation
 from swarmnet.steps import Matrix, Step
 
 Array = NDArray[Any]
@@ -101,7 +101,7 @@ class Sheet:
         act.value(z, A)
         act.slope(z, A, S)
         act.curvature(z, A, S, C)
-        written = WRITTEN[act.name] if TABLE.get(act.name) is act else ("f(z)", "f'(z)", "f''(z)")
+        written = WRITTEN[act.name] if act.built_in else ("f(z)", "f'(z)", "f''(z)")
         made = dict(zip("ASC" if bends else "AS", (A, S, C), strict=False))
         formulas = [
             f"{letter}{layer} = " + re.sub(r"\b([zAS])\b", rf"\g<1>{layer}", formula)

@@ -1,18 +1,15 @@
 """How a comparison's trainers bring the loss down."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from swarmnet.comparison import VALUES_ONLY, Comparison
+from swarmnet.comparison import VALUES_ONLY, Comparison, quartiles
 from swarmnet.errors import SwarmnetError, unknown
 from swarmnet.plots import style
 from swarmnet.plots.queries import Array
 
 _AGAINST = {"seconds": "time / s", "evaluations": "evaluations of the loss"}
-_POINTS = 400  # of a curve
 _MOST = 16  # trainers
 _COLORS = [style.BLUE, style.VERMILLION, style.GREEN, style.ORANGE, style.PURPLE, style.SKY, style.BLACK]
 # Four lines and five markers have no common divisor: sixteen trainers differ without colour as well
@@ -64,20 +61,6 @@ def losses(comparison: Comparison, against: str = "seconds", ax: Axes | None = N
     ax.set_title(f"Median and quartiles of {repeats} runs" if repeats > 1 else "One run of each trainer")
     ax.legend()
     return ax
-
-
-def quartiles(runs: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
-    """Where, (m,), and the quartiles, (3, m), of step functions given by their steps: (where, height).
-
-    From where all have begun to where the last of them ends; one that has ended keeps its height.
-    """
-    begin, end = max(x[0] for x, _ in runs), max(x[-1] for x, _ in runs)
-    x = np.unique(np.concatenate([x for x, _ in runs]))
-    x = x[(x >= begin) & (x <= end)]
-    if len(x) > _POINTS:
-        x = np.geomspace(begin, end, _POINTS)
-    heights = [height[np.searchsorted(at, x, side="right") - 1] for at, height in runs]
-    return x, np.quantile(heights, [0.25, 0.5, 0.75], axis=0)
 
 
 def _best(run: pd.DataFrame, against: str) -> tuple[Array, Array]:

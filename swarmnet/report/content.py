@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from swarmnet.activations import TABLE
 from swarmnet.columns import derivative_name
-from swarmnet.comparison import VALUES_ONLY, Comparison
+from swarmnet.comparison import VALUES_ONLY, Comparison, quartiles
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError
-from swarmnet.model import FittedModel
+from swarmnet.model import FittedModel, network_record
 from swarmnet.network import Network
 
 Array = NDArray[np.float64]
@@ -51,7 +50,7 @@ def page_content(
 
 def _record(name: str, model: FittedModel) -> dict[str, Any]:
     for act in model.net.activations:
-        if TABLE.get(act.name) is not act:
+        if not act.built_in:
             raise SwarmnetError(
                 f"no report of a model with your own activation {act.name!r}: a page lacks it"
             )
@@ -78,11 +77,7 @@ def _record(name: str, model: FittedModel) -> dict[str, Any]:
 
 
 def _network(net: Network, theta: Array) -> dict[str, Any]:
-    return {
-        "sizes": list(net.sizes),
-        "activations": [act.name for act in net.activations],
-        "theta": _encoded(theta),
-    }
+    return network_record(net) | {"theta": _encoded(theta)}
 
 
 def _encoded(numbers: ArrayLike) -> str:
@@ -199,15 +194,17 @@ def comparison_losses(comparison: Comparison) -> list[dict[str, Any]]:
     charts = []
     known = comparison.curves[~comparison.curves["trainer"].str.endswith(VALUES_ONLY)]
     for against, label in _AGAINST.items():
-        curves = [_quartiles(str(name), rows, against) for name, rows in known.groupby("trainer", sort=False)]
+        curves = [
+            _loss_curve(str(name), rows, against) for name, rows in known.groupby("trainer", sort=False)
+        ]
         drawn = [curve for curve in curves if curve is not None]
         if drawn:
             charts.append({"label": label, "curves": drawn})
     return charts
 
 
-def _quartiles(name: str, rows: pd.DataFrame, against: str) -> dict[str, Any] | None:
-    """From where all runs have begun to where the last ends; one that has ended keeps its loss."""
+def _loss_curve(name: str, rows: pd.DataFrame, against: str) -> dict[str, Any] | None:
+    """A trainer's median and quartiles; None where no run has a finite loss."""
     runs = []
     for _, run in rows.groupby("repeat"):
         x, best = (run[c].to_numpy(np.float64) for c in (against, "best_loss"))
@@ -216,14 +213,8 @@ def _quartiles(name: str, rows: pd.DataFrame, against: str) -> dict[str, Any] | 
             runs.append((x[kept], best[kept]))
     if not runs:
         return None
-    begin, end = max(x[0] for x, _ in runs), max(x[-1] for x, _ in runs)
-    grid = np.unique(np.concatenate([x for x, _ in runs]))
-    grid = grid[(grid >= begin) & (grid <= end)]
-    if len(grid) > _CURVE:
-        grid = np.geomspace(begin, end, _CURVE)
-    heights = [best[np.maximum(np.searchsorted(x, grid, side="right") - 1, 0)] for x, best in runs]
-    low, median, high = np.quantile(heights, [0.25, 0.5, 0.75], axis=0)
-    curve = {"name": name, "x": _short(grid), "median": _short(median)}
+    x, (low, median, high) = quartiles(runs)
+    curve = {"name": name, "x": _short(x), "median": _short(median)}
     return curve | ({"low": _short(low), "high": _short(high)} if len(runs) > 1 else {})
 
 
