@@ -312,6 +312,18 @@ def test_derivatives_alone_without_weight_leave_nothing_to_learn(options):
     assert np.isfinite(model.theta).all() and model.training["loss"] == pytest.approx(0.0, abs=1e-6)
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_noisy_slopes_do_not_end_a_climb_while_exact_values_are_still_learned(seed):
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-1, 1, (50, 2))
+    phase = 4.0 * X[:, 0] + X[:, 1]
+    y = np.sin(phase) + X[:, 0] * X[:, 1] ** 2
+    J = np.cos(phase)[:, None] * [4.0, 1.0] + np.column_stack([X[:, 1] ** 2, 2.0 * X[:, 0] * X[:, 1]])
+    data = MixedData(X, y, J + 0.3 * J.std(0) * rng.normal(size=J.shape))
+    model = fit(data, hidden=(10,), trainer="lm", seed=seed)
+    assert len(model.history) > 300  # counted by all entries, progress would end near 200
+
+
 def test_a_partial_that_is_0_but_for_rounding_does_no_harm():
     rng = np.random.default_rng(0)
     X = rng.uniform(-2, 2, (60, 2))

@@ -12,14 +12,13 @@ from swarmnet.checkpoint import State
 from swarmnet.trainers.backprop import LBFGS
 from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require_count, require_number
 from swarmnet.trainers.pso import PSO, ProjectedPSO, Swarm
-from swarmnet.trainers.second_order import LM, MOST_WEIGHTS, NOISES, Climb, Rival, cost, race
+from swarmnet.trainers.second_order import LM, MOST_WEIGHTS, NOISES, Climb, Rival, cost, is_cheap, race
 
 _POLISH, _PLAIN = 400, 2500  # iterations of L-BFGS with and without a preconditioner, if nothing limits them
 _REFRESH = 20  # iterations with one preconditioner
 _BOTH = NOISES[:2]  # with which each network races
 _HALVINGS = (60, 120, 180)  # iterations after which the worse half of the networks is given up
 _DEAR = 2e10  # multiplications of an iteration from which L-BFGS gets further in the same time
-_CHEAP = 2e5  # and up to which, with the smallest network, more starts cost next to nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +36,14 @@ class Hybrid(Trainer):
 
     Iterations, seconds or evaluations are the budget, of which the swarms use `swarm_share` at most and the
     rest all that is left; the limits of stages that were given hold besides. Without a budget, there are at
-    most 400 iterations of Levenberg-Marquardt or preconditioned L-BFGS, or 2500 of plain L-BFGS.
+    most 400 iterations of Levenberg-Marquardt (800 where they cost next to nothing) or preconditioned L-BFGS,
+    or 2500 of plain L-BFGS.
 
     Args:
         swarm: each start's swarm.
         polish: what follows the swarms; by default whichever of the two suits the problem.
         starts: how many in the end; by default 3, or with a limit of seconds one a thread if that is more; 7
-            where a network is to be chosen and an iteration costs next to nothing.
+            where the network was chosen and an iteration costs next to nothing.
         swarm_share: see above.
     """
 
@@ -90,7 +90,7 @@ class Hybrid(Trainer):
     ) -> None:
         """Choose the network, if there are several; then climb from all starts."""
         several = len(rungs) > 1
-        starts = min(self.starts or self._usual_starts(rungs), self._affordable)
+        starts = min(self.starts or self._usual_starts(rungs[0], several), self._affordable)
         entrants = list(product(rungs, _BOTH if self._affordable >= 2 * len(rungs) else NOISES[:1]))
         swarms = starts + (len(entrants) - 1 if several else 0)
         chosen = self._choose(polish, entrants, rungs, rng, monitor, swarms) if several else _Choice()
@@ -98,6 +98,7 @@ class Hybrid(Trainer):
             return
         leading = [] if chosen.winner is None else [chosen.winner]
         net, first = (leading[0].objective, leading[0].noise) if leading else (rungs[0], NOISES[0])
+        starts = min(starts, self.starts or self._usual_starts(net, several))
         order = [first, *(noise for noise in NOISES if noise != first)]
         noises = [order[number % len(order)] for number in range(starts)][len(leading) :]
         before = chosen.state(rungs)
@@ -108,14 +109,15 @@ class Hybrid(Trainer):
             return
         begun = zip(lanes, thetas, noises, strict=True)
         climbs = [Climb(lane, theta, noise) for lane, theta, noise in begun]
-        with monitor.limits(polish, monitor.seconds_left, (self._ladder_share if several else 0.0, 1.0)):
+        share = (self._ladder_share if several else 0.0, 1.0)
+        with monitor.limits(self._climbing(net), monitor.seconds_left, share):
             race(leading + climbs, monitor, rivals=chosen.rivals)
 
-    def _usual_starts(self, rungs: Sequence[ObjectiveLike]) -> int:
-        if len(rungs) > 1 and cost(rungs[0]) <= _CHEAP:
+    def _usual_starts(self, net: ObjectiveLike, chosen: bool) -> int:
+        if chosen and is_cheap(net):
             return 1 + 2 * len(NOISES)
         # One a thread only where the clock decides anyway: else the model would depend on the machine.
-        return len(NOISES) if self.seconds is None else max(len(NOISES), rungs[0].threads)
+        return len(NOISES) if self.seconds is None else max(len(NOISES), net.threads)
 
     def _choose(
         self,
@@ -146,12 +148,19 @@ class Hybrid(Trainer):
         if self.polish is not None:
             return self.polish
         if climbs_well(objective):
-            return LM(iterations=None) if self._has_budget else LM()
+            return self._climbing(objective)
         conditioned = objective.can_linearise and objective.size <= MOST_WEIGHTS
         iterations = _POLISH if conditioned else _PLAIN
         return LBFGS(
             iterations=None if self._has_budget else iterations, refresh=_REFRESH if conditioned else None
         )
+
+    def _climbing(self, objective: ObjectiveLike) -> LM:
+        """Levenberg-Marquardt with its limits."""
+        if isinstance(self.polish, LM):
+            return self.polish
+        iterations = 2 * _POLISH if is_cheap(objective) else _POLISH
+        return LM(iterations=None if self._has_budget else iterations)
 
     def _fly(
         self,

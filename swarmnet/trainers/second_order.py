@@ -49,6 +49,8 @@ _FAR = 100.0  # a noise precision's factor from which it may change twice as fas
 _PRIOR_CHANGE = 1.3  # a prior precision's
 _FRESH = 4  # iterations for which effective numbers of parameters are good
 _STALE = 40  # iterations without progress that end it
+_PROGRESS = 0.1  # of the log evidence for each entry: what a noise a tenth lower is worth
+_CHEAP = 2e7  # multiplications of an iteration up to which many cost next to nothing
 _TRIES = 30  # steps tried at a point before it counts as a minimum
 _DAMPING = 1e-2  # to begin with, as a share of the mean diagonal of J'J, or of the prior
 _LEAST_KNOWN = 1e-24  # smallest diagonal of A, as a share of the largest: of weights that change nothing
@@ -277,6 +279,7 @@ class Climb:
         self.objective, self._alone = objective, objective.twin()
         self.theta, self.squares = theta.copy(), objective.group_squares(theta)
         self.noise, self.hyper = noise, Hyperparameters(objective, noise)
+        self.patience = 2 if is_cheap(objective) else 1
         self.damping, self.cooling = _DAMPING, COOLING
         self.iteration, self.evaluations = 0, 1
         self.clock = 0.0  # iterations at the usual cooling
@@ -339,13 +342,14 @@ class Climb:
     def _watch(self, energy: float, lowered: float) -> None:
         """Notice when nothing improves any more."""
         merit = self.log_evidence if self.hyper.estimates_noise else -energy
-        # A tenth for each entry: that is what noises a tenth lower are worth.
-        gain = 0.1 * self.hyper.count.sum() if self.hyper.estimates_noise else 1e-6 * energy
+        # Of the smallest group alone: where most entries are noisy, only the others' noise still falls.
+        smallest = self.hyper.count[self.hyper.count > 0].min(initial=np.inf)
+        gain = _PROGRESS / self.patience * smallest if self.hyper.estimates_noise else 1e-6 * energy
         if merit > self.best + gain:
             self.best, self.best_at = merit, self.iteration
         warm_up = _COLD if self.hyper.estimates_noise else 0
         waited = self.iteration - max(self.best_at, warm_up)
-        self.done = waited >= _STALE or (lowered == 0.0 and not self.hyper.estimates_noise)
+        self.done = waited >= self.patience * _STALE or (lowered == 0.0 and not self.hyper.estimates_noise)
 
     @property
     def loss(self) -> float:
@@ -513,6 +517,11 @@ def cost(objective: ObjectiveLike) -> float:
     """Multiplications of an iteration's largest product."""
     entries, p = float(objective.groups.entries.sum()), objective.size
     return entries * p * min(entries, p)
+
+
+def is_cheap(objective: ObjectiveLike) -> bool:
+    """Whether iterations cost so little that there may be many."""
+    return cost(objective) <= _CHEAP
 
 
 def covariance_root(objective: ObjectiveLike, theta: Array, posterior: Posterior) -> Array:
