@@ -23,6 +23,7 @@ from swarmnet.losses import SquaredError, ValueLoss, value_loss
 from swarmnet.network import Network
 from swarmnet.rows import Batch, HeldRows, RowSums, Source, Terms, quiet
 from swarmnet.sums import unpack_gram
+from swarmnet.threads import Copies
 from swarmnet.tiles import EntryWeights, Groups
 
 Array = NDArray[Any]
@@ -85,6 +86,7 @@ class Objective:
         self.groups = Groups(net.k, net.d, self._rows.group_sums)
         # Objectives of other networks for the same data, from which a trainer may choose, and this one.
         self.rungs: Sequence[Objective] = (self,)
+        self.copies: Copies | None = None  # of this objective and its rungs, for work at the same time
         self._is_weight = _weight_mask(net)
 
     @property

@@ -8,12 +8,12 @@ import itertools
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from threadpoolctl import LibController, ThreadpoolController
 
@@ -157,6 +157,13 @@ class Pool(Protocol):
 
     def map(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """work(item) of each item, in the items' order."""
+
+
+class Copies(Protocol):
+    """Copies of an objective and its rungs in other processes, which work at the same time."""
+
+    def map(self, work: Callable[[Any, T], R], items: Sequence[tuple[int, T]]) -> list[R]:
+        """work(copy, item) of each (size, item), on a copy of the objective that has so many weights."""
 
 
 @dataclass(frozen=True)

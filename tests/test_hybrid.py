@@ -8,8 +8,7 @@ import pytest
 from swarmnet import MixedData, Network, Objective, evaluate, fit
 from swarmnet.checkpoint import Checkpoint, fingerprint
 from swarmnet.fitting import ladder
-from swarmnet.trainers import LBFGS, Hybrid, ProjectedPSO, run
-from swarmnet.trainers.second_order import LM
+from swarmnet.trainers import LBFGS, LM, Hybrid, ProjectedPSO, run
 
 NAN = np.nan
 RUN = fingerprint({"data": "these", "seed": 0})
@@ -133,7 +132,7 @@ def test_the_history_has_all_stages():
 def short_races(monkeypatch):
     """Of six climbs four are left when the race of networks ends."""
     monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (4, 9))
-    monkeypatch.setattr("swarmnet.trainers.second_order._COLD", 0)  # no hurry
+    monkeypatch.setattr("swarmnet.trainers.race.COLD", 0)  # no hurry
 
 
 @pytest.mark.usefixtures("short_races")
@@ -223,7 +222,7 @@ def test_a_run_gone_on_with_is_the_run_never_stopped(monkeypatch, tmp_path, stop
     monkeypatch.setattr("swarmnet.checkpoint._HOLD", 0.0)
     monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (4, 9))
     if not budget:
-        monkeypatch.setattr("swarmnet.trainers.second_order._COLD", 0)  # no hurry
+        monkeypatch.setattr("swarmnet.trainers.race.COLD", 0)  # no hurry
     trainer, path = replace(SMALL, starts=3, **budget), tmp_path / "run.ckpt"
     whole = trained(trainer)
     for at in (at for at in STOPS[stops] if at < len(whole.history["loss"])):

@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from swarmnet import MixedData, Network, Objective, SwarmnetError, SwarmnetWarning, evaluate, fit
-from swarmnet.trainers import LBFGS, run
-from swarmnet.trainers.second_order import LM, Climb, _Tall, _Wide, covariance_root
+from swarmnet.trainers import LBFGS, LM, run
+from swarmnet.trainers.second_order import Climb, _Tall, _Wide, covariance_root
 
 NAN = np.nan
 OPEN = {"derivative_weight": None, "l2": None}
@@ -344,7 +344,7 @@ def test_a_partial_that_is_0_but_for_rounding_does_no_harm():
 
 
 def test_too_many_weights_are_left_to_lbfgs(monkeypatch):
-    monkeypatch.setattr("swarmnet.trainers.second_order.MOST_WEIGHTS", 20)
+    monkeypatch.setattr("swarmnet.trainers.lm.MOST_WEIGHTS", 20)
     objective = Objective(Network((2, 5, 1)), mixed(40), **OPEN)
     with pytest.warns(SwarmnetWarning, match="21 weights are too many for Levenberg-Marquardt: L-BFGS"):
         result = run(LM(iterations=30), objective, np.random.default_rng(0))

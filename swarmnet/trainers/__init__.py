@@ -13,9 +13,9 @@ from swarmnet.trainers.base import Trainer as Trainer
 from swarmnet.trainers.base import TrainResult as TrainResult
 from swarmnet.trainers.base import run as run
 from swarmnet.trainers.hybrid import Hybrid as Hybrid
+from swarmnet.trainers.lm import LM as LM
 from swarmnet.trainers.pso import PSO as PSO
 from swarmnet.trainers.pso import ProjectedPSO as ProjectedPSO
-from swarmnet.trainers.second_order import LM as LM
 
 TRAINERS: dict[str, type[Trainer]] = {
     trainer.name: trainer for trainer in (Hybrid, PSO, ProjectedPSO, SGD, Adam, LBFGS, LM)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from swarmnet.checkpoint import Checkpoint, State, damaged, frozen
 from swarmnet.errors import SwarmnetError
-from swarmnet.threads import one_blas_thread
+from swarmnet.threads import Copies, one_blas_thread
 
 Array = NDArray[Any]
 
@@ -63,6 +63,8 @@ class ObjectiveLike(Protocol):
     # What the second-order trainers ask for besides
     @property
     def rungs(self) -> Sequence["ObjectiveLike"]: ...
+    @property
+    def copies(self) -> Copies | None: ...
 
     l2: float
     groups: Any
@@ -204,6 +206,10 @@ class Trainer(ABC):
         require_count("patience", self.patience, 1)
         require_number("tolerance", self.tolerance, "from 0 to 1", lambda x: 0 <= x < 1)
         require_number("target_loss", self.target_loss, "a number", lambda x: True, optional=True)
+
+    def climbs(self, objective: ObjectiveLike) -> bool:
+        """Whether it spends its time on climbs side by side, which an objective's copies can take over."""
+        return False
 
     def prepare(self) -> None:
         """Do once, before the clock starts, what takes time and is no training."""

@@ -11,8 +11,10 @@ import numpy as np
 from swarmnet.checkpoint import State
 from swarmnet.trainers.backprop import LBFGS
 from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require_count, require_number
+from swarmnet.trainers.lm import LM
 from swarmnet.trainers.pso import PSO, ProjectedPSO, Swarm
-from swarmnet.trainers.second_order import LM, MOST_WEIGHTS, NOISES, Climb, Rival, cost, is_cheap, race
+from swarmnet.trainers.race import race
+from swarmnet.trainers.second_order import MOST_WEIGHTS, NOISES, Climb, Rival, cost, is_cheap
 
 _POLISH, _PLAIN = 400, 2500  # iterations of L-BFGS with and without a preconditioner, if nothing limits them
 _REFRESH = 20  # iterations with one preconditioner
@@ -61,6 +63,9 @@ class Hybrid(Trainer):
         super().__post_init__()
         require_count("starts", self.starts, 1, optional=True)
         require_number("swarm_share", self.swarm_share, "between 0 and 1", lambda x: 0 < x < 1)
+
+    def climbs(self, objective: ObjectiveLike) -> bool:
+        return isinstance(self._polish(objective), LM)
 
     def prepare(self) -> None:
         self.swarm.prepare()
@@ -248,8 +253,7 @@ class _Choice:
         def part(name: str) -> State:
             return {key.removeprefix(name): x for key, x in state.items() if key.startswith(name)}
 
-        winner = Climb(rungs[state["rung"]], state["winner/theta"])
-        winner.load(part("winner/"))
+        winner = Climb.restored(rungs[state["rung"]], part("winner/"))
         return cls(winner, [Rival(**part(f"rival {n}/")) for n in range(state["rivals"])])
 
 

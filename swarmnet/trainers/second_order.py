@@ -23,28 +23,21 @@ from a low one, what is hard to fit is not taken for noise before the fit had a 
 data, so climbs begin with different noises, and the evidence says which was right.
 """
 
-import importlib
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from swarmnet.checkpoint import State
-from swarmnet.errors import SwarmnetWarning
-from swarmnet.threads import Crew
-from swarmnet.trainers.backprop import LBFGS
-from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Posterior, Trainer
+from swarmnet.trainers.base import Array, ObjectiveLike, Posterior
 
 MOST_WEIGHTS = 3000  # beyond, a step takes seconds
 _FLOOR = 1e-6  # smallest noise, relative to each entry's scale: beyond it A is singular in double precision
 NOISES = (1.0 / 3.0, 1e-4, 1e-2)  # to begin with, as shares of the data's mean square
 COOLING = 1.1  # a noise precision's largest factor in an iteration, where nothing hurries
-_COLD = 150  # iterations at the usual cooling after which the noise of good data is low
-_MOST_COOLING = 3.0  # where the budget is short
+COLD = 150  # iterations at the usual cooling after which the noise of good data is low
 _FAR = 100.0  # a noise precision's factor from which it may change twice as fast
 _PRIOR_CHANGE = 1.3  # a prior precision's
 _FRESH = 4  # iterations for which effective numbers of parameters are good
@@ -268,6 +261,7 @@ class Climb:
         objective: what is climbed, on one thread, so that climbs can go side by side.
         theta: (p,) from where.
         noise: to begin with, see `NOISES`.
+        squares: (groups,) sums of squared residuals at theta, where they are known.
     """
 
     _kept = (
@@ -275,9 +269,16 @@ class Climb:
         *("used", "share", "log_evidence", "best", "best_at", "done", "noise"),
     )
 
-    def __init__(self, objective: ObjectiveLike, theta: Array, noise: float = NOISES[0]) -> None:
+    def __init__(
+        self,
+        objective: ObjectiveLike,
+        theta: Array,
+        noise: float = NOISES[0],
+        squares: Array | None = None,
+    ) -> None:
         self.objective, self._alone = objective, objective.twin()
-        self.theta, self.squares = theta.copy(), objective.group_squares(theta)
+        self.theta = theta.copy()
+        self.squares = objective.group_squares(theta) if squares is None else squares
         self.noise, self.hyper = noise, Hyperparameters(objective, noise)
         self.patience = 2 if is_cheap(objective) else 1
         self.damping, self.cooling = _DAMPING, COOLING
@@ -291,6 +292,13 @@ class Climb:
         """What `load` takes."""
         own = {name: getattr(self, name) for name in self._kept}
         return own | {"precision": self.hyper.precision, "prior": self.hyper.prior}
+
+    @classmethod
+    def restored(cls, objective: ObjectiveLike, state: State) -> "Climb":
+        """The climb of that state."""
+        climb = cls(objective, state["theta"], state["noise"], state["squares"])
+        climb.load(state)
+        return climb
 
     def load(self, state: State) -> None:
         """Go on from there."""
@@ -347,7 +355,7 @@ class Climb:
         gain = _PROGRESS / self.patience * smallest if self.hyper.estimates_noise else 1e-6 * energy
         if merit > self.best + gain:
             self.best, self.best_at = merit, self.iteration
-        warm_up = _COLD if self.hyper.estimates_noise else 0
+        warm_up = COLD if self.hyper.estimates_noise else 0
         waited = self.iteration - max(self.best_at, warm_up)
         self.done = waited >= self.patience * _STALE or (lowered == 0.0 and not self.hyper.estimates_noise)
 
@@ -378,139 +386,6 @@ class Climb:
             # An optimum whose noises are r times larger lies about r times as far off.
             np.exp(-2.0 * np.maximum(behind, 0.0)),
         )
-
-
-def race(
-    climbs: list[Climb], monitor: Monitor, halvings: Sequence[int] = (), rivals: Sequence[Rival] = ()
-) -> list[Climb]:
-    """Let all climb side by side, an iteration each, until the monitor says stop or none gets any further.
-
-    Threads take climbs as they come, which changes nothing. Each time the clock passes one of `halvings`,
-    only the half with the larger evidence goes on, of those that began with the same noise; the last time
-    ends it. Returns those that were left, the best first; the others stand by it in its posterior, with the
-    rivals, which climbed before.
-    """
-    if (saved := monitor.resume()) is not None:
-        climbs = _resumed(climbs, saved)
-    crew = Crew(climbs[0].objective.threads)
-    began, rounds = monitor.seconds, 0
-    while going := [climb for climb in climbs if not climb.done]:
-        monitor.checkpoint(partial(_state, climbs))
-        spent, clock = -_evaluations(climbs), max(climb.clock for climb in going)
-        _advance(going, crew)
-        spent += _evaluations(climbs)
-        leader = max(climbs, key=lambda climb: climb.merit)
-        keep = None
-        if leader.done or leader.clock >= _COLD or leader.loss <= monitor.best_loss:
-            keep = leader.posterior(climbs, rivals)
-        if not monitor.record(leader.loss, leader.theta, spent, keep):
-            return _ranked(climbs)
-        now = max(climb.clock for climb in going)
-        if halvings and now >= halvings[-1]:
-            return _ranked(climbs)
-        if any(clock < at <= now for at in halvings):
-            climbs = _better_halves(climbs)
-        rounds += 1
-        _hurry(going, monitor, (monitor.seconds - began) / rounds)
-    monitor.finish("converged")
-    return _ranked(climbs)
-
-
-def _ranked(climbs: Sequence[Climb]) -> list[Climb]:
-    return sorted(climbs, key=lambda climb: -climb.merit)
-
-
-def _advance(climbs: Sequence[Climb], crew: Crew) -> None:
-    """One iteration of each: one climb has all threads, several have one each."""
-    if len(climbs) == 1:
-        climbs[0].advance(alone=False)
-        return
-
-    def work(worker: int, task: int) -> None:
-        with np.errstate(over="ignore", invalid="ignore"):  # each thread has a state of its own
-            climbs[task].advance()
-
-    crew.run(len(climbs), work)
-
-
-def _better_halves(climbs: Sequence[Climb]) -> list[Climb]:
-    """Of those that began with the same noise, the half with the larger merit."""
-    kept: list[Climb] = []
-    for noise in sorted({climb.noise for climb in climbs}):
-        same = [climb for climb in climbs if climb.noise == noise]
-        kept += _ranked(same)[: (len(same) + 1) // 2]
-    return kept
-
-
-def _evaluations(climbs: Sequence[Climb]) -> int:
-    return sum(climb.evaluations for climb in climbs)
-
-
-def _state(climbs: Sequence[Climb]) -> State:
-    """All climbs', their fields numbered."""
-    states = enumerate(climb.state() for climb in climbs)
-    return {"climbs": len(climbs)} | {f"{n}/{name}": x for n, state in states for name, x in state.items()}
-
-
-def _resumed(climbs: Sequence[Climb], saved: State) -> list[Climb]:
-    """Those that were still climbing, where they were."""
-    going = []
-    for number in range(saved["climbs"]):
-        own = f"{number}/"
-        state = {name.removeprefix(own): x for name, x in saved.items() if name.startswith(own)}
-        climb = next(c for c in climbs if len(c.theta) == len(state["theta"]) and c not in going)
-        climb.load(state)
-        going.append(climb)
-    return going
-
-
-def _hurry(climbs: list[Climb], monitor: Monitor, seconds: float) -> None:
-    """Cool faster where the budget would end before the noise is low; an iteration takes `seconds`."""
-    newest = min(climbs, key=lambda climb: climb.iteration)
-    each = _evaluations(climbs) / sum(climb.iteration for climb in climbs)
-    left = monitor.iterations_left(seconds, each * len(climbs))
-    if left is None:
-        return
-    wanted = max(_COLD - newest.clock, 0.0)
-    cooling = min(_MOST_COOLING, COOLING ** max(1.0, wanted / max(0.7 * left, 1.0)))
-    for climb in climbs:
-        climb.cooling = cooling
-
-
-@dataclass(frozen=True, kw_only=True)
-class LM(Trainer):
-    """Levenberg-Marquardt with Bayesian regularisation, from one start.
-
-    It estimates the noise of values and of each derivative column, and the size of the weights, unless
-    derivative_weight or l2 are given; with both given it minimises the loss. It climbs side by side with
-    three noises to begin with.
-    """
-
-    name: ClassVar[str] = "lm"
-    descends: ClassVar[bool] = False
-    iterations: int | None = 400
-    patience: int = 1_000_000  # its own rule holds
-
-    @property
-    def needs_squares(self) -> bool:
-        return True
-
-    def prepare(self) -> None:
-        importlib.import_module("scipy.linalg")  # a tenth of a second, which is no training
-
-    def train(
-        self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
-    ) -> None:
-        theta = objective.initial(rng) if start is None else start
-        if objective.size > MOST_WEIGHTS:
-            warnings.warn(
-                f"{objective.size} weights are too many for Levenberg-Marquardt: L-BFGS takes its place",
-                SwarmnetWarning,
-                stacklevel=2,
-            )
-            LBFGS(iterations=None).train(objective, theta, rng, monitor)
-            return
-        race([Climb(objective, theta, noise) for noise in NOISES], monitor)
 
 
 def cost(objective: ObjectiveLike) -> float:

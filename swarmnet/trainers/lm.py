@@ -1,0 +1,53 @@
+"""lm: Levenberg-Marquardt with Bayesian regularisation, from one start."""
+
+import importlib
+import warnings
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from swarmnet.errors import SwarmnetWarning
+from swarmnet.trainers.backprop import LBFGS
+from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer
+from swarmnet.trainers.race import race
+from swarmnet.trainers.second_order import MOST_WEIGHTS, NOISES, Climb
+
+
+@dataclass(frozen=True, kw_only=True)
+class LM(Trainer):
+    """Levenberg-Marquardt with Bayesian regularisation, from one start.
+
+    It estimates the noise of values and of each derivative column, and the size of the weights, unless
+    derivative_weight or l2 are given; with both given it minimises the loss. It climbs side by side with
+    three noises to begin with.
+    """
+
+    name: ClassVar[str] = "lm"
+    descends: ClassVar[bool] = False
+    iterations: int | None = 400
+    patience: int = 1_000_000  # its own rule holds
+
+    @property
+    def needs_squares(self) -> bool:
+        return True
+
+    def climbs(self, objective: ObjectiveLike) -> bool:
+        return objective.size <= MOST_WEIGHTS
+
+    def prepare(self) -> None:
+        importlib.import_module("scipy.linalg")  # a tenth of a second, which is no training
+
+    def train(
+        self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
+    ) -> None:
+        theta = objective.initial(rng) if start is None else start
+        if not self.climbs(objective):
+            warnings.warn(
+                f"{objective.size} weights are too many for Levenberg-Marquardt: L-BFGS takes its place",
+                SwarmnetWarning,
+                stacklevel=2,
+            )
+            LBFGS(iterations=None).train(objective, theta, rng, monitor)
+            return
+        race([Climb(objective, theta, noise) for noise in NOISES], monitor)
