@@ -235,10 +235,12 @@ def compare(
         str | None,
         typer.Option(help="Dask scheduler whose workers make the runs, as tcp://host:8786; or local."),
     ] = None,
+    memory_limit: console.MemoryLimit = None,
     json: console.Json = False,
 ) -> None:
     """Train by several trainers with the same budget; medians and quartiles over seeds."""
     from swarmnet.comparison import compare as run_all  # noqa: PLC0415
+    from swarmnet.data import MixedData  # noqa: PLC0415
     from swarmnet.readers import read  # noqa: PLC0415
 
     console.refuse_output(output, data, test)
@@ -248,10 +250,13 @@ def compare(
         from swarmnet.report.page import require_extra  # noqa: PLC0415
 
         require_extra()  # now, not after minutes
-    mixed = read(data, console.names(inputs), console.names(outputs))
+    rows = read(data, console.names(inputs), console.names(outputs), memory_limit)
+    tested = None if test is None else read(test, rows.inputs, rows.outputs, memory_limit)
+    if report is not None and not all(isinstance(part, MixedData) for part in (rows, tested or rows)):
+        raise SwarmnetError("--report draws data in memory: raise --memory-limit, or leave one of them out")
     with _client(scheduler) as client, progress.bar() as show:
         comparison = run_all(
-            mixed,
+            rows,
             console.names(trainers) or [],
             repeats,
             seconds,
@@ -263,7 +268,7 @@ def compare(
             scaling=console.scaling(scaling),
             derivative_weight=derivative_weight,
             l2=l2,
-            test=test,
+            test=tested,
             test_fraction=test_fraction,
             progress=_named_progress(show),
             jobs=jobs,

@@ -844,6 +844,17 @@ def test_compare_makes_runs_side_by_side(run):
     assert numbers(one).equals(numbers(two))
 
 
+def test_compare_within_a_memory_limit(run, refuse, tmp_path, monkeypatch):
+    sharded.in_small_pieces(monkeypatch)
+    monkeypatch.setattr("swarmnet.readers._COPIES", 400)  # so that few rows are too many
+    sharded.written(tmp_path, sharded.table(n=3000, outputs=1), "parquet")
+    budget = ("--trainers", "lbfgs", "--repeats", "1", "--evaluations", "9", "--hidden", "2")
+    limited = ("compare", "*.parquet", *budget, "--memory-limit", "260MB")
+    found = run(*limited, "--test", "*.parquet")
+    assert list(table(found.out)["trainer"]) == ["lbfgs", "lbfgs (values only)"]
+    refuse(*limited, "--report", "two.html", words="--report draws data in memory")
+
+
 def test_compare_on_workers_says_what_is_wrong_before_it_starts(run, monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setattr("swarmnet.cluster._CONNECT", 0.2)
