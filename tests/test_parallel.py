@@ -179,16 +179,19 @@ def test_threads_are_no_more_than_the_environment_says(monkeypatch, said, thread
 @pytest.mark.parametrize("backend", ["loky", "dask"])
 def test_a_grid_search_is_the_same_in_parallel(backend, request):
     settings = {"client": request.getfixturevalue("client")} if backend == "dask" else {}
-    X, y = problem().X, problem().X[:, 0]
+    X, y, dydx = problem().X, problem().X[:, 0], np.tile([1.0, 0.0], (40, 1))
 
     def search(jobs):
         net = SwarmNetRegressor(trainer="lbfgs", iterations=20)
-        found = GridSearchCV(net, {"hidden": [(2,), (4,)]}, cv=2, n_jobs=jobs).fit(X, y)
-        return found.cv_results_["mean_test_score"]
+        return GridSearchCV(net, {"hidden": [(2,), (4,)]}, cv=2, n_jobs=jobs).fit(X, y, dydx=dydx)
 
     expected = search(None)
     with joblib.parallel_config(backend, **settings):
-        assert np.array_equal(search(2), expected)
+        found = search(2)
+    assert found.best_params_ == expected.best_params_
+    for name in ("split0_test_score", "split1_test_score", "mean_test_score"):
+        assert np.array_equal(found.cv_results_[name], expected.cv_results_[name])
+    assert np.array_equal(found.predict(X), expected.predict(X))
 
 
 @pytest.mark.parametrize(
