@@ -2,4 +2,6 @@
 
 from importlib.util import find_spec
 
-collect_ignore = [] if find_spec("distributed") else ["swarmnet/cluster.py", "swarmnet/distributed.py"]
+_DASK = ["swarmnet/cluster.py", "swarmnet/copies.py", "swarmnet/distributed.py"]
+
+collect_ignore = [] if find_spec("distributed") else _DASK

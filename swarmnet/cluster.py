@@ -1,6 +1,7 @@
 """A Dask cluster, as who does work for many items, and its failures in one line each: swarmnet[dask]."""
 
 import logging
+import pickle
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from swarmnet.errors import SwarmnetError, WorkersLost
+from swarmnet.errors import SwarmnetError, WorkersLost, unsendable
 from swarmnet.threads import available_cores
 from swarmnet.version import __version__
 
@@ -70,19 +71,27 @@ class Cluster:
         return iter(self.results(self.submit(work, list(items))))
 
     def submit(self, work: Callable[..., R], *items: Sequence[Any]) -> "list[Future]":
-        """Have work(item, ...) done on some worker for each of the items."""
+        """Have work(item, ...) done on some worker for each of the items.
+
+        Raises:
+            SwarmnetError: it cannot be sent.
+        """
         # What is the same for all must not be a keyword: of a large one Dask makes a task by that name, and
         # takes the task of an earlier call for it.
-        with _readable_errors():
-            return list(self.client.map(work, *items, pure=False))
+        try:
+            with _readable_errors(), dask.config.set({_WARNS_FROM: "1TB"}):
+                return list(self.client.map(work, *items, pure=False))
+        except (TypeError, pickle.PicklingError):
+            raise unsendable() from None
 
     def shared(self, item: T, size: int) -> "T | Future":
         """An item of so many bytes, for many tasks: a large one is sent out once, and workers pass it on."""
-        if size < _LARGE:
-            return item
-        with _readable_errors(), dask.config.set({_WARNS_FROM: "1TB"}):
-            # Not scattered, as Dask would have it: this is done again where a worker dies that has it.
-            return self.client.submit(_itself, item, pure=False)
+        return item if size < _LARGE else self.kept(item)
+
+    def kept(self, item: object) -> "Future":
+        """An item for many tasks, sent out once: workers pass it on, and keep it."""
+        # Not scattered, as Dask would have it: this is done again where a worker dies that has it.
+        return self.submit(_itself, [item])[0]
 
     def everywhere(self, item: object) -> "Future":
         """An item that is sent to each worker, once."""

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
-from itertools import accumulate, chain
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from itertools import accumulate, chain, pairwise
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from swarmnet.blocks import Node, Numbering, leaves, merged, taken, total
 from swarmnet.cluster import Cluster
 from swarmnet.data import MixedData
-from swarmnet.filedata import FileData, Reader
+from swarmnet.filedata import FileData, Reader, most_rows
 from swarmnet.pieces import Piece
 from swarmnet.rows import Batch, HeldRows, Sums, Terms, joined
-from swarmnet.scaling import FileSource, Preparation
+from swarmnet.scaling import Preparation, PreparedSource
 from swarmnet.threads import Crew
 from swarmnet.tiles import Tile
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 P = ParamSpec("P")
+T = TypeVar("T")
+R = TypeVar("R")
 
 _SHARDS = 8  # at least, so that what a dead worker held is shared out; one a thread if these are more
 
@@ -108,18 +110,82 @@ def _joined(shard: Shard, call: Call) -> Sums:
 
 
 @dataclass(frozen=True, eq=False)
-class WorkerSource(FileSource):
+class WorkerSource(PreparedSource):
     """Files whose rows are to lie on workers, which read them.
 
     Args:
         cluster: the workers.
     """
 
+    data: FileData
     cluster: Cluster
 
     def rows(self, terms: Terms, threads: int | None) -> "WorkerRows":
         """Have the workers read the rows; how many threads these have was said where they started."""
-        return WorkerRows(terms, self.data, self.preparation, self.cluster)
+        reader = self.data.reader
+        shared = _shared(self.data.pieces, max(_SHARDS, self.cluster.threads), reader.block_rows)
+        read = partial(_read, terms=terms, preparation=self.preparation, reader=reader)
+        return WorkerRows(terms, self.cluster.submit(read, shared), self.cluster)
+
+
+@dataclass(frozen=True, eq=False)
+class SentSource(PreparedSource):
+    """Rows in the memory of this process, which are to lie on workers.
+
+    Args:
+        cluster: the workers.
+    """
+
+    data: MixedData
+    cluster: Cluster
+
+    def rows(self, terms: Terms, threads: int | None) -> "WorkerRows":
+        """Send each shard its rows."""
+        n, size = self.data.n, most_rows(self.d, self.k)
+        blocks = [self.data.take(slice(first, first + size)) for first in range(0, n, size)]
+        shards = min(max(_SHARDS, self.cluster.threads), len(blocks))
+        ends = [len(blocks) * number // shards for number in range(shards + 1)]
+        shared = [blocks[a:b] for a, b in pairwise(ends)]
+        make = partial(Shard.of, terms, self.preparation)
+        return WorkerRows(terms, self.cluster.submit(make, shared), self.cluster)
+
+
+@dataclass(frozen=True, eq=False)
+class CopiedSource(PreparedSource):
+    """Files of which whichever process asks reads all rows into its memory."""
+
+    data: FileData
+
+    def rows(self, terms: Terms, threads: int | None) -> "WorkerRows":
+        """Read the rows, as one shard."""
+        shard = _read(self.data.pieces, terms, self.preparation, self.data.reader)
+        return WorkerRows(terms, [shard], _ThisProcess())
+
+
+class Workers(Protocol):
+    """Who holds shards; see `Cluster`."""
+
+    def submit(self, work: Callable[..., R], *items: Sequence[Any]) -> list[Any]:
+        """Have work(item, ...) done for each of the items."""
+
+    def results(self, futures: Sequence[Any]) -> list[Any]:
+        """What came of it."""
+
+    def shared(self, item: T, size: int) -> Any:
+        """An item of so many bytes, for many tasks."""
+
+
+class _ThisProcess:
+    """A cluster of which this process is all."""
+
+    def submit(self, work: Callable[..., R], *items: Sequence[Any]) -> list[R]:
+        return [work(*each) for each in zip(*items, strict=True)]
+
+    def results(self, futures: Sequence[T]) -> list[T]:
+        return list(futures)
+
+    def shared(self, item: T, size: int) -> T:
+        return item
 
 
 class WorkerRows:
@@ -127,9 +193,8 @@ class WorkerRows:
 
     Args:
         terms: what is summed.
-        data: the rows.
-        preparation: what becomes of them before they are summed over.
-        cluster: the workers.
+        shards: of the rows, in their order, as they come from `Workers.submit`.
+        workers: who holds them.
 
     Raises:
         SwarmnetError: as FileData does, or the workers are lost.
@@ -137,12 +202,9 @@ class WorkerRows:
 
     threads = 1  # of this process
 
-    def __init__(self, terms: Terms, data: FileData, preparation: Preparation, cluster: Cluster) -> None:
-        self.terms, self._cluster = terms, cluster
-        shared = _shared(data.pieces, max(_SHARDS, cluster.threads), data.reader.block_rows)
-        read = partial(_read, terms=terms, preparation=preparation, reader=data.reader)
-        shards = cluster.submit(read, shared)
-        described = cluster.results(cluster.submit(Shard.describe, shards))
+    def __init__(self, terms: Terms, shards: Sequence[Any], workers: Workers) -> None:
+        self.terms, self._workers = terms, workers
+        described = workers.results(workers.submit(Shard.describe, shards))
         # Shards of rows without an entry hold no block.
         self._shards = [shard for shard, (sizes, _) in zip(shards, described, strict=True) if sizes]
         blocks = [len(sizes) for sizes, _ in described if sizes]
@@ -166,19 +228,19 @@ class WorkerRows:
     ) -> Sums:
         """The sums over all rows."""
         calls = self._calls(Call(sums, args, kwargs))
-        asked = self._cluster.submit(_total, self._shards, self._firsts, self._some, calls)
-        return total(chain.from_iterable(self._cluster.results(asked)))
+        asked = self._workers.submit(_total, self._shards, self._firsts, self._some, calls)
+        return total(chain.from_iterable(self._workers.results(asked)))
 
     def joined(
         self, sums: Callable[Concatenate[HeldRows, P], Sums], *args: P.args, **kwargs: P.kwargs
     ) -> Sums:
         """The same of what is not to be added up, but to be joined."""
-        asked = self._cluster.submit(_joined, self._shards, self._calls(Call(sums, args, kwargs)))
-        return joined(self._cluster.results(asked))
+        asked = self._workers.submit(_joined, self._shards, self._calls(Call(sums, args, kwargs)))
+        return joined(self._workers.results(asked))
 
     def _calls(self, call: Call) -> "list[Call | Future]":
         """The same call for each shard."""
-        return [self._cluster.shared(call, call.size)] * len(self._shards)
+        return [self._workers.shared(call, call.size)] * len(self._shards)
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
         """All rows in minibatches, see `Numbering.batches`."""

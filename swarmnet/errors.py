@@ -36,3 +36,11 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 def printable(text: str) -> str:
     """The text with its control characters written out: a terminal must not obey what a file holds."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def unsendable() -> SwarmnetError:
+    """The error for what other processes cannot be given."""
+    return SwarmnetError(
+        "a trainer or an activation cannot be sent to other processes: its functions must not hold what "
+        "cannot be pickled, such as a lock or an open file"
+    )

@@ -25,6 +25,11 @@ _MOST_ROWS = 1 << 16  # of a block
 _MOST_HELD_OUT = 100_000  # rows
 
 
+def most_rows(d: int, k: int) -> int:
+    """Rows of a block of d inputs and k outputs."""
+    return max(1, min(_MOST_ROWS, _BLOCK // (d + k * (1 + d))))
+
+
 @dataclass(frozen=True)
 class Reader:
     """Reads pieces of files, here or on another machine; what it knows can be pickled.
@@ -40,8 +45,7 @@ class Reader:
     @property
     def block_rows(self) -> int:
         """Rows that are read at a time."""
-        k, d = len(self.form.roles.outputs), len(self.form.roles.inputs)
-        return max(1, min(_MOST_ROWS, _BLOCK // (d + k * (1 + d))))
+        return most_rows(len(self.form.roles.inputs), len(self.form.roles.outputs))
 
     def blocks(self, piece: Piece) -> Iterator[MixedData]:
         """The rows of a piece, a block at a time; blocks without an entry are left out.
@@ -172,6 +176,12 @@ class FileData:
 
     def __repr__(self) -> str:
         return f"FileData({self.name}, {', '.join(self.inputs)} -> {', '.join(self.outputs)})"
+
+    def read_by(self, pool: Pool) -> "FileData":
+        """The same data with another pool, which need not read again what is known of them."""
+        other = replace(self, pool=pool)
+        vars(other)["summary"] = self.summary
+        return other
 
     def with_step(self, step: Step) -> "FileData":
         """What `step` makes of each block of rows."""

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from swarmnet.activations import LINEAR, Activation
+from swarmnet.blueprint import Blueprint
 from swarmnet.canonical import canonical
 from swarmnet.checkpoint import EVERY, Checkpoint, fingerprint
 from swarmnet.data import MixedData
@@ -36,6 +37,8 @@ from swarmnet.version import __version__
 
 if TYPE_CHECKING:
     from distributed import Client
+
+    from swarmnet.cluster import Cluster
 
 Data = MixedData | FileData | str | os.PathLike[str]
 Hidden = str | int | Sequence[int]
@@ -102,8 +105,11 @@ def fit(
         validation: data held out, whose loss the history shows beside the training loss.
         memory_limit: where `data` is a path: see `read_csv`.
         dtype: "float32" to add up in single precision, which takes half the time and is less exact.
-        client: a `dask.distributed.Client`, whose workers read the files and hold their rows; the model is
-            that of this machine with a `memory_limit`, however many there are.
+        client: a `dask.distributed.Client`, whose workers do most of the work; files are read by them. The
+            climbs of hybrid and lm are shared out among them where each can hold all rows, in 128 MB; the
+            rows are where not, and for other trainers. However many workers there are, the model is that of
+            this machine, for files with a `memory_limit`; rows that are shared out from memory are added up
+            in another order, which changes the last digits.
 
     Returns:
         The model with the lowest training loss met on the way.
@@ -129,11 +135,9 @@ def fit(
 
     weights: dict[str, Any] = {"derivative_weight": derivative_weight, "l2": l2}
 
-    def objective(part: MixedData | FileData, net: Network) -> Objective:
-        settings = {"loss": loss, "dtype": dtype, **weights}
-        if isinstance(part, MixedData):
-            return Objective(net, preparation.of(part), measured=part, **settings)
-        return Objective(net, _source(part, preparation), **settings)
+    def plan(part: MixedData | FileData) -> Blueprint:
+        rows = part if isinstance(part, MixedData) else _source(part, preparation)
+        return Blueprint(rows, preparation, {"loss": loss, "dtype": dtype, **weights})
 
     if validation is not None:
         validation = validation.select(mixed.inputs, mixed.outputs)
@@ -145,14 +149,18 @@ def fit(
         of_run = _fingerprint(mixed, nets, what, configured_trainer, seed, validation)
         kept = Checkpoint(checkpoint, of_run, checkpoint_every)
 
-    rungs = [objective(mixed, net) for net in nets]
+    rungs: Sequence[Objective] = [plan(mixed).objective(net) for net in nets]
+    if (cluster := _cluster(mixed, client)) is not None:
+        from swarmnet.copies import shared_out  # noqa: PLC0415  # an extra
+
+        rungs = shared_out(rungs, mixed, plan(mixed), configured_trainer, cluster)
     rungs[0].rungs = rungs
     result = run(
         configured_trainer,
         rungs[0],
         rng,
         callback=callback,
-        validate=None if validation is None else _loss_of([objective(validation, net) for net in nets]),
+        validate=None if validation is None else _loss_of([plan(validation).objective(net) for net in nets]),
         checkpoint=kept,
     )
     chosen = next(rung for rung in rungs if rung.size == len(result.theta))
@@ -199,14 +207,25 @@ def located(data: Data, memory_limit: Size | None, client: "Client | None" = Non
     return data
 
 
-def _on_workers(data: Data, memory_limit: Size | None, client: "Client") -> FileData:
+def _on_workers(data: Data, memory_limit: Size | None, client: "Client") -> MixedData | FileData:
     from swarmnet.distributed import on_workers  # noqa: PLC0415  # an extra
 
     if memory_limit is not None:
         raise SwarmnetError("memory_limit is for one machine: workers have theirs from where they start")
     if isinstance(data, MixedData):
-        raise SwarmnetError("workers read files: with client=, give the data as a path or a glob")
+        return data
     return on_workers(data if isinstance(data, FileData) else open_files(data), client)
+
+
+def _cluster(data: MixedData | FileData, client: "Client | None") -> "Cluster | None":
+    """Whose workers are to train."""
+    if client is None and (isinstance(data, MixedData) or isinstance(data.pool, ThreadPool)):
+        return None
+    from swarmnet.cluster import Cluster  # noqa: PLC0415  # an extra
+
+    if isinstance(data, FileData) and isinstance(data.pool, Cluster):
+        return data.pool
+    return Cluster(client)
 
 
 def _source(data: FileData, preparation: Preparation) -> Source:

@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from swarmnet.errors import SwarmnetError, WorkersLost
+from swarmnet.errors import SwarmnetError, WorkersLost, unsendable
 from swarmnet.threads import available_cores
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def in_processes(work: Callable[[T, S], R], tasks: Sequence[T], shared: S, jobs:
             "a process that trained has died, perhaps for want of memory: use fewer jobs"
         ) from None
     except pickle.PicklingError:
-        raise _unsendable() from None
+        raise unsendable() from None
 
 
 def on_cluster(work: Callable[[T, S], R], tasks: Sequence[T], shared: S, client: "Client") -> Results[R]:
@@ -57,11 +57,7 @@ def on_cluster(work: Callable[[T, S], R], tasks: Sequence[T], shared: S, client:
 
     cluster = Cluster(client)
     there = cluster.everywhere(shared)
-    try:
-        futures = cluster.submit(work, tasks, [there] * len(tasks))
-    except (TypeError, pickle.PicklingError):
-        raise _unsendable() from None
-    for future in futures:
+    for future in cluster.submit(work, tasks, [there] * len(tasks)):
         try:
             result = cluster.results([future])[0]
         except WorkersLost:
@@ -71,13 +67,6 @@ def on_cluster(work: Callable[[T, S], R], tasks: Sequence[T], shared: S, client:
                 "all workers that had the data have died: do they have memory enough?"
             ) from None
         yield result
-
-
-def _unsendable() -> SwarmnetError:
-    return SwarmnetError(
-        "a trainer or an activation cannot be sent to other processes: its functions must not hold what "
-        "cannot be pickled, such as a lock or an open file"
-    )
 
 
 class _Ears:

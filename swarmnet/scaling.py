@@ -140,15 +140,15 @@ class Preparation:
 
 
 @dataclass(frozen=True, eq=False)
-class FileSource:
-    """Files as a network is trained on them.
+class PreparedSource:
+    """Rows that are to lie elsewhere than in one MixedData, as a network is trained on them.
 
     Args:
         data: the rows.
         preparation: what becomes of them.
     """
 
-    data: FileData
+    data: MixedData | FileData
     preparation: Preparation
 
     @property

@@ -18,7 +18,7 @@ from swarmnet.filedata import FileData
 from swarmnet.pieces import Piece
 from swarmnet.propagation import Propagation
 from swarmnet.rows import Batch, HeldRows, Sums, Terms, joined
-from swarmnet.scaling import FileSource, Preparation
+from swarmnet.scaling import Preparation, PreparedSource
 from swarmnet.scratch import Extent, TileFile
 from swarmnet.threads import Crew, Pool, ThreadPool, default_threads, in_order
 from swarmnet.tiles import Tile
@@ -27,8 +27,10 @@ Array = NDArray[Any]
 P = ParamSpec("P")
 
 
-class StreamedSource(FileSource):
+class StreamedSource(PreparedSource):
     """Files that this process reads again and again."""
+
+    data: FileData
 
     def rows(self, terms: Terms, threads: int | None) -> "StreamedRows":
         """Make tiles of the rows."""

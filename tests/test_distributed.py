@@ -174,10 +174,8 @@ def test_a_bad_cell_on_a_worker_is_found_in_its_file_and_line(tmp_path, client):
         swarmnet.fit(written(tmp_path, wide, "wide"), client=client)
 
 
-def test_data_in_memory_and_limits_are_not_for_workers(tmp_path, client):
+def test_limits_are_not_for_workers(tmp_path, client):
     path = written(tmp_path)
-    with pytest.raises(SwarmnetError, match=r"workers read files: .* give the data as a path or a glob"):
-        swarmnet.fit(read(path), client=client)
     with pytest.raises(SwarmnetError, match="memory_limit is for one machine"):
         swarmnet.fit(path, client=client, memory_limit="1GB")
     with pytest.raises(SwarmnetError, match=r"client must be a dask\.distributed\.Client, not 'tcp://"):

@@ -1,0 +1,181 @@
+"""A fit whose rows are in memory, or few, on the workers of a real cluster: the model of one machine."""
+
+import os
+import shutil
+import signal
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sharded import assert_same_sums, table, written
+
+import swarmnet
+from swarmnet import Activation, MixedData, Network, Objective, SwarmnetError
+from swarmnet.activations import TABLE
+from swarmnet.errors import WorkersLost
+from swarmnet.readers import open_files
+from swarmnet.scaling import Preparation, Scaling
+from swarmnet.trainers import LM, TRAINERS, Hybrid, ProjectedPSO
+
+distributed = pytest.importorskip("distributed")
+from swarmnet.cluster import Cluster  # noqa: E402
+from swarmnet.copies import WorkerCopies, Workshop  # noqa: E402
+from swarmnet.distributed import SentSource  # noqa: E402
+
+CLIMBS = Hybrid(polish=LM(iterations=20), swarm=ProjectedPSO(iterations=2, particles=4), starts=3)
+TANH = TABLE["tanh"]
+
+
+@pytest.fixture(scope="module")
+def local():
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as local:
+        yield local
+
+
+@pytest.fixture
+def client(local):
+    with distributed.Client(local) as client:
+        yield client
+
+
+@pytest.fixture
+def short_ladder(monkeypatch):
+    monkeypatch.setattr("swarmnet.fitting._LADDER", ((3,), (5,), (3, 3)))
+    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (6, 12))
+    monkeypatch.setattr("swarmnet.trainers.race.COLD", 0)  # no hurry
+
+
+def problem(n=60):
+    X = np.random.default_rng(0).uniform(-1, 1, (n, 2))
+    Y, J = X.prod(1) + X[:, 0], np.stack([X[:, 1] + 1, X[:, 0]], axis=1)
+    Y[1::2], J[::2] = np.nan, np.nan
+    return MixedData(X, Y, J)
+
+
+def assert_same_model(one, other):
+    assert one.net.sizes == other.net.sizes
+    assert np.array_equal(one.theta, other.theta)
+    assert np.array_equal(one.spread, other.spread)
+    assert one.history.drop(columns="seconds").equals(other.history.drop(columns="seconds"))
+
+
+@pytest.mark.usefixtures("short_ladder")
+def test_the_networks_race_on_the_workers_as_here(monkeypatch, client):
+    sent, plain = [], Workshop.__reduce__
+    monkeypatch.setattr(Workshop, "__reduce__", lambda self: sent.append(1) or plain(self))
+    model = swarmnet.fit(problem(), trainer=CLIMBS, client=client)
+    assert_same_model(model, swarmnet.fit(problem(), trainer=CLIMBS))
+    assert len(sent) <= 2  # the rows leave once; this cluster's scheduler, which passes them on, is here too
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_few_rows_in_files_are_read_by_each_worker(monkeypatch, client, tmp_path, here):
+    if not here:
+        monkeypatch.setattr("swarmnet.copies._MOST_HERE", 0)
+    path = written(tmp_path, table(200, outputs=1), "parquet")
+    asked, work = [], WorkerCopies.map
+    monkeypatch.setattr(WorkerCopies, "map", lambda *arguments: asked.append(1) or work(*arguments))
+    settings = {"hidden": (4,), "trainer": LM(iterations=15)}
+    expected = swarmnet.fit(open_files(path), **settings)
+    assert_same_model(swarmnet.fit(path, client=client, **settings), expected)
+    assert asked
+
+
+def deadly(flag: Path) -> Activation:
+    """tanh, in whose middle a process dies when it finds the flag, which it takes away."""
+
+    def value(z, out):
+        try:
+            flag.unlink()
+        except FileNotFoundError:
+            return TANH.value(z, out)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return Activation("deadly", value, TANH.slope, TANH.curvature)
+
+
+def test_a_worker_killed_in_the_middle_of_a_climb_changes_nothing(tmp_path, client):
+    flag = tmp_path / "flag"
+    settings = {"hidden": (4,), "trainer": LM(iterations=20), "activation": deadly(flag)}
+    here = swarmnet.fit(problem(), **settings)
+    before = set(client.run(os.getpid).values())
+
+    def at_the_third(now):
+        if now.iteration == 3:
+            flag.touch()
+
+    model = swarmnet.fit(problem(), client=client, callback=at_the_third, **settings)
+    assert not flag.exists()
+    client.wait_for_workers(2)
+    assert set(client.run(os.getpid).values()) != before
+    assert_same_model(model, here)
+
+
+def test_without_any_worker_left_the_climbs_go_on_from_their_checkpoint(tmp_path, monkeypatch, client):
+    settings = {"hidden": (4,), "trainer": LM(iterations=20)}
+    kept = {"checkpoint": tmp_path / "run.ckpt"}
+
+    def none_at_the_third(now):
+        if now.iteration == 3:
+            for process in client.run(os.getpid).values():
+                os.kill(process, signal.SIGKILL)
+
+    with monkeypatch.context() as patient:
+        patient.setattr("swarmnet.cluster._PATIENCE", 0.0)  # the cluster starts new ones
+        patient.setattr("swarmnet.cluster._LOOK", 0.1)
+        with pytest.raises(WorkersLost, match=r"all workers are gone: .* with the same checkpoint"):
+            swarmnet.fit(problem(), client=client, callback=none_at_the_third, **settings, **kept)
+    copied = shutil.copy(kept["checkpoint"], tmp_path / "copy.ckpt")
+    expected, first = swarmnet.fit(problem(), **settings), []
+    client.wait_for_workers(2)
+    resumed = swarmnet.fit(
+        problem(), client=client, callback=lambda now: first.append(now.iteration), **settings, **kept
+    )
+    assert first[0] > 1
+    assert_same_model(resumed, expected)
+    assert_same_model(swarmnet.fit(problem(), checkpoint=copied, **settings), expected)
+
+
+def test_rows_in_memory_are_summed_up_on_the_workers(monkeypatch, client):
+    monkeypatch.setattr("swarmnet.filedata._MOST_ROWS", 7)
+    data, net = replace(problem(), weights=np.arange(1.0, 61.0)), Network((2, 5, 1))
+    preparation = Preparation(Scaling.of(data.statistics), data.statistics)
+    workers = Objective(net, SentSource(data, preparation, Cluster(client)), l2=0.01)
+    assert len(workers._rows._shards) == 8
+    assert_same_sums(Objective(net, preparation.of(data), measured=data, l2=0.01), workers)
+
+
+@pytest.mark.parametrize("trainer", [name for name in TRAINERS if name not in ("hybrid", "lm")])
+def test_the_trainers_without_climbs_have_their_rows_on_the_workers(monkeypatch, client, trainer):
+    seen, rows = [], SentSource.rows
+    monkeypatch.setattr(SentSource, "rows", lambda *arguments: seen.append(1) or rows(*arguments))
+    settings = {"hidden": (4,), "trainer": trainer, "iterations": 3}
+    model = swarmnet.fit(problem(), client=client, **settings)
+    assert seen == [1]
+    np.testing.assert_allclose(model.theta, swarmnet.fit(problem(), **settings).theta, rtol=1e-10, atol=1e-12)
+
+
+def test_too_many_rows_for_each_worker_are_shared_out(monkeypatch, client):
+    monkeypatch.setattr("swarmnet.copies._MOST_NUMBERS", 100)
+    settings = {"hidden": (3,), "trainer": LM(iterations=4)}
+    model = swarmnet.fit(problem(), client=client, **settings)
+    np.testing.assert_allclose(model.theta, swarmnet.fit(problem(), **settings).theta, rtol=1e-8)
+
+
+@pytest.mark.parametrize("trainer", ["lm", "lbfgs"])
+def test_what_cannot_be_sent_is_refused(client, trainer):
+    lock = threading.Lock()
+
+    def held(z, out):
+        return TANH.value(z, out) if lock else None
+
+    own = Activation("own", held, TANH.slope, TANH.curvature)
+    with pytest.raises(SwarmnetError, match="cannot be sent to other processes"):
+        swarmnet.fit(problem(), hidden=(3,), trainer=trainer, activation=own, client=client)
+
+
+def test_what_is_no_client_is_refused():
+    with pytest.raises(SwarmnetError, match=r"client must be a dask\.distributed\.Client"):
+        swarmnet.fit(problem(), client="tcp://here")
