@@ -1,5 +1,6 @@
 """What is the user's stays as it was, and runs go side by side."""
 
+import gc
 import logging
 import os
 import random
@@ -30,6 +31,12 @@ DATA = MixedData(X, Y=X[:, 0] * X[:, 1], J=np.stack([np.full(12, np.nan), X[:, 0
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE") if hasattr(signal, name)
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_of_other_tests():
+    """Dask's log handlers go when their owners are collected, which must not be in the middle of a test."""
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
