@@ -89,6 +89,9 @@ class JaxReference:
 
 @pytest.fixture(scope="session")
 def reference() -> JaxReference:
-    jax = pytest.importorskip("jax")
-    jax.config.update("jax_enable_x64", True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")  # compiling is all that takes time
+        jax = pytest.importorskip("jax")
+        jax.config.update("jax_enable_x64", True)
+        jax.devices()  # which reads the flags
     return JaxReference(jax)
