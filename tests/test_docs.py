@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 import pytest
+from shortened import shorter
 
 import swarmnet
 from swarmnet import cli
@@ -38,7 +39,6 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 INSTALLS = re.compile(r"^(python3 -m venv|pip install) ", re.MULTILINE)
-SECONDS, REPEATS = re.compile(r"(seconds[ =])[0-9.]+"), re.compile(r"(repeats[ =])\d+")
 ALL_EXTRAS = all(map(find_spec, ("pyarrow", "matplotlib", "jinja2", "onnx")))
 NEEDS_EXTRA = re.compile(r'pip install "swarmnet\[|No module named|required for parquet')
 # What the README and the help of the commands call their files
@@ -114,11 +114,6 @@ def test_examples_of_the_help(
         with pytest.raises(SystemExit) as ended:
             cli.main()
         assert ended.value.code == 0, f"{example}: {capsys.readouterr().err}"
-
-
-def shorter(code: str) -> str:
-    """The same with less to compute."""
-    return REPEATS.sub(r"\g<1>1", SECONDS.sub(r"\g<1>0.5", code))
 
 
 @pytest.mark.parametrize(
