@@ -13,7 +13,7 @@ DATASETS = Path(__file__).parents[1] / "datasets"
 
 # Settings, and the median worst R2 of a partial on unseen points that must be reached from 60 rows.
 SMOOTH = {
-    "hybrid": (Hybrid(), 0.99),
+    "hybrid": (Hybrid(iterations=150), 0.99),
     "projected": ("projected", 0.95),
     "lm": ("lm", 0.99),
     "lbfgs": ("lbfgs", 0.99),
@@ -52,7 +52,7 @@ XOR = MixedData([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], Y=[0.0, 1.0, 1
 @pytest.mark.parametrize(
     "trainer",
     [
-        SGD(learning_rate=0.1, batch_size=1, iterations=10_000, patience=10_000),
+        SGD(learning_rate=1.0, batch_size=1, iterations=1000, patience=1000),
         PSO(iterations=1000, patience=1000),
     ],
     ids=["sgd", "pso"],
@@ -120,7 +120,7 @@ def test_slopes_alone_give_the_field_up_to_its_constant():
     data = read_csv(DATASETS / "slopes_only.csv")
     test = read_csv(DATASETS / "smooth2d_test.csv")
     with pytest.warns(swarmnet.SwarmnetWarning, match="constant is free"):
-        model = fit(data)
+        model = fit(data, iterations=100)
     error = model.predict(test.X) - test.Y
     assert error.std() < 0.02 * test.Y.std()
     np.testing.assert_allclose(model.predict(data.X.mean(0)[None]), 0.0, atol=1e-9)
@@ -144,7 +144,7 @@ def test_one_row_is_enough_to_train(name):
 def test_outputs_with_different_entries():
     data = read_csv(DATASETS / "two_outputs.csv")
     assert (data.k, data.d) == (2, 2)
-    model = fit(data)
+    model = fit(data, iterations=150)
     errors = evaluate(model, data).set_index("column")
     assert len(errors) == 6
     assert errors["r2"].min() > 0.98

@@ -57,7 +57,7 @@ LADDER = objectives()
 # The choice of a network
 
 
-@pytest.mark.parametrize(("function", "iterations"), [(simple, 150), (rich, 300)])
+@pytest.mark.parametrize(("function", "iterations"), [(simple, 80), (rich, 200)])
 def test_the_network_chosen_gives_the_jacobian_on_unseen_points(function, iterations):
     X = np.random.default_rng(9).uniform(-1, 1, (300, 3))
     Y, J = function(X)
@@ -84,7 +84,7 @@ def test_no_two_networks_of_a_ladder_have_as_many_weights(d):
 def test_one_input_and_one_output_are_fitted(seed):
     """Here (32,) and (8, 8) would have as many weights."""
     x = np.linspace(-3, 3, 40)[:, None]
-    model = fit(MixedData(x, np.sin(2 * x)), seed=seed)
+    model = fit(MixedData(x, np.sin(2 * x)), seed=seed, iterations=150)
     np.testing.assert_allclose(model.predict(x), np.sin(2 * x), atol=0.05)
 
 

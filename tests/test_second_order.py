@@ -188,7 +188,7 @@ def test_the_noise_of_values_and_derivatives_is_found(noise):
     found = []
     for seed in range(5):
         objective = Objective(Network((2, 6, 1)), additive(300, seed, noise), **OPEN)
-        posterior = run(LM(), objective, np.random.default_rng(seed)).posterior
+        posterior = run(LM(iterations=100), objective, np.random.default_rng(seed)).posterior
         found.append(1.0 / np.sqrt(posterior.precision[:3]))
     ratio = np.median(found, axis=0) / [noise[0], noise[1], noise[1]]
     assert (ratio > 0.6).all() and (ratio < 2.0).all()
@@ -275,7 +275,11 @@ EDGES = {
 
 
 @pytest.mark.filterwarnings("ignore:no value of:swarmnet.SwarmnetWarning")
-@pytest.mark.parametrize("options", [{}, {"l2": 1e-6}, {"derivative_weight": 1.0}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"l2": 1e-6, "iterations": 60}, {"derivative_weight": 1.0, "iterations": 60}],  # noises fall faster
+    ids=str,
+)
 @pytest.mark.parametrize("case", EDGES)
 def test_hardly_any_data_give_a_sensible_model(case, options):
     data = EDGES[case]
@@ -296,7 +300,9 @@ def derivatives_only(n=40):
 
 
 @pytest.mark.filterwarnings("ignore:no value of:swarmnet.SwarmnetWarning")
-@pytest.mark.parametrize("options", [{}, {"l2": 1e-6}, {"derivative_weight": 1.0}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"l2": 1e-6, "iterations": 100}, {"derivative_weight": 1.0, "iterations": 100}], ids=str
+)
 def test_derivatives_alone_are_learnt(options):
     model = fit(derivatives_only(), hidden=(6,), trainer="lm", **options)
     test = truth()
