@@ -1,7 +1,36 @@
-"""Modules that need an extra have no doctests where it is not installed."""
+"""Which modules are collected, and who runs them when several processes share the tests."""
 
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
+import pytest
+
+# Modules that need an extra have no doctests where it is not installed
 _DASK = ["swarmnet/cluster.py", "swarmnet/copies.py", "swarmnet/distributed.py"]
-
 collect_ignore = [] if find_spec("distributed") else _DASK
+
+# The longest come first, so that all processes end together: whose tests are shared out one by one, and whole
+SINGLY = ["test_docs.py", "test_notebooks.py", "test_cases.py"]
+WHOLE = ["test_second_order.py", "test_cli.py", "test_distributed.py", "test_hostile.py", "test_hybrid.py"]
+RANK = {name: rank for rank, name in enumerate([*SINGLY, *WHOLE])}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: RANK.get(item.path.name, len(RANK)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Most files go to one process whole: what a module's tests share is made once. `--dist` changes that."""
+    if config.getoption("dist") != "load":
+        return None
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415  # where it is not installed, nobody asks
+
+    class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return nodeid if Path(file).name in SINGLY else file
+
+    config.option.loadscopereorder = False  # not by how many tests a file has
+    return ByFile(config, log)
