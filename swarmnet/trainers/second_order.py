@@ -94,10 +94,10 @@ class _Tall:
     def _factor(self, diagonal: Array) -> tuple[Array, Array]:
         """L and u with L L' = u (JJ + diagonal) u, whose diagonal is 1."""
         A = self._JJ.copy(order="F")
-        where = np.diag_indices_from(A)
-        A[where] += diagonal
-        A[where] = np.maximum(A[where], _LEAST_KNOWN * (A[where].max() or 1.0))
-        unit = 1.0 / np.sqrt(A[where])
+        own = _diagonal(A)
+        own += diagonal
+        np.maximum(own, _LEAST_KNOWN * (own.max() or 1.0), out=own)
+        unit = 1.0 / np.sqrt(own)
         A *= unit
         A *= unit[:, None]
         return _cholesky(A), unit
@@ -142,18 +142,23 @@ class _Wide:
     def _factor(self, stiff: float) -> Array:
         """L with L L' = K / stiff + 1, its upper half 0."""
         K = self._K / stiff if stiff != 1.0 else self._K.copy(order="F")
-        K[np.diag_indices_from(K)] += 1.0
+        _diagonal(K)[:] += 1.0
         return _cholesky(K)
+
+
+def _diagonal(A: Array) -> Array:
+    """A view, to write to."""
+    return np.asarray(np.einsum("ii->i", A))
 
 
 def _cholesky(A: Array) -> Array:
     """The lower factor of A; where rounding has made A indefinite, of A with a larger diagonal."""
     from scipy.linalg.lapack import dpotrf  # noqa: PLC0415  # a tenth of a second to import
 
-    where = np.diag_indices_from(A)
-    diagonal = A[where]
+    own = _diagonal(A)
+    diagonal = own.copy()
     for jitter in (0.0, 1e-13, 1e-11, 1e-9, 1e-7):
-        A[where] = diagonal + jitter * diagonal.max()
+        own[:] = diagonal + jitter * diagonal.max()
         L, failed = dpotrf(A, lower=1, clean=1)
         if not failed:
             return np.asarray(L)
