@@ -43,6 +43,7 @@ _PRIOR_CHANGE = 1.3  # a prior precision's
 _FRESH = 4  # iterations for which effective numbers of parameters are good
 _STALE = 40  # iterations without progress that end it
 _PROGRESS = 0.1  # of the log evidence for each entry: what a noise a tenth lower is worth
+_FALLING = 1.05  # a noise precision's growth since the last progress from which its noise is still falling
 _CHEAP = 2e7  # multiplications of an iteration up to which many cost next to nothing
 _TRIES = 30  # steps tried at a point before it counts as a minimum
 _DAMPING = 1e-2  # to begin with, as a share of the mean diagonal of J'J, or of the prior
@@ -211,6 +212,11 @@ class Hyperparameters:
         return np.asarray(self._share * self.count.sum() / (noise * (total or 1.0)))
 
     @property
+    def estimated(self) -> Array:
+        """Whether each group's noise is, (groups,)."""
+        return np.asarray(~self._fixed & (self.count > 0))
+
+    @property
     def decay(self) -> Array:
         """alpha of each weight, (p,)."""
         if self.estimates_prior:
@@ -248,7 +254,7 @@ class Hyperparameters:
         # Columns that hardly matter begin far off, and may catch up.
         fast = np.where((wanted > _FAR) & (self._matters < 1.0 / _FAR), cooling**2, cooling)
         change = np.clip(wanted, 1.0 / cooling, fast)
-        self.precision = np.where(self._fixed | (self.count == 0), self.precision, self.precision * change)
+        self.precision = np.where(self.estimated, self.precision * change, self.precision)
 
 
 @dataclass(frozen=True)
@@ -271,7 +277,7 @@ class Climb:
 
     _kept = (
         *("theta", "squares", "damping", "cooling", "iteration", "clock", "evaluations"),
-        *("used", "share", "log_evidence", "best", "best_at", "done", "noise"),
+        *("used", "share", "log_evidence", "best", "best_at", "best_precision", "done", "noise"),
     )
 
     def __init__(
@@ -286,6 +292,7 @@ class Climb:
         self.squares = objective.group_squares(theta) if squares is None else squares
         self.noise, self.hyper = noise, Hyperparameters(objective, noise)
         self.patience = 2 if is_cheap(objective) else 1
+        self.best_precision = self.hyper.precision
         self.damping, self.cooling = _DAMPING, COOLING
         self.iteration, self.evaluations = 0, 1
         self.clock = 0.0  # iterations at the usual cooling
@@ -355,14 +362,24 @@ class Climb:
     def _watch(self, energy: float, lowered: float) -> None:
         """Notice when nothing improves any more."""
         merit = self.log_evidence if self.hyper.estimates_noise else -energy
-        # Of the smallest group alone: where most entries are noisy, only the others' noise still falls.
-        smallest = self.hyper.count[self.hyper.count > 0].min(initial=np.inf)
-        gain = _PROGRESS / self.patience * smallest if self.hyper.estimates_noise else 1e-6 * energy
+        gain, patience = self._demanded() if self.hyper.estimates_noise else (1e-6 * energy, 1)
         if merit > self.best + gain:
-            self.best, self.best_at = merit, self.iteration
+            self.best, self.best_at, self.best_precision = merit, self.iteration, self.hyper.precision
         warm_up = COLD if self.hyper.estimates_noise else 0
         waited = self.iteration - max(self.best_at, warm_up)
-        self.done = waited >= self.patience * _STALE or (lowered == 0.0 and not self.hyper.estimates_noise)
+        self.done = waited >= patience * _STALE or (lowered == 0.0 and not self.hyper.estimates_noise)
+
+    def _demanded(self) -> tuple[float, int]:
+        """What the evidence has to gain, and how patiently that is waited for.
+
+        Where some columns' noise has been found and that of others still falls, these alone have to gain.
+        """
+        hyper = self.hyper
+        falling = hyper.precision > _FALLING * self.best_precision
+        still = float(hyper.count[falling].sum())
+        if not falling.any() or falling[hyper.estimated].all():
+            return _PROGRESS * float(hyper.count.sum()), 1
+        return _PROGRESS / self.patience * still, self.patience
 
     @property
     def loss(self) -> float:
