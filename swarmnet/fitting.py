@@ -155,14 +155,20 @@ def fit(
 
         rungs = shared_out(rungs, mixed, plan(mixed), configured_trainer, cluster)
     rungs[0].rungs = rungs
-    result = run(
-        configured_trainer,
-        rungs[0],
-        rng,
-        callback=callback,
-        validate=None if validation is None else _loss_of([plan(validation).objective(net) for net in nets]),
-        checkpoint=kept,
-    )
+    try:
+        result = run(
+            configured_trainer,
+            rungs[0],
+            rng,
+            callback=callback,
+            validate=None
+            if validation is None
+            else _loss_of([plan(validation).objective(net) for net in nets]),
+            checkpoint=kept,
+        )
+    finally:
+        for rung in rungs:  # so that rows and copies go when they are done with
+            rung.rungs, rung.copies = (), None
     chosen = next(rung for rung in rungs if rung.size == len(result.theta))
     if result.status == "interrupted":
         warnings.warn(result.message, SwarmnetWarning, stacklevel=2)

@@ -84,10 +84,18 @@ class Objective:
             self._rows = data.rows(terms, threads)
         self.n_rows = self._rows.n
         self.groups = Groups(net.k, net.d, self._rows.group_sums)
-        # Objectives of other networks for the same data, from which a trainer may choose, and this one.
-        self.rungs: Sequence[Objective] = (self,)
+        self._rungs: Sequence[Objective] = ()
         self.copies: Copies | None = None  # of this objective and its rungs, for work at the same time
         self._is_weight = _weight_mask(net)
+
+    @property
+    def rungs(self) -> "Sequence[Objective]":
+        """Objectives of other networks for the same data, from which a trainer may choose, and this one."""
+        return self._rungs or (self,)  # held by itself, it would keep its rows until Python looks for cycles
+
+    @rungs.setter
+    def rungs(self, rungs: "Sequence[Objective]") -> None:
+        self._rungs = rungs
 
     @property
     def size(self) -> int:

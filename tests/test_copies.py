@@ -1,9 +1,11 @@
 """A fit whose rows are in memory, or few, on the workers of a real cluster: the model of one machine."""
 
+import gc
 import os
 import shutil
 import signal
 import threading
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from sharded import assert_same_sums, table, written
 import swarmnet
 from swarmnet import Activation, MixedData, Network, Objective, SwarmnetError
 from swarmnet.activations import TABLE
+from swarmnet.blueprint import Blueprint
 from swarmnet.errors import WorkersLost
 from swarmnet.readers import open_files
 from swarmnet.scaling import Preparation, Scaling
@@ -136,6 +139,37 @@ def test_without_any_worker_left_the_climbs_go_on_from_their_checkpoint(tmp_path
     assert first[0] > 1
     assert_same_model(resumed, expected)
     assert_same_model(swarmnet.fit(problem(), checkpoint=copied, **settings), expected)
+
+
+@pytest.fixture
+def no_search_for_cycles():
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_search_for_cycles")
+def test_what_a_worker_made_goes_with_the_workshop():
+    net = Network((2, 3, 1))
+    workshop = Workshop(Blueprint(problem(), Preparation(Scaling.of(problem().statistics), None), {}), [net])
+    made = weakref.ref(workshop.objective(net.size))
+    assert made() is not None
+    del workshop
+    assert made() is None
+
+
+@pytest.mark.usefixtures("short_ladder", "no_search_for_cycles")
+def test_after_a_fit_no_rows_are_kept_here_or_on_workers(monkeypatch, client):
+    made, plain = [], WorkerCopies.__init__
+
+    def noted(self, blueprint, nets, cluster):
+        plain(self, blueprint, nets, cluster)
+        made.append(weakref.ref(self._workshop))
+
+    monkeypatch.setattr(WorkerCopies, "__init__", noted)
+    swarmnet.fit(problem(), trainer=CLIMBS, client=client)
+    assert [workshop() for workshop in made] == [None]
 
 
 def test_rows_in_memory_are_summed_up_on_the_workers(monkeypatch, client):
