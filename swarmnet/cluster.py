@@ -98,6 +98,15 @@ class Cluster:
         with _readable_errors():
             return self.client.scatter([item], broadcast=True, hash=False)[0]  # of a tuple it makes several
 
+    def on_each(self, work: Callable[[T], object], item: T) -> None:
+        """Have work(item) done once by each worker; where one dies, or has no time, by another."""
+        with _readable_errors():
+            asked = [
+                self.client.submit(work, item, workers=[worker], allow_other_workers=True, pure=False)
+                for worker in self.client.nthreads()
+            ]
+        self.results(asked)
+
     def results(self, futures: "Sequence[Future]") -> list[Any]:
         """What the tasks return, as soon as all have.
 

@@ -17,7 +17,7 @@ from swarmnet.filedata import FileData
 from swarmnet.network import Network
 from swarmnet.objective import Objective
 from swarmnet.threads import ThreadPool
-from swarmnet.trainers import Trainer
+from swarmnet.trainers import LM, Trainer
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -40,6 +40,12 @@ class Workshop:
     def __reduce__(self) -> tuple[Any, ...]:
         return Workshop, (self._blueprint, self._nets)  # what is made stays here
 
+    def make_all(self) -> None:
+        """Those of all networks, and whatever else takes time before the first iteration."""
+        LM().prepare()
+        for net in self._nets:
+            self.objective(net.size)
+
     def objective(self, size: int) -> Objective:
         """That with so many weights, on one thread."""
         with self._one_at_a_time:
@@ -54,7 +60,7 @@ def _work_on(work: Callable[[Any, T], R], workshop: Workshop, size: int, item: T
 
 
 class WorkerCopies:
-    """Copies on workers; where one dies, others do its work again.
+    """Copies on workers, made at once; where a worker dies, others do its work again.
 
     Args:
         blueprint: of the objectives.
@@ -68,6 +74,7 @@ class WorkerCopies:
     def __init__(self, blueprint: Blueprint, nets: Sequence[Network], cluster: Cluster) -> None:
         self._cluster = cluster
         self._workshop: Future = cluster.kept(Workshop(blueprint, nets))
+        cluster.on_each(Workshop.make_all, self._workshop)  # or the clock would take it for slow iterations
 
     def map(self, work: Callable[[Any, T], R], items: Sequence[tuple[int, T]]) -> list[R]:
         """work(copy, item) of each (size, item), on a copy of the objective that has so many weights."""

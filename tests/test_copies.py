@@ -86,6 +86,17 @@ def test_few_rows_in_files_are_read_by_each_worker(monkeypatch, client, tmp_path
     assert asked
 
 
+def test_each_worker_has_made_its_copies_before_the_clock_starts(client):
+    def made(dask_worker):
+        return [len(item._made) for item in dask_worker.data.values() if isinstance(item, Workshop)]
+
+    nets = [Network((2, 3, 1)), Network((2, 5, 1))]
+    blueprint = Blueprint(problem(), Preparation(Scaling.of(problem().statistics), None), {})
+    copies = WorkerCopies(blueprint, nets, Cluster(client))
+    assert list(client.run(made).values()) == [[2], [2]]
+    assert copies.map(Objective.loss, [(net.size, np.zeros(net.size)) for net in nets])
+
+
 def deadly(flag: Path) -> Activation:
     """tanh, in whose middle a process dies when it finds the flag, which it takes away."""
 
