@@ -13,11 +13,12 @@ from swarmnet.blueprint import Blueprint
 from swarmnet.cluster import Cluster
 from swarmnet.data import MixedData
 from swarmnet.distributed import CopiedSource, SentSource
-from swarmnet.filedata import FileData
+from swarmnet.filedata import FileData, most_rows
 from swarmnet.network import Network
 from swarmnet.objective import Objective
 from swarmnet.threads import ThreadPool
 from swarmnet.trainers import LM, Trainer
+from swarmnet.trainers.second_order import cost
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -26,6 +27,10 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _MOST_NUMBERS = 1 << 24  # of rows that each worker gets: 128 MB
+# Multiplications of an iteration, half a second, from which rows shared out take less time than whole climbs
+# if there are blocks enough: the calls for a climb's sums take a tenth of a second. How many threads the
+# workers have is not asked, so that the model does not depend on it: with few, both take about as long.
+_LONG = 5e9
 _MOST_HERE = 1 << 16  # rows in files that this process reads as well: too few to be worth its calls
 
 
@@ -84,35 +89,37 @@ class WorkerCopies:
 
 
 def shared_out(
-    rungs: Sequence[Objective],
-    data: MixedData | FileData,
-    plan: Blueprint,
-    trainer: Trainer,
-    cluster: Cluster,
-) -> Sequence[Objective]:
-    """Objectives by which a trainer has the workers of a cluster do most of its work.
+    data: MixedData | FileData, nets: Sequence[Network], plan: Blueprint, trainer: Trainer, cluster: Cluster
+) -> list[Objective]:
+    """Objectives by which a trainer has the workers of a cluster do most of its work, one for each network.
 
     Args:
-        rungs: the objectives of its networks; those of FileData have their rows on the workers.
-        data: the rows.
-        plan: what the rungs were made of.
+        data: the rows; of FileData the plan's are on the workers.
+        nets: the networks.
+        plan: what the objectives are to be made of.
         trainer: who is to be given them.
         cluster: the workers.
 
     Raises:
         SwarmnetError: as Cluster does.
     """
-    if data.n * (data.d + data.k * (1 + data.d)) <= _MOST_NUMBERS and trainer.climbs(rungs[0]):
-        if isinstance(data, FileData):
-            here = data.read_by(ThreadPool(1))  # wherever that will be
-            plan = replace(plan, rows=CopiedSource(here, plan.preparation))
-            if data.n <= _MOST_HERE:
-                rungs = [plan.objective(rung.net) for rung in rungs]
-        copies = WorkerCopies(plan, [rung.net for rung in rungs], cluster)
-        for rung in rungs:
-            rung.copies = copies
-        return rungs
+    spread = copied = here = plan
     if isinstance(data, FileData):
-        return rungs
-    plan = replace(plan, rows=SentSource(data, plan.preparation, cluster))
-    return [plan.objective(rung.net) for rung in rungs]
+        whole = data.read_by(ThreadPool(1))  # wherever that will be
+        copied = replace(plan, rows=CopiedSource(whole, plan.preparation))
+        here = copied if data.n <= _MOST_HERE else spread
+    else:
+        spread = replace(plan, rows=SentSource(data, plan.preparation, cluster))
+    if data.n * (data.d + data.k * (1 + data.d)) > _MOST_NUMBERS:
+        return [spread.objective(net) for net in nets]
+    first = here.objective(nets[0])
+    if climbs := trainer.climbs_at_once(first):
+        blocks = -(-data.n // most_rows(data.d, data.k))
+        if cost(first) <= _LONG or blocks < 2 * climbs:
+            rungs = [first, *(here.objective(net) for net in nets[1:])]
+            copies = WorkerCopies(copied, nets, cluster)
+            for rung in rungs:
+                rung.copies = copies
+            return rungs
+    first = first if here is spread else spread.objective(nets[0])
+    return [first, *(spread.objective(net) for net in nets[1:])]

@@ -118,6 +118,7 @@ def fit(
         SwarmnetError: data, names or settings that do not do, or the checkpoint of another run.
     """
     given = located(data, memory_limit, client)
+    cluster = _cluster(given, client)
     mixed = canonical(given) if isinstance(given, MixedData) else given
     configured_trainer = configured(trainer, iterations, seconds, particles)
     net = network_for(mixed, hidden, activation, loss)
@@ -149,11 +150,12 @@ def fit(
         of_run = _fingerprint(mixed, nets, what, configured_trainer, seed, validation)
         kept = Checkpoint(checkpoint, of_run, checkpoint_every)
 
-    rungs: Sequence[Objective] = [plan(mixed).objective(net) for net in nets]
-    if (cluster := _cluster(mixed, client)) is not None:
+    if cluster is None:
+        rungs = [plan(mixed).objective(net) for net in nets]
+    else:
         from swarmnet.copies import shared_out  # noqa: PLC0415  # an extra
 
-        rungs = shared_out(rungs, mixed, plan(mixed), configured_trainer, cluster)
+        rungs = shared_out(mixed, nets, plan(mixed), configured_trainer, cluster)
     rungs[0].rungs = rungs
     try:
         result = run(

@@ -20,7 +20,7 @@ from swarmnet.blueprint import Blueprint
 from swarmnet.errors import WorkersLost
 from swarmnet.readers import open_files
 from swarmnet.scaling import Preparation, Scaling
-from swarmnet.trainers import LM, TRAINERS, Hybrid, ProjectedPSO
+from swarmnet.trainers import LM, TRAINERS, Hybrid, ProjectedPSO, run
 
 distributed = pytest.importorskip("distributed")
 from swarmnet.cluster import Cluster  # noqa: E402
@@ -207,6 +207,23 @@ def test_too_many_rows_for_each_worker_are_shared_out(monkeypatch, client):
     settings = {"hidden": (3,), "trainer": LM(iterations=4)}
     model = swarmnet.fit(problem(), client=client, **settings)
     np.testing.assert_allclose(model.theta, swarmnet.fit(problem(), **settings).theta, rtol=1e-8)
+
+
+def test_rows_whose_iterations_take_long_are_shared_out_if_there_are_blocks_for_more_than_the_climbs(
+    monkeypatch, client
+):
+    monkeypatch.setattr("swarmnet.copies._LONG", 0.0)
+    given = []
+
+    def noted(trainer, objective, *arguments, **settings):
+        given.append(objective.copies is not None)
+        return run(trainer, objective, *arguments, **settings)
+
+    monkeypatch.setattr("swarmnet.fitting.run", noted)
+    for rows in (12, 10):  # a block: five for three climbs, or six
+        monkeypatch.setattr("swarmnet.copies.most_rows", lambda d, k, rows=rows: rows)
+        swarmnet.fit(problem(), hidden=(3,), trainer=LM(iterations=2), client=client)
+    assert given == [True, False]
 
 
 @pytest.mark.parametrize("trainer", ["lm", "lbfgs"])

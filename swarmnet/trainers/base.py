@@ -207,9 +207,9 @@ class Trainer(ABC):
         require_number("tolerance", self.tolerance, "from 0 to 1", lambda x: 0 <= x < 1)
         require_number("target_loss", self.target_loss, "a number", lambda x: True, optional=True)
 
-    def climbs(self, objective: ObjectiveLike) -> bool:
-        """Whether it spends its time on climbs side by side, which an objective's copies can take over."""
-        return False
+    def climbs_at_once(self, objective: ObjectiveLike) -> int:
+        """Climbs on which it spends its time, side by side: the objective's copies can take them over."""
+        return 0
 
     def prepare(self) -> None:
         """Do once, before the clock starts, what takes time and is no training."""

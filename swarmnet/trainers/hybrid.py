@@ -64,8 +64,10 @@ class Hybrid(Trainer):
         require_count("starts", self.starts, 1, optional=True)
         require_number("swarm_share", self.swarm_share, "between 0 and 1", lambda x: 0 < x < 1)
 
-    def climbs(self, objective: ObjectiveLike) -> bool:
-        return isinstance(self._polish(objective), LM)
+    def climbs_at_once(self, objective: ObjectiveLike) -> int:
+        if not isinstance(self._polish(objective), LM):
+            return 0
+        return self.starts or self._usual_starts(objective, chosen=False)
 
     def prepare(self) -> None:
         self.swarm.prepare()

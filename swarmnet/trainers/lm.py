@@ -32,8 +32,8 @@ class LM(Trainer):
     def needs_squares(self) -> bool:
         return True
 
-    def climbs(self, objective: ObjectiveLike) -> bool:
-        return objective.size <= MOST_WEIGHTS
+    def climbs_at_once(self, objective: ObjectiveLike) -> int:
+        return len(NOISES) if objective.size <= MOST_WEIGHTS else 0
 
     def prepare(self) -> None:
         importlib.import_module("scipy.linalg")  # a tenth of a second, which is no training
@@ -42,7 +42,7 @@ class LM(Trainer):
         self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
         theta = objective.initial(rng) if start is None else start
-        if not self.climbs(objective):
+        if not self.climbs_at_once(objective):
             warnings.warn(
                 f"{objective.size} weights are too many for Levenberg-Marquardt: L-BFGS takes its place",
                 SwarmnetWarning,
