@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from swarmnet.blueprint import Blueprint
 from swarmnet.cluster import Cluster
 from swarmnet.data import MixedData
-from swarmnet.distributed import CopiedSource, SentSource
+from swarmnet.distributed import CopiedSource, SentSource, bytes_of
 from swarmnet.filedata import FileData, most_rows
 from swarmnet.network import Network
 from swarmnet.objective import Objective
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-_MOST_NUMBERS = 1 << 24  # of rows that each worker gets: 128 MB
+_MOST_BYTES = 1 << 27  # of rows that each worker gets; with what is made of them five times as much
 # Multiplications of an iteration, half a second, from which rows shared out take less time than whole climbs
 # if there are blocks enough: the calls for a climb's sums take a tenth of a second. How many threads the
 # workers have is not asked, so that the model does not depend on it: with few, both take about as long.
@@ -41,6 +41,12 @@ class Workshop:
         self._blueprint, self._nets = blueprint, nets
         self._made: dict[int, Objective] = {}
         self._one_at_a_time = threading.Lock()
+
+    def __sizeof__(self) -> int:
+        # Dask asks when it comes, before anything is made: tiles hold inputs, and three numbers an entry.
+        known, d, k = self._blueprint.rows.statistics, self._blueprint.rows.d, self._blueprint.rows.k
+        tiles = known.n * d + 3 * known.n_entries
+        return 8 * (known.n * (d + k * (1 + d)) + len(self._nets) * tiles)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Workshop, (self._blueprint, self._nets)  # what is made stays here
@@ -110,7 +116,7 @@ def shared_out(
         here = copied if data.n <= _MOST_HERE else spread
     else:
         spread = replace(plan, rows=SentSource(data, plan.preparation, cluster))
-    if data.n * (data.d + data.k * (1 + data.d)) > _MOST_NUMBERS:
+    if _bytes(data) > _MOST_BYTES:
         return [spread.objective(net) for net in nets]
     first = here.objective(nets[0])
     if climbs := trainer.climbs_at_once(first):
@@ -123,3 +129,8 @@ def shared_out(
             return rungs
     first = first if here is spread else spread.objective(nets[0])
     return [first, *(spread.objective(net) for net in nets[1:])]
+
+
+def _bytes(data: MixedData | FileData) -> int:
+    """Of the rows' numbers."""
+    return data.n * data.reader.form.row_bytes if isinstance(data, FileData) else bytes_of(data)

@@ -47,7 +47,7 @@ class Call:
     @property
     def size(self) -> int:
         """Bytes of its arrays."""
-        return _bytes_of(self.args)
+        return bytes_of(self.args)
 
 
 class Shard:
@@ -70,7 +70,7 @@ class Shard:
 
     def __sizeof__(self) -> int:
         # Dask asks, to know what a worker's memory holds and what moving a shard costs.
-        return _bytes_of(self.blocks)
+        return bytes_of(self.blocks)
 
     def describe(self) -> tuple[list[int], list[Array]]:
         """The rows of each block, and its sums by groups."""
@@ -85,13 +85,13 @@ class Shard:
             yield call.sums(rows, *call.args, **call.kwargs)
 
 
-def _bytes_of(value: object) -> int:
+def bytes_of(value: object) -> int:
     """Of the arrays in nested lists, tuples and records."""
     if isinstance(value, np.ndarray):
         return value.nbytes
     if is_dataclass(value):
-        return sum(_bytes_of(getattr(value, field.name)) for field in fields(value))
-    return sum(map(_bytes_of, value)) if isinstance(value, list | tuple) else 0
+        return sum(bytes_of(getattr(value, field.name)) for field in fields(value))
+    return sum(map(bytes_of, value)) if isinstance(value, list | tuple) else 0
 
 
 def _read(pieces: Sequence[Piece], terms: Terms, preparation: Preparation, reader: Reader) -> Shard:

@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 import threading
 import weakref
 from dataclasses import replace
@@ -25,7 +26,7 @@ from swarmnet.trainers import LM, TRAINERS, Hybrid, ProjectedPSO, run
 distributed = pytest.importorskip("distributed")
 from swarmnet.cluster import Cluster  # noqa: E402
 from swarmnet.copies import WorkerCopies, Workshop  # noqa: E402
-from swarmnet.distributed import SentSource  # noqa: E402
+from swarmnet.distributed import SentSource, bytes_of  # noqa: E402
 
 CLIMBS = Hybrid(polish=LM(iterations=20), swarm=ProjectedPSO(iterations=2, particles=4), starts=3)
 TANH = TABLE["tanh"]
@@ -95,6 +96,14 @@ def test_each_worker_has_made_its_copies_before_the_clock_starts(client):
     copies = WorkerCopies(blueprint, nets, Cluster(client))
     assert list(client.run(made).values()) == [[2], [2]]
     assert copies.map(Objective.loss, [(net.size, np.zeros(net.size)) for net in nets])
+
+
+def test_dask_hears_what_a_copy_will_take_before_it_is_made():
+    data, nets = problem(5000), [Network((2, 3, 1)), Network((2, 5, 1))]
+    workshop = Workshop(Blueprint(data, Preparation(Scaling.of(data.statistics), None), {}), nets)
+    told = sys.getsizeof(workshop)
+    taken = bytes_of(data) + sum(bytes_of(list(workshop.objective(net.size)._rows.tiles)) for net in nets)
+    assert 0.8 * taken < told < 1.2 * taken
 
 
 def deadly(flag: Path) -> Activation:
@@ -203,7 +212,7 @@ def test_the_trainers_without_climbs_have_their_rows_on_the_workers(monkeypatch,
 
 
 def test_too_many_rows_for_each_worker_are_shared_out(monkeypatch, client):
-    monkeypatch.setattr("swarmnet.copies._MOST_NUMBERS", 100)
+    monkeypatch.setattr("swarmnet.copies._MOST_BYTES", 100)
     settings = {"hidden": (3,), "trainer": LM(iterations=4)}
     model = swarmnet.fit(problem(), client=client, **settings)
     np.testing.assert_allclose(model.theta, swarmnet.fit(problem(), **settings).theta, rtol=1e-8)
