@@ -152,13 +152,17 @@ def _opened(
     if scheduler is None:
         yield read(data, *roles, memory_limit)
         return
-    if memory_limit is not None:
-        raise SwarmnetError("--memory-limit is for one machine: give it to the workers, as dask worker does")
+    _refuse_limit(memory_limit)
     from swarmnet.cluster import connected  # noqa: PLC0415  # an extra
 
     files = open_files(data, *roles)
     with connected(scheduler) as cluster:
         yield replace(files, pool=cluster)
+
+
+def _refuse_limit(memory_limit: str | None) -> None:
+    if memory_limit is not None:
+        raise SwarmnetError("--memory-limit is for one machine: give it to the workers, as dask worker does")
 
 
 @app.command(epilog=console.example("swarmnet predict water.json points.csv --jacobian -o slopes.csv"))
@@ -250,6 +254,8 @@ def compare(
         from swarmnet.report.page import require_extra  # noqa: PLC0415
 
         require_extra()  # now, not after minutes
+    if scheduler is not None:
+        _refuse_limit(memory_limit)
     rows = read(data, console.names(inputs), console.names(outputs), memory_limit)
     tested = None if test is None else read(test, rows.inputs, rows.outputs, memory_limit)
     if report is not None and not all(isinstance(part, MixedData) for part in (rows, tested or rows)):

@@ -119,7 +119,8 @@ def compare(
             is given seconds does less in them than it would alone; with `evaluations` the same comes out
             whatever the number, but for the seconds.
         client: a `dask.distributed.Client`, whose workers make the runs, each of them whole; the rows are
-            read here and sent to each worker once.
+            read here and sent to each worker once. Those of FileData each worker reads for itself, from files
+            that have the same names there.
 
     Raises:
         SwarmnetError: as `fit` does, or when there is nothing to test on.
@@ -131,6 +132,8 @@ def compare(
     require_count("jobs", jobs, 1)
     if client is not None and jobs > 1:
         raise SwarmnetError("with a client its workers make the runs: leave jobs out")
+    if client is not None and memory_limit is not None:
+        raise SwarmnetError("memory_limit is for one machine: workers have theirs from where they start")
     if seconds is None and evaluations is None:
         seconds = 5.0
     train, held_out = _train_and_test(data, test, test_fraction, seed, memory_limit)

@@ -862,5 +862,7 @@ def test_compare_on_workers_says_what_is_wrong_before_it_starts(run, monkeypatch
     monkeypatch.setattr("swarmnet.cluster._CONNECT", 0.2)
     found = run("compare", "data.csv", "--scheduler", "tcp://127.0.0.1:1")
     assert found.code == 2 and "no Dask scheduler answers" in found.err
+    found = run("compare", "data.csv", "--scheduler", "local", "--memory-limit", "1GB")
+    assert found.code == 2 and "--memory-limit is for one machine" in found.err
     found = run("compare", "data.csv", "--jobs", "0")
     assert found.code == 2 and "jobs must be a whole number of 1 or more" in found.err

@@ -199,6 +199,7 @@ def test_a_grid_search_is_the_same_in_parallel(backend, request):
     [
         ({"jobs": 0}, "jobs must be a whole number of 1 or more"),
         ({"jobs": 2, "client": "tcp://here"}, "leave jobs out"),
+        ({"memory_limit": "1GB", "client": "tcp://here"}, "memory_limit is for one machine"),
     ],
 )
 def test_mistakes(arguments, words):
