@@ -206,6 +206,12 @@ def located(data: Data, memory_limit: Size | None, client: "Client | None" = Non
     Raises:
         SwarmnetError: they cannot be read, a limit comes too late, or the client is none that does.
     """
+    if not isinstance(data, MixedData | FileData | str | os.PathLike):
+        what = "a DataFrame" if isinstance(data, pd.DataFrame) else repr(type(data).__name__)
+        raise SwarmnetError(
+            f"data must be MixedData or a file's name, not {what}: MixedData(X, Y, J) takes arrays, and "
+            "MixedData.from_frame a DataFrame"
+        )
     if client is not None:
         return _on_workers(data, memory_limit, client)
     if not isinstance(data, MixedData | FileData):

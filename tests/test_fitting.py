@@ -204,6 +204,16 @@ def test_bad_arguments_are_refused(arguments, words):
         fit(LINE, **arguments)
 
 
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [(LINE.to_frame(), "not a DataFrame: .* MixedData.from_frame a DataFrame$"), (3, "not 'int'")],
+)
+@pytest.mark.parametrize("client", [None, "tcp://here"])
+def test_data_that_are_neither_rows_nor_a_file_are_refused(data, words, client):
+    with pytest.raises(SwarmnetError, match=rf"^data must be MixedData or a file's name, {words}"):
+        fit(data, client=client)
+
+
 def test_swarms_of_any_configuration_fit():
     trainer = PSO(topology="ring", particles=8, iterations=40, inertia=(0.9, 0.4))
     model = fit(SLOPES, hidden=(3,), trainer=trainer)
