@@ -81,7 +81,9 @@ class Cluster:
         try:
             with _readable_errors(), dask.config.set({_WARNS_FROM: "1TB"}):
                 return list(self.client.map(work, *items, pure=False))
-        except (TypeError, pickle.PicklingError):
+        except (TypeError, pickle.PicklingError) as error:
+            if not any(word in str(error) for word in ("pickle", "serialize")):
+                raise
             raise unsendable() from None
 
     def shared(self, item: T, size: int) -> "T | Future":

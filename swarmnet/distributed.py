@@ -120,12 +120,12 @@ class WorkerSource(PreparedSource):
     data: FileData
     cluster: Cluster
 
-    def rows(self, terms: Terms, threads: int | None) -> "WorkerRows":
+    def rows(self, terms: Terms, threads: int | None) -> "ShardedRows":
         """Have the workers read the rows; how many threads these have was said where they started."""
         reader = self.data.reader
         shared = _shared(self.data.pieces, max(_SHARDS, self.cluster.threads), reader.block_rows)
         read = partial(_read, terms=terms, preparation=self.preparation, reader=reader)
-        return WorkerRows(terms, self.cluster.submit(read, shared), self.cluster)
+        return ShardedRows(terms, self.cluster.submit(read, shared), self.cluster)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +139,7 @@ class SentSource(PreparedSource):
     data: MixedData
     cluster: Cluster
 
-    def rows(self, terms: Terms, threads: int | None) -> "WorkerRows":
+    def rows(self, terms: Terms, threads: int | None) -> "ShardedRows":
         """Send each shard its rows."""
         n, size = self.data.n, most_rows(self.d, self.k)
         blocks = [self.data.take(slice(first, first + size)) for first in range(0, n, size)]
@@ -147,7 +147,7 @@ class SentSource(PreparedSource):
         ends = [len(blocks) * number // shards for number in range(shards + 1)]
         shared = [blocks[a:b] for a, b in pairwise(ends)]
         make = partial(Shard.of, terms, self.preparation)
-        return WorkerRows(terms, self.cluster.submit(make, shared), self.cluster)
+        return ShardedRows(terms, self.cluster.submit(make, shared), self.cluster)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,10 +156,10 @@ class CopiedSource(PreparedSource):
 
     data: FileData
 
-    def rows(self, terms: Terms, threads: int | None) -> "WorkerRows":
+    def rows(self, terms: Terms, threads: int | None) -> "ShardedRows":
         """Read the rows, as one shard."""
         shard = _read(self.data.pieces, terms, self.preparation, self.data.reader)
-        return WorkerRows(terms, [shard], _ThisProcess())
+        return ShardedRows(terms, [shard], _ThisProcess())
 
 
 class Workers(Protocol):
@@ -188,8 +188,8 @@ class _ThisProcess:
         return item
 
 
-class WorkerRows:
-    """Rows in shards on workers.
+class ShardedRows:
+    """Rows in shards on workers, or in one in this process.
 
     Args:
         terms: what is summed.
@@ -219,7 +219,7 @@ class WorkerRows:
         """Whether one Gram matrix serves all outputs."""
         return self.terms.net.k == 1
 
-    def twin(self) -> "WorkerRows":
+    def twin(self) -> "ShardedRows":
         """These: a cluster takes many calls at a time."""
         return self
 
@@ -246,7 +246,7 @@ class WorkerRows:
         """All rows in minibatches, see `Numbering.batches`."""
         return self._numbering.batches(size, rng)
 
-    def some(self, rows: Batch) -> "WorkerRows":
+    def some(self, rows: Batch) -> "ShardedRows":
         """The rows with these numbers, which count them in the order of the files; only their shards work."""
         asked: dict[int, dict[int, Batch]] = {}
         for block, chosen in self._numbering.by_block(rows).items():

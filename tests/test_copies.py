@@ -247,6 +247,11 @@ def test_what_cannot_be_sent_is_refused(client, trainer):
         swarmnet.fit(problem(), hidden=(3,), trainer=trainer, activation=own, client=client)
 
 
+def test_a_mistake_in_a_call_does_not_pass_for_what_cannot_be_sent(client):
+    with pytest.raises(TypeError, match="len"):
+        Cluster(client).submit(abs, 5)
+
+
 def test_what_is_no_client_is_refused():
     with pytest.raises(SwarmnetError, match=r"client must be a dask\.distributed\.Client"):
         swarmnet.fit(problem(), client="tcp://here")
