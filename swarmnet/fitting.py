@@ -106,10 +106,11 @@ def fit(
         memory_limit: where `data` is a path: see `read_csv`.
         dtype: "float32" to add up in single precision, which takes half the time and is less exact.
         client: a `dask.distributed.Client`, whose workers do most of the work; files are read by them. The
-            climbs of hybrid and lm are shared out among them where each can hold all rows, in 128 MB; the
-            rows are where not, and for other trainers. However many workers there are, the model is that of
-            this machine, for files with a `memory_limit`; rows that are shared out from memory are added up
-            in another order, which changes the last digits.
+            climbs of hybrid and lm are shared out among them where all rows take 128 MB or less, which each
+            then holds, with what is made of them about five times as much; the rows are where not, where an
+            iteration takes long, and for other trainers. However many workers there are, the model is that of
+            this machine, for files with a `memory_limit` that leaves them in files; rows that are shared out
+            from memory are added up in another order, which changes the last digits.
 
     Returns:
         The model with the lowest training loss met on the way.
