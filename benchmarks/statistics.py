@@ -1,8 +1,9 @@
 """How often a fit at its defaults goes wrong: test errors of many seeds, and the share far above the median.
 
-    python -m benchmarks.statistics [--seeds 200] [--problem noisy] [-o statistics.csv]
+    python -m benchmarks.statistics [--seeds 200] [--problem noisy] [--data 0] [-o statistics.csv]
 
-A seed draws the data anew and is the seed of the fit. Three small problems, without seconds to limit them:
+A seed draws the data anew and is the seed of the fit. With `--data` that one draws the data of all fits: what
+is left is the luck of the training alone. Three small problems, without seconds to limit them:
 
     waves      two inputs, two periods along each (after Rastrigin); 40 points with value and both partials
     entries    three inputs, a smooth function; 90 rows of one entry each, 30 values and 20 of each partial
@@ -87,9 +88,9 @@ PROBLEMS: dict[str, Callable[[int], Pair]] = {
 }
 
 
-def errors(problem: str, seed: int) -> dict[str, object]:
+def errors(problem: str, seed: int, data: int) -> dict[str, object]:
     """RMSE of values and of partials at the test points, and what the fit says of itself."""
-    train, test = PROBLEMS[problem](seed)
+    train, test = PROBLEMS[problem](data)
     model = swarmnet.fit(train, seed=seed)
     return {
         "problem": problem,
@@ -120,6 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seeds", type=int, default=200, help="how many")
     parser.add_argument("--problem", choices=PROBLEMS, action="append", help="this one alone")
+    parser.add_argument("--data", type=int, help="the seed that draws the data of all fits")
     parser.add_argument("-o", "--output", type=Path, help="write all fits into this file (CSV)")
     given = parser.parse_args()
     print(f"{given.seeds} seeds; errors over {FAR:g} medians")
@@ -127,7 +129,8 @@ def main() -> None:
     print(f"{'':10s}{header}{'either':>9}{'seconds':>10}")
     tables = []
     for problem in given.problem or PROBLEMS:
-        tables.append(pd.DataFrame([errors(problem, seed) for seed in range(given.seeds)]))
+        drawn = [seed if given.data is None else given.data for seed in range(given.seeds)]
+        tables.append(pd.DataFrame([errors(problem, seed, data) for seed, data in enumerate(drawn)]))
         print(f"{problem:10s}{summary(tables[-1])}", flush=True)
         if given.output:
             pd.concat(tables).to_csv(given.output, index=False, float_format="%.6g")
