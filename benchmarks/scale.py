@@ -229,7 +229,9 @@ def main() -> None:
         train(given.folder, given.iterations)
     else:
         print(f"{available_cores()} cores, NumPy {np.__version__}, 8-32-32-1: {NET.size} weights")
-        with tempfile.TemporaryDirectory(dir=given.folder or "/var/tmp") as folder:
+        where = given.folder or Path("/var/tmp")
+        where.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=where) as folder:
             overhead()
             workers(Path(folder), given.rows)
             one_machine(Path(folder), given.rows)
