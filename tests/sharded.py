@@ -1,11 +1,17 @@
-"""Small tables that are read in many pieces, and their sums: for tests of data in files and on workers."""
+"""Small tables that are read in many pieces, their sums, and workers that die: for tests of clusters."""
 
+import os
+import signal
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from swarmnet import Activation
+from swarmnet.activations import TABLE
 
 close = partial(np.testing.assert_allclose, rtol=1e-11, atol=1e-13)
 
@@ -84,3 +90,23 @@ def assert_same_sums(memory, other):
     loss, output = other.projected(swarm[:, : memory.hidden_size], 1e-3)
     close(loss, memory.projected(swarm[:, : memory.hidden_size], 1e-3)[0])
     assert output.shape == (4, memory.size - memory.hidden_size)
+
+
+def deadly(flag: Path) -> Activation:
+    """tanh, in whose middle a process dies when it finds the flag, which it takes away."""
+    tanh = TABLE["tanh"]
+
+    def value(z: Any, out: Any) -> Any:
+        try:
+            flag.unlink()
+        except FileNotFoundError:
+            return tanh.value(z, out)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return Activation("deadly", value, tanh.slope, tanh.curvature)
+
+
+def kill_all(client: Any) -> None:
+    """All workers of a client."""
+    for process in client.run(os.getpid).values():
+        os.kill(process, signal.SIGKILL)

@@ -3,16 +3,14 @@
 import gc
 import os
 import shutil
-import signal
 import sys
 import threading
 import weakref
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from sharded import assert_same_sums, table, written
+from sharded import assert_same_sums, deadly, kill_all, table, written
 
 import swarmnet
 from swarmnet import Activation, MixedData, Network, Objective, SwarmnetError
@@ -106,19 +104,6 @@ def test_dask_hears_what_a_copy_will_take_before_it_is_made():
     assert 0.8 * taken < told < 1.2 * taken
 
 
-def deadly(flag: Path) -> Activation:
-    """tanh, in whose middle a process dies when it finds the flag, which it takes away."""
-
-    def value(z, out):
-        try:
-            flag.unlink()
-        except FileNotFoundError:
-            return TANH.value(z, out)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    return Activation("deadly", value, TANH.slope, TANH.curvature)
-
-
 def test_a_worker_killed_in_the_middle_of_a_climb_changes_nothing(tmp_path, client):
     flag = tmp_path / "flag"
     settings = {"hidden": (4,), "trainer": LM(iterations=20), "activation": deadly(flag)}
@@ -142,8 +127,7 @@ def test_without_any_worker_left_the_climbs_go_on_from_their_checkpoint(tmp_path
 
     def none_at_the_third(now):
         if now.iteration == 3:
-            for process in client.run(os.getpid).values():
-                os.kill(process, signal.SIGKILL)
+            kill_all(client)
 
     with monkeypatch.context() as patient:
         patient.setattr("swarmnet.cluster._PATIENCE", 0.0)  # the cluster starts new ones

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -11,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sharded import assert_same_sums, long_of, table
+from sharded import assert_same_sums, deadly, kill_all, long_of, table
 
 import swarmnet
-from swarmnet import Activation, Network, Objective, SwarmnetError
-from swarmnet.activations import TABLE
+from swarmnet import Network, Objective, SwarmnetError
 from swarmnet.errors import WorkersLost
 from swarmnet.readers import open_files, read
 from swarmnet.scaling import Preparation, Scaling
@@ -109,20 +107,6 @@ def test_rows_are_held_out_and_errors_taken_on_workers_as_on_one_machine(tmp_pat
     assert swarmnet.evaluate(model, many).equals(swarmnet.evaluate(model, one))
 
 
-def deadly(flag: Path) -> Activation:
-    """tanh, in whose middle a process dies when it finds the flag, which it takes away."""
-    tanh = TABLE["tanh"]
-
-    def value(z, out):
-        try:
-            flag.unlink()
-        except FileNotFoundError:
-            return tanh.value(z, out)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    return Activation("deadly", value, tanh.slope, tanh.curvature)
-
-
 def test_a_worker_killed_in_the_middle_of_a_sum_changes_nothing(tmp_path, client):
     path, flag = written(tmp_path), tmp_path / "flag"
     settings = {"hidden": (4,), "trainer": "lbfgs", "iterations": 6, "activation": deadly(flag)}
@@ -147,8 +131,7 @@ def test_without_any_worker_left_training_ends_and_goes_on_from_its_checkpoint(t
 
     def none_at_the_third(now):
         if now.iteration == 3:
-            for process in client.run(os.getpid).values():
-                os.kill(process, signal.SIGKILL)
+            kill_all(client)
 
     with monkeypatch.context() as patient:
         patient.setattr("swarmnet.cluster._PATIENCE", 0.0)  # the cluster starts new ones

@@ -1,7 +1,6 @@
 """Many fits at once, in processes and on workers: the numbers of one fit after the other, and its errors."""
 
 import os
-import signal
 import threading
 import warnings
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from sharded import table, written
+from sharded import deadly, table, written
 from sklearn.model_selection import GridSearchCV
 
 from swarmnet import Activation, MixedData, SwarmnetError, SwarmNetRegressor, SwarmnetWarning, compare
@@ -119,17 +118,6 @@ def test_each_of_two_listeners_hears_what_is_said_meanwhile():
     assert [text for text, _ in first] == ["one", "two"]
     assert second == [("two", SwarmnetWarning)]
     assert warnings.filters == filters
-
-
-def deadly(flag: Path) -> Activation:
-    def value(z, out):
-        try:
-            flag.unlink()
-        except FileNotFoundError:
-            return TANH.value(z, out)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    return activation(value)
 
 
 def test_a_worker_that_dies_changes_nothing(client, tmp_path):
