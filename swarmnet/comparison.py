@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError, SwarmnetWarning
 from swarmnet.filedata import FileData
-from swarmnet.fitting import Activations, Data, Hidden, fit, located, network_for, refuse_unsolvable
+from swarmnet.fitting import (
+    Activations,
+    Data,
+    Hidden,
+    fit,
+    located,
+    network_for,
+    refuse_limit_of_workers,
+    refuse_unsolvable,
+)
 from swarmnet.metrics import evaluate
 from swarmnet.model import FittedModel
 from swarmnet.parallel import Heard, in_processes, listening, on_cluster
@@ -132,8 +141,8 @@ def compare(
     require_count("jobs", jobs, 1)
     if client is not None and jobs > 1:
         raise SwarmnetError("with a client its workers make the runs: leave jobs out")
-    if client is not None and memory_limit is not None:
-        raise SwarmnetError("memory_limit is for one machine: workers have theirs from where they start")
+    if client is not None:
+        refuse_limit_of_workers(memory_limit)
     if seconds is None and evaluations is None:
         seconds = 5.0
     train, held_out = _train_and_test(data, test, test_fraction, seed, memory_limit)

@@ -225,11 +225,20 @@ def located(data: Data, memory_limit: Size | None, client: "Client | None" = Non
 def _on_workers(data: Data, memory_limit: Size | None, client: "Client") -> MixedData | FileData:
     from swarmnet.distributed import on_workers  # noqa: PLC0415  # an extra
 
-    if memory_limit is not None:
-        raise SwarmnetError("memory_limit is for one machine: workers have theirs from where they start")
+    refuse_limit_of_workers(memory_limit)
     if isinstance(data, MixedData):
         return data
     return on_workers(data if isinstance(data, FileData) else open_files(data), client)
+
+
+def refuse_limit_of_workers(memory_limit: Size | None) -> None:
+    """A client's workers keep to limits of their own.
+
+    Raises:
+        SwarmnetError: there is a limit.
+    """
+    if memory_limit is not None:
+        raise SwarmnetError("memory_limit is for one machine: workers have theirs from where they start")
 
 
 def _cluster(data: MixedData | FileData, client: "Client | None") -> "Cluster | None":

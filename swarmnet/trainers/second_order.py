@@ -376,10 +376,9 @@ class Climb:
         """
         hyper = self.hyper
         falling = hyper.precision > _FALLING * self.best_precision
-        still = float(hyper.count[falling].sum())
         if not falling.any() or falling[hyper.estimated].all():
             return _PROGRESS * float(hyper.count.sum()), 1
-        return _PROGRESS / self.patience * still, self.patience
+        return _PROGRESS / self.patience * float(hyper.count[falling].sum()), self.patience
 
     @property
     def loss(self) -> float:
