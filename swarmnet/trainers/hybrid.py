@@ -16,7 +16,8 @@ from swarmnet.trainers.pso import PSO, ProjectedPSO, Swarm
 from swarmnet.trainers.race import race
 from swarmnet.trainers.second_order import MOST_WEIGHTS, NOISES, Climb, Rival, cost, is_cheap
 
-_POLISH, _PLAIN = 400, 2500  # iterations of L-BFGS with and without a preconditioner, if nothing limits them
+_POLISH = 400  # iterations of Levenberg-Marquardt, if nothing limits them
+_CONDITIONED, _PLAIN = 900, 2500  # those of L-BFGS with and without a preconditioner
 _REFRESH = 20  # iterations with one preconditioner
 _BOTH = NOISES[:2]  # with which each network races
 _HALVINGS = (60, 120, 180)  # iterations after which the worse half of the networks is given up
@@ -38,8 +39,8 @@ class Hybrid(Trainer):
 
     Iterations, seconds or evaluations are the budget, of which the swarms use `swarm_share` at most and the
     rest all that is left; the limits of stages that were given hold besides. Without a budget, there are at
-    most 400 iterations of Levenberg-Marquardt (800 where they cost next to nothing) or preconditioned L-BFGS,
-    or 2500 of plain L-BFGS.
+    most 400 iterations of Levenberg-Marquardt (800 where they cost next to nothing), 900 of preconditioned
+    L-BFGS or 2500 of plain L-BFGS.
 
     Args:
         swarm: each start's swarm.
@@ -157,7 +158,7 @@ class Hybrid(Trainer):
         if climbs_well(objective):
             return self._climbing(objective)
         conditioned = objective.can_linearise and objective.size <= MOST_WEIGHTS
-        iterations = _POLISH if conditioned else _PLAIN
+        iterations = _CONDITIONED if conditioned else _PLAIN
         return LBFGS(
             iterations=None if self._has_budget else iterations, refresh=_REFRESH if conditioned else None
         )
