@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swarmnet import blas
 from swarmnet.activations import LINEAR
 from swarmnet.network import Network
 from swarmnet.propagation import Propagation
@@ -122,11 +123,9 @@ def widened(
 
 def _deviation(passes: Propagation, z_bar: Array, tangents: list[Any], C: Array) -> Array:
     """|C g| for the gradient g of each row."""
-    from scipy.linalg.blas import strmm  # noqa: PLC0415  # a tenth of a second to import
-
     g = passes.buffer("g", (len(C), z_bar.shape[-1]))
     passes.backward_rows(z_bar, tangents, g)
-    V = strmm(1.0, C, np.asfortranarray(g, dtype=np.float32), lower=1, overwrite_b=1)
+    V = blas.multiply(C, g.astype(np.float32))
     return np.asarray(np.sqrt(np.einsum("pr,pr->r", V, V, dtype=np.float64)))
 
 

@@ -227,7 +227,7 @@ class Objective:
             factor: (p, p) lower Cholesky factor of A.
         """
         weights = self._residual_weights(theta)
-        return self._rows.total(HeldRows.leverages, weights, precision, factor)[0]
+        return self._rows.total(HeldRows.leverages, weights, precision, np.asfortranarray(factor))[0]
 
     def residual_jacobian(self, theta: ArrayLike) -> tuple[Array, Array, Array]:
         """All residuals (entries,), their gradients (entries, p) and groups (entries,), where they are few.

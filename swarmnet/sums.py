@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from swarmnet import blas
 from swarmnet.activations import LINEAR
 from swarmnet.losses import ValueLoss, weighted_squares
 from swarmnet.network import unit_cotangent
@@ -108,16 +109,13 @@ def add_normal(
 
     J J^T is added to the upper half only, in Fortran order.
     """
-    from scipy.linalg import get_blas_funcs  # noqa: PLC0415  # a tenth of a second to import
-
     squares, Jr, JJ = sums
     root = np.sqrt(precision).astype(passes.dtype)
     for J, residual, group, _ in residual_rows(passes, tile, unit):
         squares += np.bincount(group, residual * residual, len(squares))
         scale = root[group]
         J *= scale
-        syrk = get_blas_funcs("syrk", (J,))
-        syrk(1.0, J.T, beta=1.0, c=JJ, trans=1, overwrite_c=1)
+        blas.add_gram(J, JJ)
         Jr += J @ (residual * scale)
 
 
@@ -139,10 +137,8 @@ def add_leverage(
     passes: Propagation, tile: Tile, unit: EntryWeights, precision: Array, factor: Array, total: Array
 ) -> None:
     """Add to each group's total its residuals' precision-weighted j^T (L L^T)^-1 j, `factor` being L."""
-    from scipy.linalg.blas import dtrsm  # noqa: PLC0415  # a tenth of a second to import
-
     for J, _, group, _ in residual_rows(passes, tile, unit):
-        V = dtrsm(1.0, factor, J.T, side=1, lower=1, trans_a=1, overwrite_b=1).T
+        V = blas.divide(factor, J.astype(factor.dtype, copy=False))
         total += precision * np.bincount(group, np.einsum("pr,pr->r", V, V), len(total))
 
 

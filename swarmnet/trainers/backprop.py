@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from swarmnet import blas
 from swarmnet.checkpoint import State
 from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require_count, require_number
 
@@ -287,7 +288,7 @@ class _Walk:
         """The weights at a point of the optimiser's."""
         if self._factor is None:
             return point
-        return self._start + _solve(self._factor, point, transposed=True)
+        return self._start + blas.divide(self._factor, point.copy(), transposed=True)
 
     def __call__(self, point: Array) -> tuple[float, Array]:
         self._asked += 1
@@ -296,7 +297,7 @@ class _Walk:
         self._spent += 1
         loss, gradient = self._objective.loss_and_gradient(self.theta(point))
         if self._factor is not None:
-            gradient = _solve(self._factor, gradient)
+            gradient = blas.divide(self._factor, gradient)
         if self._keeps:
             self._losses.append(loss)
             self._gradients.append(gradient)
@@ -337,8 +338,6 @@ class _Walk:
 
 def _preconditioner(objective: ObjectiveLike, theta: Array, rows: NDArray[np.intp]) -> Array | None:
     """L with L L' the damped Gauss-Newton Hessian of some rows; None where it has no finite numbers."""
-    from scipy.linalg.lapack import dpotrf  # noqa: PLC0415  # a tenth of a second to import
-
     precision = 2.0 * objective.unit_precision * (objective.n_rows / len(rows))
     _, _, H = objective.gauss_newton(theta, precision, rows)
     where = np.diag_indices_from(H)
@@ -346,12 +345,5 @@ def _preconditioner(objective: ObjectiveLike, theta: Array, rows: NDArray[np.int
     if not np.isfinite(damping) or damping <= 0.0:
         return None
     H[where] += damping
-    L, failed = dpotrf(np.asfortranarray(H, dtype=np.float64), lower=1)
-    return None if failed else np.asarray(L)
-
-
-def _solve(L: Array, right: Array, transposed: bool = False) -> Array:
-    """L^-1 right, or L'^-1 right."""
-    from scipy.linalg.lapack import dtrtrs  # noqa: PLC0415  # a tenth of a second to import
-
-    return np.asarray(dtrtrs(L, right, lower=1, trans=int(transposed))[0])
+    L = np.asfortranarray(H, dtype=np.float64)
+    return L if blas.factor(L) else None

@@ -30,6 +30,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from swarmnet import blas
 from swarmnet.checkpoint import State
 from swarmnet.trainers.base import Array, ObjectiveLike, Posterior
 
@@ -68,15 +69,14 @@ class _Tall:
 
     def __init__(self, objective: ObjectiveLike, theta: Array, precision: Array, decay: Array) -> None:
         self._objective, self._theta, self._precision, self._decay = objective, theta, precision, decay
-        _, Jr, self._JJ = objective.gauss_newton(theta, precision)
+        _, Jr, JJ = objective.gauss_newton(theta, precision)
+        self._JJ = np.asarray(JJ, dtype=np.float64, order="F")
         self.gradient = Jr + decay * theta
         self._metric = float(np.mean(np.diag(self._JJ)))
 
     def step(self, damping: float) -> Array:
-        from scipy.linalg.lapack import dpotrs  # noqa: PLC0415  # a tenth of a second to import
-
         L, unit = self._factor(self._decay + damping * self._metric)
-        return np.asarray(-unit * dpotrs(L, unit * self.gradient, lower=1)[0])
+        return np.asarray(-unit * blas.solve(L, unit * self.gradient))
 
     def effective(self) -> tuple[Array, Array, float]:
         L, inverse = self.roots()
@@ -86,11 +86,9 @@ class _Tall:
 
     def roots(self) -> tuple[Array, Array]:
         """L with L L' = A, and its inverse, both lower triangular."""
-        from scipy.linalg.lapack import dtrtri  # noqa: PLC0415  # a tenth of a second to import
-
         L, unit = self._factor(self._decay)
         L = np.asfortranarray(L / unit[:, None])
-        return L, np.asarray(dtrtri(L, lower=1)[0])
+        return L, blas.inverse(L)
 
     def _factor(self, diagonal: Array) -> tuple[Array, Array]:
         """L and u with L L' = u (JJ + diagonal) u, whose diagonal is 1."""
@@ -108,35 +106,29 @@ class _Wide:
     """Through K = J diag(1/alpha) J' (entries, entries), where residuals are few and every alpha positive."""
 
     def __init__(self, objective: ObjectiveLike, theta: Array, precision: Array, decay: Array) -> None:
-        from scipy.linalg.blas import dsyrk  # noqa: PLC0415  # a tenth of a second to import
-
         r, Q, self._group = objective.residual_jacobian(theta)
         root = np.sqrt(precision)[self._group]
         Q *= root[:, None]
         self._root = np.sqrt(decay)
         Q *= 1.0 / self._root
-        self._Q, self._K = Q, dsyrk(1.0, Q.T, trans=1, lower=1)
+        self._Q, self._K = Q, np.zeros((len(Q), len(Q)), order="F")
+        blas.add_gram(Q, self._K, lower=True)
         self._slope = (r * root) @ Q + decay * theta / self._root
         self.gradient = self._slope * self._root
         self._Q_slope = Q @ self._slope
         self._groups = len(precision)
 
     def step(self, damping: float) -> Array:
-        from scipy.linalg.lapack import dpotrs  # noqa: PLC0415  # a tenth of a second to import
-
         stiff = 1.0 + damping
-        z = dpotrs(self._factor(stiff), self._Q_slope / stiff, lower=1)[0]
+        z = blas.solve(self._factor(stiff), self._Q_slope / stiff)
         return np.asarray(-(self._slope - z @ self._Q) / (stiff * self._root))
 
     def effective(self) -> tuple[Array, Array, float]:
-        from scipy.linalg.blas import dtrmm  # noqa: PLC0415  # a tenth of a second to import
-        from scipy.linalg.lapack import dtrtri  # noqa: PLC0415
-
         L = self._factor(1.0)
-        inverse = dtrtri(L, lower=1)[0]
+        inverse = blas.inverse(L)
         used = 1.0 - np.einsum("ij,ij->j", inverse, inverse)
-        V = dtrmm(1.0, inverse, self._Q.T, side=1, lower=1, trans_a=1)
-        share = np.einsum("ji,ji->j", V, V)
+        V = blas.multiply(inverse, self._Q.copy())
+        share = np.einsum("ij,ij->j", V, V)
         log_det = 2.0 * float(np.log(np.diag(L)).sum() + np.log(self._root).sum())
         return np.bincount(self._group, used, self._groups), share, log_det
 
@@ -154,15 +146,12 @@ def _diagonal(A: Array) -> Array:
 
 def _cholesky(A: Array) -> Array:
     """The lower factor of A; where rounding has made A indefinite, of A with a larger diagonal."""
-    from scipy.linalg.lapack import dpotrf  # noqa: PLC0415  # a tenth of a second to import
-
-    own = _diagonal(A)
-    diagonal = own.copy()
+    diagonal = _diagonal(A).copy()
     for jitter in (0.0, 1e-13, 1e-11, 1e-9, 1e-7):
-        own[:] = diagonal + jitter * diagonal.max()
-        L, failed = dpotrf(A, lower=1, clean=1)
-        if not failed:
-            return np.asarray(L)
+        L = A.copy(order="F")
+        _diagonal(L)[:] = diagonal + jitter * diagonal.max()
+        if blas.factor(L):
+            return L
     raise np.linalg.LinAlgError("A is not positive definite")
 
 
