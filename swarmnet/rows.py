@@ -29,7 +29,7 @@ from swarmnet.sums import (
     add_leverage,
     add_normal,
     add_squares,
-    residual_rows,
+    residuals,
     tile_gradient,
     tile_loss,
 )
@@ -46,6 +46,7 @@ _NORMAL_NUMBERS = 1 << 25  # numbers in all the partial sums of J'J together
 _TILE_BYTES = 1 << 20  # of particles x units x rows of the widest layer in a swarm's tile, at most
 _TILE_ROWS = 1000  # rows that a swarm's tile has at most
 _SMALL_PRODUCT = 1_000_000  # multiplications up to which OpenBLAS takes a quicker way
+_ENTRIES = 512  # whose gradients a tile has at least, unless it would be the only one
 _BUFFER = 128  # numbers in NumPy's buffers: longer than what casting costs, shorter than most rows
 _FEW = 1 << 13  # rows x units up to which a NumPy call costs more than what it computes
 _SHARED = 30_000  # numbers in a tile from which threads gain more than their hand-overs cost
@@ -307,11 +308,11 @@ class HeldRows:
         """All residuals (entries,), their gradients (entries, p) and groups (entries,): for `joined`."""
         chunks = self._residual_chunks()
         parts: list[list[tuple[Array, Array, Array]]] = [[] for _ in chunks]
+        ones = np.ones(self.group_sums.shape[1], self.terms.dtype)
 
         def add(passes: Propagation, tile: Tile, task: int) -> None:
-            for row in residual_rows(passes, tile, self.terms.unit):
-                seen = row.seen
-                parts[task].append((row.residual[seen], row.gradient.T[seen], row.group[seen]))
+            for J, residual, group in residuals(passes, tile, self.terms.unit, ones):
+                parts[task].append((residual, J.T.copy(), group))
 
         self._over_residuals(weights, chunks, add)
         return tuple(map(np.concatenate, zip(*(part for chunk in parts for part in chunk), strict=True)))
@@ -328,12 +329,12 @@ class HeldRows:
 
     def _residual_chunks(self) -> list[list[Tile]]:
         """The tiles for sums over residuals' gradients."""
-        p = self.terms.net.size
+        p, tiles = self.terms.net.size, self.short_tiles
         most = min(_CHUNKS, max(4, _NORMAL_NUMBERS // (8 * p * p)), max(1, _NORMAL_NUMBERS // (p * p)))
-        tiles = self.short_tiles
         if p >= 256:  # of long residual gradients few rows are work enough to share
-            rows = max(64, -(-sum(tile.rows for tile in tiles) // 4))
-            tiles = [part for tile in tiles for part in tile.parts(rows)]
+            rows, entries = sum(tile.rows for tile in tiles), int(self.group_sums[0].sum())
+            part = -(-rows // min(4, max(2, entries // _ENTRIES)))
+            tiles = [shorter for tile in tiles for shorter in tile.parts(max(1, part))]
         return _chunked(tiles, most)
 
     def _over_residuals(

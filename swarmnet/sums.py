@@ -11,9 +11,12 @@ from swarmnet.activations import LINEAR
 from swarmnet.losses import ValueLoss, weighted_squares
 from swarmnet.network import unit_cotangent
 from swarmnet.propagation import Propagation
-from swarmnet.tiles import Along, EntryWeights, Tile
+from swarmnet.tiles import Along, EntryWeights, Tile, long_runs, parts
 
 Array = NDArray[Any]
+
+_FEW, _MANY = 256, 512  # entries that are worth NumPy calls of their own, and as many as there may be,
+_GRADIENTS = 1 << 17  # or more if their gradients are no more numbers
 
 
 def tile_loss(passes: Propagation, tile: Tile, value_loss: ValueLoss) -> Any:
@@ -49,53 +52,106 @@ def tile_gradient(passes: Propagation, tile: Tile, value_loss: ValueLoss, gradie
     return cost + more
 
 
-class ResidualRow(NamedTuple):
-    """Entries of a tile, one of each row at most; those without one have residual and gradient 0."""
+class Residuals(NamedTuple):
+    """Some of a tile's entries, one in each column."""
 
-    gradient: Array  # (p, rows) of each residual, in a buffer
-    residual: Array  # (rows,)
-    group: Array  # (rows,) see tiles.Groups
-    seen: Array  # (rows,) whether it has one
+    gradient: Array  # (p, entries) of each residual, in a buffer
+    residual: Array  # (entries,)
+    group: Array  # (entries,) see tiles.Groups
 
 
-def residual_rows(passes: Propagation, tile: Tile, unit: EntryWeights) -> Iterator[ResidualRow]:
-    """The residuals (prediction - target) / sigma of all entries, with their gradients.
+class _Entries(NamedTuple):
+    """Entries of a tile, all of them values or all partials; each array is (entries,)."""
 
-    `unit` are the factors that the tile's weights hold besides 1 / sigma^2. The gradients are never more than
-    a row of theta's an entry of the tile's rows: of each row one entry at a time.
+    row: Array
+    output: Array
+    input: Array | None  # None for values
+    target: Array
+    weight: Array  # 1 / sigma^2 times its row's weight
+    group: Array
+
+    def calls(self, most: int) -> "Iterator[_Entries]":
+        """Parts of at most so many entries: of partials along one input, if there are enough of them."""
+        edges = np.empty(0, int) if self.input is None else np.flatnonzero(np.diff(self.input)) + 1
+        for run in long_runs(edges, len(self.row), _FEW):
+            for part in parts(run.stop - run.start, most):
+                here = slice(run.start + part.start, run.start + part.stop)
+                yield _Entries._make(None if array is None else array[here] for array in self)
+
+
+def residuals(passes: Propagation, tile: Tile, unit: EntryWeights, scale: Array) -> Iterator[Residuals]:
+    """The residuals (prediction - target) / sigma of all entries, with their gradients times `scale`.
+
+    Entries along one input have their rows' forward pass in common if they are many. Few are points of their
+    own, all in one: passes for each cost less than NumPy calls for every input.
+
+    Args:
+        passes: whose buffers to use.
+        tile: the rows.
+        unit: the factors that the tile's weights hold besides 1 / sigma^2.
+        scale: (groups,) factor of each group's gradients.
     """
-    passes.forward(tile.X, order=2 if tile.has_partials else 1)
-    slopes = passes.S[-1] if passes.layers[-1].activation is not LINEAR else None
-    rows = np.arange(tile.rows)
+    most = max(_MANY, _GRADIENTS // passes.layers[-1].stop)
+    for short in tile.parts(most):
+        at = np.empty(0, int)  # the rows that are in the passes
+        for entries in _entries(short, unit):
+            for part in entries.calls(most):
+                if not np.array_equal(part.row, at):
+                    at = part.row
+                    inputs = short.X if len(at) == short.rows and (np.diff(at) == 1).all() else short.X[:, at]
+                    passes.forward(inputs, order=2 if short.has_partials else 1)
+                root = np.sqrt(part.weight)
+                predicted, J = _differentiated(passes, part, root * scale[part.group])
+                yield Residuals(J, (predicted - part.target) * root, part.group)
+
+
+def _entries(tile: Tile, unit: EntryWeights) -> Iterator[_Entries]:
     if tile.Y is not None and unit.value > 0:
-        for root, output in _one_entry_a_row(tile.Y_weight, unit.value):
-            z_bar = root.copy() if slopes is None else root * slopes
-            residual = ((passes.A[-1] - tile.Y) * root).sum(0)
-            J = _residual_gradients(passes, z_bar, [])
-            yield ResidualRow(J, residual, tile.Y_group[output, rows], np.asarray((root > 0).any(0)))
+        at = output, row = np.nonzero(tile.Y_weight)
+        yield _Entries(row, output, None, tile.Y[at], tile.Y_weight[at] / unit.value, tile.Y_group[at])
     if unit.partial == 0:
         return
-    for partial in _partials(tile):
-        tangent = passes.tangent(partial.direction)
-        for root, output in _one_entry_a_row(partial.weight, unit.partial):
-            z_bar = _zeros(passes, "z_bar", root.shape)
-            residual = ((tangent.output - partial.target) * root).sum(0)
-            J = _residual_gradients(passes, z_bar, [(tangent, root.copy())])
-            yield ResidualRow(J, residual, partial.group[output, rows], np.asarray((root > 0).any(0)))
+    if tile.J is not None and tile.J_weight is not None and tile.J_group is not None:
+        at = output, along, row = np.nonzero(tile.J_weight)
+        weight = tile.J_weight[at] / unit.partial
+        yield _Entries(row, output, along, tile.J[at], weight, tile.J_group[at])
+        return
+    for partial in tile.along:
+        at = output, row = np.nonzero(partial.weight)
+        direction = partial.direction
+        inputs = np.full(len(row), direction) if isinstance(direction, int) else direction.argmax(0)[row]
+        weight = partial.weight[at] / unit.partial
+        yield _Entries(row, output, inputs, partial.target[at], weight, partial.group[at])
 
 
-def _one_entry_a_row(weight: Array, unit: float) -> Iterator[tuple[Array, Array]]:
-    """Square roots of weight / unit, (k, rows), in parts with one output a row at most, and which (rows,)."""
-    count = np.cumsum(weight > 0, axis=0)
-    for nth in range(1, int(count[-1].max(initial=0)) + 1):
-        root = np.sqrt(np.where((weight > 0) & (count == nth), weight / unit, 0.0))
-        yield root, root.argmax(0)
-
-
-def _residual_gradients(passes: Propagation, z_bar: Array, tangents: list[Any]) -> Array:
-    J = passes.buffer("J", (passes.layers[-1].stop, z_bar.shape[-1]))
+def _differentiated(passes: Propagation, entries: _Entries, scale: Array) -> tuple[Array, Array]:
+    """Each entry's prediction (entries,) and its gradient (p, entries) times scale, after a forward pass."""
+    at = entries.output, np.arange(len(entries.row))
+    layers = passes.layers
+    shape = layers[-1].fan_out, len(entries.row)
+    z_bar, tangents = _zeros(passes, "z_bar", shape), []
+    if entries.input is None:
+        predicted = passes.A[-1][at]
+        z_bar[at] = scale
+        if layers[-1].activation is not LINEAR:
+            z_bar *= passes.S[-1]
+    else:
+        tangent = passes.tangent(_direction(passes, entries.input))
+        predicted, t_bar = tangent.output[at], _zeros(passes, "t_bar", shape)
+        t_bar[at] = scale
+        tangents.append((tangent, t_bar))
+    J = passes.buffer("J", (layers[-1].stop, shape[1]))
     passes.backward_rows(z_bar, tangents, J)
-    return J
+    return predicted, J
+
+
+def _direction(passes: Propagation, inputs: Array) -> Array | int:
+    """The input if they are all one, or unit vectors (d, entries)."""
+    if (inputs == inputs[0]).all():
+        return int(inputs[0])
+    direction = _zeros(passes, "direction", (passes.layers[0].fan_in, len(inputs)))
+    direction[inputs, np.arange(len(inputs))] = 1.0
+    return direction
 
 
 def add_normal(
@@ -110,36 +166,43 @@ def add_normal(
     J J^T is added to the upper half only, in Fortran order.
     """
     squares, Jr, JJ = sums
-    root = np.sqrt(precision).astype(passes.dtype)
-    for J, residual, group, _ in residual_rows(passes, tile, unit):
+    scale = np.sqrt(precision).astype(passes.dtype)
+    for J, residual, group in residuals(passes, tile, unit, scale):
         squares += np.bincount(group, residual * residual, len(squares))
-        scale = root[group]
-        J *= scale
         blas.add_gram(J, JJ)
-        Jr += J @ (residual * scale)
+        Jr += J @ (residual * scale[group])
 
 
 def add_squares(passes: Propagation, tile: Tile, unit: EntryWeights, total: Array) -> None:
     """Add each group's squared residuals to total (groups,)."""
     passes.forward(tile.X, order=1 if tile.has_partials else 0)
     if tile.Y is not None and unit.value > 0:
-        squares = (passes.A[-1] - tile.Y) ** 2 * (tile.Y_weight / unit.value)
-        total += np.bincount(tile.Y_group.ravel(), squares.ravel(), len(total))
+        _count(passes.A[-1], tile.Y, tile.Y_weight / unit.value, tile.Y_group, total)
     if unit.partial == 0:
         return
-    for along in _partials(tile):
-        squares = (passes.tangent(along.direction).output - along.target) ** 2
-        squares *= along.weight / unit.partial
-        total += np.bincount(along.group.ravel(), squares.ravel(), len(total))
+    for along in tile.along:
+        slopes = passes.tangent(along.direction).output
+        _count(slopes, along.target, along.weight / unit.partial, along.group, total)
+    if tile.J is not None and tile.J_weight is not None and tile.J_group is not None:
+        for o in tile.J_outputs:
+            slopes = passes.pullback(unit_cotangent(tile.J.shape[0], o))[0]
+            _count(slopes, tile.J[o], tile.J_weight[o] / unit.partial, tile.J_group[o], total)
+
+
+def _count(predicted: Array, target: Array, weight: Array, group: Array, total: Array) -> None:
+    """Add each group's weighted squares to total."""
+    squares = (predicted - target) ** 2 * weight
+    total += np.bincount(group.ravel(), squares.ravel(), len(total))
 
 
 def add_leverage(
     passes: Propagation, tile: Tile, unit: EntryWeights, precision: Array, factor: Array, total: Array
 ) -> None:
     """Add to each group's total its residuals' precision-weighted j^T (L L^T)^-1 j, `factor` being L."""
-    for J, _, group, _ in residual_rows(passes, tile, unit):
+    scale = np.sqrt(precision).astype(passes.dtype)
+    for J, _, group in residuals(passes, tile, unit, scale):
         V = blas.divide(factor, J.astype(factor.dtype, copy=False))
-        total += precision * np.bincount(group, np.einsum("pr,pr->r", V, V), len(total))
+        total += np.bincount(group, np.einsum("pe,pe->e", V, V), len(total))
 
 
 def _partials(tile: Tile) -> tuple[Along, ...]:

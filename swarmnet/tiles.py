@@ -54,7 +54,7 @@ class Tile:
 
     def parts(self, rows: int) -> list["Tile"]:
         """Views of this tile, each of at most `rows` rows."""
-        return [self.part(slice(part.start, part.stop)) for part in _parts(self.rows, rows)]
+        return [self.part(slice(part.start, part.stop)) for part in parts(self.rows, rows)]
 
     def part(self, rows: slice | Rows) -> "Tile":
         """Some of this tile's rows, a view if they are a slice."""
@@ -289,7 +289,7 @@ class Tiler:
         edges = np.flatnonzero((directions[1:] != directions[:-1]).any(1)) + 1
         return [
             self._along(rows[part], directions[part])
-            for together in _long_runs(edges, len(rows), run)
+            for together in long_runs(edges, len(rows), run)
             for part in _cut(np.arange(together.start, together.stop), self.rows)
         ]
 
@@ -349,10 +349,10 @@ class Tiler:
 
 
 def _cut(rows: Rows, size: int) -> list[Rows]:
-    return [rows[part.start : part.stop] for part in _parts(len(rows), size)]
+    return [rows[part.start : part.stop] for part in parts(len(rows), size)]
 
 
-def _parts(count: int, size: int) -> list[range]:
+def parts(count: int, size: int) -> list[range]:
     """Parts of nearly equal length, at most `size` long."""
     parts = max(1, -(-count // size))
     length = -(-count // parts)
@@ -361,7 +361,7 @@ def _parts(count: int, size: int) -> list[range]:
     return [range(count)[start : start + length] for start in range(0, count, max(1, length))]
 
 
-def _long_runs(edges: Array, count: int, least: int) -> Iterator[slice]:
+def long_runs(edges: Array, count: int, least: int) -> Iterator[slice]:
     """Runs between `edges`, those shorter than `least` joined with their neighbours."""
     start = 0
     previous = 0

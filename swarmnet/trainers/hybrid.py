@@ -45,7 +45,7 @@ class Hybrid(Trainer):
     Args:
         swarm: each start's swarm.
         polish: what follows the swarms; by default whichever of the two suits the problem.
-        starts: how many in the end; by default 3, or with a limit of seconds one a thread if that is more; 7
+        starts: how many in the end; by default 3, or with a limit of seconds one a thread if that is more; 10
             where the network was chosen and an iteration costs next to nothing.
         swarm_share: see above.
     """
@@ -123,7 +123,7 @@ class Hybrid(Trainer):
 
     def _usual_starts(self, net: ObjectiveLike, chosen: bool) -> int:
         if chosen and is_cheap(net):
-            return 1 + 2 * len(NOISES)
+            return 1 + 3 * len(NOISES)
         # One a thread only where the clock decides anyway: else the model would depend on the machine.
         return len(NOISES) if self.seconds is None else max(len(NOISES), net.threads)
 
