@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swarmnet.errors import SwarmnetError
+
 Array = NDArray[Any]
 
 _LETTERS = {np.dtype(np.float64): "d", np.dtype(np.float32): "s"}
@@ -108,8 +110,18 @@ def _routine(name: str) -> Callable[..., None]:
     capsule = library.__pyx_capi__[name]
     signature = _of_capsule("PyCapsule_GetName", ctypes.c_char_p, ctypes.py_object)(capsule)
     address = _of_capsule("PyCapsule_GetPointer", ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)
-    prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * signature.count(b"*"))
-    return prototype(address(capsule, signature))
+    return _prototype(signature)(address(capsule, signature))
+
+
+def _prototype(signature: bytes) -> Callable[[int], Callable[..., None]]:
+    """The type of a routine with that signature in C.
+
+    Raises:
+        SwarmnetError: its integers are not C's, of which `_call` passes the addresses.
+    """
+    if b" int *" not in signature:
+        raise SwarmnetError("this SciPy's BLAS takes integers of another size: install the SciPy of PyPI")
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * signature.count(b"*"))
 
 
 def _of_capsule(name: str, *types: Any) -> Callable[..., Any]:

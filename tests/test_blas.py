@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from swarmnet import blas
+from swarmnet import SwarmnetError, blas
 
 SHAPES = [(1, 1), (5, 3), (30, 70)]
 CLOSE = {np.float64: 1e-11, np.float32: 1e-2}
@@ -68,6 +68,11 @@ def test_triangular_products_and_solutions(case):
 def test_arrays_of_another_order_are_refused(L, B):
     with pytest.raises(ValueError, match="order or dtype"):
         blas.divide(L, B)
+
+
+def test_integers_of_another_size_are_refused():
+    with pytest.raises(SwarmnetError, match="integers of another size"):
+        blas._prototype(b"void (char *, blas_int *, double *)")
 
 
 @pytest.fixture
