@@ -51,9 +51,9 @@ def _blas() -> list[LibController]:
 def _set_threads(blas: LibController, threads: int) -> None:
     """Set the threads of a library, from whatever thread.
 
-    threadpoolctl 3.8 hears the first thread that asks, as long as that lives; others silently do nothing.
+    threadpoolctl hears the first thread that asks OpenBLAS while that lives; others silently do nothing.
     """
-    free = getattr(blas, "clear_controlling_thread", lambda force: None)
+    free = getattr(blas, "clear_controlling_thread", lambda force: None)  # OpenBLAS alone has it
     free(force=True)
     blas.set_num_threads(threads)
     free(force=True)
