@@ -72,8 +72,7 @@ class Hybrid(Trainer):
 
     def prepare(self) -> None:
         self.swarm.prepare()
-        for polish in (LM(), LBFGS()) if self.polish is None else (self.polish,):
-            polish.prepare()
+        (self.polish or LM()).prepare()  # where L-BFGS follows, its imports are next to nothing
 
     def train(
         self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
