@@ -23,7 +23,7 @@ from swarmnet.losses import SquaredError, ValueLoss, value_loss
 from swarmnet.network import Network
 from swarmnet.rows import Batch, HeldRows, RowSums, Source, Terms, quiet
 from swarmnet.sums import unpack_gram
-from swarmnet.threads import Copies
+from swarmnet.threads import Copies, one_blas_thread
 from swarmnet.tiles import EntryWeights, Groups
 
 Array = NDArray[Any]
@@ -164,6 +164,7 @@ class Objective:
         """Minibatches of at most `size` rows for `loss_and_gradient`: all rows once, in a random order."""
         return self._rows.batches(size, rng)
 
+    @one_blas_thread()
     def loss_and_gradient(self, theta: ArrayLike, rows: Batch | None = None) -> tuple[float, Array]:
         """The loss at theta (p,) and its gradient (p,).
 
@@ -181,6 +182,7 @@ class Objective:
             loss = float(total[0] + self.l2 * (penalised @ penalised))
             return loss, total[1:] + 2.0 * self.l2 * penalised
 
+    @one_blas_thread()
     def normal_equations(self, theta: ArrayLike) -> tuple[float, Array, Array]:
         """The loss at theta (p,) as a sum of squared residuals r'r, with J'r (p,) and J'J (p, p).
 
@@ -258,6 +260,7 @@ class Objective:
             raise SwarmnetError("normal equations need the squared loss: use another trainer")
         return self._weight_array(theta, (self.size,))
 
+    @one_blas_thread()
     def projected(self, hidden_swarm: ArrayLike, ridge: float = 1e-9) -> tuple[Array, Array]:
         """The best linear output layer for each particle's hidden layers, and the loss there.
 

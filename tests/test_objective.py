@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.linalg  # noqa: F401  # whose BLAS is held as well, and must not come in between
 import threadpoolctl
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError
 from swarmnet.network import Network
 from swarmnet.objective import Objective
+from swarmnet.rows import quiet
 from swarmnet.testing import check_gradient
 
 Array = np.ndarray
@@ -691,6 +693,28 @@ def test_blas_is_held_to_one_thread_and_then_given_back(rng: np.random.Generator
             assert np.isfinite(result).all()
             assert blas_threads() == before
         assert set(during) == {1}
+
+
+def test_blas_is_held_outside_the_sums_too(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its threads spin for milliseconds after a product, on the cores of the sums' own threads."""
+    during: list[int] = []
+
+    def watched() -> np.errstate:
+        during.extend(blas_threads())
+        return quiet()
+
+    monkeypatch.setattr("swarmnet.objective.quiet", watched)
+    objective = Objective(Network((3, 4, 2)), make_data(rng, "mixed"))
+    theta = objective.initial(rng)
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        for call in (
+            lambda: objective.loss_and_gradient(theta),
+            lambda: objective.normal_equations(theta),
+            lambda: objective.projected(theta[None, : objective.hidden_size]),
+        ):
+            during.clear()
+            call()
+            assert set(during) == {1}
 
 
 @pytest.mark.parametrize("threads", [1, 2])
