@@ -24,14 +24,20 @@ from swarmnet.threads import available_cores, one_blas_thread
 from swarmnet.trainers import PSO, run
 
 DTYPES = ("float64", "float32")
+_PAUSE = 0.1  # seconds
 
 
-def milliseconds(work: Callable[[], Any], budget: float = 0.7) -> float:
-    """The median time of a call, after a call that warms it up."""
+def milliseconds(work: Callable[[], Any], budget: float = 0.5) -> float:
+    """The median time of a call, after a call that warms it up.
+
+    Threads of BLAS, OpenMP and the like spin for some milliseconds after their last task, on a core that
+    whoever is measured next would miss: a pause lets them go to sleep.
+    """
     work()
+    time.sleep(_PAUSE)
     times: list[float] = []
     began = time.perf_counter()
-    while len(times) < 3 or (time.perf_counter() - began < budget and len(times) < 50):
+    while len(times) < 3 or time.perf_counter() - began < budget:
         start = time.perf_counter()
         work()
         times.append(time.perf_counter() - start)
