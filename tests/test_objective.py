@@ -120,6 +120,18 @@ def test_loss_is_its_definition(rng: np.random.Generator, pattern: str, sigmas: 
         assert objective.loss(swarm[2]) == pytest.approx(expected[2], rel=1e-12)
 
 
+@pytest.mark.parametrize("sizes", [(3, 2), (3, 4, 5, 2)])
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_loss_of_a_linear_network_is_its_definition(
+    rng: np.random.Generator, pattern: str, sizes: tuple[int, ...]
+) -> None:
+    """Its partials are the same in every row."""
+    net = Network(sizes, ["linear"] * (len(sizes) - 1))
+    data, swarm = make_data(rng, pattern), net.init(rng, 3)
+    expected = [naive_loss(net, data, theta, **WEIGHTS) for theta in swarm]
+    np.testing.assert_allclose(Objective(net, data, **WEIGHTS).loss(swarm), expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_loss_of_each_activation_is_its_definition(rng: np.random.Generator, name: str) -> None:
     net = Network((3, 6, 2), [name, name])
@@ -442,12 +454,15 @@ PROJECTED = [(3, 4, 1), (3, 4, 2), (2, 5, 3, 3), (3, 2)]
 
 
 @pytest.mark.parametrize("sizes", PROJECTED)
+@pytest.mark.parametrize("sigmas", ["none", "partials", "all"])
 @pytest.mark.parametrize("pattern", ["values only", "single partials", "mixed", "full"])
 def test_projected_is_the_least_squares_solution(
-    rng: np.random.Generator, pattern: str, sizes: tuple[int, ...]
+    rng: np.random.Generator, pattern: str, sigmas: str, sizes: tuple[int, ...]
 ) -> None:
     net = Network(sizes)
-    data = make_data(rng, pattern, n=60, d=net.d, k=net.k)
+    data = make_data(rng, pattern, n=60, d=net.d, k=net.k, sigmas=sigmas != "none")
+    if sigmas == "partials":  # the outputs' values weigh the same, their partials do not
+        data = MixedData(data.X, data.Y, data.J, None, data.J_sigma)
     objective = Objective(net, data, derivative_weight=0.3, l2=0.02)
     hidden = net.init(rng, 3)[:, : objective.hidden_size]
     losses, output = objective.projected(hidden, ridge=1e-14)

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from swarmnet import MixedData, Network, Objective, SwarmnetError
+from swarmnet import MixedData, Network, Objective, SwarmnetError, sums
 
 NAN = np.nan
 NETS = {
@@ -121,6 +121,26 @@ def test_they_are_those_of_residuals_written_out(reference, net, pattern, sigmas
 def test_they_are_for_more_rows_than_a_tile(reference, pattern):
     objective, theta, dense = case(reference, "tanh", pattern, n=2600)
     assert len(objective._rows.short_tiles) > 2
+    check(objective, theta, dense)
+
+
+def test_they_are_for_many_weights_and_inputs_of_which_one_is_seen_more_often(reference):
+    """J'J is mirrored block by block, and the entries along the other inputs are cut into several calls."""
+    net = Network((15, 16, 10, 1))
+    data, theta = make_data(net, "full", n=1400, sigmas=False), net.init(np.random.default_rng(1))
+    group = np.arange(data.n)[:, None, None] % 7
+    inputs = np.arange(15)
+    J = np.where((inputs == 0) | ((inputs + 1) // 2 == group + 1), data.J, NAN)
+    data = MixedData(data.X, data.Y, J)
+    objective, dense = Objective(net, data), Dense(reference, net, data, theta)
+    calls = [
+        [len(call.row) for call in entries.calls(sums._MANY)]
+        for chunk in objective._rows._residual_chunks()
+        for tile in chunk
+        for entries in sums._entries(tile, objective._rows.terms.unit)
+        if entries.input is not None
+    ]
+    assert calls == 4 * [[350, 350, 350]]
     check(objective, theta, dense)
 
 
