@@ -305,6 +305,7 @@ def test_initial_variance_suits_the_activation(rng: np.random.Generator, name: s
         assert W.var() == pytest.approx(variance, rel=0.05)
         assert abs(W.mean()) < 6 * np.sqrt(variance / W.size)
         assert b.var() == pytest.approx(0.0 if last else 0.25, rel=0.2)
+        assert abs(b.mean()) <= (0.0 if last else 6 * np.sqrt(0.25 / b.size))
 
 
 def test_initial_weights_repeat_with_the_seed() -> None:

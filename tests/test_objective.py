@@ -796,8 +796,9 @@ def test_bad_options(rng: np.random.Generator) -> None:
         Objective(net, data, threads=0)
     with pytest.raises(SwarmnetError, match="cross-entropy needs sigmoid outputs"):
         Objective(net, data, loss="cross-entropy")
-    with pytest.raises(SwarmnetError, match="cross-entropy needs targets from 0 to 1"):
-        Objective(Network((3, 4, 2), ["tanh", "sigmoid"]), data, loss="cross-entropy")
+    for target in (-0.1, 1.1):
+        with pytest.raises(SwarmnetError, match="cross-entropy needs targets from 0 to 1"):
+            Objective(Network((1, 1), ["sigmoid"]), MixedData([[0.0]], Y=[target]), loss="cross-entropy")
 
 
 @pytest.mark.parametrize("shape", [(25,), (27,), (1, 25), (2, 27), (2, 1, 26)])
