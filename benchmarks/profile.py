@@ -21,7 +21,7 @@ from benchmarks import roofline
 from benchmarks.problems import SHAPES, Shape
 from benchmarks.speed import milliseconds
 from swarmnet import Objective
-from swarmnet.propagation import Propagation
+from swarmnet.tapes import TapedPropagation
 from swarmnet.threads import Crew
 
 KINDS = {
@@ -58,10 +58,11 @@ def _timed(name: str, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     return result.view(Timed) if isinstance(result, np.ndarray) else result
 
 
-def profile(label: str, work: Callable[[], Any], passes: Propagation, limit: float | None) -> None:
+def profile(label: str, work: Callable[[], Any], passes: TapedPropagation, limit: float | None) -> None:
     """Print where one call of `work` spends its time; `limit` is the roofline's, in seconds."""
     taken = milliseconds(work)
     plain = passes.buffer
+    passes.forget()
     passes.buffer = lambda name, shape: plain(name, shape).view(Timed)  # type: ignore[method-assign]
     work()
     _seconds.clear()
@@ -70,6 +71,7 @@ def profile(label: str, work: Callable[[], Any], passes: Propagation, limit: flo
     for _ in range(repeats):
         work()
     del passes.buffer  # type: ignore[attr-defined]
+    passes.forget()
     print(
         f"\n{label}: {taken:.3f} ms on one thread"
         + (f", {1e-3 * taken / limit:.2f} rooflines" if limit else "")

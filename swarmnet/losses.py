@@ -18,21 +18,33 @@ Array = NDArray[Any]
 
 
 class ValueLoss(Protocol):
-    """The cost of value entries; `passes` holds a forward pass, target and weight are (k, rows)."""
+    """The cost of value entries; `passes` holds a forward pass, target and weight are (k, rows).
+
+    Results are in buffers.
+    """
 
     def cost(self, passes: Propagation, target: Array, weight: Array) -> Array:
-        """The weighted sum over the tile: a scalar, or (s,) for a swarm."""
+        """The weighted sum over the tile, (s,), for a swarm."""
 
-    def cost_and_cotangent(self, passes: Propagation, target: Array, weight: Array) -> tuple[float, Array]:
-        """That and its gradient with respect to z_L, (k, rows), for one theta."""
+    def cost_and_cotangent(self, passes: Propagation, target: Array, weight: Array) -> tuple[Array, Array]:
+        """That, (), and its gradient with respect to z_L, (k, rows), for one theta."""
 
 
-def weighted_squares(residual: Array, weight: Array) -> Array:
-    """Sum of weight times residual squared over all but a leading particle axis; overwrites residual."""
-    residual *= residual
-    lead = residual.shape[: residual.ndim - weight.ndim]
-    total: Array = residual.reshape(*lead, -1) @ weight.ravel()
-    return total
+def weighted_squares(passes: Propagation, residual: Array, weight: Array) -> Array:
+    """Each particle's sum of weight times residual squared, (s,), in a buffer; overwrites residual."""
+    passes.do(np.multiply, residual, residual, residual)
+    return _each_sum(passes, residual, weight)
+
+
+def product(passes: Propagation, one: Array, other: Array, name: object) -> Array:
+    """The sum of one times other, (), in a buffer of that name."""
+    return passes.do(np.dot, one.reshape(-1), other.reshape(-1), passes.buffer(("product", name), ()))  # type: ignore[no-any-return]
+
+
+def _each_sum(passes: Propagation, terms: Array, weight: Array) -> Array:
+    """Sum of weight times terms over all but the particle axis, (s,), in a buffer."""
+    flat = terms.reshape(len(terms), -1)
+    return passes.do(np.matmul, flat, weight.reshape(-1), passes.buffer("sum", (len(terms),)))  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -41,17 +53,17 @@ class SquaredError:
 
     def cost(self, passes: Propagation, target: Array, weight: Array) -> Array:
         y = passes.A[-1]
-        residual = np.subtract(y, target, out=passes.buffer("residual", y.shape))
-        return weighted_squares(residual, weight)
+        residual = passes.do(np.subtract, y, target, passes.buffer("residual", y.shape))
+        return weighted_squares(passes, residual, weight)
 
-    def cost_and_cotangent(self, passes: Propagation, target: Array, weight: Array) -> tuple[float, Array]:
+    def cost_and_cotangent(self, passes: Propagation, target: Array, weight: Array) -> tuple[Array, Array]:
         y = passes.A[-1]
-        residual = np.subtract(y, target, out=passes.buffer("residual", y.shape))
-        z_bar = np.multiply(residual, weight, out=passes.buffer("z_bar", y.shape))
-        cost = float(np.vdot(z_bar, residual))
-        z_bar *= 2.0
+        residual = passes.do(np.subtract, y, target, passes.buffer("residual", y.shape))
+        z_bar = passes.do(np.multiply, residual, weight, passes.buffer("z_bar", y.shape))
+        cost = product(passes, z_bar, residual, "values")
+        passes.do(np.multiply, z_bar, 2.0, z_bar)
         if passes.layers[-1].activation is not LINEAR:
-            z_bar *= passes.S[-1]
+            passes.do(np.multiply, z_bar, passes.S[-1], z_bar)
         return cost, z_bar
 
 
@@ -60,17 +72,22 @@ class CrossEntropy:
     """-weight (t log y + (1 - t) log(1 - y)) with y = sigmoid(z), as weight (softplus(z) - t z)."""
 
     def cost(self, passes: Propagation, target: Array, weight: Array) -> Array:
-        z = passes.Z[-1]
-        cost = np.maximum(z, 0.0) + np.log1p(np.exp(-np.abs(z))) - target * z
-        lead = cost.shape[: cost.ndim - 2]
-        total: Array = cost.reshape(*lead, -1) @ weight.ravel()
-        return total
+        return _each_sum(passes, self._costs(passes, target), weight)
 
-    def cost_and_cotangent(self, passes: Propagation, target: Array, weight: Array) -> tuple[float, Array]:
+    def cost_and_cotangent(self, passes: Propagation, target: Array, weight: Array) -> tuple[Array, Array]:
         y = passes.A[-1]
-        z_bar = np.subtract(y, target, out=passes.buffer("z_bar", y.shape))
-        z_bar *= weight
-        return float(self.cost(passes, target, weight)), z_bar
+        cost = product(passes, self._costs(passes, target), weight, "values")
+        z_bar = passes.do(np.subtract, y, target, passes.buffer("z_bar", y.shape))
+        return cost, passes.do(np.multiply, z_bar, weight, z_bar)
+
+    def _costs(self, passes: Propagation, target: Array) -> Array:
+        """Each entry's cost, in a buffer."""
+        z = passes.Z[-1]
+        return passes.do(_cross_entropy, z, target, passes.buffer("residual", z.shape))  # type: ignore[no-any-return]
+
+
+def _cross_entropy(z: Array, target: Array, out: Array) -> None:
+    np.copyto(out, np.maximum(z, 0.0) + np.log1p(np.exp(-np.abs(z))) - target * z)
 
 
 LOSSES: dict[str, ValueLoss] = {"squared": SquaredError(), "cross-entropy": CrossEntropy()}

@@ -164,7 +164,6 @@ class Objective:
         """Minibatches of at most `size` rows for `loss_and_gradient`: all rows once, in a random order."""
         return self._rows.batches(size, rng)
 
-    @one_blas_thread()
     def loss_and_gradient(self, theta: ArrayLike, rows: Batch | None = None) -> tuple[float, Array]:
         """The loss at theta (p,) and its gradient (p,).
 
@@ -179,7 +178,8 @@ class Objective:
             if rows is not None:
                 total *= self.n_rows / len(rows)
             penalised = weights * self._is_weight
-            loss = float(total[0] + self.l2 * (penalised @ penalised))
+            # Not a dot product: of many weights BLAS would take all its threads for one.
+            loss = float(total[0] + self.l2 * np.square(penalised).sum())
             return loss, total[1:] + 2.0 * self.l2 * penalised
 
     @one_blas_thread()

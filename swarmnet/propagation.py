@@ -18,7 +18,7 @@ them: for residuals c of the partials, sum_j c_j dy/dx_j is the derivative along
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from numpy.typing import DTypeLike, NDArray
 from swarmnet.activations import DETOURS, LINEAR, Activation, Detour
 
 Array = NDArray[Any]
+Calls = list[tuple[Callable[..., object], tuple[Any, ...]]]
 
 _DETOUR = 1 << 13  # numbers from which a detour's cheaper values are worth its additional NumPy calls
 
@@ -63,17 +64,21 @@ class Tangent:
 
 
 class Propagation:
-    """Passes over one tile at a time; every array handed out is overwritten by the next pass of its kind."""
+    """Passes over one tile at a time; every array handed out is overwritten by the next pass of its kind.
+
+    Whatever they compute, they compute by `do`, so that it can be done again (see `tapes`).
+    """
 
     def __init__(self, layers: Sequence[Layer], dtype: DTypeLike = np.float64, detours: bool = False) -> None:
         """`detours` allows faster values without the relative precision of small ones."""
         self.layers = tuple(layers)
         self.dtype = np.dtype(dtype)
         self._detours = [self._detour(layer) if detours else None for layer in self.layers]
-        self._scaled: dict[int, Array] = {}
+        self.tape: Calls | None = None  # where the calls are written down, if they are
+        self.moves = 0  # how often a buffer has moved to larger memory
         self._memory: dict[object, Array] = {}
         self._views: dict[object, dict[tuple[int, ...], Array]] = {}
-        self._lead: tuple[int, ...] = ()
+        self.lead: tuple[int, ...] = ()  # (s,) where a swarm is loaded
         self._theta: Array | None = None
         self.W: list[Array] = []  # each layer's W stacked on b
         self._W: list[Array] = []  # without b
@@ -101,21 +106,25 @@ class Propagation:
             if memory is None or memory.size < size:
                 memory = self._memory[name] = np.empty(size, self.dtype)
                 views.clear()
+                self.moves += 1
             view = views[shape] = memory[:size].reshape(shape)
         return view
 
+    def do(self, call: Callable[..., object], *arguments: Any) -> Any:
+        """Make a NumPy call that writes into its last argument, and return that."""
+        call(*arguments)
+        if self.tape is not None:
+            self.tape.append((call, arguments))
+        return arguments[-1]
+
     def load(self, theta: Array) -> None:
-        """Take the weights of theta: (s, p) is read in place, (p,) is copied."""
-        self._scaled.clear()
-        if theta.ndim == 1:
-            # Into the same memory each time, so that the views of it serve again.
-            own = self.buffer("theta", theta.shape)
-            np.copyto(own, theta)
-            if self._theta is own:
-                return
-            theta = own
-        self._theta, self._lead = theta, theta.shape[:-1]
-        self.W = [layer.weights(theta) for layer in self.layers]
+        """Copy the weights of theta, (p,) or (s, p)."""
+        own = self.buffer("theta", theta.shape)
+        np.copyto(own, theta)
+        if self._theta is own:  # the views of it serve again
+            return
+        self._theta, self.lead = own, theta.shape[:-1]
+        self.W = [layer.weights(own) for layer in self.layers]
         self._W = [W[..., :-1, :] for W in self.W]
 
     def forward(self, inputs: Array, order: int = 0, layers: int | None = None) -> Array:
@@ -135,37 +144,32 @@ class Propagation:
 
     def _forward_layer(self, index: int, layer: Layer, order: int, ones: bool) -> None:
         rows, units, act = self.A[0].shape[-1], layer.fan_out, layer.activation
-        lead = self._lead
+        lead = self.lead
         stacked = self.buffer(("A", index), (*lead, units + ones, rows))
         a = stacked[..., :units, :]
         z = a if act.in_place and ones else self.buffer(("Z", index), (*lead, units, rows))
         detour = self._detours[index] if a.size >= _DETOUR else None
-        W = self.W[index] if detour is None else self._scaled_weights(index, detour.scale)
-        np.matmul(W.swapaxes(-1, -2), self.A[-1], out=z)
-        (detour or act).value(z, a)
+        W = self.W[index]
+        if detour is not None:
+            W = self.do(np.multiply, W, detour.scale, self.buffer(("scaled", index), W.shape))
+        self.do(np.matmul, W.swapaxes(-1, -2), self.A[-1], z)
+        self.do((detour or act).value, z, a)
         if ones:
-            stacked[..., units, :] = 1.0
+            self.do(stacked[..., units, :].fill, 1.0)
         self.A.append(stacked)
         self.Z.append(z)
         if order >= 1 and act is not LINEAR:
             s = self.buffer(("S", index), (*lead, units, rows))
-            act.slope(z, a, s)
+            self.do(act.slope, z, a, s)
             self.S.append(s)
             if order >= 2:
                 c = self.buffer(("C", index), (*lead, units, rows))
-                act.curvature(z, a, s, c)
+                self.do(act.curvature, z, a, s, c)
                 self.C.append(c)
                 return
         elif order >= 1:
             self.S.append(z)  # never read: a linear layer has slope 1
         self.C.append(z)  # never read: no curvature was asked for, or it is 0
-
-    def _scaled_weights(self, index: int, scale: float) -> Array:
-        W = self._scaled.get(index)
-        if W is None:
-            out = self.buffer(("scaled", index), self.W[index].shape)
-            W = self._scaled[index] = np.multiply(self.W[index], scale, out=out)
-        return W
 
     def tangent(self, direction: Array | int, name: object = 0, layers: int | None = None) -> Tangent:
         """The derivative along `direction`: (d, rows), or an input's index for a partial derivative."""
@@ -174,20 +178,20 @@ class Propagation:
         T: list[Array] = []
         U: list[Array] = []
         for index, layer in enumerate(self.layers[:count]):
-            shape = (*self._lead, layer.fan_out, rows)
+            shape = (*self.lead, layer.fan_out, rows)
             W = self.W[index]
             if index == 0 and isinstance(direction, int):
                 u = W[..., direction, :, None]
                 if layer.activation is LINEAR:
                     u = np.broadcast_to(u, shape)
             else:
-                u = self.buffer(("U", name, index), shape)
-                np.matmul(W[..., :-1, :].swapaxes(-1, -2), T[-1] if T else direction, out=u)
+                out = self.buffer(("U", name, index), shape)
+                u = self.do(np.matmul, W[..., :-1, :].swapaxes(-1, -2), T[-1] if T else direction, out)
             U.append(u)
             if layer.activation is LINEAR:
                 T.append(u)
             else:
-                T.append(np.multiply(self.S[index], u, out=self.buffer(("T", name, index), shape)))
+                T.append(self.do(np.multiply, self.S[index], u, self.buffer(("T", name, index), shape)))
         return Tangent(direction, T, U)
 
     def slope(self, direction: Array | int, layers: int | None = None) -> Array:
@@ -201,19 +205,19 @@ class Propagation:
                 T = W[..., direction, :, None]  # one column for all rows
             else:
                 if column is not None:
-                    W = np.multiply(W, column, out=self.buffer(("WT", index), W.shape))
+                    W = self.do(np.multiply, W, column, self.buffer(("WT", index), W.shape))
                     column = None
-                shape = (*self._lead, layer.fan_out, T.shape[-1])
-                T = np.matmul(W.swapaxes(-1, -2), T, out=self.buffer(("U", "slope", index), shape))
+                shape = (*self.lead, layer.fan_out, T.shape[-1])
+                T = self.do(np.matmul, W.swapaxes(-1, -2), T, self.buffer(("U", "slope", index), shape))
             if layer.activation is LINEAR:
                 continue
             if T.shape[-1] == rows and not first:
-                T *= self.S[index]
+                self.do(np.multiply, T, self.S[index], T)
             elif index + 1 < layers and self.layers[index + 1].fan_out < rows:
                 T, column = self.S[index], T  # into the next layer's weights, which are fewer than T
             else:
                 S = self.S[index]
-                T = np.multiply(S, T, out=self.buffer(("T", "slope", index), S.shape))
+                T = self.do(np.multiply, S, T, self.buffer(("T", "slope", index), S.shape))
         assert T is not None
         return T if T.shape[-1] == rows else np.broadcast_to(T, (*T.shape[:-1], rows))
 
@@ -233,12 +237,12 @@ class Propagation:
             if layer.activation is not LINEAR:
                 S = self.S[index]
                 if g.shape[-1] < rows and layer.fan_in < rows:  # cheaper into the weights than into S
-                    W = np.multiply(W, g.swapaxes(-1, -2), out=self.buffer(("WG", name), W.shape))
+                    W = self.do(np.multiply, W, g.swapaxes(-1, -2), self.buffer(("WG", name), W.shape))
                     g = S
                 else:
-                    g = np.multiply(S, g, out=self.buffer(("SG", name), S.shape))
-            out = self.buffer(("G", name, index), (*self._lead, layer.fan_in, g.shape[-1]))
-            G.append(np.matmul(W, g, out=out))
+                    g = self.do(np.multiply, S, g, self.buffer(("SG", name), S.shape))
+            out = self.buffer(("G", name, index), (*self.lead, layer.fan_in, g.shape[-1]))
+            G.append(self.do(np.matmul, W, g, out))
         return G[::-1]
 
     def backward(self, z_bar: Array, tangents: Sequence[tuple[Tangent, Array]], gradient: Array) -> None:
@@ -251,14 +255,15 @@ class Propagation:
         """
         for index, z_l, u_bars in self._backward_layers(z_bar, tangents):
             g = self.layers[index].weights(gradient)
-            np.matmul(self.A[index], z_l.swapaxes(-1, -2), out=g)
+            self.do(np.matmul, self.A[index], z_l.swapaxes(-1, -2), g)
             for (tangent, _), u_bar in zip(tangents, u_bars, strict=True):
-                if index > 0:
-                    g[..., :-1, :] += tangent.T[index - 1] @ u_bar.swapaxes(-1, -2)
-                elif isinstance(tangent.direction, int):
-                    g[..., tangent.direction, :] += u_bar.sum(-1)
+                if index == 0 and isinstance(tangent.direction, int):
+                    to = g[..., tangent.direction, :]
+                    term = self.do(np.add.reduce, u_bar, -1, None, self.buffer("term", to.shape))
                 else:
-                    g[..., :-1, :] += tangent.direction @ u_bar.swapaxes(-1, -2)
+                    T, to = tangent.T[index - 1] if index > 0 else tangent.direction, g[..., :-1, :]
+                    term = self.do(np.matmul, T, u_bar.swapaxes(-1, -2), self.buffer("term", to.shape))
+                self.do(np.add, to, term, to)
 
     def backward_rows(
         self, z_bar: Array, tangents: Sequence[tuple[Tangent, Array]], gradients: Array
@@ -267,14 +272,14 @@ class Propagation:
         for index, z_l, u_bars in self._backward_layers(z_bar, tangents):
             layer = self.layers[index]
             g = gradients[layer.start : layer.stop].reshape(layer.fan_in + 1, layer.fan_out, -1)
-            np.multiply(self.A[index][:, None], z_l, out=g)
+            self.do(np.multiply, self.A[index][:, None], z_l, g)
             for (tangent, _), u_bar in zip(tangents, u_bars, strict=True):
                 if index == 0 and isinstance(tangent.direction, int):
-                    g[tangent.direction] += u_bar
-                    continue
-                T = tangent.T[index - 1] if index > 0 else tangent.direction
-                outer = self.buffer("outer", (layer.fan_in, layer.fan_out, z_l.shape[-1]))
-                g[:-1] += np.multiply(T[:, None], u_bar, out=outer)  # type: ignore[index]
+                    to, term = g[tangent.direction], u_bar
+                else:
+                    T, to = tangent.T[index - 1] if index > 0 else tangent.direction, g[:-1]
+                    term = self.do(np.multiply, T[:, None], u_bar, self.buffer("term", to.shape))  # type: ignore[index]
+                self.do(np.add, to, term, to)
 
     def _backward_layers(
         self, z_bar: Array, tangents: Sequence[tuple[Tangent, Array]]
@@ -285,20 +290,20 @@ class Propagation:
             layer, W = self.layers[index], self._W[index]
             if layer.activation is not LINEAR:
                 if index < len(self.layers) - 1:
-                    z_bar *= self.S[index]
+                    self.do(np.multiply, z_bar, self.S[index], z_bar)
                 for (tangent, _), t_bar in zip(tangents, t_bars, strict=True):
-                    bent = np.multiply(self.C[index], t_bar, out=self.buffer("bent", t_bar.shape))
-                    bent *= tangent.U[index]
-                    z_bar += bent
-                    t_bar *= self.S[index]
+                    bent = self.do(np.multiply, self.C[index], t_bar, self.buffer("bent", t_bar.shape))
+                    self.do(np.multiply, bent, tangent.U[index], bent)
+                    self.do(np.add, z_bar, bent, z_bar)
+                    self.do(np.multiply, t_bar, self.S[index], t_bar)
             yield index, z_bar, t_bars
             if index > 0:
-                shape = (*self._lead, layer.fan_in, z_bar.shape[-1])
+                shape = (*self.lead, layer.fan_in, z_bar.shape[-1])
                 product = (
                     np.multiply if layer.fan_out == 1 else np.matmul
                 )  # matmul takes no BLAS for one column
-                z_bar = product(W, z_bar, out=self.buffer(("z_bar", index), shape))
+                z_bar = self.do(product, W, z_bar, self.buffer(("z_bar", index), shape))
                 t_bars = [
-                    product(W, bar, out=self.buffer(("t_bar", q, index), shape))
+                    self.do(product, W, bar, self.buffer(("t_bar", q, index), shape))
                     for q, bar in enumerate(t_bars)
                 ]

@@ -11,7 +11,7 @@ the rows are many `HeldRows`, on other machines or one after another on this one
 import copy
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Concatenate, ParamSpec, Protocol
@@ -33,6 +33,7 @@ from swarmnet.sums import (
     tile_gradient,
     tile_loss,
 )
+from swarmnet.tapes import TapedPropagation
 from swarmnet.threads import Crew, one_blas_thread
 from swarmnet.tiles import EntryWeights, Tile, Tiler
 
@@ -46,6 +47,7 @@ _NORMAL_NUMBERS = 1 << 25  # numbers in all the partial sums of J'J together
 _TILE_BYTES = 1 << 20  # of particles x units x rows of the widest layer in a swarm's tile, at most
 _TILE_ROWS = 1000  # rows that a swarm's tile has at most
 _SMALL_PRODUCT = 1_000_000  # multiplications up to which OpenBLAS takes a quicker way
+_ONE_THREAD = 1 << 18  # multiplications up to which it takes one thread, and so do sums of _FEW terms
 _ENTRIES = 512  # whose gradients a tile has at least, unless it would be the only one
 _BUFFER = 128  # numbers in NumPy's buffers: longer than what casting costs, shorter than most rows
 _FEW = 1 << 13  # rows x units up to which a NumPy call costs more than what it computes
@@ -71,9 +73,9 @@ class Terms:
         """Particles x units x rows of the widest layer in a swarm's tile, at most."""
         return _TILE_BYTES // self.dtype.itemsize
 
-    def passes(self) -> Propagation:
+    def passes(self) -> TapedPropagation:
         """Buffers for one thread."""
-        return Propagation(self.net.layers, self.dtype, detours=True)
+        return TapedPropagation(self.net.layers, self.dtype, detours=True)
 
 
 class RowSums(Protocol):
@@ -158,7 +160,7 @@ class HeldRows:
         tiles: Sequence[Tile],
         group_sums: Array,
         crew: Crew,
-        passes: Sequence[Propagation] | None = None,
+        passes: Sequence[TapedPropagation] | None = None,
         chunks: Sequence[Sequence[Tile]] | None = None,
         tiler: Tiler | None = None,
     ) -> None:
@@ -218,7 +220,7 @@ class HeldRows:
         vars(some).update(vars(self))
         some.tiles = self._tiler.batch(rows)
         some._chunks = _chunked(some.tiles)
-        for made in ("short_tiles", "_short_chunks", "one_gram"):
+        for made in ("short_tiles", "_short_chunks", "_chunk_numbers", "_is_small", "one_gram"):
             vars(some).pop(made, None)
         return some
 
@@ -230,8 +232,8 @@ class HeldRows:
     def losses(self, theta: Array) -> Sums:
         """Each particle's loss, (s,), for theta (s, p)."""
 
-        def add(passes: Propagation, tile: Tile, total: Array) -> None:
-            total += tile_loss(passes, tile, self.terms.loss)
+        def add(passes: TapedPropagation, tile: Tile, total: Array) -> None:
+            total += passes.taped(tile_loss, tile, self.terms.loss)
 
         return (self._over_swarm(theta, (), add),)
 
@@ -243,14 +245,14 @@ class HeldRows:
         def work(worker: int, task: int) -> None:
             passes = self._passes[worker]
             passes.load(weights)
-            gradient = passes.buffer("gradient", weights.shape)
             for tile in chunks[task]:
-                sums[task, 0] += tile_gradient(passes, tile, self.terms.loss, gradient)
+                costs, gradient = passes.taped(tile_gradient, tile, self.terms.loss)
+                sums[task, 0] += sum(map(float, costs))
                 sums[task, 1:] += gradient
 
-        self._run(len(chunks), work, self.terms.widest * _mean_rows(chunks))
+        self._run(len(chunks), work, self._chunk_numbers, self._is_small)
         with quiet():
-            return (sums.sum(0),)
+            return (np.add.reduce(sums),)
 
     def grams(self, theta: Array, grams: int) -> Sums:
         """Each particle's sums of the output layer's least-squares problem, as `unpack_gram` reads them."""
@@ -327,6 +329,18 @@ class HeldRows:
     def _short_chunks(self) -> list[list[Tile]]:
         return _chunked(self.short_tiles)
 
+    @cached_property
+    def _chunk_numbers(self) -> int:
+        """Rows x units of the tiles for one theta."""
+        return self.terms.widest * _mean_rows(self._chunks)
+
+    @cached_property
+    def _is_small(self) -> bool:
+        """Whether BLAS takes no threads for a gradient even if it may: its products are too small."""
+        longest = max(tile.rows for chunk in self._chunks for tile in chunk)
+        numbers = longest * (max(self.terms.net.sizes) + 1)
+        return numbers <= _FEW and numbers * self.terms.widest <= _ONE_THREAD
+
     def _residual_chunks(self) -> list[list[Tile]]:
         """The tiles for sums over residuals' gradients."""
         p, tiles = self.terms.net.size, self.short_tiles
@@ -357,7 +371,7 @@ class HeldRows:
         self,
         theta: Array,
         shape: tuple[int, ...],
-        add: Callable[[Propagation, Tile, Array], None],
+        add: Callable[[TapedPropagation, Tile, Array], None],
     ) -> Array:
         """Sum add() over all tiles for each particle: (s, *shape), in float64."""
         s, chunks = len(theta), self._short_chunks
@@ -382,14 +396,19 @@ class HeldRows:
             total: Array = sums.sum(0)
         return total
 
-    def _run(self, tasks: int, work: Callable[[int, int], None], numbers: int) -> None:
-        """Share the tasks out if their NumPy calls have `numbers` enough each."""
+    def _run(
+        self, tasks: int, work: Callable[[int, int], None], numbers: int, is_small: bool = False
+    ) -> None:
+        """Share the tasks out if their NumPy calls have `numbers` enough each.
+
+        Holding BLAS, where it is not held already, takes as long as a few dozen small products.
+        """
 
         def quietly(worker: int, task: int) -> None:
             with quiet():  # inside, because each thread has a state of its own
                 work(worker, task)
 
-        with self._one_call, one_blas_thread():
+        with self._one_call, nullcontext() if is_small else one_blas_thread():
             self._crew.run(tasks, quietly, shared=numbers >= _SHARED)
 
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from swarmnet.blocks import MIXED, Numbering, leaves, taken, total
 from swarmnet.filedata import FileData
 from swarmnet.pieces import Piece
-from swarmnet.propagation import Propagation
 from swarmnet.rows import Batch, HeldRows, Sums, Terms, joined
 from swarmnet.scaling import Preparation, PreparedSource
 from swarmnet.scratch import Extent, TileFile
+from swarmnet.tapes import TapedPropagation
 from swarmnet.threads import Crew, Pool, ThreadPool, default_threads, in_order
 from swarmnet.tiles import Tile
 
@@ -60,7 +60,7 @@ class StreamedRows:
         self.terms, self._preparation, self._data = terms, preparation, data
         self._workers = min(_threads(data.pool), Crew(threads).size)
         self._file, self._one_call = TileFile(), threading.RLock()
-        self._free: queue.SimpleQueue[Propagation] = queue.SimpleQueue()
+        self._free: queue.SimpleQueue[TapedPropagation] = queue.SimpleQueue()
         for _ in range(self._workers):
             self._free.put(terms.passes())
         self._cache, self._cached = threading.Lock(), dict[int, list[Tile]]()
@@ -150,7 +150,7 @@ class StreamedRows:
         return taken(tiles, self._some[block])
 
     @contextmanager
-    def _lent(self) -> Iterator[Propagation]:
+    def _lent(self) -> Iterator[TapedPropagation]:
         passes = self._free.get()
         try:
             yield passes

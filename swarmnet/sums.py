@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from swarmnet import blas
 from swarmnet.activations import LINEAR
-from swarmnet.losses import ValueLoss, weighted_squares
+from swarmnet.losses import ValueLoss, product, weighted_squares
 from swarmnet.network import unit_cotangent
 from swarmnet.propagation import Propagation
 from swarmnet.tiles import Along, EntryWeights, Tile, long_runs, parts
@@ -19,37 +19,40 @@ _FEW, _MANY = 256, 512  # entries that are worth NumPy calls of their own, and a
 _GRADIENTS = 1 << 17  # or more if their gradients are no more numbers
 
 
-def tile_loss(passes: Propagation, tile: Tile, value_loss: ValueLoss) -> Any:
-    """Each particle's weighted squares, (s,)."""
+def tile_loss(passes: Propagation, tile: Tile, value_loss: ValueLoss) -> Array:
+    """Each particle's weighted squares, (s,), in a buffer."""
     passes.forward(tile.X, order=1 if tile.has_partials else 0)
-    total: Any = 0.0
+    total = _zeros(passes, "loss", passes.lead)
     if tile.Y is not None:
-        total = value_loss.cost(passes, tile.Y, tile.Y_weight)
+        passes.do(np.add, total, value_loss.cost(passes, tile.Y, tile.Y_weight), total)
     for along in tile.along:
-        slope = passes.slope(along.direction)
-        residual = np.subtract(slope, along.target, out=passes.buffer("residual", slope.shape))
-        total = total + weighted_squares(residual, along.weight)
+        _add_squares(passes, passes.slope(along.direction), along.target, along.weight, total)
     if tile.J is not None and tile.J_weight is not None:
         for o in tile.J_outputs:
             slopes = passes.pullback(unit_cotangent(tile.J.shape[0], o))[0]
-            shape = (*slopes.shape[:-1], tile.rows)
-            residual = np.subtract(slopes, tile.J[o], out=passes.buffer("residual", shape))
-            total = total + weighted_squares(residual, tile.J_weight[o])
+            _add_squares(passes, slopes, tile.J[o], tile.J_weight[o], total)
     return total
 
 
-def tile_gradient(passes: Propagation, tile: Tile, value_loss: ValueLoss, gradient: Array) -> float:
-    """Write the gradient (p,) of the weighted squares; returns their sum."""
+def _add_squares(passes: Propagation, predicted: Array, target: Array, weight: Array, total: Array) -> None:
+    """Add each particle's weighted squares to total (s,); target and weight are (k or d, rows)."""
+    shape = (*predicted.shape[:-1], target.shape[-1])
+    residual = passes.do(np.subtract, predicted, target, passes.buffer("residual", shape))
+    passes.do(np.add, total, weighted_squares(passes, residual, weight), total)
+
+
+def tile_gradient(passes: Propagation, tile: Tile, value_loss: ValueLoss) -> tuple[list[Array], Array]:
+    """The weighted squares in parts, each (), and the gradient (p,) of their sum, in buffers."""
     passes.forward(tile.X, order=2 if tile.has_partials else 1)
     if tile.Y is None:
-        cost, z_bar = 0.0, _zeros(passes, "z_bar", tile.Y_weight.shape)
+        costs, z_bar = [], _zeros(passes, "z_bar", tile.Y_weight.shape)
     else:
         cost, z_bar = value_loss.cost_and_cotangent(passes, tile.Y, tile.Y_weight)
-    more, tangents = _along_cotangents(passes, tile)
-    if tile.J is not None:
-        more, tangents = _pulled_cotangents(passes, tile)
+        costs = [cost]
+    more, tangents = (_along_cotangents if tile.J is None else _pulled_cotangents)(passes, tile)
+    gradient = passes.buffer("gradient", (passes.layers[-1].stop,))
     passes.backward(z_bar, tangents, gradient)
-    return cost + more
+    return costs + more, gradient
 
 
 class Residuals(NamedTuple):
@@ -213,40 +216,48 @@ def _partials(tile: Tile) -> tuple[Along, ...]:
     return tuple(Along(j, tile.J[:, j], tile.J_weight[:, j], tile.J_group[:, j]) for j in weighted)
 
 
-def _zeros(passes: Propagation, name: str, shape: tuple[int, ...]) -> Array:
-    zeros = passes.buffer(name, shape)
-    zeros.fill(0.0)
-    return zeros
+def _zeros(passes: Propagation, name: object, shape: tuple[int, ...]) -> Array:
+    return _filled(passes.buffer(name, shape), passes, 0.0)
 
 
-def _along_cotangents(passes: Propagation, tile: Tile) -> tuple[float, list[Any]]:
-    """Cost and cotangents of partials along one input a row; the tangents are the residuals' own."""
-    cost, tangents = 0.0, []
+def _filled(buffer: Array, passes: Propagation, number: float) -> Array:
+    passes.do(buffer.fill, number)
+    return buffer
+
+
+def _along_cotangents(passes: Propagation, tile: Tile) -> tuple[list[Array], list[Any]]:
+    """Costs and cotangents of partials along one input a row; the tangents are the residuals' own."""
+    costs, tangents = [], []
     for q, along in enumerate(tile.along):
         tangent = passes.tangent(along.direction, name=q)
-        residual = tangent.output - along.target
-        cotangent = residual * along.weight
-        cost += float(np.vdot(cotangent, residual))
-        cotangent *= 2.0
+        cost, cotangent = _cotangent(passes, tangent.output, along.target, along.weight, q)
+        costs.append(cost)
         tangents.append((tangent, cotangent))
-    return cost, tangents
+    return costs, tangents
 
 
-def _pulled_cotangents(passes: Propagation, tile: Tile) -> tuple[float, list[Any]]:
-    """Cost and cotangents of many partials a row: for each output one tangent along its residuals."""
+def _pulled_cotangents(passes: Propagation, tile: Tile) -> tuple[list[Array], list[Any]]:
+    """Costs and cotangents of many partials a row: for each output one tangent along its residuals."""
     assert tile.J is not None and tile.J_weight is not None
-    k, d, rows = tile.J.shape
-    cost, tangents = 0.0, []
+    k, costs, tangents = len(tile.J), [], []
     for o in tile.J_outputs:
         slopes = passes.pullback(unit_cotangent(k, o))[0]
-        residual = np.subtract(slopes, tile.J[o], out=passes.buffer("residual", (d, rows)))
-        along = np.multiply(residual, tile.J_weight[o], out=passes.buffer(("along", o), (d, rows)))
-        cost += float(np.vdot(along, residual))
-        along *= 2.0
-        cotangent = np.zeros((k, rows), passes.dtype)
-        cotangent[o] = 1.0
+        cost, along = _cotangent(passes, slopes, tile.J[o], tile.J_weight[o], o)
+        costs.append(cost)
+        cotangent = _zeros(passes, ("unit", o), (k, tile.rows))
+        _filled(cotangent[o], passes, 1.0)
         tangents.append((passes.tangent(along, name=o), cotangent))
-    return cost, tangents
+    return costs, tangents
+
+
+def _cotangent(
+    passes: Propagation, predicted: Array, target: Array, weight: Array, name: int
+) -> tuple[Array, Array]:
+    """The weighted squares () of residuals and their gradient with respect to these, in buffers."""
+    residual = passes.do(np.subtract, predicted, target, passes.buffer("residual", target.shape))
+    cotangent = passes.do(np.multiply, residual, weight, passes.buffer(("cotangent", name), target.shape))
+    cost = product(passes, cotangent, residual, name)
+    return cost, passes.do(np.multiply, cotangent, 2.0, cotangent)
 
 
 def add_gram(passes: Propagation, tile: Tile, grams: int, total: Array) -> None:

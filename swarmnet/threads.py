@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ContextDecorator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol, TypeVar
@@ -59,7 +59,7 @@ def _set_threads(blas: LibController, threads: int) -> None:
     free(force=True)
 
 
-class _BlasHold:
+class _BlasHold(ContextDecorator):
     """Counts who wants BLAS at one thread, so that nested and concurrent holds restore the user's setting."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class _BlasHold:
         self._holders = 0
         self._before: list[tuple[LibController, int]] = []
 
-    def acquire(self) -> None:
+    def __enter__(self) -> None:
         with self._lock:
             if self._holders == 0:
                 self._before = [(blas, n) for blas in _blas() if (n := blas.num_threads) != 1]
@@ -75,7 +75,7 @@ class _BlasHold:
                     _set_threads(blas, 1)
             self._holders += 1
 
-    def release(self) -> None:
+    def __exit__(self, *raised: object) -> None:
         with self._lock:
             self._holders -= 1
             if self._holders == 0:
@@ -86,14 +86,9 @@ class _BlasHold:
 _HOLD = _BlasHold()
 
 
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
+def one_blas_thread() -> _BlasHold:
     """Hold BLAS to one thread; whatever it was is restored when the last holder leaves."""
-    _HOLD.acquire()
-    try:
-        yield
-    finally:
-        _HOLD.release()
+    return _HOLD
 
 
 class Crew:

@@ -8,8 +8,10 @@ observes a partial of, whichever is fewer. Rows are sorted so that those of a ti
 input along which they go, if there are rows enough.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -82,6 +84,35 @@ class Tile:
     @property
     def has_partials(self) -> bool:
         return bool(self.along) or self.J is not None
+
+    @cached_property
+    def kind(self) -> tuple[object, ...]:
+        """What tiles have in common of which the same NumPy calls are made."""
+        directions = tuple(a.direction if isinstance(a.direction, int) else None for a in self.along)
+        return (self.rows, self.Y is None, directions, self.J is None, self.J_outputs)
+
+    @cached_property
+    def floats(self) -> tuple[Array, ...]:
+        """X, Y, Y_weight, each of `along` and J, in an order that is that of all tiles of its kind."""
+        along = [(a.direction, a.target, a.weight) for a in self.along]
+        arrays = (self.X, self.Y, self.Y_weight, *chain(*along), self.J, self.J_weight)
+        return tuple(array for array in arrays if isinstance(array, np.ndarray))
+
+    def of(self, floats: Iterable[Array]) -> "Tile":
+        """This tile with other arrays for its `floats`."""
+        new = iter(floats)
+        X, Y, Y_weight = next(new), None if self.Y is None else next(new), next(new)
+        along = tuple(
+            replace(
+                a,
+                direction=a.direction if isinstance(a.direction, int) else next(new),
+                target=next(new),
+                weight=next(new),
+            )
+            for a in self.along
+        )
+        J, J_weight = (None, None) if self.J is None else (next(new), next(new))
+        return replace(self, X=X, Y=Y, Y_weight=Y_weight, along=along, J=J, J_weight=J_weight)
 
 
 def joined_tiles(tiles: Sequence[Tile]) -> list[Tile]:
