@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from swarmnet.activations import LINEAR
 from swarmnet.errors import unknown
-from swarmnet.propagation import Propagation
+from swarmnet.propagation import Propagation, flat
 
 Array = NDArray[Any]
 
@@ -38,13 +38,13 @@ def weighted_squares(passes: Propagation, residual: Array, weight: Array) -> Arr
 
 def product(passes: Propagation, one: Array, other: Array, name: object) -> Array:
     """The sum of one times other, (), in a buffer of that name."""
-    return passes.do(np.dot, one.reshape(-1), other.reshape(-1), passes.buffer(("product", name), ()))  # type: ignore[no-any-return]
+    return passes.do(np.dot, flat(one), flat(other), passes.buffer(("product", name), ()))  # type: ignore[no-any-return]
 
 
 def _each_sum(passes: Propagation, terms: Array, weight: Array) -> Array:
     """Sum of weight times terms over all but the particle axis, (s,), in a buffer."""
-    flat = terms.reshape(len(terms), -1)
-    return passes.do(np.matmul, flat, weight.reshape(-1), passes.buffer("sum", (len(terms),)))  # type: ignore[no-any-return]
+    each = flat(terms).reshape(len(terms), -1)
+    return passes.do(np.matmul, each, flat(weight), passes.buffer("sum", (len(terms),)))  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,13 @@ class Layer:
         return block.reshape(*block.shape[:-1], self.fan_in + 1, self.fan_out)
 
 
+def flat(array: Array) -> Array:
+    """A view of an array as one row: what copied it here would not copy it again from a tape."""
+    if not array.flags.c_contiguous:
+        raise ValueError("only a contiguous array is one row")
+    return array.reshape(-1)
+
+
 @dataclass
 class Tangent:
     """What a tangent pass leaves behind for the backward pass: T_1..T_L and U_1..U_L."""
