@@ -64,8 +64,8 @@ def _sigmoid(z: Array, out: Array) -> None:
 
 
 def _sigmoid_slope(z: Array, a: Array, out: Array) -> None:
-    np.multiply(a, a, out=out)
-    np.subtract(a, out, out=out)
+    np.multiply(a, a, out)
+    np.subtract(a, out, out)
 
 
 def _sigmoid_curvature(z: Array, a: Array, s: Array, out: Array) -> None:
@@ -75,12 +75,12 @@ def _sigmoid_curvature(z: Array, a: Array, s: Array, out: Array) -> None:
 
 
 def _tanh_slope(z: Array, a: Array, out: Array) -> None:
-    np.multiply(a, a, out=out)
-    np.subtract(1.0, out, out=out)
+    np.multiply(a, a, out)
+    np.subtract(1.0, out, out)
 
 
 def _tanh_curvature(z: Array, a: Array, s: Array, out: Array) -> None:
-    np.multiply(a, s, out=out)
+    np.multiply(a, s, out)
     out *= -2.0
 
 
@@ -177,7 +177,7 @@ TABLE: dict[str, Activation] = {
         Activation("sigmoid", _sigmoid, _sigmoid_slope, _sigmoid_curvature, in_place=True),
         Activation(
             "tanh",
-            lambda z, out: np.tanh(z, out=out),
+            np.tanh,
             _tanh_slope,
             _tanh_curvature,
             in_place=True,

@@ -1,7 +1,7 @@
 """What a value entry costs: squared error, or cross-entropy for a sigmoid output on 0/1 targets.
 
-Both give the sum over a tile of weight times the entry's cost, and its gradient with respect to the output
-layer's z, which is what the backward pass starts from.
+Both give the sum over a tile of weight times the entry's cost, and half its gradient with respect to the
+output layer's z, which is what the backward pass starts from: a square's gradient without its factor of 2.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class ValueLoss(Protocol):
         """The weighted sum over the tile, (s,), for a swarm."""
 
     def cost_and_cotangent(self, passes: Propagation, target: Array, weight: Array) -> tuple[Array, Array]:
-        """That, (), and its gradient with respect to z_L, (k, rows), for one theta."""
+        """That, (), and half its gradient with respect to z_L, (k, rows), for one theta."""
 
 
 def weighted_squares(passes: Propagation, residual: Array, weight: Array) -> Array:
@@ -61,7 +61,6 @@ class SquaredError:
         residual = passes.do(np.subtract, y, target, passes.buffer("residual", y.shape))
         z_bar = passes.do(np.multiply, residual, weight, passes.buffer("z_bar", y.shape))
         cost = product(passes, z_bar, residual, "values")
-        passes.do(np.multiply, z_bar, 2.0, z_bar)
         if passes.layers[-1].activation is not LINEAR:
             passes.do(np.multiply, z_bar, passes.S[-1], z_bar)
         return cost, z_bar
@@ -78,7 +77,8 @@ class CrossEntropy:
         y = passes.A[-1]
         cost = product(passes, self._costs(passes, target), weight, "values")
         z_bar = passes.do(np.subtract, y, target, passes.buffer("z_bar", y.shape))
-        return cost, passes.do(np.multiply, z_bar, weight, z_bar)
+        passes.do(np.multiply, z_bar, weight, z_bar)
+        return cost, passes.do(np.multiply, z_bar, 0.5, z_bar)
 
     def _costs(self, passes: Propagation, target: Array) -> Array:
         """Each entry's cost, in a buffer."""

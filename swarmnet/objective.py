@@ -179,8 +179,8 @@ class Objective:
                 total *= self.n_rows / len(rows)
             penalised = weights * self._is_weight
             # Not a dot product: of many weights BLAS would take all its threads for one.
-            loss = float(total[0] + self.l2 * np.square(penalised).sum())
-            return loss, total[1:] + 2.0 * self.l2 * penalised
+            loss = float(total[0] + self.l2 * np.add.reduce(penalised * penalised))
+            return loss, 2.0 * (total[1:] + self.l2 * penalised)
 
     @one_blas_thread()
     def normal_equations(self, theta: ArrayLike) -> tuple[float, Array, Array]:

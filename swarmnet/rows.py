@@ -238,7 +238,7 @@ class HeldRows:
         return (self._over_swarm(theta, (), add),)
 
     def gradient(self, weights: Array) -> Sums:
-        """The loss at weights (p,) and its gradient, (1 + p,)."""
+        """The loss at weights (p,) and half its gradient, (1 + p,)."""
         chunks = self._chunks
         sums = np.zeros((len(chunks), 1 + len(weights)))
 
@@ -250,9 +250,9 @@ class HeldRows:
                 sums[task, 0] += sum(map(float, costs))
                 sums[task, 1:] += gradient
 
-        self._run(len(chunks), work, self._chunk_numbers, self._is_small)
         with quiet():
-            return (np.add.reduce(sums),)
+            self._run(len(chunks), work, self._chunk_numbers, self._is_small)
+            return (np.add.reduce(sums) if len(sums) > 1 else sums[0],)
 
     def grams(self, theta: Array, grams: int) -> Sums:
         """Each particle's sums of the output layer's least-squares problem, as `unpack_gram` reads them."""

@@ -42,7 +42,7 @@ def _add_squares(passes: Propagation, predicted: Array, target: Array, weight: A
 
 
 def tile_gradient(passes: Propagation, tile: Tile, value_loss: ValueLoss) -> tuple[list[Array], Array]:
-    """The weighted squares in parts, each (), and the gradient (p,) of their sum, in buffers."""
+    """The weighted squares in parts, each (), and half the gradient (p,) of their sum, in buffers."""
     passes.forward(tile.X, order=2 if tile.has_partials else 1)
     if tile.Y is None:
         costs, z_bar = [], _zeros(passes, "z_bar", tile.Y_weight.shape)
@@ -253,11 +253,10 @@ def _pulled_cotangents(passes: Propagation, tile: Tile) -> tuple[list[Array], li
 def _cotangent(
     passes: Propagation, predicted: Array, target: Array, weight: Array, name: int
 ) -> tuple[Array, Array]:
-    """The weighted squares () of residuals and their gradient with respect to these, in buffers."""
+    """The weighted squares () of residuals and half their gradient with respect to these, in buffers."""
     residual = passes.do(np.subtract, predicted, target, passes.buffer("residual", target.shape))
     cotangent = passes.do(np.multiply, residual, weight, passes.buffer(("cotangent", name), target.shape))
-    cost = product(passes, cotangent, residual, name)
-    return cost, passes.do(np.multiply, cotangent, 2.0, cotangent)
+    return product(passes, cotangent, residual, name), cotangent
 
 
 def add_gram(passes: Propagation, tile: Tile, grams: int, total: Array) -> None:
