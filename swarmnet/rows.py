@@ -51,6 +51,8 @@ _ONE_THREAD = 1 << 18  # multiplications up to which it takes one thread, and so
 _ENTRIES = 512  # whose gradients a tile has at least, unless it would be the only one
 _BUFFER = 128  # numbers in NumPy's buffers: longer than what casting costs, shorter than most rows
 _FEW = 1 << 13  # rows x units up to which a NumPy call costs more than what it computes
+_AS_LONG = 10  # multiplications in a product that take as long as one number in another call
+_LONG_CALL = 6_000_000  # bytes of them, in the mean, from which threads gain where calls are of all lengths
 _SHARED = 30_000  # numbers in a tile from which threads gain more than their hand-overs cost
 
 
@@ -220,7 +222,7 @@ class HeldRows:
         vars(some).update(vars(self))
         some.tiles = self._tiler.batch(rows)
         some._chunks = _chunked(some.tiles)
-        for made in ("short_tiles", "_short_chunks", "_chunk_numbers", "_is_small", "one_gram"):
+        for made in ("short_tiles", "_short_chunks", "_has_long_calls", "_is_small", "one_gram"):
             vars(some).pop(made, None)
         return some
 
@@ -251,7 +253,7 @@ class HeldRows:
                 sums[task, 1:] += gradient
 
         with quiet():
-            self._run(len(chunks), work, self._chunk_numbers, self._is_small)
+            self._run(len(chunks), work, self._has_long_calls, held=not self._is_small)
             return (np.add.reduce(sums) if len(sums) > 1 else sums[0],)
 
     def grams(self, theta: Array, grams: int) -> Sums:
@@ -330,9 +332,11 @@ class HeldRows:
         return _chunked(self.short_tiles)
 
     @cached_property
-    def _chunk_numbers(self) -> int:
-        """Rows x units of the tiles for one theta."""
-        return self.terms.widest * _mean_rows(self._chunks)
+    def _has_long_calls(self) -> bool:
+        """Whether the NumPy calls of a gradient are long enough to gain from threads."""
+        layers = self.terms.net.layers
+        row = sum((layer.fan_in + 1 + _AS_LONG) * layer.fan_out for layer in layers) / len(layers)
+        return _mean_rows(self._chunks) * row * self.terms.dtype.itemsize >= _LONG_CALL
 
     @cached_property
     def _is_small(self) -> bool:
@@ -365,7 +369,7 @@ class HeldRows:
             for tile in chunks[task]:
                 add(passes, tile, task)
 
-        self._run(len(chunks), work, len(weights) * _mean_rows(chunks))
+        self._run(len(chunks), work, len(weights) * _mean_rows(chunks) >= _SHARED)
 
     def _over_swarm(
         self,
@@ -391,25 +395,23 @@ class HeldRows:
                 for tile in chunks[chunk]:
                     add(passes, tile, sums[chunk, block])
 
-        self._run(len(blocks) * len(chunks), work, step * numbers)
+        self._run(len(blocks) * len(chunks), work, step * numbers >= _SHARED)
         with quiet():
             total: Array = sums.sum(0)
         return total
 
-    def _run(
-        self, tasks: int, work: Callable[[int, int], None], numbers: int, is_small: bool = False
-    ) -> None:
-        """Share the tasks out if their NumPy calls have `numbers` enough each.
+    def _run(self, tasks: int, work: Callable[[int, int], None], shared: bool, held: bool = True) -> None:
+        """Do the tasks, shared out to the threads or not, with BLAS held to one thread or not.
 
-        Holding BLAS, where it is not held already, takes as long as a few dozen small products.
+        Holding it, where it is not held already, takes as long as a few dozen small products.
         """
 
         def quietly(worker: int, task: int) -> None:
             with quiet():  # inside, because each thread has a state of its own
                 work(worker, task)
 
-        with self._one_call, nullcontext() if is_small else one_blas_thread():
-            self._crew.run(tasks, quietly, shared=numbers >= _SHARED)
+        with self._one_call, one_blas_thread() if held else nullcontext():
+            self._crew.run(tasks, quietly, shared)
 
 
 def quiet() -> np.errstate:
