@@ -111,14 +111,17 @@ class Propagation:
             size = math.prod(shape)
             memory = self._memory.get(name)
             if memory is None or memory.size < size:
-                memory = self._memory[name] = np.empty(size, self.dtype)
+                self.moves += 1  # before it does: Ctrl-C may come in between
                 views.clear()
-                self.moves += 1
+                memory = self._memory[name] = np.empty(size, self.dtype)
             view = views[shape] = memory[:size].reshape(shape)
         return view
 
     def do(self, call: Callable[..., object], *arguments: Any) -> Any:
-        """Make a NumPy call that writes into its last argument, and return that."""
+        """Make a call that computes nothing but what it writes into buffers; returns its last argument.
+
+        As a rule that is the buffer, as NumPy's functions take it and activations do.
+        """
         call(*arguments)
         if self.tape is not None:
             self.tape.append((call, arguments))
@@ -130,9 +133,11 @@ class Propagation:
         np.copyto(own, theta)
         if self._theta is own:  # the views of it serve again
             return
-        self._theta, self.lead = own, theta.shape[:-1]
+        self._theta = None  # until all views are there: Ctrl-C may come in between
+        self.lead = theta.shape[:-1]
         self.W = [layer.weights(own) for layer in self.layers]
         self._W = [W[..., :-1, :] for W in self.W]
+        self._theta = own
 
     def forward(self, inputs: Array, order: int = 0, layers: int | None = None) -> Array:
         """Run `inputs`, (d + 1, rows) with ones in the last row, through the first `layers` layers (all).

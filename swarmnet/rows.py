@@ -254,7 +254,7 @@ class HeldRows:
 
         with quiet():
             self._run(len(chunks), work, self._has_long_calls, held=not self._is_small)
-            return (np.add.reduce(sums) if len(sums) > 1 else sums[0],)
+            return (sums[0] if len(sums) == 1 else np.add.reduce(sums),)
 
     def grams(self, theta: Array, grams: int) -> Sums:
         """Each particle's sums of the output layer's least-squares problem, as `unpack_gram` reads them."""
@@ -340,9 +340,9 @@ class HeldRows:
 
     @cached_property
     def _is_small(self) -> bool:
-        """Whether BLAS takes no threads for a gradient even if it may: its products are too small."""
-        longest = max(tile.rows for chunk in self._chunks for tile in chunk)
-        numbers = longest * (max(self.terms.net.sizes) + 1)
+        """Whether OpenBLAS takes no threads for a gradient even if it may: its products are too small."""
+        longest = max((tile.rows for chunk in self._chunks for tile in chunk), default=0)
+        numbers = max(longest, self.terms.widest) * (max(self.terms.net.sizes) + 1)
         return numbers <= _FEW and numbers * self.terms.widest <= _ONE_THREAD
 
     def _residual_chunks(self) -> list[list[Tile]]:

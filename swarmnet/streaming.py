@@ -155,4 +155,5 @@ class StreamedRows:
         try:
             yield passes
         finally:
+            passes.release()  # it would keep the whole block's memory
             self._free.put(passes)

@@ -1,4 +1,4 @@
-"""Sharing tiles of work out over threads, with BLAS held to one thread meanwhile.
+"""Sharing tiles of work out over threads, and holding BLAS to one thread meanwhile.
 
 NumPy lets go of the GIL inside matrix products and ufuncs, so plain threads scale as long as each task is a
 few hundred microseconds long. BLAS's own threads would only get in each other's way.

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from swarmnet import Activation, MixedData, Network, Objective, tapes
+from swarmnet.propagation import Layer
 from swarmnet.tapes import TapedPropagation
 
 KINDS = ("values", "single", "pairs", "full", "mixed")
@@ -166,3 +167,43 @@ def test_ctrl_c_between_two_tiles_leaves_no_half_a_tile(
     monkeypatch.setattr(TapedPropagation, "_buffers", plain)
     assert asked == 2
     same(objective.loss_and_gradient(theta), wanted)
+
+
+def test_ctrl_c_while_weights_are_loaded_leaves_no_half_of_them(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, data = Network([3, 6, 2]), data_of("values", rng)
+    objective, swarm = Objective(net, data, threads=1), net.init(rng, 4)
+    objective.loss_and_gradient(swarm[3])
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Layer, "weights", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            objective.loss(swarm)
+    for _ in range(2):
+        same([objective.loss(swarm)], [anew(net, data, threads=1).loss(swarm)])
+
+
+def test_ctrl_c_while_a_buffer_grows_leaves_no_tape_of_the_old_one(rng: np.random.Generator) -> None:
+    net, data = Network([3, 6, 2]), data_of("values", rng)
+    objective, swarm = Objective(net, data, threads=1), net.init(rng, 40)
+    for _ in range(3):  # until nothing is recorded any more
+        objective.loss(swarm[:2])
+
+    class Interrupted(dict[Any, Any]):
+        def clear(self) -> None:
+            super().clear()
+            raise KeyboardInterrupt
+
+    (passes,) = objective._rows._passes  # type: ignore[attr-defined]
+    plain = passes._views["theta"]
+    passes._views["theta"] = Interrupted(plain)
+    with pytest.raises(KeyboardInterrupt):
+        objective.loss(swarm)
+    passes._views["theta"] = plain
+    plain.clear()
+    for part in (swarm[2:4], swarm, swarm[4:6]):
+        same([objective.loss(part)], [anew(net, data, threads=1).loss(part)])
