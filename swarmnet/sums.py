@@ -217,12 +217,9 @@ def _partials(tile: Tile) -> tuple[Along, ...]:
 
 
 def _zeros(passes: Propagation, name: object, shape: tuple[int, ...]) -> Array:
-    return _filled(passes.buffer(name, shape), passes, 0.0)
-
-
-def _filled(buffer: Array, passes: Propagation, number: float) -> Array:
-    passes.do(buffer.fill, number)
-    return buffer
+    zeros = passes.buffer(name, shape)
+    passes.do(zeros.fill, 0.0)
+    return zeros
 
 
 def _along_cotangents(passes: Propagation, tile: Tile) -> tuple[list[Array], list[Any]]:
@@ -245,7 +242,7 @@ def _pulled_cotangents(passes: Propagation, tile: Tile) -> tuple[list[Array], li
         cost, along = _cotangent(passes, slopes, tile.J[o], tile.J_weight[o], o)
         costs.append(cost)
         cotangent = _zeros(passes, ("unit", o), (k, tile.rows))
-        _filled(cotangent[o], passes, 1.0)
+        passes.do(cotangent[o].fill, 1.0)
         tangents.append((passes.tangent(along, name=o), cotangent))
     return costs, tangents
 

@@ -1,10 +1,10 @@
 """Passes that write down the NumPy calls which a tile takes, and make them again for the next one.
 
 The buffers of a `Propagation` stay where they are, so that the calls for a tile are the same ones each time;
-when one has to grow, all tapes are dropped.
-Made from a list they follow each other in a third of the time that finding buffers and views takes anew. That
-is what short calls cost, and on threads it counts for long ones as well: whoever is between two calls holds
-Python's lock, and another thread that comes out of one of its own just then goes to sleep over it.
+when one has to grow, all tapes are dropped. Made from a list, calls follow each other in a third of the time
+that finding buffers and views takes anew. That is what short calls cost, and on threads it counts for long
+ones as well: whoever is between two calls holds Python's lock, and another thread that comes out of one of
+its own just then goes to sleep over it.
 
 A tape serves all tiles of a kind: they are copied into the buffers that it reads.
 """

@@ -27,10 +27,6 @@ def data_of(kind: str, rng: np.random.Generator, n: int = 400, d: int = 3, k: in
     return MixedData(X, Y, J)
 
 
-def anew(net: Network, data: MixedData, **options: Any) -> Objective:
-    return Objective(net, data, **options)
-
-
 def same(found: Any, wanted: Any) -> None:
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -48,9 +44,9 @@ def test_other_weights_find_no_traces_of_earlier_ones(
         options = {"dtype": dtype, "threads": threads, "l2": 1e-3}
         objective, swarm = Objective(net, data, **options), net.init(rng, 9)  # type: ignore[arg-type]
         for part in (swarm, swarm[::-1], swarm[:4], swarm):
-            same([objective.loss(part)], [anew(net, data, **options).loss(part)])
+            same([objective.loss(part)], [Objective(net, data, **options).loss(part)])
         for theta in swarm:
-            same(objective.loss_and_gradient(theta), anew(net, data, **options).loss_and_gradient(theta))
+            same(objective.loss_and_gradient(theta), Objective(net, data, **options).loss_and_gradient(theta))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -59,15 +55,15 @@ def test_minibatches_find_no_traces_of_earlier_ones(kind: str, rng: np.random.Ge
     objective, theta = Objective(net, data), net.init(rng)
     for size in (50, 50, 7, 200, 50, 400, 7):
         rows = rng.permutation(data.n)[:size]
-        same(objective.loss_and_gradient(theta, rows), anew(net, data).loss_and_gradient(theta, rows))
-    same(objective.loss_and_gradient(theta), anew(net, data).loss_and_gradient(theta))
+        same(objective.loss_and_gradient(theta, rows), Objective(net, data).loss_and_gradient(theta, rows))
+    same(objective.loss_and_gradient(theta), Objective(net, data).loss_and_gradient(theta))
 
 
 def test_cross_entropy_is_made_again(rng: np.random.Generator) -> None:
     net, data = Network([3, 6, 2], ["tanh", "sigmoid"]), data_of("mixed", rng)
     objective, swarm = Objective(net, data, loss="cross-entropy"), net.init(rng, 5)
     for part in (swarm, swarm[::-1]):
-        fresh = anew(net, data, loss="cross-entropy")
+        fresh = Objective(net, data, loss="cross-entropy")
         same([objective.loss(part)], [fresh.loss(part)])
         same(objective.loss_and_gradient(part[0]), fresh.loss_and_gradient(part[0]))
 
@@ -86,8 +82,8 @@ def test_a_users_own_activation_is_made_again(rng: np.random.Generator) -> None:
     data = data_of("mixed", rng)
     objective = Objective(net, data)
     for theta in net.init(rng, 4):
-        same(objective.loss_and_gradient(theta), anew(net, data).loss_and_gradient(theta))
-        same([objective.loss(theta)], [anew(net, data).loss(theta)])
+        same(objective.loss_and_gradient(theta), Objective(net, data).loss_and_gradient(theta))
+        same([objective.loss(theta)], [Objective(net, data).loss(theta)])
 
 
 def test_buffers_that_move_take_their_tapes_along(rng: np.random.Generator) -> None:
@@ -95,17 +91,17 @@ def test_buffers_that_move_take_their_tapes_along(rng: np.random.Generator) -> N
     objective, swarm = Objective(net, data, threads=1), net.init(rng, 40)
     hidden = swarm[:, : objective.hidden_size]
 
-    def is_as_anew(part: Any, theta: Any) -> None:
-        same([objective.loss(part)], [anew(net, data, threads=1).loss(part)])
-        same(objective.loss_and_gradient(theta), anew(net, data, threads=1).loss_and_gradient(theta))
+    def is_as_new(part: Any, theta: Any) -> None:
+        same([objective.loss(part)], [Objective(net, data, threads=1).loss(part)])
+        same(objective.loss_and_gradient(theta), Objective(net, data, threads=1).loss_and_gradient(theta))
 
     for _ in range(3):  # until nothing is recorded any more
-        is_as_anew(swarm[:2], swarm[0])
+        is_as_new(swarm[:2], swarm[0])
     objective.projected(hidden)  # not from a tape, and it needs more memory
-    is_as_anew(swarm[2:4], swarm[1])
-    is_as_anew(swarm, swarm[2])
+    is_as_new(swarm[2:4], swarm[1])
+    is_as_new(swarm, swarm[2])
     objective.normal_equations(swarm[3])
-    is_as_anew(swarm[4:6], swarm[4])
+    is_as_new(swarm[4:6], swarm[4])
 
 
 def test_calls_are_made_from_the_tape_the_second_time(
@@ -135,7 +131,7 @@ def test_only_so_many_tapes_are_kept(rng: np.random.Generator, monkeypatch: pyte
     net, data = Network([3, 6, 2]), data_of("mixed", rng)
     objective, swarm = Objective(net, data, threads=1), net.init(rng, 7)
     for count in (7, 5, 3, 7, 5, 3):
-        same([objective.loss(swarm[:count])], [anew(net, data, threads=1).loss(swarm[:count])])
+        same([objective.loss(swarm[:count])], [Objective(net, data, threads=1).loss(swarm[:count])])
         (passes,) = objective._rows._passes  # type: ignore[attr-defined]
         assert 0 < len(passes._tapes) <= 2
 
@@ -184,7 +180,7 @@ def test_ctrl_c_while_weights_are_loaded_leaves_no_half_of_them(
         with pytest.raises(KeyboardInterrupt):
             objective.loss(swarm)
     for _ in range(2):
-        same([objective.loss(swarm)], [anew(net, data, threads=1).loss(swarm)])
+        same([objective.loss(swarm)], [Objective(net, data, threads=1).loss(swarm)])
 
 
 def test_ctrl_c_while_a_buffer_grows_leaves_no_tape_of_the_old_one(rng: np.random.Generator) -> None:
@@ -206,4 +202,4 @@ def test_ctrl_c_while_a_buffer_grows_leaves_no_tape_of_the_old_one(rng: np.rando
     passes._views["theta"] = plain
     plain.clear()
     for part in (swarm[2:4], swarm, swarm[4:6]):
-        same([objective.loss(part)], [anew(net, data, threads=1).loss(part)])
+        same([objective.loss(part)], [Objective(net, data, threads=1).loss(part)])
