@@ -29,7 +29,7 @@ class Node:
 
 
 def merged(nodes: Iterable[Node]) -> list[Node]:
-    """Nodes of blocks in a row, with those added up that make one of the next level."""
+    """Nodes of blocks in a row without a gap, with those added up that make one of the next level."""
     found: list[Node] = []
     with quiet():
         for node in nodes:

@@ -99,10 +99,8 @@ def _read(pieces: Sequence[Piece], terms: Terms, preparation: Preparation, reade
 
 
 def _total(shard: Shard, first: int, some: dict[int, Batch] | None, call: Call) -> list[Node]:
-    """What a shard, whose blocks are numbered from `first`, adds to a sum."""
-    if some is None:
-        return merged(leaves(shard.each(call, None), first))
-    return [Node(first + n, 0, sums) for n, sums in zip(some, shard.each(call, some), strict=True)]
+    """What a shard adds to a sum, for which its blocks are numbered from `first`."""
+    return merged(leaves(shard.each(call, some), first))
 
 
 def _joined(shard: Shard, call: Call) -> Sums:
@@ -254,8 +252,10 @@ class ShardedRows:
             asked.setdefault(shard, {})[block - self._firsts[shard]] = chosen
         some = copy(self)
         some._shards = [self._shards[shard] for shard in asked]
-        some._firsts = [self._firsts[shard] for shard in asked]
         some._some = list(asked.values())
+        some._firsts = [0, *accumulate(map(len, asked.values()))][
+            :-1
+        ]  # as on one machine: these blocks alone
         return some
 
 

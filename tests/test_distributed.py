@@ -1,5 +1,6 @@
 """Rows on the workers of a real cluster: the sums of one machine, whichever workers live."""
 
+import itertools
 import os
 import re
 import shutil
@@ -69,6 +70,23 @@ def test_sums_are_those_of_one_machine_whatever_the_number_of_shards(
         workers.normal_equations(theta), streamed.normal_equations(theta), strict=True
     ):
         assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("shards", [3, 8])
+def test_minibatches_that_leave_blocks_out_are_those_of_one_machine(tmp_path, monkeypatch, client, shards):
+    monkeypatch.setattr("swarmnet.distributed._SHARDS", shards)
+    filed, net = open_files(written(tmp_path)), Network((2, 4, 1))
+    preparation = Preparation(Scaling.of(filed.statistics), filed.statistics)
+    workers = Objective(net, WorkerSource(filed, preparation, Cluster(client)))
+    streamed = Objective(net, StreamedSource(filed, preparation))
+    rng = np.random.default_rng(0)
+    for left_out in itertools.combinations(range(FILES), 2):
+        block = np.arange(workers.n_rows) * FILES // workers.n_rows
+        rows = rng.permutation(np.flatnonzero(~np.isin(block, left_out)))[:64]
+        theta = net.init(rng)
+        loss, gradient = workers.loss_and_gradient(theta, rows)
+        expected_loss, expected_gradient = streamed.loss_and_gradient(theta, rows)
+        assert loss == expected_loss and np.array_equal(gradient, expected_gradient)
 
 
 def test_large_swarms_are_each_their_own(tmp_path, client):
