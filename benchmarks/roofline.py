@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 
 from benchmarks.problems import Shape
+from swarmnet.detours import DETOURS, Detour
 from swarmnet.threads import Crew, one_blas_thread
 
 _CREW = Crew()
@@ -52,13 +53,21 @@ def product_rate(fan_in: int, fan_out: int, dtype: str) -> float:
 
 @cache
 def tanh_rate(dtype: str) -> float:
-    """Elements of tanh a second."""
-    rng = np.random.default_rng(0)
-    arrays = [(rng.normal(size=64_000).astype(dtype), np.empty(64_000, dtype)) for _ in range(_CREW.size)]
+    """Elements of tanh a second, by the fastest way there is with NumPy."""
+    ways = [Detour(1.0, lambda z, out: [(np.tanh, (z, out))])]
+    if ("tanh", dtype) in DETOURS:
+        ways.append(DETOURS["tanh", dtype])
+    return max(_way_rate(way, dtype) for way in ways)
+
+
+def _way_rate(way: Detour, dtype: str) -> float:
+    z = np.random.default_rng(0).normal(size=64_000).astype(dtype)
+    calls = [way.calls(z, *(np.empty_like(z) for _ in range(way.scratch + 1))) for _ in range(_CREW.size)]
 
     def task(worker: int) -> None:
         for _ in range(4):
-            np.tanh(arrays[worker][0], out=arrays[worker][1])
+            for call, arguments in calls[worker]:
+                call(*arguments)
 
     return _rate(4 * 64_000.0, task)
 

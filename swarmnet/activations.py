@@ -6,7 +6,6 @@ given s = f'(z) as well, because most derivatives are cheap in terms of a and s.
 A new activation is one `Activation` more; `swarmnet.testing.check_activation` checks its derivatives.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
@@ -212,44 +211,6 @@ TABLE: dict[str, Activation] = {
     )
 }
 LINEAR = TABLE["linear"]
-
-
-@dataclass(frozen=True)
-class Detour:
-    """A faster way to an activation's values: f(z) = value(scale z), where the scale goes into the weights.
-
-    Absolute precision is kept, not the relative one of values near 0.
-    """
-
-    scale: float
-    value: Callable[[Array, Array], object]
-
-
-def _tanh_by_exp2(z: Array, out: Array) -> None:
-    np.exp2(z, out=out)
-    out += 1.0
-    np.divide(2.0, out, out=out)
-    out -= 1.0
-
-
-def _sigmoid_by_exp2(z: Array, out: Array) -> None:
-    np.exp2(z, out=out)
-    out += 1.0
-    np.divide(1.0, out, out=out)
-
-
-def _sigmoid_by_tanh(z: Array, out: Array) -> None:
-    np.tanh(z, out=out)
-    out *= 0.5
-    out += 0.5
-
-
-# NumPy's exp2 takes two fifths of the time of its tanh in float64, in float32 they are near.
-DETOURS: dict[tuple[str, str], Detour] = {
-    ("tanh", "float64"): Detour(-2.0 / math.log(2.0), _tanh_by_exp2),
-    ("sigmoid", "float64"): Detour(-1.0 / math.log(2.0), _sigmoid_by_exp2),
-    ("sigmoid", "float32"): Detour(0.5, _sigmoid_by_tanh),
-}
 
 
 def activation(name: str | Activation) -> Activation:

@@ -25,12 +25,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from swarmnet.activations import DETOURS, LINEAR, Activation, Detour
+from swarmnet.activations import LINEAR, Activation
+from swarmnet.detours import DETOURS, Calls, Detour
 
 Array = NDArray[Any]
-Calls = list[tuple[Callable[..., object], tuple[Any, ...]]]
-
-_DETOUR = 1 << 13  # numbers from which a detour's cheaper values are worth its additional NumPy calls
 
 
 @dataclass(frozen=True)
@@ -160,12 +158,15 @@ class Propagation:
         stacked = self.buffer(("A", index), (*lead, units + ones, rows))
         a = stacked[..., :units, :]
         z = a if act.in_place and ones else self.buffer(("Z", index), (*lead, units, rows))
-        detour = self._detours[index] if a.size >= _DETOUR else None
-        W = self.W[index]
-        if detour is not None:
+        W, values = self.W[index], [(act.value, (z, a))]
+        detour = self._detours[index]
+        if detour is not None and a.size >= detour.least:
             W = self.do(np.multiply, W, detour.scale, self.buffer(("scaled", index), W.shape))
+            scratch = (self.buffer(("scratch", n), a.shape) for n in range(detour.scratch))
+            values = detour.calls(z, *scratch, a)
         self.do(np.matmul, W.swapaxes(-1, -2), self.A[-1], z)
-        self.do((detour or act).value, z, a)
+        for call, arguments in values:
+            self.do(call, *arguments)
         if ones:
             self.do(stacked[..., units, :].fill, 1.0)
         self.A.append(stacked)

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.propagation import Calls, Propagation
+from swarmnet.detours import Calls
+from swarmnet.propagation import Propagation
 from swarmnet.tiles import Tile
 
 Array = NDArray[Any]
