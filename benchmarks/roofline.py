@@ -61,8 +61,12 @@ def tanh_rate(dtype: str) -> float:
 
 
 def _way_rate(way: Detour, dtype: str) -> float:
-    z = np.random.default_rng(0).normal(size=64_000).astype(dtype)
-    calls = [way.calls(z, *(np.empty_like(z) for _ in range(way.scratch + 1))) for _ in range(_CREW.size)]
+    fresh = np.random.default_rng(0).normal(size=64_000).astype(dtype)
+    calls = []
+    for _ in range(_CREW.size):
+        z, *others = (np.empty_like(fresh) for _ in range(2 + way.scratch))
+        # The calls overwrite z; to fill it again takes as long as one of the cheapest.
+        calls.append([(np.copyto, (z, fresh)), *way.calls(z, *others)])
 
     def task(worker: int) -> None:
         for _ in range(4):

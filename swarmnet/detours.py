@@ -27,8 +27,8 @@ class Detour:
 
     Args:
         scale: the factor of z.
-        calls: calls(scale z, *scratch, out) are the NumPy calls that write a = f(z); `out` may be the array
-            that they read.
+        calls: calls(scale z, *scratch, out) are the NumPy calls that write a = f(z); they overwrite z, which
+            is `out` if there is no scratch.
         least: numbers from which calls that are more than one are worth it.
         scratch: how many contiguous arrays of that shape they need besides.
     """
@@ -79,17 +79,17 @@ _ENDS = np.array(-_PLACES * _STEP), np.array(_PLACES * _STEP)
 _THIRD = np.array(1.0 / 3.0)
 
 
-def _tanh_by_table(z: Array, near: Array, place: Array, rest: Array, t: Array, out: Array) -> Calls:
+def _tanh_by_table(z: Array, near: Array, place: Array, t: Array, out: Array) -> Calls:
     # With z = n + r for the nearest place n, and x = 3 z: tanh(3 r) = r / q, q = 1/3 + r^2, but for 1.5e-16
     # (Pade); with t = tanh(3 n), tanh(x) = (t + tanh(3 r)) / (1 + t tanh(3 r)) = (t q + r) / (q + t r).
-    q, denominator = place, near
+    index, q, rest, denominator = place.view(np.int64), place, z, near
     return [
-        (z.clip, (*_ENDS, rest)),
-        (np.add, (rest, _ROUNDER, near)),
-        (np.subtract, (near.view(np.int64), _FIRST, place.view(np.int64))),
-        (_TANH.take, (place.view(np.int64), None, t, "clip")),  # NaN has a place outside
+        (z.clip, (*_ENDS, z)),
+        (np.add, (z, _ROUNDER, near)),
+        (np.subtract, (near.view(np.int64), _FIRST, index)),
+        (_TANH.take, (index, None, t, "clip")),  # NaN has a place outside
         (np.subtract, (near, _ROUNDER, near)),
-        (np.subtract, (rest, near, rest)),
+        (np.subtract, (z, near, rest)),
         (np.multiply, (rest, rest, q)),
         (np.add, (q, _THIRD, q)),
         (np.multiply, (t, rest, denominator)),
@@ -100,8 +100,8 @@ def _tanh_by_table(z: Array, near: Array, place: Array, rest: Array, t: Array, o
     ]
 
 
-def _sigmoid_by_table(z: Array, near: Array, place: Array, rest: Array, t: Array, out: Array) -> Calls:
-    return [*_tanh_by_table(z, near, place, rest, t, out), *_sigmoid_of_tanh(out)]
+def _sigmoid_by_table(z: Array, near: Array, place: Array, t: Array, out: Array) -> Calls:
+    return [*_tanh_by_table(z, near, place, t, out), *_sigmoid_of_tanh(out)]
 
 
 Detours = dict[tuple[str, str], Detour]
@@ -111,8 +111,8 @@ BY_EXP2: Detours = {
     ("sigmoid", "float64"): Detour(-1.0 / math.log(2.0), partial(_sigmoid_by, np.exp2)),
 }
 BY_TABLE: Detours = {
-    ("tanh", "float64"): Detour(1.0 / 3.0, _tanh_by_table, least=1 << 10, scratch=4),
-    ("sigmoid", "float64"): Detour(1.0 / 6.0, _sigmoid_by_table, least=1 << 10, scratch=4),
+    ("tanh", "float64"): Detour(1.0 / 3.0, _tanh_by_table, least=1 << 10, scratch=3),
+    ("sigmoid", "float64"): Detour(1.0 / 6.0, _sigmoid_by_table, least=1 << 10, scratch=3),
 }
 BY_EXP: Detours = {
     ("tanh", "float32"): Detour(-2.0, partial(_tanh_by, np.exp)),

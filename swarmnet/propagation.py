@@ -157,13 +157,14 @@ class Propagation:
         lead = self.lead
         stacked = self.buffer(("A", index), (*lead, units + ones, rows))
         a = stacked[..., :units, :]
-        z = a if act.in_place and ones else self.buffer(("Z", index), (*lead, units, rows))
+        z = a if act.in_place and ones else self.buffer(("Z", index), a.shape)
         W, values = self.W[index], [(act.value, (z, a))]
         detour = self._detours[index]
         if detour is not None and a.size >= detour.least:
+            scratch = [self.buffer(("scratch", n), a.shape) for n in range(1 + detour.scratch)]
+            z = scratch[0] if detour.scratch else a
             W = self.do(np.multiply, W, detour.scale, self.buffer(("scaled", index), W.shape))
-            scratch = (self.buffer(("scratch", n), a.shape) for n in range(detour.scratch))
-            values = detour.calls(z, *scratch, a)
+            values = detour.calls(z, *scratch[1:], a)
         self.do(np.matmul, W.swapaxes(-1, -2), self.A[-1], z)
         for call, arguments in values:
             self.do(call, *arguments)

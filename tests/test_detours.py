@@ -15,11 +15,15 @@ ALL_DETOURS = [
 
 
 def by_detour(detour: Detour, z: np.ndarray) -> np.ndarray:
-    """What is left in z of detour's calls."""
-    z = z * np.asarray(detour.scale, z.dtype)
-    for call, arguments in detour.calls(z, *(np.empty_like(z) for _ in range(detour.scratch)), z):
+    """What a detour's calls write."""
+    scaled, *rest = [
+        z * np.asarray(detour.scale, z.dtype),
+        *(np.empty_like(z) for _ in range(detour.scratch)),
+    ]
+    out = np.empty_like(z) if detour.scratch else scaled
+    for call, arguments in detour.calls(scaled, *rest, out):
         call(*arguments)
-    return z
+    return out
 
 
 @pytest.mark.parametrize(("detour", "name", "dtype"), ALL_DETOURS)
