@@ -23,7 +23,7 @@ Calls = list[tuple[Callable[..., object], tuple[Any, ...]]]
 class Detour:
     """A faster way to an activation's values: f(z) from scale z, where the scale goes into the weights.
 
-    Absolute precision is kept, not the relative one of values near 0.
+    Absolute precision is kept.
 
     Args:
         scale: the factor of z.
@@ -31,12 +31,14 @@ class Detour:
             is `out` if there is no scratch.
         least: numbers from which calls that are more than one are worth it.
         scratch: how many contiguous arrays of that shape they need besides.
+        is_relative: whether the relative precision of values near 0 is kept as well.
     """
 
     scale: float
     calls: Callable[..., Calls]
     least: int = 1 << 13
     scratch: int = 0
+    is_relative: bool = False
 
 
 def _tanh_by(power: Callable[[Array, Array], object], z: Array, out: Array) -> Calls:
@@ -70,8 +72,8 @@ def _number(value: float, like: Array) -> Array:
     return np.array(value, like.dtype)
 
 
-_STEP = 2.0**-10  # from one place of the table to the next, in thirds of tanh's argument
-_PLACES = 6656  # to each side of 0; beyond 19.06 tanh is 1
+_STEP = 2.0**-11  # from one place of the table to the next, in thirds of tanh's argument
+_PLACES = 13312  # to each side of 0; beyond 19.06 tanh is 1
 _TANH = np.tanh(3.0 * _STEP * np.arange(-_PLACES, _PLACES + 1))
 _ROUNDER = np.array(1.5 * 2.0**52 * _STEP)  # a sum with it is rounded to a place, its last bits
 _FIRST = _ROUNDER.view(np.int64) - _PLACES
@@ -80,8 +82,8 @@ _THIRD = np.array(1.0 / 3.0)
 
 
 def _tanh_by_table(z: Array, near: Array, place: Array, t: Array, out: Array) -> Calls:
-    # With z = n + r for the nearest place n, and x = 3 z: tanh(3 r) = r / q, q = 1/3 + r^2, but for 1.5e-16
-    # (Pade); with t = tanh(3 n), tanh(x) = (t + tanh(3 r)) / (1 + t tanh(3 r)) = (t q + r) / (q + t r).
+    # With z = n + r for the nearest place n, and x = 3 z: tanh(3 r) = r / q, q = 1/3 + r^2 (Pade), but for
+    # 5e-18; with t = tanh(3 n), tanh(x) = (t + tanh(3 r)) / (1 + t tanh(3 r)) = (t q + r) / (q + t r).
     index, q, rest, denominator = place.view(np.int64), place, z, near
     return [
         (z.clip, (*_ENDS, z)),
@@ -111,7 +113,7 @@ BY_EXP2: Detours = {
     ("sigmoid", "float64"): Detour(-1.0 / math.log(2.0), partial(_sigmoid_by, np.exp2)),
 }
 BY_TABLE: Detours = {
-    ("tanh", "float64"): Detour(1.0 / 3.0, _tanh_by_table, least=1 << 10, scratch=3),
+    ("tanh", "float64"): Detour(1.0 / 3.0, _tanh_by_table, least=1 << 10, scratch=3, is_relative=True),
     ("sigmoid", "float64"): Detour(1.0 / 6.0, _sigmoid_by_table, least=1 << 10, scratch=3),
 }
 BY_EXP: Detours = {

@@ -74,11 +74,13 @@ class Propagation:
     Whatever they compute, they compute by `do`, so that it can be done again (see `tapes`).
     """
 
-    def __init__(self, layers: Sequence[Layer], dtype: DTypeLike = np.float64, detours: bool = False) -> None:
-        """`detours` allows faster values without the relative precision of small ones."""
+    def __init__(
+        self, layers: Sequence[Layer], dtype: DTypeLike = np.float64, absolute: bool = False
+    ) -> None:
+        """`absolute` allows faster values without the relative precision of small ones."""
         self.layers = tuple(layers)
         self.dtype = np.dtype(dtype)
-        self._detours = [self._detour(layer) if detours else None for layer in self.layers]
+        self._detours = [self._detour(layer, absolute) for layer in self.layers]
         self.tape: Calls | None = None  # where the calls are written down, if they are
         self.moves = 0  # how often a buffer has moved to larger memory
         self._memory: dict[object, Array] = {}
@@ -92,12 +94,13 @@ class Propagation:
         self.S: list[Array] = []
         self.C: list[Array] = []
 
-    def _detour(self, layer: Layer) -> Detour | None:
+    def _detour(self, layer: Layer, absolute: bool) -> Detour | None:
         act = layer.activation
         reads_z = not act.in_place or layer is self.layers[-1]
         if reads_z or not act.built_in:
             return None
-        return DETOURS.get((act.name, self.dtype.name))
+        detour = DETOURS.get((act.name, self.dtype.name))
+        return detour if detour is not None and (absolute or detour.is_relative) else None
 
     def buffer(self, name: object, shape: tuple[int, ...]) -> Array:
         """A scratch array of that shape, the same memory for the same name."""

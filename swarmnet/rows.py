@@ -77,7 +77,7 @@ class Terms:
 
     def passes(self) -> TapedPropagation:
         """Buffers for one thread."""
-        return TapedPropagation(self.net.layers, self.dtype, detours=True)
+        return TapedPropagation(self.net.layers, self.dtype, absolute=True)
 
 
 class RowSums(Protocol):
