@@ -64,9 +64,10 @@ def _way_rate(way: Detour, dtype: str) -> float:
     fresh = np.random.default_rng(0).normal(size=64_000).astype(dtype)
     calls = []
     for _ in range(_CREW.size):
-        z, *others = (np.empty_like(fresh) for _ in range(2 + way.scratch))
-        # The calls overwrite z; to fill it again takes as long as one of the cheapest.
-        calls.append([(np.copyto, (z, fresh)), *way.calls(z, *others)])
+        z, *others = (fresh.copy() for _ in range(2 + way.scratch))
+        # Those with scratch overwrite z; to fill it again takes as long as one of the cheapest.
+        refill = [(np.copyto, (z, fresh))] if way.scratch else []
+        calls.append([*refill, *way.calls(z, *others)])
 
     def task(worker: int) -> None:
         for _ in range(4):

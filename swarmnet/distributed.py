@@ -206,7 +206,7 @@ class ShardedRows:
         # Shards of rows without an entry hold no block.
         self._shards = [shard for shard, (sizes, _) in zip(shards, described, strict=True) if sizes]
         blocks = [len(sizes) for sizes, _ in described if sizes]
-        self._firsts = [0, *accumulate(blocks)][:-1]
+        self._firsts = list(accumulate(blocks, initial=0))[:-1]
         self._numbering = Numbering([size for sizes, _ in described for size in sizes])
         self.group_sums = total(leaves((sums,) for _, found in described for sums in found))[0]
         self.n = self._numbering.n
@@ -253,9 +253,8 @@ class ShardedRows:
         some = copy(self)
         some._shards = [self._shards[shard] for shard in asked]
         some._some = list(asked.values())
-        some._firsts = [0, *accumulate(map(len, asked.values()))][
-            :-1
-        ]  # as on one machine: these blocks alone
+        # As on one machine, where these blocks alone are counted.
+        some._firsts = list(accumulate(map(len, asked.values()), initial=0))[:-1]
         return some
 
 
