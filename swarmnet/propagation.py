@@ -102,8 +102,8 @@ class Propagation:
         detour = DETOURS.get((act.name, self.dtype.name))
         return detour if detour is not None and (absolute or detour.is_relative) else None
 
-    def buffer(self, name: object, shape: tuple[int, ...]) -> Array:
-        """A scratch array of that shape, the same memory for the same name."""
+    def buffer(self, name: object, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
+        """A scratch array of that shape, the same memory for the same name, which goes with one dtype."""
         views = self._views.get(name)
         if views is None:
             views = self._views[name] = {}
@@ -114,7 +114,7 @@ class Propagation:
             if memory is None or memory.size < size:
                 self.moves += 1  # before it does: Ctrl-C may come in between
                 views.clear()
-                memory = self._memory[name] = np.empty(size, self.dtype)
+                memory = self._memory[name] = np.empty(size, dtype or self.dtype)
             view = views[shape] = memory[:size].reshape(shape)
         return view
 

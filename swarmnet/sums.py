@@ -265,11 +265,11 @@ def add_gram(passes: Propagation, tile: Tile, grams: int, total: Array) -> None:
     units, k = features.shape[-2], tile.Y_weight.shape[0]
     G, g, squares = unpack_gram(total, grams, units, k)
     if tile.Y is not None:
-        _add_weighted(features, tile.Y, tile.Y_weight, (G, g, squares))
+        _add_weighted(passes, features, tile.Y, tile.Y_weight, (G, g, squares))
     for along in _partials(tile):
         shape = (*features.shape[:-2], units - 1, tile.rows)
         slopes = _hidden_slopes(passes, along.direction, hidden, shape)
-        _add_weighted(slopes, along.target, along.weight, (G[..., :-1, :-1], g[:, :-1], squares))
+        _add_weighted(passes, slopes, along.target, along.weight, (G[..., :-1, :-1], g[:, :-1], squares))
 
 
 def _hidden_slopes(passes: Propagation, direction: Array | int, hidden: int, shape: tuple[int, ...]) -> Array:
@@ -283,19 +283,29 @@ def _hidden_slopes(passes: Propagation, direction: Array | int, hidden: int, sha
     return np.broadcast_to(direction, shape)
 
 
-def _add_weighted(features: Array, target: Array, weight: Array, sums: tuple[Array, Array, Array]) -> None:
+def _add_weighted(
+    passes: Propagation, features: Array, target: Array, weight: Array, sums: tuple[Array, Array, Array]
+) -> None:
     """Add Phi w Phi^T, Phi w t and t w t for features (s, h, rows), targets and weights (k, rows)."""
     G, g, squares = sums
     if features.dtype == np.float32:
         # Sums in float32 are too coarse for a least-squares problem: its best particle would be a false one.
-        features, target, weight = (a.astype(np.float64) for a in (features, target, weight))
+        exact = passes.buffer("features", features.shape, np.float64)
+        np.copyto(exact, features)
+        features, target, weight = exact, target.astype(np.float64), weight.astype(np.float64)
+    product = passes.buffer("gram", (len(G), *G.shape[2:]), np.float64)
     for o in range(G.shape[1]):
         # A matrix times itself turned: NumPy then takes half the product, and copies the other half.
         if (weight[o] == weight[o, 0]).all():
-            G[:, o] += weight[o, 0] * (features @ features.swapaxes(-1, -2))
+            np.matmul(features, features.swapaxes(-1, -2), product)
+            product *= weight[o, 0]
         elif weight[o].any():
-            scaled = features * np.sqrt(weight[o])
-            G[:, o] += scaled @ scaled.swapaxes(-1, -2)
+            scaled = passes.buffer("scaled features", features.shape, np.float64)
+            np.multiply(features, np.sqrt(weight[o]), scaled)
+            np.matmul(scaled, scaled.swapaxes(-1, -2), product)
+        else:
+            continue
+        G[:, o] += product
     g += features @ (target * weight).T
     squares += np.vdot(target * weight, target)
 
