@@ -11,7 +11,7 @@ import platform
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -76,11 +76,17 @@ def _number(value: float, like: Array) -> Array:
 
 _STEP = 2.0**-11  # from one place of the table to the next, in thirds of tanh's argument
 _PLACES = 13312  # to each side of 0; beyond 19.06 tanh is 1
-_TANH = np.tanh(3.0 * _STEP * np.arange(-_PLACES, _PLACES + 1))
 _ROUNDER = np.array(1.5 * 2.0**52 * _STEP)  # a sum with it is rounded to a place, its last bits
 _FIRST = _ROUNDER.view(np.int64) - _PLACES
 _ENDS = np.array(-_PLACES * _STEP), np.array(_PLACES * _STEP)
 _THIRD = np.array(1.0 / 3.0)
+
+
+@cache
+def _table() -> Array:
+    """tanh at each place: made when it is asked for, because not every processor needs it."""
+    table: Array = np.tanh(3.0 * _STEP * np.arange(-_PLACES, _PLACES + 1))
+    return table
 
 
 def _tanh_by_table(z: Array, near: Array, place: Array, t: Array, out: Array) -> Calls:
@@ -91,7 +97,7 @@ def _tanh_by_table(z: Array, near: Array, place: Array, t: Array, out: Array) ->
         (z.clip, (*_ENDS, z)),
         (np.add, (z, _ROUNDER, near)),
         (np.subtract, (near.view(np.int64), _FIRST, index)),
-        (_TANH.take, (index, None, t, "clip")),  # NaN has a place outside
+        (_table().take, (index, None, t, "clip")),  # NaN has a place outside
         (np.subtract, (near, _ROUNDER, near)),
         (np.subtract, (z, near, rest)),
         (np.multiply, (rest, rest, q)),

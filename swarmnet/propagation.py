@@ -164,10 +164,11 @@ class Propagation:
         W, values = self.W[index], [(act.value, (z, a))]
         detour = self._detours[index]
         if detour is not None and a.size >= detour.least:
-            scratch = [self.buffer(("scratch", n), a.shape) for n in range(1 + detour.scratch)]
-            z = scratch[0] if detour.scratch else a
             W = self.do(np.multiply, W, detour.scale, self.buffer(("scaled", index), W.shape))
-            values = detour.calls(z, *scratch[1:], a)
+            scratch = [self.buffer(("scratch", n), a.shape) for n in range(detour.scratch)]
+            if scratch:  # which are contiguous, and so z must be: calls are quicker then
+                z = self.buffer("z", a.shape)
+            values = detour.calls(z, *scratch, a)
         self.do(np.matmul, W.swapaxes(-1, -2), self.A[-1], z)
         for call, arguments in values:
             self.do(call, *arguments)

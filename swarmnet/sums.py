@@ -293,19 +293,19 @@ def _add_weighted(
         exact = passes.buffer("features", features.shape, np.float64)
         np.copyto(exact, features)
         features, target, weight = exact, target.astype(np.float64), weight.astype(np.float64)
-    product = passes.buffer("gram", (len(G), *G.shape[2:]), np.float64)
+    gram = passes.buffer("gram", (len(G), *G.shape[2:]), np.float64)
     for o in range(G.shape[1]):
         # A matrix times itself turned: NumPy then takes half the product, and copies the other half.
         if (weight[o] == weight[o, 0]).all():
-            np.matmul(features, features.swapaxes(-1, -2), product)
-            product *= weight[o, 0]
+            np.matmul(features, features.swapaxes(-1, -2), gram)
+            gram *= weight[o, 0]
         elif weight[o].any():
             scaled = passes.buffer("scaled features", features.shape, np.float64)
             np.multiply(features, np.sqrt(weight[o]), scaled)
-            np.matmul(scaled, scaled.swapaxes(-1, -2), product)
+            np.matmul(scaled, scaled.swapaxes(-1, -2), gram)
         else:
             continue
-        G[:, o] += product
+        G[:, o] += gram
     g += features @ (target * weight).T
     squares += np.vdot(target * weight, target)
 

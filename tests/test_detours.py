@@ -16,12 +16,9 @@ ALL_DETOURS = [
 
 def by_detour(detour: Detour, z: np.ndarray) -> np.ndarray:
     """What a detour's calls write."""
-    scaled, *rest = [
-        z * np.asarray(detour.scale, z.dtype),
-        *(np.empty_like(z) for _ in range(detour.scratch)),
-    ]
-    out = np.empty_like(z) if detour.scratch else scaled
-    for call, arguments in detour.calls(scaled, *rest, out):
+    scaled, scratch = z * np.asarray(detour.scale, z.dtype), [np.empty_like(z) for _ in range(detour.scratch)]
+    out = np.empty_like(z) if scratch else scaled
+    for call, arguments in detour.calls(scaled, *scratch, out):
         call(*arguments)
     return out
 

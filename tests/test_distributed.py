@@ -79,9 +79,8 @@ def test_minibatches_that_leave_blocks_out_are_those_of_one_machine(tmp_path, mo
     preparation = Preparation(Scaling.of(filed.statistics), filed.statistics)
     workers = Objective(net, WorkerSource(filed, preparation, Cluster(client)))
     streamed = Objective(net, StreamedSource(filed, preparation))
-    rng = np.random.default_rng(0)
+    rng, block = np.random.default_rng(0), np.arange(workers.n_rows) * FILES // workers.n_rows
     for left_out in itertools.combinations(range(FILES), 2):
-        block = np.arange(workers.n_rows) * FILES // workers.n_rows
         rows = rng.permutation(np.flatnonzero(~np.isin(block, left_out)))[:64]
         theta = net.init(rng)
         loss, gradient = workers.loss_and_gradient(theta, rows)

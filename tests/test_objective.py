@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from swarmnet.activations import TABLE, Activation
 from swarmnet.data import MixedData
-from swarmnet.detours import BY_EXP, BY_EXP2, BY_TABLE, BY_TANH, Detours
 from swarmnet.errors import SwarmnetError
 from swarmnet.network import Network
 from swarmnet.objective import Objective
@@ -141,20 +140,14 @@ def test_loss_of_each_activation_is_its_definition(rng: np.random.Generator, nam
     np.testing.assert_allclose(Objective(net, data, **WEIGHTS).loss(swarm), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("detours", [BY_EXP2 | BY_TANH, BY_TABLE | BY_EXP], ids=["AVX-512", "AVX2"])
+@pytest.mark.usefixtures("each_processor")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", ["tanh", "sigmoid"])
 @pytest.mark.parametrize("sizes", [(3, 8, 2), (3, 40, 7, 2), (3, 200, 1), (3, 5, 60, 5, 1)])
 def test_large_tiles_agree_with_the_definition(
-    rng: np.random.Generator,
-    monkeypatch: pytest.MonkeyPatch,
-    sizes: tuple[int, ...],
-    name: str,
-    dtype: str,
-    detours: Detours,
+    rng: np.random.Generator, sizes: tuple[int, ...], name: str, dtype: str
 ) -> None:
     """Enough numbers for the faster ways through activations and weights, some units being saturated."""
-    monkeypatch.setattr("swarmnet.propagation.DETOURS", detours)
     net = Network(sizes, name)
     swarm = net.init(rng, 40)
     swarm[::3] *= 30.0
