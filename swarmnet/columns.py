@@ -6,6 +6,8 @@ A table is wide (one row a point, a column for each entry) or long (one row an e
 ``target``, ``value`` and perhaps ``sigma``). An empty cell is not observed, and nothing else is.
 """
 
+from __future__ import annotations
+
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
@@ -16,10 +18,10 @@ from numbers import Real
 from typing import Any, Protocol
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from swarmnet.errors import SwarmnetError, printable, suggestion
+from swarmnet.frames import pd
 
 Array = NDArray[np.float64]
 Entry = tuple[int, int | None]  # (output, None) is a value, (output, input) is a partial
@@ -508,7 +510,7 @@ class FrameTable:
     def where(self, row: int, column: str) -> str:
         return f"{self.name}, row index {self.frame.index[row]}, column {column!r}"
 
-    def _series(self, column: str) -> "pd.Series[Any]":
+    def _series(self, column: str) -> pd.Series[Any]:
         return self.frame.iloc[:, self._at[column]]
 
     def _numbers(self, column: str) -> Array:
@@ -557,7 +559,7 @@ def shortened(text: str) -> str:
     return repr(text if len(text) <= 40 else f"{text[:37]}...")
 
 
-def coded(texts: "pd.Series[Any]") -> tuple[NDArray[np.int64], list[str]]:
+def coded(texts: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str]]:
     """(n,) codes of the texts in order of appearance, -1 for an empty one, and the distinct texts."""
     codes, distinct = pd.factorize(texts)
     stripped = pd.Series([str(text).strip() for text in distinct], dtype=object)

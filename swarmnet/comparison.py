@@ -1,5 +1,7 @@
 """compare: several trainers on the same rows with the same budget, and what the derivatives gave."""
 
+from __future__ import annotations
+
 import os
 import re
 import threading
@@ -12,7 +14,6 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from swarmnet.data import MixedData
@@ -28,6 +29,7 @@ from swarmnet.fitting import (
     refuse_limit_of_workers,
     refuse_unsolvable,
 )
+from swarmnet.frames import pd
 from swarmnet.metrics import evaluate
 from swarmnet.model import FittedModel
 from swarmnet.parallel import Heard, in_processes, listening, on_cluster
@@ -100,7 +102,7 @@ def compare(
     progress: Watch | None = None,
     memory_limit: Size | None = None,
     jobs: int = 1,
-    client: "Client | None" = None,
+    client: Client | None = None,
 ) -> Comparison:
     """Train the same network by several trainers, on the same rows and with the same budget.
 
@@ -225,7 +227,7 @@ def _made_elsewhere(run: _Run, rows: _AllRows) -> tuple[_Made, Progress, Heard]:
 
 
 def _at_once(
-    runs: Sequence[_Run], rows: _AllRows, progress: Watch | None, jobs: int, client: "Client | None"
+    runs: Sequence[_Run], rows: _AllRows, progress: Watch | None, jobs: int, client: Client | None
 ) -> Generator[_Made, None, None]:
     if client is None:
         found = in_processes(_made_elsewhere, runs, rows, jobs)

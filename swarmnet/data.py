@@ -3,6 +3,8 @@
 An *entry* is one observed value or one observed partial. NaN means "not observed", and nothing else.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,7 +12,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from swarmnet.columns import (
@@ -29,6 +30,7 @@ from swarmnet.columns import (
     sigma_name,
 )
 from swarmnet.errors import SwarmnetError
+from swarmnet.frames import pd
 from swarmnet.moments import Statistics
 
 # What a small file may ask for by its columns' names alone: so many partials for each row, and in all so many
@@ -201,7 +203,7 @@ class MixedData:
             f"{self.n_values} values, {self.n_derivatives} partials)"
         )
 
-    def take(self, rows: NDArray[Any] | Sequence[int] | slice) -> "MixedData":
+    def take(self, rows: NDArray[Any] | Sequence[int] | slice) -> MixedData:
         """The given rows, as MixedData."""
         return replace(
             self,
@@ -213,7 +215,7 @@ class MixedData:
             weights=None if self.weights is None else self.weights[rows],
         )
 
-    def select(self, inputs: Sequence[str], outputs: Sequence[str]) -> "MixedData":
+    def select(self, inputs: Sequence[str], outputs: Sequence[str]) -> MixedData:
         """The same data with its columns in the order of these names.
 
         Raises:
@@ -238,7 +240,7 @@ class MixedData:
             self.weights,
         )
 
-    def values_only(self) -> "MixedData":
+    def values_only(self) -> MixedData:
         """The same rows' values without their partials; rows without a value are left out.
 
         Raises:
@@ -255,7 +257,7 @@ class MixedData:
         frame: pd.DataFrame,
         inputs: Iterable[str] | None = None,
         outputs: Iterable[str] | None = None,
-    ) -> "MixedData":
+    ) -> MixedData:
         """Read a wide or a long table: see `swarmnet.read_csv` for what its columns mean.
 
         Raises:
@@ -323,7 +325,7 @@ class Form:
         targets: Sequence[str] | None,
         inputs: Iterable[str] | None,
         outputs: Iterable[str] | None,
-    ) -> "Form":
+    ) -> Form:
         """Of a wide table's columns, or of a long one's with its distinct `targets`.
 
         Raises:
@@ -368,11 +370,11 @@ class Form:
         with _named(table):
             return arrays.data(X) if arrays.any() else None
 
-    def _filled(self, table: Table) -> tuple[Array, "_Arrays"]:
+    def _filled(self, table: Table) -> tuple[Array, _Arrays]:
         arrays = _Arrays(table, self.roles)
         return (self._read_long if self.is_long else self._read_wide)(table, arrays), arrays
 
-    def _read_wide(self, table: Table, arrays: "_Arrays") -> Array:
+    def _read_wide(self, table: Table, arrays: _Arrays) -> Array:
         cells = _cells(table, self.columns)
         X = _points(table, self.roles.inputs, cells)
         for name, entry in self.roles.entries.items():
@@ -382,7 +384,7 @@ class Form:
             arrays.sigmas(entry)[:] = _sigmas(table, name, cells[name], observed)
         return X
 
-    def _read_long(self, table: Table, arrays: "_Arrays") -> Array:
+    def _read_long(self, table: Table, arrays: _Arrays) -> Array:
         codes, targets = table.texts("target")
         cells = _cells(table, [column for column in self.columns if column != "target"])
         X, value = _points(table, self.roles.inputs, cells), cells["value"]

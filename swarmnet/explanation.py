@@ -19,17 +19,19 @@ X' is the derivative of the loss with respect to X. Without partial derivatives 
 them it is double backpropagation (Drucker and Le Cun 1992).
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError
+from swarmnet.frames import pd
 from swarmnet.model import FittedModel
 from swarmnet.objective import Objective
 from swarmnet.readers import read

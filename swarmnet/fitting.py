@@ -8,7 +8,6 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from swarmnet.activations import LINEAR, Activation
@@ -19,6 +18,7 @@ from swarmnet.data import MixedData
 from swarmnet.errorbars import OtherFit, pack, pinned
 from swarmnet.errors import SwarmnetError, SwarmnetWarning
 from swarmnet.filedata import FileData
+from swarmnet.frames import is_frame, pd
 from swarmnet.losses import value_loss
 from swarmnet.model import FittedModel
 from swarmnet.moments import Statistics
@@ -208,7 +208,7 @@ def located(data: Data, memory_limit: Size | None, client: "Client | None" = Non
         SwarmnetError: they cannot be read, a limit comes too late, or the client is none that does.
     """
     if not isinstance(data, MixedData | FileData | str | os.PathLike):
-        what = "a DataFrame" if isinstance(data, pd.DataFrame) else repr(type(data).__name__)
+        what = "a DataFrame" if is_frame(data) else repr(type(data).__name__)
         raise SwarmnetError(
             f"data must be MixedData or a file's name, not {what}: MixedData(X, Y, J) takes arrays, and "
             "MixedData.from_frame a DataFrame"

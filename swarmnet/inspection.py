@@ -1,13 +1,15 @@
 """What MixedData holds, before anything is trained on it: counts, ranges, repeats, what it leaves open."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from swarmnet.columns import Array, derivative_name
 from swarmnet.data import MixedData
+from swarmnet.frames import pd
 
 
 @dataclass(frozen=True, eq=False)

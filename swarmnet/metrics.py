@@ -1,16 +1,18 @@
 """How far predictions are from what was observed, column by column, in the data's own units."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial, reduce
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from swarmnet.columns import derivative_name
 from swarmnet.data import MixedData
 from swarmnet.filedata import FileData, Reader
+from swarmnet.frames import pd
 from swarmnet.model import FittedModel
 from swarmnet.moments import Moments
 from swarmnet.pieces import Piece
@@ -51,7 +53,7 @@ class _Errors:
     targets: Moments
 
     @classmethod
-    def of(cls, model: FittedModel, data: MixedData) -> "_Errors":
+    def of(cls, model: FittedModel, data: MixedData) -> _Errors:
         """Of some rows."""
         Y = model.predict(data.X) if data.n_values else data.Y
         J = model.jacobian(data.X) if data.n_derivatives else data.J
@@ -65,7 +67,7 @@ class _Errors:
             squares = data.row_weights @ error**2
         return cls(squares, np.abs(error).max(0), Moments.of(target.T, data.weights))
 
-    def __add__(self, other: "_Errors") -> "_Errors":
+    def __add__(self, other: _Errors) -> _Errors:
         """Of the rows of both."""
         largest = np.maximum(self.largest, other.largest)
         return _Errors(self.squares + other.squares, largest, self.targets + other.targets)

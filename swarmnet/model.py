@@ -1,5 +1,7 @@
 """FittedModel: a trained network with its scaling. It answers values and derivatives in the data's units."""
 
+from __future__ import annotations
+
 import json
 import os
 from base64 import b64decode, b64encode
@@ -9,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from swarmnet.columns import (
@@ -23,6 +24,7 @@ from swarmnet.data import MixedData
 from swarmnet.errorbars import OtherFit, jacobian_deviations, value_deviations, widened
 from swarmnet.errors import SwarmnetError
 from swarmnet.files import write_atomically
+from swarmnet.frames import is_frame, pd
 from swarmnet.network import Network
 from swarmnet.readers import read_query
 from swarmnet.scaling import Scaling
@@ -236,7 +238,7 @@ class FittedModel:
                 raise SwarmnetError(f"a model with your own activation {act.name!r} cannot be {done}")
 
     def _points(self, X: ArrayLike | pd.DataFrame) -> Array:
-        if isinstance(X, pd.DataFrame):
+        if is_frame(X):
             return read_query(X, self.inputs)[0]
         try:
             points = np.asarray(X, dtype=np.float64)
@@ -405,7 +407,7 @@ def _vector(values: Any) -> NDArray[np.float64]:
     return vector
 
 
-def _nulls(column: "pd.Series[Any]") -> list[Any]:
+def _nulls(column: pd.Series[Any]) -> list[Any]:
     return [None if isinstance(v, float) and not np.isfinite(v) else v for v in column.tolist()]
 
 

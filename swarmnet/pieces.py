@@ -11,11 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import pandas as pd
-
 from swarmnet.columns import FrameTable, Table, TargetError, is_long
 from swarmnet.data import Form, located, targets_of
 from swarmnet.errors import SwarmnetError
+from swarmnet.frames import pd
 from swarmnet.tables import (
     PARQUET_SUFFIXES,
     CsvTable,

@@ -4,9 +4,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from swarmnet import console
+from swarmnet.frames import pd
 
 if TYPE_CHECKING:
     from swarmnet.comparison import Comparison

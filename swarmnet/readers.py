@@ -1,5 +1,7 @@
 """Reading CSV and Parquet files: all at once, or piece by piece where they are too large for that."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -7,12 +9,12 @@ from pathlib import Path
 from typing import overload
 
 import numpy as np
-import pandas as pd
 
 from swarmnet.columns import Array, FrameTable, Table, listed
 from swarmnet.data import Form, MixedData, from_table, points_of
 from swarmnet.errors import SwarmnetError, suggestion
 from swarmnet.filedata import FileData, Reader
+from swarmnet.frames import is_frame, pd
 from swarmnet.pieces import Layout, csv_layout, form_of_files, layout_of, parquet_layout
 from swarmnet.tables import CsvTable, FilePath, Stacked, files_of, open_table, parquet_table
 from swarmnet.threads import Pool, ThreadPool, available_cores
@@ -154,9 +156,9 @@ def read_query(source: FilePath | pd.DataFrame, inputs: Sequence[str]) -> tuple[
     Raises:
         SwarmnetError: an input has no column, or a cell is empty, not a number or infinite.
     """
-    name = "DataFrame" if isinstance(source, pd.DataFrame) else str(source)
+    name = "DataFrame" if is_frame(source) else str(source)
     with _within_memory(name):
-        table = FrameTable(source) if isinstance(source, pd.DataFrame) else _table(source, open_table)
+        table = FrameTable(source) if is_frame(source) else _table(source, open_table)
         missing = [column for column in inputs if column not in table.columns]
         if missing:
             raise SwarmnetError(

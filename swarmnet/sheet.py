@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from swarmnet.activations import Activation
+from swarmnet.frames import pd
 from swarmnet.steps import Matrix, Step
 
 Array = NDArray[Any]

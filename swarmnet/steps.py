@@ -1,5 +1,7 @@
 """A calculation shown step by step, as labelled matrices: in a table, in plain text, or as a page of HTML."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,11 +9,11 @@ from html import escape
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from swarmnet.errors import unknown
 from swarmnet.files import write_atomically
+from swarmnet.frames import pd
 
 Array = NDArray[Any]
 

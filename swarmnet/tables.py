@@ -4,6 +4,8 @@ pandas' C parser reads a whole CSV file at once. It neither notices every mistak
 Python's csv module stands behind it: slower, but it knows the line, and it decides what a cell means.
 """
 
+from __future__ import annotations
+
 import csv
 import glob
 import importlib
@@ -17,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from swarmnet.columns import (
@@ -31,6 +32,7 @@ from swarmnet.columns import (
     refuse_bad_names,
 )
 from swarmnet.errors import SwarmnetError
+from swarmnet.frames import pd
 
 FilePath = str | os.PathLike[str]
 
@@ -40,9 +42,6 @@ _GLANCE = 2**16  # bytes that tell a binary file
 _MOST_UNPACKED, _MOST_PER_BYTE = 2**28, 1000
 _EMPTY = ["", *("".join(letters) for letters in product("nN", "aA", "nN"))]
 _BOOLEANS = (b"True", b"TRUE", b"true", b"False", b"FALSE", b"false")
-# From pandas 3.1 on every number is read exactly, and asking for it is deprecated
-_IS_EXACT = tuple(int(part) for part in pd.__version__.split(".")[:2]) >= (3, 1)
-_PRECISION: dict[str, Any] = {} if _IS_EXACT else {"float_precision": "round_trip"}
 
 
 def open_table(path: Path) -> Table:
@@ -97,7 +96,7 @@ class CsvTable:
             raise SwarmnetError(f"{self.name}: there is a header but no row: add at least one")
 
     @classmethod
-    def part(cls, path: str, lines: bytes, columns: list[str], before: Callable[[], int]) -> "CsvTable":
+    def part(cls, path: str, lines: bytes, columns: list[str], before: Callable[[], int]) -> CsvTable:
         """Some lines of a file; `before` counts those above them, if an error has to say."""
         table = cls.__new__(cls)
         table.name, table.columns, table._before, table._headers = path, columns, before, 0
@@ -157,7 +156,7 @@ class CsvTable:
                 na_values=_EMPTY,
                 keep_default_na=False,
                 skipinitialspace=True,
-                **_PRECISION,
+                **_exactly(),
             )
         except ValueError:
             return None
@@ -291,6 +290,12 @@ class Stacked:
         table = bisect_right(self._ends, row)
         start = self._ends[table - 1] if table else 0
         return self._tables[table].where(row - start, column)
+
+
+def _exactly() -> dict[str, Any]:
+    """What has pandas read every number exactly: from 3.1 on it does so, and asking is deprecated."""
+    release = tuple(int(part) for part in pd.__version__.split(".")[:2])
+    return {} if release >= (3, 1) else {"float_precision": "round_trip"}
 
 
 def refuse_other_columns(tables: Sequence[tuple[str, Sequence[str]]]) -> None:

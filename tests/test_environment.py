@@ -39,6 +39,28 @@ def nothing_of_other_tests():
     gc.collect()
 
 
+@pytest.mark.parametrize(
+    "work",
+    [
+        "net = swarmnet.Network((2, 3, 1)); theta = net.init(np.random.default_rng(0))\n"
+        "data = swarmnet.MixedData(np.ones((5, 2)), Y=np.ones(5)); net.jacobian(theta, data.X)",
+        "from swarmnet import cli\n"
+        "sys.argv = ['swarmnet', 'train', '--help']\n"
+        "try: cli.main()\n"
+        "except SystemExit as ended: assert not ended.code",
+    ],
+    ids=["a network's answer", "a command's help"],
+)
+def test_libraries_are_imported_when_they_are_needed(work):
+    """Together they take a second, and who asks for little should not wait for it."""
+    code = (
+        f"import sys, swarmnet, numpy as np\n{work}\n"
+        "assert not {'pandas', 'scipy', 'pyswarms', 'sklearn', 'matplotlib'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=HERE)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="module")
 def model():
     return fit(DATA, (3,), trainer="lm", iterations=20)
