@@ -47,6 +47,7 @@ _PROGRESS = 0.1  # of the log evidence for each entry: what a noise a tenth lowe
 _FALLING = 1.05  # a noise precision's growth since the last progress from which its noise is still falling
 _CHEAP = 2e7  # multiplications of an iteration up to which many cost next to nothing
 _TRIES = 30  # steps tried at a point before it counts as a minimum
+_ROUNDING = 1e-15  # of M: by no more a step cannot be seen to lower it
 _DAMPING = 1e-2  # to begin with, as a share of the mean diagonal of J'J, or of the prior
 _LEAST_KNOWN = 1e-24  # smallest diagonal of A, as a share of the largest: of weights that change nothing
 _LEAST_DAMPING, _MOST_DAMPING = 1e-16, 1e14
@@ -335,15 +336,15 @@ class Climb:
             squares = objective.group_squares(trial)
             self.evaluations += 1
             lowered = energy - self.hyper.energy(trial, squares)
+            expected = -0.5 * float(model.gradient @ step)
             if lowered > 0:
-                expected = -0.5 * float(model.gradient @ step)
                 ratio = lowered / max(expected, 1e-300)
                 factor = 0.4 if ratio > 0.75 else 1.0 if ratio > 0.25 else 2.0
                 self.damping = max(self.damping * factor, _LEAST_DAMPING)
                 self.theta, self.squares = trial, squares
                 return lowered
-            if self.damping >= _MOST_DAMPING:
-                break
+            if expected <= _ROUNDING * energy or self.damping >= _MOST_DAMPING:
+                break  # shorter steps expect less still
             self.damping *= 4.0
         self.damping = _DAMPING
         return 0.0
