@@ -302,7 +302,7 @@ class HeldRows:
         chunks = self._residual_chunks()
         totals = np.zeros((len(chunks), self.group_sums.shape[1]))
 
-        def add(passes: Propagation, tile: Tile, task: int) -> None:
+        def add(passes: TapedPropagation, tile: Tile, task: int) -> None:
             add_squares(passes, tile, self.terms.unit, totals[task])
 
         self._over_residuals(weights, chunks, add)
@@ -345,8 +345,10 @@ class HeldRows:
         numbers = max(longest, self.terms.widest) * (max(self.terms.net.sizes) + 1)
         return numbers <= _FEW and numbers * self.terms.widest <= _ONE_THREAD
 
-    def _residual_chunks(self) -> list[list[Tile]]:
+    def _residual_chunks(self) -> Sequence[Sequence[Tile]]:
         """The tiles for sums over residuals' gradients."""
+        if self.n * self.terms.widest <= _FEW:
+            return self._chunks  # already as few as may be
         p, tiles = self.terms.net.size, self.short_tiles
         most = min(_CHUNKS, max(4, _NORMAL_NUMBERS // (8 * p * p)), max(1, _NORMAL_NUMBERS // (p * p)))
         if p >= 256:  # of long residual gradients few rows are work enough to share
@@ -359,7 +361,7 @@ class HeldRows:
         self,
         weights: Array,
         chunks: Sequence[Sequence[Tile]],
-        add: Callable[[Propagation, Tile, int], None],
+        add: Callable[[TapedPropagation, Tile, int], None],
     ) -> None:
         """Call add(passes, tile, chunk) for every tile."""
 

@@ -11,6 +11,7 @@ from swarmnet.activations import LINEAR
 from swarmnet.losses import ValueLoss, product, weighted_squares
 from swarmnet.network import unit_cotangent
 from swarmnet.propagation import Propagation
+from swarmnet.tapes import TapedPropagation
 from swarmnet.tiles import Along, EntryWeights, Tile, long_runs, parts
 
 Array = NDArray[Any]
@@ -176,26 +177,39 @@ def add_normal(
         Jr += J @ (residual * scale[group])
 
 
-def add_squares(passes: Propagation, tile: Tile, unit: EntryWeights, total: Array) -> None:
+def add_squares(passes: TapedPropagation, tile: Tile, unit: EntryWeights, total: Array) -> None:
     """Add each group's squared residuals to total (groups,)."""
-    passes.forward(tile.X, order=1 if tile.has_partials else 0)
-    if tile.Y is not None and unit.value > 0:
-        _count(passes.A[-1], tile.Y, tile.Y_weight / unit.value, tile.Y_group, total)
-    if unit.partial == 0:
-        return
-    for along in tile.along:
-        slopes = passes.tangent(along.direction).output
-        _count(slopes, along.target, along.weight / unit.partial, along.group, total)
-    if tile.J is not None and tile.J_weight is not None and tile.J_group is not None:
-        for o in tile.J_outputs:
-            slopes = passes.pullback(unit_cotangent(tile.J.shape[0], o))[0]
-            _count(slopes, tile.J[o], tile.J_weight[o] / unit.partial, tile.J_group[o], total)
+    values, partials = unit.value > 0 and tile.Y is not None, unit.partial > 0 and tile.has_partials
+    groups = [(tile.Y_group, unit.value)] if values else []
+    if partials:
+        groups += [(along.group, unit.partial) for along in tile.along]
+        groups += [(tile.J_group[o], unit.partial) for o in tile.J_outputs if tile.J_group is not None]
+    squares = passes.taped(tile_squares, tile, values, partials)
+    for (group, weight), found in zip(groups, squares, strict=True):
+        total += np.bincount(group.ravel(), found.ravel(), len(total)) / weight
 
 
-def _count(predicted: Array, target: Array, weight: Array, group: Array, total: Array) -> None:
-    """Add each group's weighted squares to total."""
-    squares = (predicted - target) ** 2 * weight
-    total += np.bincount(group.ravel(), squares.ravel(), len(total))
+def tile_squares(passes: Propagation, tile: Tile, values: bool, partials: bool) -> list[Array]:
+    """The weighted squares of values (k, rows), along each direction (k, rows), of each J (d, rows)."""
+    passes.forward(tile.X, order=1 if partials else 0)
+    squares: list[Array] = []
+
+    def add(predicted: Array, target: Array, weight: Array) -> None:
+        found = passes.buffer(("squares", len(squares)), target.shape)
+        passes.do(np.subtract, predicted, target, found)
+        passes.do(np.multiply, found, found, found)
+        squares.append(passes.do(np.multiply, found, weight, found))
+
+    if values and tile.Y is not None:
+        add(passes.A[-1], tile.Y, tile.Y_weight)
+    if partials:
+        for along in tile.along:
+            add(passes.slope(along.direction), along.target, along.weight)
+        if tile.J is not None and tile.J_weight is not None:
+            for o in tile.J_outputs:
+                slopes = passes.pullback(unit_cotangent(tile.J.shape[0], o))[0]
+                add(slopes, tile.J[o], tile.J_weight[o])
+    return squares
 
 
 def add_leverage(
