@@ -1,6 +1,6 @@
 """What one tile adds to each of the sums over rows that an `Objective` takes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,12 +64,15 @@ class Residuals(NamedTuple):
     group: Array  # (entries,) see tiles.Groups
 
 
+_VALUE = -1  # in place of an input
+
+
 class _Entries(NamedTuple):
-    """Entries of a tile, all of them values or all partials; each array is (entries,)."""
+    """Entries of a tile; each array is (entries,)."""
 
     row: Array
     output: Array
-    input: Array | None  # None for values
+    input: Array | None  # along which it is a partial, or _VALUE; None where all are values
     target: Array
     weight: Array  # 1 / sigma^2 times its row's weight
     group: Array
@@ -82,12 +85,18 @@ class _Entries(NamedTuple):
                 here = slice(run.start + part.start, run.start + part.stop)
                 yield _Entries._make(None if array is None else array[here] for array in self)
 
+    @classmethod
+    def together(cls, kinds: "Sequence[_Entries]") -> "_Entries":
+        """Values and partials as one."""
+        named = [e if e.input is not None else e._replace(input=np.full(len(e.row), _VALUE)) for e in kinds]
+        return cls._make(np.concatenate(arrays) for arrays in zip(*named, strict=True))
+
 
 def residuals(passes: Propagation, tile: Tile, unit: EntryWeights, scale: Array) -> Iterator[Residuals]:
     """The residuals (prediction - target) / sigma of all entries, with their gradients times `scale`.
 
     Entries along one input have their rows' forward pass in common if they are many. Few are points of their
-    own, all in one: passes for each cost less than NumPy calls for every input.
+    own, all in one, values among them: passes for each cost less than NumPy calls for every input.
 
     Args:
         passes: whose buffers to use.
@@ -98,7 +107,10 @@ def residuals(passes: Propagation, tile: Tile, unit: EntryWeights, scale: Array)
     most = max(_MANY, _GRADIENTS // passes.layers[-1].stop)
     for short in tile.parts(most):
         at = np.empty(0, int)  # the rows that are in the passes
-        for entries in _entries(short, unit):
+        kinds = list(_entries(short, unit))
+        if len(kinds) > 1 and sum(len(entries.row) for entries in kinds) <= _MANY:
+            kinds = [_Entries.together(kinds)]
+        for entries in kinds:
             for part in entries.calls(most):
                 if not np.array_equal(part.row, at):
                     at = part.row
@@ -137,24 +149,30 @@ def _differentiated(passes: Propagation, entries: _Entries, scale: Array) -> tup
     if entries.input is None:
         predicted = passes.A[-1][at]
         z_bar[at] = scale
-        if layers[-1].activation is not LINEAR:
-            z_bar *= passes.S[-1]
     else:
         tangent = passes.tangent(_direction(passes, entries.input))
         predicted, t_bar = tangent.output[at], _zeros(passes, "t_bar", shape)
         t_bar[at] = scale
         tangents.append((tangent, t_bar))
+        values = np.flatnonzero(entries.input == _VALUE)
+        if len(values):
+            at = entries.output[values], values
+            predicted[values] = passes.A[-1][at]
+            t_bar[at], z_bar[at] = 0.0, scale[values]
+    if layers[-1].activation is not LINEAR:
+        z_bar *= passes.S[-1]
     J = passes.buffer("J", (layers[-1].stop, shape[1]))
     passes.backward_rows(z_bar, tangents, J)
     return predicted, J
 
 
 def _direction(passes: Propagation, inputs: Array) -> Array | int:
-    """The input if they are all one, or unit vectors (d, entries)."""
+    """The input if they are all one, or unit vectors (d, entries), 0 for values."""
     if (inputs == inputs[0]).all():
         return int(inputs[0])
     direction = _zeros(passes, "direction", (passes.layers[0].fan_in, len(inputs)))
-    direction[inputs, np.arange(len(inputs))] = 1.0
+    partials = np.flatnonzero(inputs != _VALUE)
+    direction[inputs[partials], partials] = 1.0
     return direction
 
 
