@@ -36,8 +36,7 @@ def factor(A: Array) -> bool:
     _check(A)
     n, info = len(A), ctypes.c_int()
     _call("potrf", A, "L", n, A, n, info)
-    for column in range(1, n):
-        A[:column, column] = 0.0
+    np.copyto(A, 0.0, where=np.tri(n, k=-1, dtype=bool).T)
     return info.value == 0
 
 
