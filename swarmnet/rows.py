@@ -49,6 +49,7 @@ _TILE_ROWS = 1000  # rows that a swarm's tile has at most
 _SMALL_PRODUCT = 1_000_000  # multiplications up to which OpenBLAS takes a quicker way
 _ONE_THREAD = 1 << 18  # multiplications up to which it takes one thread, and so do sums of _FEW terms
 _ENTRIES = 512  # whose gradients a tile has at least, unless it would be the only one
+_QUICK_GRAM = 100_000_000  # multiplications in J'J or JJ' that take no longer than few rows' NumPy calls
 _BUFFER = 128  # numbers in NumPy's buffers: longer than what casting costs, shorter than most rows
 _FEW = 1 << 13  # rows x units up to which a NumPy call costs more than what it computes
 _AS_LONG = 10  # multiplications in a product that take as long as one number in another call
@@ -222,7 +223,14 @@ class HeldRows:
         vars(some).update(vars(self))
         some.tiles = self._tiler.batch(rows)
         some._chunks = _chunked(some.tiles)
-        for made in ("short_tiles", "_short_chunks", "_has_long_calls", "_is_small", "one_gram"):
+        for made in (
+            "short_tiles",
+            "_short_chunks",
+            "_residual_chunks",
+            "_has_long_calls",
+            "_is_small",
+            "one_gram",
+        ):
             vars(some).pop(made, None)
         return some
 
@@ -268,7 +276,7 @@ class HeldRows:
     def normal(self, weights: Array, precision: Array) -> Sums:
         """Each group's squares (groups,), J'r (p,) and the upper half of J'J (p, p), in Fortran order."""
         p = len(weights)
-        chunks = self._residual_chunks()
+        chunks = self._residual_chunks
         squares = np.zeros((len(chunks), self.group_sums.shape[1]))
         Jr = np.zeros((len(chunks), p))
         total = np.zeros((p, p), self.terms.dtype, order="F")
@@ -288,7 +296,7 @@ class HeldRows:
 
     def leverages(self, weights: Array, precision: Array, factor: Array) -> Sums:
         """Each group's sum of precision j' (L L')^-1 j, (groups,), with L = `factor` (p, p)."""
-        chunks = self._residual_chunks()
+        chunks = self._residual_chunks
         totals = np.zeros((len(chunks), self.group_sums.shape[1]))
 
         def add(passes: Propagation, tile: Tile, task: int) -> None:
@@ -299,7 +307,7 @@ class HeldRows:
 
     def squares(self, weights: Array) -> Sums:
         """Each group's sum of squared residuals, (groups,)."""
-        chunks = self._residual_chunks()
+        chunks = self._residual_chunks
         totals = np.zeros((len(chunks), self.group_sums.shape[1]))
 
         def add(passes: TapedPropagation, tile: Tile, task: int) -> None:
@@ -310,7 +318,7 @@ class HeldRows:
 
     def residuals(self, weights: Array) -> Sums:
         """All residuals (entries,), their gradients (entries, p) and groups (entries,): for `joined`."""
-        chunks = self._residual_chunks()
+        chunks = self._residual_chunks
         parts: list[list[tuple[Array, Array, Array]]] = [[] for _ in chunks]
         ones = np.ones(self.group_sums.shape[1], self.terms.dtype)
 
@@ -345,14 +353,15 @@ class HeldRows:
         numbers = max(longest, self.terms.widest) * (max(self.terms.net.sizes) + 1)
         return numbers <= _FEW and numbers * self.terms.widest <= _ONE_THREAD
 
+    @cached_property
     def _residual_chunks(self) -> Sequence[Sequence[Tile]]:
         """The tiles for sums over residuals' gradients."""
-        if self.n * self.terms.widest <= _FEW:
-            return self._chunks  # already as few as may be
-        p, tiles = self.terms.net.size, self.short_tiles
+        p, tiles, entries = self.terms.net.size, self.short_tiles, int(self.group_sums[0].sum())
+        if self.n * self.terms.widest <= _FEW and entries * p * min(entries, p) <= _QUICK_GRAM:
+            return self._chunks  # as few as may be
         most = min(_CHUNKS, max(4, _NORMAL_NUMBERS // (8 * p * p)), max(1, _NORMAL_NUMBERS // (p * p)))
         if p >= 256:  # of long residual gradients few rows are work enough to share
-            rows, entries = sum(tile.rows for tile in tiles), int(self.group_sums[0].sum())
+            rows = sum(tile.rows for tile in tiles)
             part = -(-rows // min(4, max(2, entries // _ENTRIES)))
             tiles = [shorter for tile in tiles for shorter in tile.parts(max(1, part))]
         return _chunked(tiles, most)
@@ -414,6 +423,9 @@ class HeldRows:
 
         with self._one_call, one_blas_thread() if held else nullcontext():
             self._crew.run(tasks, quietly, shared)
+
+
+_OF_ALL_ROWS = [name for name, made in vars(HeldRows).items() if isinstance(made, cached_property)]
 
 
 def quiet() -> np.errstate:

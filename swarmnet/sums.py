@@ -154,11 +154,10 @@ def _differentiated(passes: Propagation, entries: _Entries, scale: Array) -> tup
         predicted, t_bar = tangent.output[at], _zeros(passes, "t_bar", shape)
         t_bar[at] = scale
         tangents.append((tangent, t_bar))
-        values = np.flatnonzero(entries.input == _VALUE)
+        values = np.flatnonzero(entries.input == _VALUE)  # whose tangents are 0
         if len(values):
             at = entries.output[values], values
-            predicted[values] = passes.A[-1][at]
-            t_bar[at], z_bar[at] = 0.0, scale[values]
+            predicted[values], z_bar[at] = passes.A[-1][at], scale[values]
     if layers[-1].activation is not LINEAR:
         z_bar *= passes.S[-1]
     J = passes.buffer("J", (layers[-1].stop, shape[1]))

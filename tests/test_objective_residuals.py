@@ -135,7 +135,7 @@ def test_they_are_for_many_weights_and_inputs_of_which_one_is_seen_more_often(re
     objective, dense = Objective(net, data), Dense(reference, net, data, theta)
     calls = [
         [len(call.row) for call in entries.calls(sums._MANY)]
-        for chunk in objective._rows._residual_chunks()
+        for chunk in objective._rows._residual_chunks
         for tile in chunk
         for entries in sums._entries(tile, objective._rows.terms.unit)
         if entries.input is not None
