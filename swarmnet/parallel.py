@@ -3,7 +3,6 @@
 Both get the data once, not with every fit. Each fit keeps to its share of the cores: see `default_threads`.
 """
 
-import pickle
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -31,7 +30,12 @@ def in_processes(work: Callable[[T, S], R], tasks: Sequence[T], shared: S, jobs:
         SwarmnetError: a task raised it, cannot be sent, or its process was killed.
     """
     from joblib import Parallel, delayed, parallel_config  # noqa: PLC0415  # a tenth of a second
+    from joblib.externals.loky.backend import reduction  # noqa: PLC0415  # sends them
 
+    try:
+        reduction.dumps(list(tasks))  # before joblib does, one of whose threads may die of its own failure
+    except Exception:  # whatever the user's object raises
+        raise unsendable() from None
     try:
         with parallel_config("loky", inner_max_num_threads=max(1, available_cores() // jobs)):
             run = Parallel(jobs, return_as="generator", batch_size=1)
@@ -43,8 +47,6 @@ def in_processes(work: Callable[[T, S], R], tasks: Sequence[T], shared: S, jobs:
         raise SwarmnetError(
             "a process that trained has died, perhaps for want of memory: use fewer jobs"
         ) from None
-    except pickle.PicklingError:
-        raise unsendable() from None
 
 
 def on_cluster(work: Callable[[T, S], R], tasks: Sequence[T], shared: S, client: "Client") -> Results[R]:
