@@ -223,15 +223,8 @@ class HeldRows:
         vars(some).update(vars(self))
         some.tiles = self._tiler.batch(rows)
         some._chunks = _chunked(some.tiles)
-        for made in (
-            "short_tiles",
-            "_short_chunks",
-            "_residual_chunks",
-            "_has_long_calls",
-            "_is_small",
-            "one_gram",
-        ):
-            vars(some).pop(made, None)
+        for name in _OF_ALL_ROWS:
+            vars(some).pop(name, None)
         return some
 
     @cached_property
@@ -356,9 +349,11 @@ class HeldRows:
     @cached_property
     def _residual_chunks(self) -> Sequence[Sequence[Tile]]:
         """The tiles for sums over residuals' gradients."""
-        p, tiles, entries = self.terms.net.size, self.short_tiles, int(self.group_sums[0].sum())
+        # These rows' own entries: a shard's sums are those of the same rows in files.
+        p, entries = self.terms.net.size, sum(tile.entries for tile in self.tiles)
         if self.n * self.terms.widest <= _FEW and entries * p * min(entries, p) <= _QUICK_GRAM:
             return self._chunks  # as few as may be
+        tiles = self.short_tiles
         most = min(_CHUNKS, max(4, _NORMAL_NUMBERS // (8 * p * p)), max(1, _NORMAL_NUMBERS // (p * p)))
         if p >= 256:  # of long residual gradients few rows are work enough to share
             rows = sum(tile.rows for tile in tiles)

@@ -107,18 +107,23 @@ def residuals(passes: Propagation, tile: Tile, unit: EntryWeights, scale: Array)
     most = max(_MANY, _GRADIENTS // passes.layers[-1].stop)
     for short in tile.parts(most):
         at = np.empty(0, int)  # the rows that are in the passes
-        kinds = list(_entries(short, unit))
-        if len(kinds) > 1 and sum(len(entries.row) for entries in kinds) <= _MANY:
-            kinds = [_Entries.together(kinds)]
-        for entries in kinds:
-            for part in entries.calls(most):
-                if not np.array_equal(part.row, at):
-                    at = part.row
-                    inputs = short.X if len(at) == short.rows and (np.diff(at) == 1).all() else short.X[:, at]
-                    passes.forward(inputs, order=2 if short.has_partials else 1)
-                root = np.sqrt(part.weight)
-                predicted, J = _differentiated(passes, part, root * scale[part.group])
-                yield Residuals(J, (predicted - part.target) * root, part.group)
+        for part in _calls(list(_entries(short, unit)), most):
+            if not np.array_equal(part.row, at):
+                at = part.row
+                inputs = short.X if len(at) == short.rows and (np.diff(at) == 1).all() else short.X[:, at]
+                passes.forward(inputs, order=2 if short.has_partials else 1)
+            root = np.sqrt(part.weight)
+            predicted, J = _differentiated(passes, part, root * scale[part.group])
+            yield Residuals(J, (predicted - part.target) * root, part.group)
+
+
+def _calls(kinds: Sequence[_Entries], most: int) -> Iterator[_Entries]:
+    """What has passes of its own: few entries of all kinds, or at most so many of one."""
+    if len(kinds) > 1 and sum(len(entries.row) for entries in kinds) <= _MANY:
+        yield _Entries.together(kinds)
+        return
+    for entries in kinds:
+        yield from entries.calls(most)
 
 
 def _entries(tile: Tile, unit: EntryWeights) -> Iterator[_Entries]:
@@ -167,7 +172,7 @@ def _differentiated(passes: Propagation, entries: _Entries, scale: Array) -> tup
 
 def _direction(passes: Propagation, inputs: Array) -> Array | int:
     """The input if they are all one, or unit vectors (d, entries), 0 for values."""
-    if (inputs == inputs[0]).all():
+    if inputs[0] != _VALUE and (inputs == inputs[0]).all():
         return int(inputs[0])
     direction = _zeros(passes, "direction", (passes.layers[0].fan_in, len(inputs)))
     partials = np.flatnonzero(inputs != _VALUE)

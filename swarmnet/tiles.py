@@ -86,6 +86,13 @@ class Tile:
         return bool(self.along) or self.J is not None
 
     @cached_property
+    def entries(self) -> int:
+        """How many values and partials have a weight."""
+        weights = [self.Y_weight, *(along.weight for along in self.along)]
+        weights += [] if self.J_weight is None else [self.J_weight]
+        return sum(map(np.count_nonzero, weights))
+
+    @cached_property
     def kind(self) -> tuple[object, ...]:
         """What tiles have in common of which the same NumPy calls are made."""
         directions = tuple(a.direction if isinstance(a.direction, int) else None for a in self.along)

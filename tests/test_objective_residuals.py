@@ -144,6 +144,22 @@ def test_they_are_for_many_weights_and_inputs_of_which_one_is_seen_more_often(re
     check(objective, theta, dense)
 
 
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize(("values", "partials"), [(300, 100), (200, 300), (260, 1)])
+def test_many_values_and_partials_have_passes_in_common(reference, net, values, partials):
+    """Together they are no more than one call's, but as many of one kind as would have one of their own."""
+    net = NETS[net]
+    full, theta = make_data(net, "full", n=values + partials), net.init(np.random.default_rng(1))
+    Y, J = np.full(full.Y.shape, NAN), np.full(full.J.shape, NAN)
+    Y[:values, 0] = full.Y[:values, 0]
+    J[values:, -1, 1] = full.J[values:, -1, 1]
+    data = MixedData(full.X, Y, J)
+    objective = Objective(net, data)
+    (((tile,),),) = [objective._rows._residual_chunks]
+    assert tile.entries == values + partials
+    check(objective, theta, Dense(reference, net, data, theta))
+
+
 @pytest.mark.parametrize("net", ["tanh", "curved outputs"])
 def test_derivatives_without_weight_are_not_there(reference, net):
     net = NETS[net]

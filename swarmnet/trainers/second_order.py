@@ -343,8 +343,8 @@ class Climb:
                 self.damping = max(self.damping * factor, _LEAST_DAMPING)
                 self.theta, self.squares = trial, squares
                 return lowered
-            if expected <= _ROUNDING * energy or self.damping >= _MOST_DAMPING:
-                break  # shorter steps expect less still
+            if abs(expected) <= _ROUNDING * energy or self.damping >= _MOST_DAMPING:
+                break  # shorter steps expect less still; a negative number is rounding, which says nothing
             self.damping *= 4.0
         self.damping = _DAMPING
         return 0.0
