@@ -26,13 +26,19 @@ def tile_loss(passes: Propagation, tile: Tile, value_loss: ValueLoss) -> Array:
     total = _zeros(passes, "loss", passes.lead)
     if tile.Y is not None:
         passes.do(np.add, total, value_loss.cost(passes, tile.Y, tile.Y_weight), total)
+    for slopes, target, weight in _slopes(passes, tile):
+        _add_squares(passes, slopes, target, weight, total)
+    return total
+
+
+def _slopes(passes: Propagation, tile: Tile) -> Iterator[tuple[Array, Array, Array]]:
+    """Partials (..., k or d, rows) after a forward pass, with target and weight; the next overwrites them."""
     for along in tile.along:
-        _add_squares(passes, passes.slope(along.direction), along.target, along.weight, total)
+        yield passes.slope(along.direction), along.target, along.weight
     if tile.J is not None and tile.J_weight is not None:
         for o in tile.J_outputs:
             slopes = passes.pullback(unit_cotangent(tile.J.shape[0], o))[0]
-            _add_squares(passes, slopes, tile.J[o], tile.J_weight[o], total)
-    return total
+            yield slopes, tile.J[o], tile.J_weight[o]
 
 
 def _add_squares(passes: Propagation, predicted: Array, target: Array, weight: Array, total: Array) -> None:
@@ -72,24 +78,18 @@ class _Entries(NamedTuple):
 
     row: Array
     output: Array
-    input: Array | None  # along which it is a partial, or _VALUE; None where all are values
+    input: Array  # along which it is a partial, or _VALUE
     target: Array
     weight: Array  # 1 / sigma^2 times its row's weight
     group: Array
 
     def calls(self, most: int) -> "Iterator[_Entries]":
         """Parts of at most so many entries: of partials along one input, if there are enough of them."""
-        edges = np.empty(0, int) if self.input is None else np.flatnonzero(np.diff(self.input)) + 1
+        edges = np.flatnonzero(np.diff(self.input)) + 1
         for run in long_runs(edges, len(self.row), _FEW):
             for part in parts(run.stop - run.start, most):
                 here = slice(run.start + part.start, run.start + part.stop)
-                yield _Entries._make(None if array is None else array[here] for array in self)
-
-    @classmethod
-    def together(cls, kinds: "Sequence[_Entries]") -> "_Entries":
-        """Values and partials as one."""
-        named = [e if e.input is not None else e._replace(input=np.full(len(e.row), _VALUE)) for e in kinds]
-        return cls._make(np.concatenate(arrays) for arrays in zip(*named, strict=True))
+                yield _Entries._make(array[here] for array in self)
 
 
 def residuals(passes: Propagation, tile: Tile, unit: EntryWeights, scale: Array) -> Iterator[Residuals]:
@@ -119,8 +119,8 @@ def residuals(passes: Propagation, tile: Tile, unit: EntryWeights, scale: Array)
 
 def _calls(kinds: Sequence[_Entries], most: int) -> Iterator[_Entries]:
     """What has passes of its own: few entries of all kinds, or at most so many of one."""
-    if len(kinds) > 1 and sum(len(entries.row) for entries in kinds) <= _MANY:
-        yield _Entries.together(kinds)
+    if len(kinds) > 1 and 0 < sum(len(entries.row) for entries in kinds) <= _MANY:
+        yield _Entries._make(map(np.concatenate, zip(*kinds, strict=True)))
         return
     for entries in kinds:
         yield from entries.calls(most)
@@ -129,7 +129,8 @@ def _calls(kinds: Sequence[_Entries], most: int) -> Iterator[_Entries]:
 def _entries(tile: Tile, unit: EntryWeights) -> Iterator[_Entries]:
     if tile.Y is not None and unit.value > 0:
         at = output, row = np.nonzero(tile.Y_weight)
-        yield _Entries(row, output, None, tile.Y[at], tile.Y_weight[at] / unit.value, tile.Y_group[at])
+        values = np.full(len(row), _VALUE)
+        yield _Entries(row, output, values, tile.Y[at], tile.Y_weight[at] / unit.value, tile.Y_group[at])
     if unit.partial == 0:
         return
     if tile.J is not None and tile.J_weight is not None and tile.J_group is not None:
@@ -150,19 +151,16 @@ def _differentiated(passes: Propagation, entries: _Entries, scale: Array) -> tup
     at = entries.output, np.arange(len(entries.row))
     layers = passes.layers
     shape = layers[-1].fan_out, len(entries.row)
+    is_value = entries.input == _VALUE
     z_bar, tangents = _zeros(passes, "z_bar", shape), []
-    if entries.input is None:
-        predicted = passes.A[-1][at]
-        z_bar[at] = scale
-    else:
+    z_bar[at] = scale * is_value
+    predicted = passes.A[-1][at]
+    if not is_value.all():
         tangent = passes.tangent(_direction(passes, entries.input))
-        predicted, t_bar = tangent.output[at], _zeros(passes, "t_bar", shape)
-        t_bar[at] = scale
+        predicted = np.where(is_value, predicted, tangent.output[at])
+        t_bar = _zeros(passes, "t_bar", shape)
+        t_bar[at] = scale  # a value's tangent is 0, whatever this is
         tangents.append((tangent, t_bar))
-        values = np.flatnonzero(entries.input == _VALUE)  # whose tangents are 0
-        if len(values):
-            at = entries.output[values], values
-            predicted[values], z_bar[at] = passes.A[-1][at], scale[values]
     if layers[-1].activation is not LINEAR:
         z_bar *= passes.S[-1]
     J = passes.buffer("J", (layers[-1].stop, shape[1]))
@@ -172,7 +170,7 @@ def _differentiated(passes: Propagation, entries: _Entries, scale: Array) -> tup
 
 def _direction(passes: Propagation, inputs: Array) -> Array | int:
     """The input if they are all one, or unit vectors (d, entries), 0 for values."""
-    if inputs[0] != _VALUE and (inputs == inputs[0]).all():
+    if (inputs == inputs[0]).all():
         return int(inputs[0])
     direction = _zeros(passes, "direction", (passes.layers[0].fan_in, len(inputs)))
     partials = np.flatnonzero(inputs != _VALUE)
@@ -225,12 +223,8 @@ def tile_squares(passes: Propagation, tile: Tile, values: bool, partials: bool) 
     if values and tile.Y is not None:
         add(passes.A[-1], tile.Y, tile.Y_weight)
     if partials:
-        for along in tile.along:
-            add(passes.slope(along.direction), along.target, along.weight)
-        if tile.J is not None and tile.J_weight is not None:
-            for o in tile.J_outputs:
-                slopes = passes.pullback(unit_cotangent(tile.J.shape[0], o))[0]
-                add(slopes, tile.J[o], tile.J_weight[o])
+        for found in _slopes(passes, tile):
+            add(*found)
     return squares
 
 
