@@ -30,7 +30,7 @@ def in_processes(work: Callable[[T, S], R], tasks: Sequence[T], shared: S, jobs:
         SwarmnetError: a task raised it, cannot be sent, or its process was killed.
     """
     from joblib import Parallel, delayed, parallel_config  # noqa: PLC0415  # a tenth of a second
-    from joblib.externals.loky.backend import reduction  # noqa: PLC0415  # sends them
+    from joblib.externals.loky.backend import reduction  # noqa: PLC0415  # by which it pickles
 
     try:
         reduction.dumps(list(tasks))  # before joblib does, one of whose threads may die of its own failure
