@@ -4,7 +4,6 @@ Either each worker gets all rows, once, makes tiles of them when it is first ask
 iterations further by itself; or each has its share of the rows, and adds these up (see `distributed`).
 """
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,8 +16,9 @@ from swarmnet.filedata import FileData, most_rows
 from swarmnet.network import Network
 from swarmnet.objective import Objective
 from swarmnet.threads import ThreadPool
-from swarmnet.trainers import LM, Trainer
+from swarmnet.trainers import Trainer
 from swarmnet.trainers.second_order import cost
+from swarmnet.workshop import Workshop
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -32,38 +32,6 @@ _MOST_BYTES = 1 << 27  # of rows that each worker gets; with what is made of the
 # workers have is not asked, so that the model does not depend on it: with few, both take about as long.
 _LONG = 5e9
 _MOST_HERE = 1 << 16  # rows in files that this process reads as well: too few to be worth its calls
-
-
-class Workshop:
-    """The objectives of some networks in one process, each made when it is first asked for."""
-
-    def __init__(self, blueprint: Blueprint, nets: Sequence[Network]) -> None:
-        self._blueprint, self._nets = blueprint, nets
-        self._made: dict[int, Objective] = {}
-        self._one_at_a_time = threading.Lock()
-
-    def __sizeof__(self) -> int:
-        # Dask asks when it comes, before anything is made: tiles hold inputs, and three numbers an entry.
-        known, d, k = self._blueprint.rows.statistics, self._blueprint.rows.d, self._blueprint.rows.k
-        tiles = known.n * d + 3 * known.n_entries
-        return 8 * (known.n * (d + k * (1 + d)) + len(self._nets) * tiles)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Workshop, (self._blueprint, self._nets)  # what is made stays here
-
-    def make_all(self) -> None:
-        """Those of all networks, and whatever else takes time before the first iteration."""
-        LM().prepare()
-        for net in self._nets:
-            self.objective(net.size)
-
-    def objective(self, size: int) -> Objective:
-        """That with so many weights, on one thread."""
-        with self._one_at_a_time:
-            if size not in self._made:
-                net = next(net for net in self._nets if net.size == size)
-                self._made[size] = self._blueprint.objective(net, threads=1)
-            return self._made[size]
 
 
 def _work_on(work: Callable[[Any, T], R], workshop: Workshop, size: int, item: T) -> R:
@@ -86,6 +54,7 @@ class WorkerCopies:
         self._cluster = cluster
         self._workshop: Future = cluster.kept(Workshop(blueprint, nets))
         cluster.on_each(Workshop.make_all, self._workshop)  # or the clock would take it for slow iterations
+        self.ready = True
 
     def map(self, work: Callable[[Any, T], R], items: Sequence[tuple[int, T]]) -> list[R]:
         """work(copy, item) of each (size, item), on a copy of the objective that has so many weights."""

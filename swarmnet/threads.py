@@ -157,6 +157,10 @@ class Pool(Protocol):
 class Copies(Protocol):
     """Copies of an objective and its rungs in other processes, which work at the same time."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether they can be asked; who has work for them asks this before each time."""
+
     def map(self, work: Callable[[Any, T], R], items: Sequence[tuple[int, T]]) -> list[R]:
         """work(copy, item) of each (size, item), on a copy of the objective that has so many weights."""
 

@@ -19,6 +19,8 @@ SMALL = Hybrid(polish=LM(iterations=60), swarm=ProjectedPSO(iterations=2, partic
 class Pickled:
     """Copies to which everything goes, and from which it comes, as to another process."""
 
+    ready = True
+
     def __init__(self, rungs):
         self.rungs, self.asked = {rung.size: rung.twin() for rung in rungs}, []
 
@@ -138,6 +140,20 @@ def test_where_there_is_one_thread_a_last_climb_goes_elsewhere_too():
     crew, (one,) = Elsewhere(on.copies, Here(1)), climbs(on, 1)
     crew.advance([one])
     assert len(on.copies.asked) == one.iteration == 1
+
+
+def test_until_the_copies_are_ready_and_where_they_are_no_more_climbs_are_taken_further_here():
+    on = objective(copied=True)
+    crew, three = Elsewhere(on.copies, Here(2)), climbs(on)
+    for ready in (False, False, True, True, False, False, True):  # two were done ahead before the last False
+        on.copies.ready = ready
+        crew.advance(three)
+    assert on.copies.asked == [[1] * 3, [2] * 3, [4] * 3]
+    expected = climbs(objective(copied=False))
+    for climb, other in zip(three, expected, strict=True):
+        for _ in range(7):
+            other.advance()
+        assert np.array_equal(climb.theta, other.theta)
 
 
 def test_ctrl_c_in_the_middle_of_a_call_keeps_the_best_so_far(monkeypatch, tmp_path):

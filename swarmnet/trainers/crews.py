@@ -1,4 +1,4 @@
-"""Who advances the climbs of a race: the threads of this process, or copies of the objective elsewhere."""
+"""Who advances the climbs of a race: the threads of this process, or copies of the objective in others."""
 
 import time
 from collections import deque
@@ -39,6 +39,7 @@ class Here:
 
     Climbs with cheap iterations take turns on the caller's: their NumPy calls are so short that handing
     Python's lock over takes longer than a second thread gains (1.7 times as long, as measured on two cores).
+    For them there are `processes`.
     """
 
     ahead = 0
@@ -71,7 +72,7 @@ class Elsewhere:
 
     Args:
         copies: of the climbs' objectives.
-        here: who advances a single climb.
+        here: who advances a single climb, and all of them until the copies are ready.
     """
 
     def __init__(self, copies: Copies, here: Here) -> None:
@@ -87,7 +88,7 @@ class Elsewhere:
 
     def advance(self, climbs: Sequence[Climb]) -> None:
         """One iteration of each."""
-        if len(climbs) == 1 and self._here.threads > 1:
+        if (len(climbs) == 1 and self._here.threads > 1) or not self._copies.ready:
             self._done.clear()
             self._here.advance(climbs)
             return
