@@ -2,7 +2,8 @@
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, astuple, fields, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from swarmnet.model import FittedModel
 from swarmnet.moments import Statistics
 from swarmnet.network import Network
 from swarmnet.objective import L2, Objective, output_is_solvable
+from swarmnet.processes import copies_for
 from swarmnet.readers import Size, open_files, read
 from swarmnet.reordering import reordered
 from swarmnet.rows import Source
@@ -151,14 +153,7 @@ def fit(
         of_run = _fingerprint(mixed, nets, what, configured_trainer, seed, validation)
         kept = Checkpoint(checkpoint, of_run, checkpoint_every)
 
-    if cluster is None:
-        rungs = [plan(mixed).objective(net) for net in nets]
-    else:
-        from swarmnet.copies import shared_out  # noqa: PLC0415  # an extra
-
-        rungs = shared_out(mixed, nets, plan(mixed), configured_trainer, cluster)
-    rungs[0].rungs = rungs
-    try:
+    with _objectives(mixed, nets, plan(mixed), configured_trainer, cluster) as rungs:
         result = run(
             configured_trainer,
             rungs[0],
@@ -169,9 +164,6 @@ def fit(
             else _loss_of([plan(validation).objective(net) for net in nets]),
             checkpoint=kept,
         )
-    finally:
-        for rung in rungs:  # so that rows and copies go when they are done with
-            rung.rungs, rung.copies = (), None
     chosen = next(rung for rung in rungs if rung.size == len(result.theta))
     if result.status == "interrupted":
         warnings.warn(result.message, SwarmnetWarning, stacklevel=2)
@@ -199,6 +191,35 @@ def fit(
         _others(nets, result),
     )
     return reordered(_pinned(model, known), given.inputs, given.outputs)
+
+
+@contextmanager
+def _objectives(
+    data: MixedData | FileData,
+    nets: Sequence[Network],
+    plan: Blueprint,
+    trainer: Trainer,
+    cluster: "Cluster | None",
+) -> Iterator[list[Objective]]:
+    """Those of all networks, and whoever else works on them; when done with they let go of both."""
+    processes = None
+    if cluster is None:
+        rungs = [plan.objective(net) for net in nets]
+        processes = copies_for(trainer, rungs, plan)
+        for rung in rungs:
+            rung.copies = processes
+    else:
+        from swarmnet.copies import shared_out  # noqa: PLC0415  # an extra
+
+        rungs = shared_out(data, nets, plan, trainer, cluster)
+    rungs[0].rungs = rungs
+    try:
+        yield rungs
+    finally:
+        for rung in rungs:
+            rung.rungs, rung.copies = (), None
+        if processes is not None:
+            processes.close()
 
 
 def located(data: Data, memory_limit: Size | None, client: "Client | None" = None) -> MixedData | FileData:

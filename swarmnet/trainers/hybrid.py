@@ -28,7 +28,7 @@ _DEAR = 2e10  # multiplications of an iteration from which L-BFGS gets further i
 class Hybrid(Trainer):
     """Swarms over the hidden layers, then Levenberg-Marquardt with Bayesian regularisation from their best.
 
-    The climbs run side by side, one a thread, from a high, a low and a middle noise, and the largest evidence
+    The climbs run side by side, one a core, from a high, a low and a middle noise, and the largest evidence
     wins. With several networks to choose from, they race first: after 60 and 120 iterations only the half
     with the larger evidence goes on, after 180 the best alone; half of the later starts go to the network
     that came second. Where the others came to is part of the error bars. Where Levenberg-Marquardt is too

@@ -1,0 +1,189 @@
+"""Processes of this machine that take climbs further, where threads would only wait for each other.
+
+The NumPy calls of a small climb are so short that its thread holds Python's lock most of the time; processes
+have one each. They are begun as plain Python that reads from a pipe: multiprocessing's would run the user's
+script again, or be forked amid threads, and joblib's outlive this process if it is killed. Here the pipe ends
+with it, and they with the pipe.
+"""
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from multiprocessing import parent_process
+from pathlib import Path
+from typing import Any, TypeVar
+
+from swarmnet.blueprint import Blueprint
+from swarmnet.data import MixedData
+from swarmnet.objective import Objective
+from swarmnet.trainers import Trainer
+from swarmnet.trainers.second_order import is_cheap
+from swarmnet.workshop import Workshop
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_MOST = 8  # processes: seldom do more climbs than these go side by side for long
+# Seconds of climbing after which it probably goes on for longer than processes take to begin, where networks
+# race and where not.
+_SOON, _LATE = 0.3, 1.0
+_BEGIN = "import sys; sys.path[:] = {path!r}; from swarmnet.processes import serve; serve()"
+_PROTOCOL = 5
+_GONE = (EOFError, OSError, pickle.UnpicklingError)  # what is heard of a process that has died
+
+
+class ProcessCopies:
+    """Copies in processes, which begin once there has been climbing for a while.
+
+    Where a process dies, or none can be begun, this one does the work.
+
+    Args:
+        workshop: the objectives; each process gets a copy.
+        processes: how many.
+        after: seconds of climbing.
+    """
+
+    def __init__(self, workshop: Workshop, processes: int, after: float = 0.0) -> None:
+        self._workshop, self._count, self._after = workshop, processes, after
+        self._first_asked: float | None = None
+        self._processes: list[_Process] = []
+        self._threads: ThreadPoolExecutor | None = None  # one waits for each process
+        self._begun: list[Future[Any]] = []
+        self._lost = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether all are there; they begin when this has been asked for a while."""
+        now = time.monotonic()
+        if self._first_asked is None:
+            self._first_asked = now
+        if self._threads is None and now - self._first_asked >= self._after:
+            self._begin()
+        if self._lost or not self._begun or not all(begun.done() for begun in self._begun):
+            return False
+        self._lost = any(begun.exception() for begun in self._begun)
+        return not self._lost
+
+    def map(self, work: Callable[[Any, T], R], items: Sequence[tuple[int, T]]) -> list[R]:
+        """work(copy, item) of each (size, item), on a copy of the objective that has so many weights."""
+        assert self._threads is not None
+        answers: dict[int, R] = {}
+        longest_first = iter(sorted(range(len(items)), key=lambda number: -items[number][0]))
+
+        def share(process: _Process) -> None:
+            try:
+                for number in longest_first:
+                    answers[number] = process.ask((work, *items[number]))
+            except _GONE:
+                self._lost = True
+
+        shares = [self._threads.submit(share, process) for process in self._processes]
+        wait(shares)
+        for done in shares:
+            done.result()
+        return [
+            answers[number] if number in answers else work(self._workshop.objective(size), item)
+            for number, (size, item) in enumerate(items)
+        ]
+
+    def close(self) -> None:
+        """End the processes, whatever they are at."""
+        for process in self._processes:
+            process.kill()
+        if self._threads is not None:
+            self._threads.shutdown()
+        for process in self._processes:
+            process.close()
+
+    def _begin(self) -> None:
+        self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="swarmnet")
+        try:
+            for _ in range(self._count):
+                self._processes.append(_Process())
+        except OSError:
+            self._lost = True  # the system has no more of them
+        self._begun = [self._threads.submit(process.ask, self._workshop) for process in self._processes]
+
+
+class _Process:
+    """A process that answers, and what it hears and is heard by."""
+
+    def __init__(self) -> None:
+        self._python = subprocess.Popen(
+            [sys.executable, "-c", _BEGIN.format(path=[*map(str, sys.path)])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+
+    def ask(self, request: object) -> Any:
+        """What it answers.
+
+        Raises:
+            EOFError, OSError, UnpicklingError: it has died.
+        """
+        assert self._python.stdin is not None
+        assert self._python.stdout is not None
+        pickle.dump(request, self._python.stdin, _PROTOCOL)
+        self._python.stdin.flush()
+        return pickle.load(self._python.stdout)
+
+    def kill(self) -> None:
+        """End it, so that whoever waits for its answer hears that it is gone."""
+        self._python.kill()
+
+    def close(self) -> None:
+        """Let go of it."""
+        with contextlib.suppress(OSError), self._python:  # what was not sent any more cannot be
+            pass
+
+
+def serve() -> None:
+    """What a process does until the pipe ends: work on the objectives of the workshop that comes first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what is printed must not get between the answers
+    workshop: Workshop = pickle.load(requests)
+    workshop.make_all()
+    answer: Any = None
+    with contextlib.suppress(*_GONE):
+        while True:
+            pickle.dump(answer, answers, _PROTOCOL)
+            answers.flush()
+            work, size, item = pickle.load(requests)
+            answer = work(workshop.objective(size), item)
+
+
+def copies_for(trainer: Trainer, objectives: Sequence[Objective], plan: Blueprint) -> ProcessCopies | None:
+    """Processes for the climbs of a trainer, if it has several of which some are too short for threads.
+
+    Args:
+        trainer: who is to be given them.
+        objectives: those of all networks.
+        plan: what they were made of.
+    """
+    climbs, several = trainer.climbs_at_once(objectives[0]), len(objectives) > 1
+    processes = min(objectives[0].threads, _MOST if several else climbs, _MOST)
+    nets = [objective.net for objective in objectives]
+    # What else is the user's may need what only this process has, or be slow to import.
+    ours = isinstance(plan.rows, MixedData) and all(a.built_in for net in nets for a in net.activations)
+    if climbs < 2 or processes < 2 or not any(map(is_cheap, objectives)) or not ours or not _may_begin_any():
+        return None
+    return ProcessCopies(Workshop(plan, nets), processes, _SOON if several else _LATE)
+
+
+def _may_begin_any() -> bool:
+    """Whether this is Python itself, not a program that it is part of, and not one of the user's processes.
+
+    Those have taken the machine's cores already.
+    """
+    python = Path(sys.executable or "").name.lower().startswith(("python", "pypy"))
+    return python and not hasattr(sys, "frozen") and parent_process() is None
