@@ -1,21 +1,21 @@
 """Processes of this machine that take climbs further, where threads would only wait for each other.
 
 The NumPy calls of a small climb are so short that its thread holds Python's lock most of the time; processes
-have one each. They are begun as plain Python that reads from a pipe: multiprocessing's would run the user's
+have one each. They are begun as plain Python that listens to a pipe: multiprocessing's would run the user's
 script again, or be forked amid threads, and joblib's outlive this process if it is killed. Here the pipe ends
 with it, and they with the pipe.
 """
 
 import contextlib
 import os
-import pickle
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from multiprocessing import parent_process
+from multiprocessing import Pipe, parent_process
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,9 +33,8 @@ _MOST = 8  # processes: seldom do more climbs than these go side by side for lon
 # Seconds of climbing after which it probably goes on for longer than processes take to begin, where networks
 # race and where not.
 _SOON, _LATE = 0.3, 1.0
-_BEGIN = "import sys; sys.path[:] = {path!r}; from swarmnet.processes import serve; serve()"
-_PROTOCOL = 5
-_GONE = (EOFError, OSError, pickle.UnpicklingError)  # what is heard of a process that has died
+_BEGIN = "import sys; sys.path[:] = {path!r}; from swarmnet.processes import serve; serve({pipe})"
+_GONE = (EOFError, OSError)  # what is heard of a process that has died
 
 
 class ProcessCopies:
@@ -112,29 +111,29 @@ class ProcessCopies:
 
 
 class _Process:
-    """A process that answers, and what it hears and is heard by."""
+    """A process that answers."""
 
     def __init__(self) -> None:
-        self._python = subprocess.Popen(
-            [sys.executable, "-c", _BEGIN.format(path=[*map(str, sys.path)])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
+        self._pipe, theirs = Pipe()
+        with theirs:
+            code = _BEGIN.format(path=[*map(str, sys.path)], pipe=theirs.fileno())
+            self._python = subprocess.Popen(
+                [sys.executable, "-c", code],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                pass_fds=[theirs.fileno()],
+            )
 
     def ask(self, request: object) -> Any:
         """What it answers.
 
         Raises:
-            EOFError, OSError, UnpicklingError: it has died.
+            EOFError, OSError: it has died.
         """
-        assert self._python.stdin is not None
-        assert self._python.stdout is not None
-        pickle.dump(request, self._python.stdin, _PROTOCOL)
-        self._python.stdin.flush()
-        return pickle.load(self._python.stdout)
+        self._pipe.send(request)
+        return self._pipe.recv()
 
     def kill(self) -> None:
         """End it, so that whoever waits for its answer hears that it is gone."""
@@ -142,23 +141,24 @@ class _Process:
 
     def close(self) -> None:
         """Let go of it."""
-        with contextlib.suppress(OSError), self._python:  # what was not sent any more cannot be
-            pass
+        self._python.wait()
+        self._pipe.close()
 
 
-def serve() -> None:
-    """What a process does until the pipe ends: work on the objectives of the workshop that comes first."""
+def serve(pipe: int) -> None:
+    """What a process does until the pipe ends: work on the objectives of the workshop that comes first.
+
+    Args:
+        pipe: its file descriptor.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
-    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what is printed must not get between the answers
-    workshop: Workshop = pickle.load(requests)
-    workshop.make_all()
-    answer: Any = None
-    with contextlib.suppress(*_GONE):
+    with contextlib.suppress(*_GONE), Connection(pipe) as asker:
+        workshop: Workshop = asker.recv()
+        workshop.make_all()
+        answer: Any = None
         while True:
-            pickle.dump(answer, answers, _PROTOCOL)
-            answers.flush()
-            work, size, item = pickle.load(requests)
+            asker.send(answer)
+            work, size, item = asker.recv()
             answer = work(workshop.objective(size), item)
 
 
@@ -183,7 +183,8 @@ def copies_for(trainer: Trainer, objectives: Sequence[Objective], plan: Blueprin
 def _may_begin_any() -> bool:
     """Whether this is Python itself, not a program that it is part of, and not one of the user's processes.
 
-    Those have taken the machine's cores already.
+    Those have taken the machine's cores already. Windows passes pipes on in another way.
     """
-    python = Path(sys.executable or "").name.lower().startswith(("python", "pypy"))
-    return python and not hasattr(sys, "frozen") and parent_process() is None
+    if os.name != "posix" or hasattr(sys, "frozen") or parent_process() is not None:
+        return False
+    return Path(sys.executable or "").name.lower().startswith(("python", "pypy"))
