@@ -11,9 +11,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from multiprocessing import Pipe, parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,48 +30,42 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _MOST = 8  # processes: seldom do more climbs than these go side by side for long
-# Seconds of climbing after which it probably goes on for longer than processes take to begin, where networks
+# Seconds of training after which it probably goes on for longer than processes take to begin, where networks
 # race and where not.
-_SOON, _LATE = 0.3, 1.0
+_SOON, _LATE = 0.3, 1.5
 _BEGIN = "import sys; sys.path[:] = {path!r}; from swarmnet.processes import serve; serve({pipe})"
 _GONE = (EOFError, OSError)  # what is heard of a process that has died
 
 
 class ProcessCopies:
-    """Copies in processes, which begin once there has been climbing for a while.
+    """Copies in processes, which begin by themselves after a while.
 
     Where a process dies, or none can be begun, this one does the work.
 
     Args:
         workshop: the objectives; each process gets a copy.
         processes: how many.
-        after: seconds of climbing.
+        after: seconds until they begin.
     """
 
     def __init__(self, workshop: Workshop, processes: int, after: float = 0.0) -> None:
-        self._workshop, self._count, self._after = workshop, processes, after
-        self._first_asked: float | None = None
+        self._workshop, self._after = workshop, after
+        self._threads = ThreadPoolExecutor(processes, thread_name_prefix="swarmnet")  # one for each process
         self._processes: list[_Process] = []
-        self._threads: ThreadPoolExecutor | None = None  # one waits for each process
-        self._begun: list[Future[Any]] = []
+        self._closed, self._closing = threading.Event(), threading.Lock()
+        self._begun = [self._threads.submit(self._begin) for _ in range(processes)]
         self._lost = False
 
     @property
     def ready(self) -> bool:
-        """Whether all are there; they begin when this has been asked for a while."""
-        now = time.monotonic()
-        if self._first_asked is None:
-            self._first_asked = now
-        if self._threads is None and now - self._first_asked >= self._after:
-            self._begin()
-        if self._lost or not self._begun or not all(begun.done() for begun in self._begun):
+        """Whether all are there."""
+        if self._lost or not all(begun.done() for begun in self._begun):
             return False
         self._lost = any(begun.exception() for begun in self._begun)
         return not self._lost
 
     def map(self, work: Callable[[Any, T], R], items: Sequence[tuple[int, T]]) -> list[R]:
         """work(copy, item) of each (size, item), on a copy of the objective that has so many weights."""
-        assert self._threads is not None
         answers: dict[int, R] = {}
         longest_first = iter(sorted(range(len(items)), key=lambda number: -items[number][0]))
 
@@ -93,21 +87,22 @@ class ProcessCopies:
 
     def close(self) -> None:
         """End the processes, whatever they are at."""
+        with self._closing:
+            self._closed.set()
         for process in self._processes:
             process.kill()
-        if self._threads is not None:
-            self._threads.shutdown()
+        self._threads.shutdown()
         for process in self._processes:
             process.close()
 
     def _begin(self) -> None:
-        self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="swarmnet")
-        try:
-            for _ in range(self._count):
-                self._processes.append(_Process())
-        except OSError:
-            self._lost = True  # the system has no more of them
-        self._begun = [self._threads.submit(process.ask, self._workshop) for process in self._processes]
+        self._closed.wait(self._after)
+        with self._closing:
+            if self._closed.is_set():
+                return
+            process = _Process()
+            self._processes.append(process)
+        process.ask(self._workshop)
 
 
 class _Process:

@@ -159,7 +159,7 @@ class Copies(Protocol):
 
     @property
     def ready(self) -> bool:
-        """Whether they can be asked; who has work for them asks this before each time."""
+        """Whether they can be asked; it may change at any time."""
 
     def map(self, work: Callable[[Any, T], R], items: Sequence[tuple[int, T]]) -> list[R]:
         """work(copy, item) of each (size, item), on a copy of the objective that has so many weights."""

@@ -110,6 +110,13 @@ def test_where_processes_die_this_one_does_their_work(copies, lost):
     assert not copies.ready
 
 
+def test_work_that_fails_does_so_here(copies):
+    size = NETS[0].size
+    assert copies.map(getattr, [(size, "size"), (size, "n_rows")]) == [size, 40]
+    with pytest.raises(AttributeError, match="no attribute 'missing'"):
+        copies.map(getattr, [(size, "missing")])
+
+
 def test_ctrl_c_while_they_work_keeps_the_best_so_far(monkeypatch, copies):
     monkeypatch.setattr("swarmnet.processes.wait", lambda shares: os.kill(os.getpid(), signal.SIGINT))
     result = trained(copies)
@@ -147,16 +154,12 @@ def test_those_that_end_at_once_are_not_asked(monkeypatch, code):
     copies.close()
 
 
-def test_they_begin_only_after_a_while(monkeypatch):
+def test_they_begin_only_after_a_while():
     copies = ProcessCopies(Workshop(plan(), NETS), 2, after=1000.0)
     trained(copies)
     assert not copies.ready
+    copies.close()  # without waiting for them
     assert not pythons(copies)
-    now = time.monotonic()
-    monkeypatch.setattr("swarmnet.processes.time.monotonic", lambda: now + 1001.0)
-    assert not copies.ready
-    assert len(pythons(copies)) == 2
-    copies.close()
 
 
 def test_when_closed_they_have_ended(copies):
@@ -197,9 +200,14 @@ class TestWho:
     """For whom there are processes."""
 
     def test_several_cheap_climbs_on_several_threads(self):
-        assert copies_for(SMALL, objectives(), plan())._count == 2
-        assert copies_for(LM(), objectives(threads=8)[:1], plan())._count == 3
-        assert copies_for(SMALL, objectives(threads=99), plan())._count == 8
+        def processes(*arguments):
+            copies = copies_for(*arguments)
+            copies.close()
+            return len(copies._begun)
+
+        assert processes(SMALL, objectives(), plan()) == 2
+        assert processes(LM(), objectives(threads=8)[:1], plan()) == 3
+        assert processes(SMALL, objectives(threads=99), plan()) == 8
         assert copies_for(SMALL, objectives(threads=1), plan()) is None
         assert copies_for(LBFGS(), objectives(), plan()) is None
         assert copies_for(replace(SMALL, starts=1), objectives(), plan()) is None
