@@ -323,8 +323,11 @@ class Objective:
 
     def _weight_array(self, weights: ArrayLike, shape: tuple[int | str, ...]) -> Array:
         """`weights` in the dtype of the sums; text in `shape` stands for any number."""
-        with quiet():
-            array = np.ascontiguousarray(weights, dtype=self._dtype)
+        if isinstance(weights, np.ndarray) and weights.dtype == self._dtype:
+            array = np.ascontiguousarray(weights)
+        else:
+            with quiet():  # float32 does not hold all that float64 does
+                array = np.ascontiguousarray(weights, dtype=self._dtype)
         if np.ndim(weights) != len(shape) or array.shape[-1] != shape[-1]:
             wanted = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
             raise SwarmnetError(f"the weights must be {wanted} for {self.net!r}, not {np.shape(weights)}")

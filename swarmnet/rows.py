@@ -253,9 +253,8 @@ class HeldRows:
                 sums[task, 0] += sum(map(float, costs))
                 sums[task, 1:] += gradient
 
-        with quiet():
-            self._run(len(chunks), work, self._has_long_calls, held=not self._is_small)
-            return (sums[0] if len(sums) == 1 else np.add.reduce(sums),)
+        self._run(len(chunks), work, self._has_long_calls, held=not self._is_small)
+        return (sums[0] if len(sums) == 1 else _sum(sums),)
 
     def grams(self, theta: Array, grams: int) -> Sums:
         """Each particle's sums of the output layer's least-squares problem, as `unpack_gram` reads them."""
@@ -402,9 +401,7 @@ class HeldRows:
                     add(passes, tile, sums[chunk, block])
 
         self._run(len(blocks) * len(chunks), work, step * numbers >= _SHARED)
-        with quiet():
-            total: Array = sums.sum(0)
-        return total
+        return _sum(sums)
 
     def _run(self, tasks: int, work: Callable[[int, int], None], shared: bool, held: bool = True) -> None:
         """Do the tasks, shared out to the threads or not, with BLAS held to one thread or not.
@@ -413,11 +410,11 @@ class HeldRows:
         """
 
         def quietly(worker: int, task: int) -> None:
-            with quiet():  # inside, because each thread has a state of its own
+            with quiet():  # again, because each thread has a state of its own
                 work(worker, task)
 
-        with self._one_call, one_blas_thread() if held else nullcontext():
-            self._crew.run(tasks, quietly, shared)
+        with self._one_call, one_blas_thread() if held else nullcontext(), quiet():
+            self._crew.run(tasks, quietly if shared else work, shared)
 
 
 _OF_ALL_ROWS = [name for name, made in vars(HeldRows).items() if isinstance(made, cached_property)]
@@ -426,6 +423,12 @@ _OF_ALL_ROWS = [name for name, made in vars(HeldRows).items() if isinstance(made
 def quiet() -> np.errstate:
     """Weights far out overflow: their loss is inf or NaN, which says so without a warning."""
     return np.errstate(over="ignore", invalid="ignore")
+
+
+def _sum(parts: Array) -> Array:
+    with quiet():
+        total: Array = np.add.reduce(parts)
+    return total
 
 
 @contextmanager

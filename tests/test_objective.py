@@ -14,7 +14,7 @@ from swarmnet.activations import TABLE, Activation
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError
 from swarmnet.network import Network
-from swarmnet.objective import Objective
+from swarmnet.objective import Objective, _mirror
 from swarmnet.rows import quiet
 from swarmnet.testing import check_gradient
 
@@ -716,11 +716,15 @@ def test_blas_is_held_outside_the_sums_too(rng: np.random.Generator, monkeypatch
     """Its threads spin for milliseconds after a product, on the cores of the sums' own threads."""
     during: list[int] = []
 
-    def watched() -> np.errstate:
-        during.extend(blas_threads())
-        return quiet()
+    def watched(work: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            during.extend(blas_threads())
+            return work(*arguments)
 
-    monkeypatch.setattr("swarmnet.objective.quiet", watched)
+        return call
+
+    for work in (quiet, _mirror):  # which follow the sums, where they are solved or filled up
+        monkeypatch.setattr(f"swarmnet.objective.{work.__name__}", watched(work))
     objective = Objective(Network((3, 4, 2)), make_data(rng, "mixed"))
     theta = objective.initial(rng)
     with threadpoolctl.threadpool_limits(2, user_api="blas"):
