@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, astuple, fields, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -202,24 +202,22 @@ def _objectives(
     cluster: "Cluster | None",
 ) -> Iterator[list[Objective]]:
     """Those of all networks, and whoever else works on them; when done with they let go of both."""
-    processes = None
-    if cluster is None:
-        rungs = [plan.objective(net) for net in nets]
-        processes = copies_for(trainer, rungs, plan)
-        for rung in rungs:
-            rung.copies = processes
-    else:
-        from swarmnet.copies import shared_out  # noqa: PLC0415  # an extra
+    with ExitStack() as others:
+        if cluster is None:
+            rungs = [plan.objective(net) for net in nets]
+            processes = others.enter_context(copies_for(trainer, rungs, plan))
+            for rung in rungs:
+                rung.copies = processes
+        else:
+            from swarmnet.copies import shared_out  # noqa: PLC0415  # an extra
 
-        rungs = shared_out(data, nets, plan, trainer, cluster)
-    rungs[0].rungs = rungs
-    try:
-        yield rungs
-    finally:
-        for rung in rungs:
-            rung.rungs, rung.copies = (), None
-        if processes is not None:
-            processes.close()
+            rungs = shared_out(data, nets, plan, trainer, cluster)
+        rungs[0].rungs = rungs
+        try:
+            yield rungs
+        finally:
+            for rung in rungs:
+                rung.rungs, rung.copies = (), None
 
 
 def located(data: Data, memory_limit: Size | None, client: "Client | None" = None) -> MixedData | FileData:

@@ -9,13 +9,15 @@ with it, and they with the pipe.
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import Pipe, parent_process
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,11 +32,16 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _MOST = 8  # processes: seldom do more climbs than these go side by side for long
+_MOST_BYTES = 1 << 24  # of rows and what is made of them, in each process
 # Seconds of training after which it probably goes on for longer than processes take to begin, where networks
-# race and where not.
-_SOON, _LATE = 0.3, 1.5
+# race and where not; and the least limit of seconds with which they are worth their beginning.
+_SOON, _LATE, _LONG = 0.3, 1.5, 2.0
+_LOOK = 2.0  # seconds between two looks at whether the process that asks is there
 _BEGIN = "import sys; sys.path[:] = {path!r}; from swarmnet.processes import serve; serve({pipe})"
 _GONE = (EOFError, OSError)  # what is heard of a process that has died
+_IMPORTED = time.time()
+
+_one_fit = threading.Lock()  # has processes; those of another one at the same time would be too many
 
 
 class ProcessCopies:
@@ -49,37 +56,21 @@ class ProcessCopies:
     """
 
     def __init__(self, workshop: Workshop, processes: int, after: float = 0.0) -> None:
-        self._workshop, self._after = workshop, after
-        self._threads = ThreadPoolExecutor(processes, thread_name_prefix="swarmnet")  # one for each process
+        self.ready = False
+        self._workshop, self._count, self._after = workshop, processes, after
         self._processes: list[_Process] = []
-        self._closed, self._closing = threading.Event(), threading.Lock()
-        self._begun = [self._threads.submit(self._begin) for _ in range(processes)]
-        self._lost = False
-
-    @property
-    def ready(self) -> bool:
-        """Whether all are there."""
-        if self._lost or not all(begun.done() for begun in self._begun):
-            return False
-        self._lost = any(begun.exception() for begun in self._begun)
-        return not self._lost
+        self._closed, self._beginning = threading.Event(), threading.Lock()
+        self._opener = threading.Thread(target=self._open, name="swarmnet", daemon=True)
+        with contextlib.suppress(RuntimeError):  # the system has no more threads, or Python is about to end
+            self._opener.start()
 
     def map(self, work: Callable[[Any, T], R], items: Sequence[tuple[int, T]]) -> list[R]:
         """work(copy, item) of each (size, item), on a copy of the objective that has so many weights."""
         answers: dict[int, R] = {}
-        longest_first = iter(sorted(range(len(items)), key=lambda number: -items[number][0]))
-
-        def share(process: _Process) -> None:
-            try:
-                for number in longest_first:
-                    answers[number] = process.ask((work, *items[number]))
-            except _GONE:
-                self._lost = True
-
-        shares = [self._threads.submit(share, process) for process in self._processes]
-        wait(shares)
-        for done in shares:
-            done.result()
+        self.ready = False  # again only if all goes well: after Ctrl-C, say, answers to this would wait there
+        with contextlib.suppress(*_GONE):
+            self._share(work, items, answers)
+            self.ready = True
         return [
             answers[number] if number in answers else work(self._workshop.objective(size), item)
             for number, (size, item) in enumerate(items)
@@ -87,57 +78,107 @@ class ProcessCopies:
 
     def close(self) -> None:
         """End the processes, whatever they are at."""
-        with self._closing:
+        self.ready = False
+        with self._beginning:
             self._closed.set()
         for process in self._processes:
             process.kill()
-        self._threads.shutdown()
+        if self._opener.ident is not None:
+            self._opener.join()
         for process in self._processes:
             process.close()
 
-    def _begin(self) -> None:
+    def _share(
+        self, work: Callable[[Any, T], R], items: Sequence[tuple[int, T]], answers: dict[int, R]
+    ) -> None:
+        """Fill in the answers: each process gets an item, those of long theta first, and then another."""
+        left = deque(sorted(range(len(items)), key=lambda number: -items[number][0]))
+        idle, asked = [*self._processes], dict[Connection, tuple[_Process, int]]()
+        while left or asked:
+            while left and idle:
+                process, number = idle.pop(), left.popleft()
+                process.ask((work, *items[number]))
+                asked[process.pipe] = process, number
+            for pipe in wait([*asked]):
+                assert isinstance(pipe, Connection)
+                process, number = asked.pop(pipe)
+                answers[number] = pipe.recv()
+                idle.append(process)
+
+    def _open(self) -> None:
+        """Begin the processes, and wait until all have made their objectives."""
+        # One that dies while it is sent to must not end this process, if the user has SIGPIPE do so.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
         self._closed.wait(self._after)
-        with self._closing:
-            if self._closed.is_set():
-                return
-            process = _Process()
-            self._processes.append(process)
-        process.ask(self._workshop)
+        with contextlib.suppress(Exception):  # whatever it is, the work is done here
+            with self._beginning:
+                while not self._closed.is_set() and len(self._processes) < self._count:
+                    self._processes.append(_Process())
+            for process in self._processes:
+                process.ask(self._workshop)
+            for process in self._processes:
+                process.pipe.recv()
+            self.ready = not self._closed.is_set()
 
 
 class _Process:
-    """A process that answers."""
+    """A process that answers what it is asked through its pipe."""
 
     def __init__(self) -> None:
-        self._pipe, theirs = Pipe()
-        with theirs:
-            code = _BEGIN.format(path=[*map(str, sys.path)], pipe=theirs.fileno())
-            self._python = subprocess.Popen(
-                [sys.executable, "-c", code],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
-                pass_fds=[theirs.fileno()],
-            )
+        self.pipe, theirs = Pipe()
+        try:
+            with theirs:
+                self._python = subprocess.Popen(
+                    [sys.executable, *_flags(), "-c", _code(theirs)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env=os.environ | {"OMP_NUM_THREADS": "1"},
+                    pass_fds=[theirs.fileno()],
+                )
+        except BaseException:
+            self.pipe.close()
+            raise
 
-    def ask(self, request: object) -> Any:
-        """What it answers.
+    def ask(self, request: object) -> None:
+        """Send a request.
 
         Raises:
-            EOFError, OSError: it has died.
+            OSError: it has died.
         """
-        self._pipe.send(request)
-        return self._pipe.recv()
+        if self._python.poll() is not None:
+            raise BrokenPipeError
+        self.pipe.send(request)
 
     def kill(self) -> None:
-        """End it, so that whoever waits for its answer hears that it is gone."""
+        """End it, and the pipe for whoever waits for its answer, even if the user has forked meanwhile."""
         self._python.kill()
+        if self.pipe.closed:
+            return
+        with socket.socket(fileno=os.dup(self.pipe.fileno())) as end, contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Let go of it."""
         self._python.wait()
-        self._pipe.close()
+        self.pipe.close()
+
+
+def _code(pipe: Connection) -> str:
+    return _BEGIN.format(path=[*map(str, sys.path)], pipe=pipe.fileno())
+
+
+def _flags() -> list[str]:
+    """This Python's own flags of those that say what is imported, and whether compiled code is written."""
+    flags = sys.flags
+    on = {
+        "-B": sys.dont_write_bytecode,
+        "-I": flags.isolated,
+        "-E": flags.ignore_environment,
+        "-s": flags.no_user_site,
+        "-S": flags.no_site,
+    }
+    return [flag for flag, is_on in on.items() if is_on]
 
 
 def serve(pipe: int) -> None:
@@ -150,14 +191,20 @@ def serve(pipe: int) -> None:
     with contextlib.suppress(*_GONE), Connection(pipe) as asker:
         workshop: Workshop = asker.recv()
         workshop.make_all()
-        answer: Any = None
+        answer, parent = None, os.getppid()
         while True:
             asker.send(answer)
+            while not asker.poll(_LOOK):
+                if os.getppid() != parent:  # what it forked may still hold the pipe
+                    return
             work, size, item = asker.recv()
             answer = work(workshop.objective(size), item)
 
 
-def copies_for(trainer: Trainer, objectives: Sequence[Objective], plan: Blueprint) -> ProcessCopies | None:
+@contextlib.contextmanager
+def copies_for(
+    trainer: Trainer, objectives: Sequence[Objective], plan: Blueprint
+) -> Iterator[ProcessCopies | None]:
     """Processes for the climbs of a trainer, if it has several of which some are too short for threads.
 
     Args:
@@ -165,21 +212,40 @@ def copies_for(trainer: Trainer, objectives: Sequence[Objective], plan: Blueprin
         objectives: those of all networks.
         plan: what they were made of.
     """
-    climbs, several = trainer.climbs_at_once(objectives[0]), len(objectives) > 1
-    processes = min(objectives[0].threads, _MOST if several else climbs, _MOST)
-    nets = [objective.net for objective in objectives]
+    workshop = Workshop(plan, [objective.net for objective in objectives])
+    several = len(objectives) > 1
+    processes = min(objectives[0].threads, _MOST, _MOST if several else trainer.climbs_at_once(objectives[0]))
+    worth = _are_worth_it(trainer, objectives, plan) and sys.getsizeof(workshop) <= _MOST_BYTES
+    if processes < 2 or not worth or not _may_begin_any() or not _one_fit.acquire(blocking=False):
+        yield None
+        return
+    try:
+        copies = ProcessCopies(workshop, processes, _SOON if several else _LATE)
+        try:
+            yield copies
+        finally:
+            copies.close()
+    finally:
+        _one_fit.release()
+
+
+def _are_worth_it(trainer: Trainer, objectives: Sequence[Objective], plan: Blueprint) -> bool:
+    if trainer.climbs_at_once(objectives[0]) < 2 or not any(map(is_cheap, objectives)):
+        return False
+    if trainer.seconds is not None and trainer.seconds < _LONG:
+        return False
     # What else is the user's may need what only this process has, or be slow to import.
-    ours = isinstance(plan.rows, MixedData) and all(a.built_in for net in nets for a in net.activations)
-    if climbs < 2 or processes < 2 or not any(map(is_cheap, objectives)) or not ours or not _may_begin_any():
-        return None
-    return ProcessCopies(Workshop(plan, nets), processes, _SOON if several else _LATE)
+    ours = all(activation.built_in for objective in objectives for activation in objective.net.activations)
+    return ours and isinstance(plan.rows, MixedData)
 
 
 def _may_begin_any() -> bool:
-    """Whether this is Python itself, not a program that it is part of, and not one of the user's processes.
-
-    Those have taken the machine's cores already. Windows passes pipes on in another way.
-    """
-    if os.name != "posix" or hasattr(sys, "frozen") or parent_process() is not None:
+    """Whether processes would run the Python that this one runs, and have cores to themselves."""
+    if os.name != "posix" or hasattr(sys, "frozen"):  # Windows passes pipes on in another way
         return False
-    return Path(sys.executable or "").name.lower().startswith(("python", "pypy"))
+    if parent_process() is not None:  # the user has shared the cores out already
+        return False
+    if not Path(sys.executable or "").name.lower().startswith(("python", "pypy")):
+        return False  # but a program that Python is part of
+    newest = max((path.stat().st_mtime for path in Path(__file__).parent.rglob("*.py")), default=0.0)
+    return newest <= _IMPORTED  # else swarmnet was upgraded or edited meanwhile

@@ -117,6 +117,19 @@ def test_where_seconds_are_the_limit_nothing_is_wasted(monkeypatch):
     assert on.copies.asked == [[1] * 3, [2] * 3, [4] * 3, [8] * 3]
 
 
+def test_no_more_is_asked_for_than_there_are_seconds_left_for(monkeypatch):
+    now = iter(range(1000))
+    monkeypatch.setattr(
+        "swarmnet.trainers.crews.time.perf_counter", lambda: float(next(now))
+    )  # a second a call
+    monkeypatch.setattr("swarmnet.trainers.crews._CALL", 60.0)
+    on = objective(copied=True)
+    crew, three = Elsewhere(on.copies, Here(2)), climbs(on)
+    for seconds_left in (None, *[9.0] * 2, *[1.0] * 4, *[0.6] * 2, 0.1, 0.0):
+        crew.advance(three, seconds_left)
+    assert [asked[0] for asked in on.copies.asked] == [1, 2, 2, 2, 1, 1, 1, 1]
+
+
 def test_a_climb_given_up_is_asked_for_no_more_and_a_last_one_has_the_threads_here():
     on = objective(copied=True)
     crew, three = Elsewhere(on.copies, Here(2)), climbs(on)
@@ -145,9 +158,9 @@ def test_where_there_is_one_thread_a_last_climb_goes_elsewhere_too():
 def test_until_the_copies_are_ready_and_where_they_are_no_more_climbs_are_taken_further_here():
     on = objective(copied=True)
     crew, three = Elsewhere(on.copies, Here(2)), climbs(on)
-    for ready in (False, False, True, True, False, False, True):  # two were done ahead before the last False
+    for ready in (False, False, True, True, False, False, True):
         on.copies.ready = ready
-        crew.advance(three)
+        crew.advance(three)  # the fifth was done with the fourth
     assert on.copies.asked == [[1] * 3, [2] * 3, [4] * 3]
     expected = climbs(objective(copied=False))
     for climb, other in zip(three, expected, strict=True):

@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
+from multiprocessing import Pipe
 
 import numpy as np
 import pytest
@@ -100,13 +102,27 @@ def test_the_model_is_that_of_one_process(monkeypatch, lasting, budget):
 
 @pytest.mark.parametrize("lost", [1, 2])
 def test_where_processes_die_this_one_does_their_work(copies, lost):
+    asked = []
+
     def kill(now):
-        if now.iteration == 8:
+        if now.iteration == 30:
+            asked.append(copies.asked)
             for python in pythons(copies)[:lost]:
                 python.kill()
+                python.wait()
 
     assert_same(trained(copies, callback=kill), trained())
-    assert copies.asked > 0
+    assert asked[0] > 1
+    assert not copies.ready
+
+
+def dies_elsewhere(objective, here):
+    return objective.size if os.getpid() == here else os._exit(1)
+
+
+def test_those_that_die_at_work_leave_it_to_this_one(copies):
+    size = NETS[0].size
+    assert copies.map(dies_elsewhere, [(size, os.getpid())] * 3) == [size] * 3
     assert not copies.ready
 
 
@@ -133,13 +149,31 @@ def test_ctrl_c_is_not_for_them(lasting):
     assert lasting.asked > before
 
 
-def test_where_none_can_be_begun_all_is_done_here(monkeypatch):
-    def none(*arguments, **settings):
-        raise OSError("Resource temporarily unavailable")
+def none(*arguments, **settings):
+    raise OSError("Resource temporarily unavailable")
 
+
+def descriptors():
+    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+
+def test_where_none_can_be_begun_all_is_done_here(monkeypatch):
     monkeypatch.setattr("swarmnet.processes.subprocess.Popen", none)
+    before = descriptors()
     copies = ProcessCopies(Workshop(plan(), NETS), 2)
     assert_same(trained(copies), trained())
+    assert not copies.ready
+    copies.close()
+    assert descriptors() == before
+
+
+def test_where_there_are_no_more_threads_all_is_done_here(monkeypatch):
+    def full(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", full)
+    copies = ProcessCopies(Workshop(plan(), NETS), 2)
+    monkeypatch.undo()
     assert not copies.ready
     copies.close()
 
@@ -148,7 +182,7 @@ def test_where_none_can_be_begun_all_is_done_here(monkeypatch):
 def test_those_that_end_at_once_are_not_asked(monkeypatch, code):
     monkeypatch.setattr("swarmnet.processes._BEGIN", code)
     copies = ProcessCopies(Workshop(plan(), NETS), 2)
-    assert waited_for(lambda: copies.ready or copies._lost)
+    copies._opener.join()
     assert not copies.ready
     assert_same(trained(copies), trained())
     copies.close()
@@ -163,25 +197,104 @@ def test_they_begin_only_after_a_while():
 
 
 def test_when_closed_they_have_ended(copies):
+    assert all(python.poll() is None for python in pythons(copies))
     copies.close()
     assert all(python.returncode is not None for python in pythons(copies))
+    assert not copies._opener.is_alive()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.1, 0.5])
+def test_they_can_be_closed_while_they_begin(seconds):
+    before = descriptors()
+    copies = ProcessCopies(Workshop(plan(), NETS), 2)
+    time.sleep(seconds)
+    copies.close()
+    assert all(python.returncode is not None for python in pythons(copies))
+    assert descriptors() == before
+
+
+def test_they_can_be_closed_though_their_end_of_the_pipe_is_held(monkeypatch):
+    """As it is by what the user forks just when they begin."""
+    held = []
+
+    def pipe():
+        ours, theirs = Pipe()
+        held.append(os.dup(theirs.fileno()))
+        return ours, theirs
+
+    monkeypatch.setattr("swarmnet.processes.Pipe", pipe)
+    monkeypatch.setattr("swarmnet.processes._BEGIN", "import time; time.sleep(60)")
+    copies = ProcessCopies(Workshop(plan(), NETS), 2)
+    assert waited_for(lambda: len(pythons(copies)) == 2)
+    closing = threading.Thread(target=copies.close, daemon=True)
+    closing.start()
+    closing.join(SECONDS)
+    assert not closing.is_alive()
+    for end in held:
+        os.close(end)
+
+
+def script(code):
+    """What a script printed that began with `copies` being ready."""
+    begin = "from test_processes import *\ncopies = begun()\n"
+    return subprocess.run(
+        [sys.executable, "-c", begin + code], cwd=os.path.dirname(__file__), capture_output=True, text=True
+    )
 
 
 def test_they_end_with_a_process_that_is_killed():
     """What multiprocessing's and joblib's do not."""
-    begin = (
-        "import os, time; from test_processes import *\n"
-        "copies = ProcessCopies(Workshop(plan(), NETS), 2)\n"
-        "while not copies.ready: time.sleep(0.01)\n"
-        "print(*(python.pid for python in pythons(copies)), flush=True)\n"
-        "os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", begin], cwd=os.path.dirname(__file__), capture_output=True, text=True
+    done = script(
+        "print(*(python.pid for python in pythons(copies)), flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
     )
     numbers = [int(number) for number in done.stdout.split()]
     assert len(numbers) == 2
     assert waited_for(lambda: not any(is_alive(number) for number in numbers))
+
+
+def test_they_end_though_what_was_forked_holds_the_pipes(monkeypatch):
+    done = script(
+        "print(*(python.pid for python in pythons(copies)), flush=True)\n"
+        "if os.fork(): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "os.close(1), os.close(2), time.sleep(20)\n"
+    )
+    numbers = [int(number) for number in done.stdout.split()]
+    assert len(numbers) == 2
+    assert waited_for(lambda: not any(is_alive(number) for number in numbers))
+
+
+def test_one_that_dies_does_not_end_this_process_by_a_broken_pipe():
+    done = script(
+        "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"
+        "for python in pythons(copies): python.kill(), python.wait()\n"
+        "print(copies.map(getattr, [(NETS[0].size, 'size')]) == [NETS[0].size])\n"
+        "copies.close()\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+
+
+def test_one_that_dies_while_it_is_furnished_does_not_either():
+    done = script(
+        "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"
+        "import swarmnet.processes\n"
+        "swarmnet.processes._BEGIN = 'import time; time.sleep(60)'\n"
+        "large = np.zeros((200_000, 2))\n"
+        "data = MixedData(large, large[:, 0])\n"
+        "copies = ProcessCopies(Workshop(replace(plan(), rows=data), NETS), 2)\n"
+        "time.sleep(1.0)\n"
+        "copies.close()\n"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_fit_goes_on_in_a_thread_when_the_script_has_ended():
+    done = script(
+        "import threading\n"
+        "copies.close()\n"
+        "def fit(): time.sleep(0.5), print(swarmnet.fit(plan().rows, iterations=20).training['status'])\n"
+        "threading.Thread(target=fit).start()\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "iterations\n", "")
 
 
 def is_alive(number):
@@ -196,49 +309,81 @@ def is_alive(number):
         return False
 
 
+def processes(trainer=SMALL, on=None, of=None):
+    with copies_for(trainer, on or objectives(), of or plan()) as copies:
+        return 0 if copies is None else copies._count
+
+
 class TestWho:
     """For whom there are processes."""
 
     def test_several_cheap_climbs_on_several_threads(self):
-        def processes(*arguments):
-            copies = copies_for(*arguments)
-            copies.close()
-            return len(copies._begun)
+        assert processes() == 2
+        assert processes(LM(), objectives(threads=8)[:1]) == 3
+        assert processes(on=objectives(threads=99)) == 8
+        assert processes(on=objectives(threads=1)) == 0
+        assert processes(LBFGS()) == 0
+        assert processes(replace(SMALL, starts=1)) == 0
 
-        assert processes(SMALL, objectives(), plan()) == 2
-        assert processes(LM(), objectives(threads=8)[:1], plan()) == 3
-        assert processes(SMALL, objectives(threads=99), plan()) == 8
-        assert copies_for(SMALL, objectives(threads=1), plan()) is None
-        assert copies_for(LBFGS(), objectives(), plan()) is None
-        assert copies_for(replace(SMALL, starts=1), objectives(), plan()) is None
+    def test_one_fit_at_a_time(self):
+        with copies_for(SMALL, objectives(), plan()) as copies:
+            assert copies is not None
+            assert processes() == 0
+        assert processes() == 2
+
+    @pytest.mark.parametrize(("seconds", "count"), [(1.9, 0), (2.0, 2)])
+    def test_not_where_there_is_no_time_for_their_beginning(self, seconds, count):
+        assert processes(replace(SMALL, seconds=seconds)) == count
+
+    def test_not_with_many_rows(self, monkeypatch):
+        monkeypatch.setattr("swarmnet.processes._MOST_BYTES", sys.getsizeof(Workshop(plan(), NETS)))
+        assert processes() == 2
+        monkeypatch.setattr("swarmnet.processes._MOST_BYTES", sys.getsizeof(Workshop(plan(), NETS)) - 1)
+        assert processes() == 0
+
+    def test_not_of_another_swarmnet_than_this_one(self, monkeypatch):
+        monkeypatch.setattr("swarmnet.processes._IMPORTED", 0.0)
+        assert processes() == 0
 
     def test_not_dear_ones(self, monkeypatch):
         monkeypatch.setattr("swarmnet.trainers.second_order._CHEAP", 0.0)
-        assert copies_for(SMALL, objectives(), plan()) is None
+        assert processes() == 0
 
     def test_not_an_activation_of_the_users(self):
         mine = replace(NETS[0].activations[0], name="mine")
         other = plan().objective(Network((2, 4, 1), [mine, "linear"]), 2)
-        assert copies_for(SMALL, [*objectives(), other], plan()) is None
+        assert processes(on=[*objectives(), other]) == 0
 
     def test_not_on_windows(self, monkeypatch):
         given = SMALL, objectives(), plan()
         with monkeypatch.context() as elsewhere:
             elsewhere.setattr(os, "name", "nt")
-            assert copies_for(*given) is None
+            assert processes(*given) == 0
 
     @pytest.mark.parametrize("program", ["", "/opt/bin/blender"])
     def test_not_in_a_program_that_python_is_part_of(self, monkeypatch, program):
         monkeypatch.setattr(sys, "executable", program)
-        assert copies_for(SMALL, objectives(), plan()) is None
+        assert processes() == 0
 
     def test_not_in_a_frozen_program(self, monkeypatch):
         monkeypatch.setattr(sys, "frozen", True, raising=False)
-        assert copies_for(SMALL, objectives(), plan()) is None
+        assert processes() == 0
 
     def test_not_in_one_of_the_users_processes(self, monkeypatch):
         monkeypatch.setattr("swarmnet.processes.parent_process", lambda: "a parent")
-        assert copies_for(SMALL, objectives(), plan()) is None
+        assert processes() == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"), [([], []), (["-B", "-s"], ["-B", "-s"]), (["-I"], ["-I", "-E", "-s"])]
+)
+def test_they_import_as_this_python_does(flags, expected):
+    code = f"import sys; sys.path[:] = {sys.path!r}; from swarmnet.processes import _flags; print(_flags())"
+    environment = {name: x for name, x in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(
+        [sys.executable, *flags, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == f"{expected}\n"
 
 
 def test_a_fit_has_them_and_lets_them_go(monkeypatch):
@@ -248,6 +393,7 @@ def test_a_fit_has_them_and_lets_them_go(monkeypatch):
         made.append(self)
         plain(self, workshop, processes, after=0.0)
 
+    asked, work = [], ProcessCopies.map
     data = plan().rows
     monkeypatch.setattr("swarmnet.fitting._LADDER", ((3,), (5,), (3, 3)))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -255,6 +401,7 @@ def test_a_fit_has_them_and_lets_them_go(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setattr("swarmnet.threads.available_cores", lambda: 2)
     monkeypatch.setattr(ProcessCopies, "__init__", noted)
+    monkeypatch.setattr(ProcessCopies, "map", lambda *arguments: asked.append(1) or work(*arguments))
 
     def wait(now):
         if now.iteration == 70:  # of which the swarms take some
@@ -266,3 +413,4 @@ def test_a_fit_has_them_and_lets_them_go(monkeypatch):
     (copies,) = made
     assert len(pythons(copies)) == 2
     assert all(python.returncode is not None for python in pythons(copies))
+    assert asked

@@ -24,8 +24,8 @@ class Climbers(Protocol):
     def ahead(self) -> int:
         """How many iterations of all the climbs last advanced are done already, beyond where they stand."""
 
-    def advance(self, climbs: Sequence[Climb]) -> None:
-        """One iteration of each."""
+    def advance(self, climbs: Sequence[Climb], seconds_left: float | None = None) -> None:
+        """One iteration of each; what is done beyond that should take no longer than there is time left."""
 
 
 def crew_for(objective: ObjectiveLike) -> Climbers:
@@ -47,7 +47,7 @@ class Here:
     def __init__(self, threads: int) -> None:
         self.threads, self._crew = threads, Crew(threads)
 
-    def advance(self, climbs: Sequence[Climb]) -> None:
+    def advance(self, climbs: Sequence[Climb], seconds_left: float | None = None) -> None:
         """One iteration of each."""
         if len(climbs) == 1:
             climbs[0].advance(alone=False)
@@ -86,14 +86,15 @@ class Elsewhere:
         """How many iterations of all climbs are done already, beyond where they stand."""
         return min((len(states) for states in self._done.values()), default=0)
 
-    def advance(self, climbs: Sequence[Climb]) -> None:
+    def advance(self, climbs: Sequence[Climb], seconds_left: float | None = None) -> None:
         """One iteration of each."""
-        if (len(climbs) == 1 and self._here.threads > 1) or not self._copies.ready:
+        waiting = [climb for climb in climbs if not self._has_next(climb)]
+        if (len(climbs) == 1 and self._here.threads > 1) or (waiting and not self._copies.ready):
             self._done.clear()
             self._here.advance(climbs)
             return
-        if waiting := [climb for climb in climbs if not self._has_next(climb)]:
-            self._ask(waiting)
+        if waiting:
+            self._ask(waiting, seconds_left)
         self._done = {climb: self._done[climb] for climb in climbs}
         for climb in climbs:
             climb.load(self._done[climb].popleft())
@@ -102,8 +103,9 @@ class Elsewhere:
         states = self._done.get(climb)
         return states is not None and len(states) > 0 and states[0]["cooling"] == climb.cooling
 
-    def _ask(self, climbs: Sequence[Climb]) -> None:
+    def _ask(self, climbs: Sequence[Climb], seconds_left: float | None) -> None:
         """Have each taken further: by more than last time, as long as calls are short and none is wasted."""
+        each = self._seconds / max(1, self._iterations)
         if any(self._done.get(climb) for climb in climbs):
             self._iterations, self._caution = 1, _CAUTION
         elif self._caution:
@@ -112,6 +114,8 @@ class Elsewhere:
             self._iterations = min(max(1, 2 * self._iterations), _MOST)
         elif self._seconds > 2.0 * _CALL:
             self._iterations = max(1, self._iterations // 2)
+        if seconds_left is not None and self._iterations * each > seconds_left:
+            self._iterations = max(1, int(seconds_left / each))
         began = time.perf_counter()
         asked = [(len(climb.theta), (climb.state(), self._iterations)) for climb in climbs]
         for climb, states in zip(climbs, self._copies.map(_advanced, asked), strict=True):

@@ -28,7 +28,7 @@ def race(
     while going := [climb for climb in climbs if not climb.done]:
         monitor.checkpoint(partial(_state, climbs))
         spent, clock = -_evaluations(climbs), max(climb.clock for climb in going)
-        crew.advance(going)
+        crew.advance(going, monitor.seconds_left)
         spent += _evaluations(climbs)
         leader = max(climbs, key=lambda climb: climb.merit)
         keep = None
