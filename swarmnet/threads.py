@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ContextDecorator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from threadpoolctl import LibController, ThreadpoolController
@@ -23,11 +24,20 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+_QUOTA = Path(
+    "/sys/fs/cgroup/cpu.max"
+)  # microseconds of all cores in so many of the clock (Linux, cgroup v2)
+
+
 def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Cores that this process may use, or fewer where its container gets less of their time."""
+    bound = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if bound else os.cpu_count() or 1
+    try:
+        quota, period = _QUOTA.read_text().split()
+        return min(cores, max(1, -(-int(quota) // int(period))))
+    except (OSError, ValueError):  # no container, or "max"
+        return cores
 
 
 def default_threads() -> int:

@@ -165,6 +165,24 @@ def test_threads_are_no_more_than_the_environment_says(monkeypatch, said, thread
     assert Crew(3).size == 3
 
 
+@pytest.mark.parametrize(
+    ("said", "cores"),
+    [
+        ("200000 100000\n", 2),
+        ("150000 100000", 2),
+        ("1000 100000", 1),
+        ("max 100000", 64),
+        ("9900000 100000", 64),
+    ],
+)
+def test_cores_are_no_more_than_a_container_gets_the_time_of(monkeypatch, tmp_path, said, cores):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: range(64), raising=False)
+    monkeypatch.setattr("swarmnet.threads._QUOTA", tmp_path / "cpu.max")
+    assert available_cores() == 64
+    (tmp_path / "cpu.max").write_text(said)
+    assert available_cores() == cores
+
+
 @pytest.mark.parametrize("backend", ["loky", "dask"])
 def test_a_grid_search_is_the_same_in_parallel(backend, request):
     settings = {"client": request.getfixturevalue("client")} if backend == "dask" else {}
