@@ -20,6 +20,7 @@ from swarmnet.activations import LINEAR
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError
 from swarmnet.losses import SquaredError, ValueLoss, value_loss
+from swarmnet.memory import keep_freed_memory
 from swarmnet.network import Network
 from swarmnet.rows import Batch, HeldRows, RowSums, Source, Terms, quiet
 from swarmnet.sums import unpack_gram
@@ -63,6 +64,7 @@ class Objective:
         threads: int | None = None,
         measured: MixedData | None = None,
     ) -> None:
+        keep_freed_memory()
         self.net, self.l2 = net, _at_least_0("l2", L2 if l2 is None else l2)
         self.estimates_l2, self.estimates_balance = l2 is None, derivative_weight is None
         self._value_loss = value_loss(loss)
