@@ -5,12 +5,12 @@ from functools import cache
 
 import numpy as np
 
-_LARGE = 31 << 20  # bytes: what glibc adapts to is at most 32 MB
+_LARGE = 8 << 20  # bytes: several times the largest arrays of most climbs
 
 
 @cache
 def keep_freed_memory() -> None:
-    """Have the C library keep up to twice so much freed memory, rather than give it back to the system.
+    """Have the C library keep up to 16 MB of freed memory a thread, rather than give it back to the system.
 
     Arrays of a megabyte are made and dropped in each step of a climb, and the system fills their pages with
     zeros each time, which takes a third of the climb. glibc gives back what is freed at the end of its heap

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from swarmnet.blueprint import Blueprint
 from swarmnet.data import MixedData
 from swarmnet.objective import Objective
+from swarmnet.threads import CopiesLost
 from swarmnet.trainers import Trainer
 from swarmnet.trainers.second_order import is_cheap
 from swarmnet.workshop import Workshop
@@ -36,8 +37,8 @@ _MOST_BYTES = 1 << 24  # of rows and what is made of them, in each process
 # Seconds of training after which it probably goes on for longer than processes take to begin, where networks
 # race and where not; and the least limit of seconds with which they are worth their beginning.
 _SOON, _LATE, _LONG = 0.3, 1.5, 2.0
-_LOOK = 2.0  # seconds between two looks at whether the process that asks is there
-_BEGIN = "import sys; sys.path[:] = {path!r}; from swarmnet.processes import serve; serve({pipe})"
+_LOOK = 2.0  # seconds between two looks at whether the process at the other end of a pipe is there
+_BEGIN = "import sys; sys.path[:] = {path!r}; from swarmnet.processes import serve; serve({pipe}, {parent})"
 _GONE = (EOFError, OSError)  # what is heard of a process that has died
 _IMPORTED = time.time()
 
@@ -47,7 +48,7 @@ _one_fit = threading.Lock()  # has processes; those of another one at the same t
 class ProcessCopies:
     """Copies in processes, which begin by themselves after a while.
 
-    Where a process dies, or none can be begun, this one does the work.
+    Where none can be begun they are never ready, and when one has died no more.
 
     Args:
         workshop: the objectives; each process gets a copy.
@@ -65,21 +66,23 @@ class ProcessCopies:
             self._opener.start()
 
     def map(self, work: Callable[[Any, T], R], items: Sequence[tuple[int, T]]) -> list[R]:
-        """work(copy, item) of each (size, item), on a copy of the objective that has so many weights."""
-        answers: dict[int, R] = {}
+        """work(copy, item) of each (size, item), on a copy of the objective that has so many weights.
+
+        Raises:
+            CopiesLost: a process has died, perhaps of the work itself.
+        """
         self.ready = False  # again only if all goes well: after Ctrl-C, say, answers to this would wait there
-        with contextlib.suppress(*_GONE):
-            self._share(work, items, answers)
-            self.ready = True
-        return [
-            answers[number] if number in answers else work(self._workshop.objective(size), item)
-            for number, (size, item) in enumerate(items)
-        ]
+        try:
+            answers = self._shared_out(work, items)
+        except _GONE:
+            raise CopiesLost from None
+        self.ready = True
+        return [answers[number] for number in range(len(items))]
 
     def close(self) -> None:
         """End the processes, whatever they are at."""
         self.ready = False
-        with self._beginning:
+        with self._beginning:  # none begins after those that there are were ended
             self._closed.set()
         for process in self._processes:
             process.kill()
@@ -88,37 +91,38 @@ class ProcessCopies:
         for process in self._processes:
             process.close()
 
-    def _share(
-        self, work: Callable[[Any, T], R], items: Sequence[tuple[int, T]], answers: dict[int, R]
-    ) -> None:
-        """Fill in the answers: each process gets an item, those of long theta first, and then another."""
+    def _shared_out(self, work: Callable[[Any, T], R], items: Sequence[tuple[int, T]]) -> dict[int, R]:
+        """The answers by their items' numbers: each process gets an item, long theta first, then another."""
         left = deque(sorted(range(len(items)), key=lambda number: -items[number][0]))
         idle, asked = [*self._processes], dict[Connection, tuple[_Process, int]]()
+        answers: dict[int, R] = {}
         while left or asked:
             while left and idle:
                 process, number = idle.pop(), left.popleft()
-                process.ask((work, *items[number]))
+                process.pipe.send((work, *items[number]))
                 asked[process.pipe] = process, number
-            for pipe in wait([*asked]):
+            answered = wait([*asked], _LOOK)
+            if not answered and any(process.has_ended for process, _ in asked.values()):
+                raise EOFError  # what the user has forked may hold its end of the pipe
+            for pipe in answered:
                 assert isinstance(pipe, Connection)
                 process, number = asked.pop(pipe)
                 answers[number] = pipe.recv()
                 idle.append(process)
+        return answers
 
     def _open(self) -> None:
         """Begin the processes, and wait until all have made their objectives."""
-        # One that dies while it is sent to must not end this process, if the user has SIGPIPE do so.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
         self._closed.wait(self._after)
         with contextlib.suppress(Exception):  # whatever it is, the work is done here
             with self._beginning:
-                while not self._closed.is_set() and len(self._processes) < self._count:
+                while not self._closed.is_set() and _is_as_imported() and len(self._processes) < self._count:
                     self._processes.append(_Process())
             for process in self._processes:
-                process.ask(self._workshop)
+                process.pipe.send(self._workshop)
             for process in self._processes:
                 process.pipe.recv()
-            self.ready = not self._closed.is_set()
+            self.ready = len(self._processes) == self._count and not self._closed.is_set()
 
 
 class _Process:
@@ -140,23 +144,20 @@ class _Process:
             self.pipe.close()
             raise
 
-    def ask(self, request: object) -> None:
-        """Send a request.
-
-        Raises:
-            OSError: it has died.
-        """
-        if self._python.poll() is not None:
-            raise BrokenPipeError
-        self.pipe.send(request)
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is no more."""
+        return self._python.poll() is not None
 
     def kill(self) -> None:
         """End it, and the pipe for whoever waits for its answer, even if the user has forked meanwhile."""
         self._python.kill()
-        if self.pipe.closed:
-            return
-        with socket.socket(fileno=os.dup(self.pipe.fileno())) as end, contextlib.suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=self.pipe.fileno())
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            finally:
+                end.detach()
 
     def close(self) -> None:
         """Let go of it."""
@@ -165,7 +166,7 @@ class _Process:
 
 
 def _code(pipe: Connection) -> str:
-    return _BEGIN.format(path=[*map(str, sys.path)], pipe=pipe.fileno())
+    return _BEGIN.format(path=[*map(str, sys.path)], pipe=pipe.fileno(), parent=os.getpid())
 
 
 def _flags() -> list[str]:
@@ -181,24 +182,34 @@ def _flags() -> list[str]:
     return [flag for flag, is_on in on.items() if is_on]
 
 
-def serve(pipe: int) -> None:
+def serve(pipe: int, parent: int) -> None:
     """What a process does until the pipe ends: work on the objectives of the workshop that comes first.
 
     Args:
         pipe: its file descriptor.
+        parent: who asks, by its process number.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
     with contextlib.suppress(*_GONE), Connection(pipe) as asker:
-        workshop: Workshop = asker.recv()
+        workshop: Workshop = _heard(asker, parent)
         workshop.make_all()
-        answer, parent = None, os.getppid()
+        answer = None
         while True:
             asker.send(answer)
-            while not asker.poll(_LOOK):
-                if os.getppid() != parent:  # what it forked may still hold the pipe
-                    return
-            work, size, item = asker.recv()
+            work, size, item = _heard(asker, parent)
             answer = work(workshop.objective(size), item)
+
+
+def _heard(asker: Connection, parent: int) -> Any:
+    """The next request.
+
+    Raises:
+        EOFError, OSError: there will be none.
+    """
+    while not asker.poll(_LOOK):
+        if os.getppid() != parent:
+            raise EOFError  # what it has forked may still hold the pipe
+    return asker.recv()
 
 
 @contextlib.contextmanager
@@ -247,5 +258,11 @@ def _may_begin_any() -> bool:
         return False
     if not Path(sys.executable or "").name.lower().startswith(("python", "pypy")):
         return False  # but a program that Python is part of
-    newest = max((path.stat().st_mtime for path in Path(__file__).parent.rglob("*.py")), default=0.0)
-    return newest <= _IMPORTED  # else swarmnet was upgraded or edited meanwhile
+    # Else one that dies could end this process, too, when it is sent to.
+    return signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN
+
+
+def _is_as_imported() -> bool:
+    """Whether swarmnet's files are those that this process has imported, and not upgraded or edited since."""
+    files = [path.stat() for path in Path(__file__).parent.rglob("*.py")]
+    return bool(files) and max(max(file.st_mtime, file.st_ctime) for file in files) <= _IMPORTED

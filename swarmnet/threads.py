@@ -164,6 +164,10 @@ class Pool(Protocol):
         """work(item) of each item, in the items' order."""
 
 
+class CopiesLost(Exception):
+    """The copies have died, and with them the answers to what they were asked."""
+
+
 class Copies(Protocol):
     """Copies of an objective and its rungs in other processes, which work at the same time."""
 
@@ -172,7 +176,11 @@ class Copies(Protocol):
         """Whether they can be asked; it may change at any time."""
 
     def map(self, work: Callable[[Any, T], R], items: Sequence[tuple[int, T]]) -> list[R]:
-        """work(copy, item) of each (size, item), on a copy of the objective that has so many weights."""
+        """work(copy, item) of each (size, item), on a copy of the objective that has so many weights.
+
+        Raises:
+            CopiesLost: the work has to be done elsewhere.
+        """
 
 
 @dataclass(frozen=True)

@@ -282,8 +282,13 @@ def test_memory_that_is_dropped_and_taken_again_is_not_given_back_in_between():
         "for _ in range(10): work()\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
     )
-    pages = [
-        int(subprocess.run([sys.executable, "-c", code, *made], capture_output=True, text=True).stdout)
-        for made in ([], ["made"])
-    ]
-    assert pages[1] < min(pages[0], 100)  # of 10,240
+    named = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")  # Dask sets some of them, too
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(named)}
+
+    def faults(*made):
+        command = [sys.executable, "-c", code, *made]
+        return int(subprocess.run(command, capture_output=True, text=True, env=environment).stdout)
+
+    if faults() < 1000:
+        pytest.skip("this system does not fill pages one by one, or does not count it")
+    assert faults("made") < 100  # of 10,240

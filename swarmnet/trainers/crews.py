@@ -3,12 +3,13 @@
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import numpy as np
 
 from swarmnet.checkpoint import State
-from swarmnet.threads import Copies, Crew, one_blas_thread
+from swarmnet.threads import Copies, CopiesLost, Crew, one_blas_thread
 from swarmnet.trainers.base import ObjectiveLike
 from swarmnet.trainers.second_order import Climb, is_cheap
 
@@ -89,15 +90,23 @@ class Elsewhere:
     def advance(self, climbs: Sequence[Climb], seconds_left: float | None = None) -> None:
         """One iteration of each."""
         waiting = [climb for climb in climbs if not self._has_next(climb)]
-        if (len(climbs) == 1 and self._here.threads > 1) or (waiting and not self._copies.ready):
+        if (len(climbs) == 1 and self._here.threads > 1) or not self._can_go_on(waiting, seconds_left):
             self._done.clear()
             self._here.advance(climbs)
             return
-        if waiting:
-            self._ask(waiting, seconds_left)
         self._done = {climb: self._done[climb] for climb in climbs}
         for climb in climbs:
             climb.load(self._done[climb].popleft())
+
+    def _can_go_on(self, waiting: Sequence[Climb], seconds_left: float | None) -> bool:
+        """Whether all have states to go on with, after asking for those of the ones that wait."""
+        if not waiting:
+            return True
+        if self._copies.ready:
+            with suppress(CopiesLost):
+                self._ask(waiting, seconds_left)
+                return True
+        return False
 
     def _has_next(self, climb: Climb) -> bool:
         states = self._done.get(climb)
