@@ -36,7 +36,7 @@ _MOST = 8  # processes: seldom do more climbs than these go side by side for lon
 _MOST_BYTES = 1 << 24  # of rows and what is made of them, in each process
 # Seconds of training after which it probably goes on for longer than processes take to begin, where networks
 # race and where not; and the least limit of seconds with which they are worth their beginning.
-_SOON, _LATE, _LONG = 0.3, 1.5, 2.0
+_SOON, _LATE, _LONG = 0.3, 1.5, 5.0
 _LOOK = 2.0  # seconds between two looks at whether the process at the other end of a pipe is there
 _BEGIN = "import sys; sys.path[:] = {path!r}; from swarmnet.processes import serve; serve({pipe}, {parent})"
 _GONE = (EOFError, OSError)  # what is heard of a process that has died

@@ -321,7 +321,7 @@ class TestWho:
             assert processes() == 0
         assert processes() == 2
 
-    @pytest.mark.parametrize(("seconds", "count"), [(1.9, 0), (2.0, 2)])
+    @pytest.mark.parametrize(("seconds", "count"), [(4.9, 0), (5.0, 2)])
     def test_not_where_there_is_no_time_for_their_beginning(self, seconds, count):
         assert processes(replace(SMALL, seconds=seconds)) == count
 
