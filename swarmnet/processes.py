@@ -115,8 +115,9 @@ class ProcessCopies:
         """Begin the processes, and wait until all have made their objectives."""
         self._closed.wait(self._after)
         with contextlib.suppress(Exception):  # whatever it is, the work is done here
+            wanted = self._count if _is_as_imported() else 0
             with self._beginning:
-                while not self._closed.is_set() and _is_as_imported() and len(self._processes) < self._count:
+                while not self._closed.is_set() and len(self._processes) < wanted:
                     self._processes.append(_Process())
             for process in self._processes:
                 process.pipe.send(self._workshop)
@@ -224,10 +225,17 @@ def copies_for(
         plan: what they were made of.
     """
     workshop = Workshop(plan, [objective.net for objective in objectives])
-    several = len(objectives) > 1
-    processes = min(objectives[0].threads, _MOST, _MOST if several else trainer.climbs_at_once(objectives[0]))
-    worth = _are_worth_it(trainer, objectives, plan) and sys.getsizeof(workshop) <= _MOST_BYTES
-    if processes < 2 or not worth or not _may_begin_any() or not _one_fit.acquire(blocking=False):
+    climbs, several = trainer.climbs_at_once(objectives[0]), len(objectives) > 1
+    processes = min(objectives[0].threads, _MOST, _MOST if several else climbs)
+    long = trainer.seconds is None or trainer.seconds >= _LONG
+    suits = _suit(objectives, plan) and sys.getsizeof(workshop) <= _MOST_BYTES
+    if (
+        min(climbs, processes) < 2
+        or not long
+        or not suits
+        or not _may_begin_any()
+        or not _one_fit.acquire(blocking=False)
+    ):
         yield None
         return
     try:
@@ -240,14 +248,11 @@ def copies_for(
         _one_fit.release()
 
 
-def _are_worth_it(trainer: Trainer, objectives: Sequence[Objective], plan: Blueprint) -> bool:
-    if trainer.climbs_at_once(objectives[0]) < 2 or not any(map(is_cheap, objectives)):
-        return False
-    if trainer.seconds is not None and trainer.seconds < _LONG:
-        return False
+def _suit(objectives: Sequence[Objective], plan: Blueprint) -> bool:
+    """Whether some are too short for threads, and all can be made in another process."""
     # What else is the user's may need what only this process has, or be slow to import.
     ours = all(activation.built_in for objective in objectives for activation in objective.net.activations)
-    return ours and isinstance(plan.rows, MixedData)
+    return ours and isinstance(plan.rows, MixedData) and any(map(is_cheap, objectives))
 
 
 def _may_begin_any() -> bool:

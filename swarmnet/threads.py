@@ -23,16 +23,12 @@ from swarmnet.errors import SwarmnetError
 T = TypeVar("T")
 R = TypeVar("R")
 
-
-_QUOTA = Path(
-    "/sys/fs/cgroup/cpu.max"
-)  # microseconds of all cores in so many of the clock (Linux, cgroup v2)
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # "time of all cores, within so much by the clock" (Linux, cgroup v2)
 
 
 def available_cores() -> int:
     """Cores that this process may use, or fewer where its container gets less of their time."""
-    bound = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if bound else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = _QUOTA.read_text().split()
         return min(cores, max(1, -(-int(quota) // int(period))))

@@ -1,5 +1,6 @@
 """Climbs that copies of the objective elsewhere take further: the same race to the last bit."""
 
+import itertools
 import pickle
 from dataclasses import replace
 
@@ -118,10 +119,8 @@ def test_where_seconds_are_the_limit_nothing_is_wasted(monkeypatch):
 
 
 def test_no_more_is_asked_for_than_there_are_seconds_left_for(monkeypatch):
-    now = iter(range(1000))
-    monkeypatch.setattr(
-        "swarmnet.trainers.crews.time.perf_counter", lambda: float(next(now))
-    )  # a second a call
+    now = itertools.count(0.0)  # each call takes a second
+    monkeypatch.setattr("swarmnet.trainers.crews.time.perf_counter", lambda: next(now))
     monkeypatch.setattr("swarmnet.trainers.crews._CALL", 60.0)
     on = objective(copied=True)
     crew, three = Elsewhere(on.copies, Here(2)), climbs(on)
