@@ -131,6 +131,7 @@ def fit(
     if chooses and isinstance(hidden, str) and loss == "squared":
         nets = ladder(mixed, activation) or nets
     rng = _generator(seed)
+    _refuse_nothing(mixed, derivative_weight)
     _warn_of(mixed, net)
     known = mixed.statistics
     scale = Scaling.of(known, scaling, outputs=loss == "squared" and net.activations[-1].name == "linear")
@@ -352,6 +353,11 @@ def _automatic(data: MixedData | FileData) -> tuple[int, int]:
     fitting = [h for h in _WIDTHS if weights(h) <= data.n_entries]
     width = fitting[-1] if fitting else _WIDTHS[0]
     return width, width
+
+
+def _refuse_nothing(data: MixedData | FileData, derivative_weight: float | None) -> None:
+    if derivative_weight == 0 and not data.statistics.Y.count.any():
+        raise SwarmnetError("there are no values, and with derivative_weight 0 nothing else to learn from")
 
 
 def _warn_of(data: MixedData | FileData, net: Network) -> None:

@@ -271,10 +271,11 @@ class HeldRows:
         chunks = self._residual_chunks
         squares = np.zeros((len(chunks), self.group_sums.shape[1]))
         Jr = np.zeros((len(chunks), p))
-        total = np.zeros((p, p), self.terms.dtype, order="F")
+        total = np.zeros((p, p), order="F")
         with self._one_call:
             # Buffers, because getting new memory from the system takes as long as the products.
-            JJ = [self._passes[0].buffer(("JJ", number), (p, p)).T for number in range(len(chunks))]
+            passes = self._passes[0]
+            JJ = [passes.buffer(("JJ", number), (p, p), np.float64).T for number in range(len(chunks))]
 
             def add(passes: Propagation, tile: Tile, task: int) -> None:
                 add_normal(passes, tile, self.terms.unit, precision, (squares[task], Jr[task], JJ[task]))
@@ -422,7 +423,7 @@ _OF_ALL_ROWS = [name for name, made in vars(HeldRows).items() if isinstance(made
 
 def quiet() -> np.errstate:
     """Weights far out overflow: their loss is inf or NaN, which says so without a warning."""
-    return np.errstate(over="ignore", invalid="ignore")
+    return np.errstate(over="ignore", under="ignore", invalid="ignore")
 
 
 def _sum(parts: Array) -> Array:

@@ -65,8 +65,8 @@ def tile_gradient(passes: Propagation, tile: Tile, value_loss: ValueLoss) -> tup
 class Residuals(NamedTuple):
     """Some of a tile's entries, one in each column."""
 
-    gradient: Array  # (p, entries) of each residual, in a buffer
-    residual: Array  # (entries,)
+    gradient: Array  # (p, entries) of each residual, float64, in a buffer
+    residual: Array  # (entries,), float64
     group: Array  # (entries,) see tiles.Groups
 
 
@@ -114,7 +114,17 @@ def residuals(passes: Propagation, tile: Tile, unit: EntryWeights, scale: Array)
                 passes.forward(inputs, order=2 if short.has_partials else 1)
             root = np.sqrt(part.weight)
             predicted, J = _differentiated(passes, part, root * scale[part.group])
-            yield Residuals(J, (predicted - part.target) * root, part.group)
+            residual = (predicted - part.target) * root
+            yield Residuals(_exact(passes, "exact J", J), residual.astype(np.float64, copy=False), part.group)
+
+
+def _exact(passes: Propagation, name: str, array: Array) -> Array:
+    """The array in float64, in a buffer: sums of products of float32 are too coarse to solve systems of."""
+    if array.dtype == np.float64:
+        return array
+    exact = passes.buffer(name, array.shape, np.float64)
+    np.copyto(exact, array)
+    return exact
 
 
 def _calls(kinds: Sequence[_Entries], most: int) -> Iterator[_Entries]:
@@ -234,7 +244,7 @@ def add_leverage(
     """Add to each group's total its residuals' precision-weighted j^T (L L^T)^-1 j, `factor` being L."""
     scale = np.sqrt(precision).astype(passes.dtype)
     for J, _, group in residuals(passes, tile, unit, scale):
-        V = blas.divide(factor, J.astype(factor.dtype, copy=False))
+        V = blas.divide(factor, J)
         total += np.bincount(group, np.einsum("pe,pe->e", V, V), len(total))
 
 
@@ -318,11 +328,8 @@ def _add_weighted(
 ) -> None:
     """Add Phi w Phi^T, Phi w t and t w t for features (s, h, rows), targets and weights (k, rows)."""
     G, g, squares = sums
-    if features.dtype == np.float32:
-        # Sums in float32 are too coarse for a least-squares problem: its best particle would be a false one.
-        exact = passes.buffer("features", features.shape, np.float64)
-        np.copyto(exact, features)
-        features, target, weight = exact, target.astype(np.float64), weight.astype(np.float64)
+    features = _exact(passes, "features", features)
+    target, weight = target.astype(np.float64, copy=False), weight.astype(np.float64, copy=False)
     gram = passes.buffer("gram", (len(G), *G.shape[2:]), np.float64)
     for o in range(G.shape[1]):
         # A matrix times itself turned: NumPy then takes half the product, and copies the other half.

@@ -8,7 +8,7 @@ from scipy.stats import multivariate_normal
 
 from swarmnet import MixedData, Network, Objective, SwarmnetError, SwarmnetWarning, evaluate, fit
 from swarmnet.trainers import LBFGS, LM, run
-from swarmnet.trainers.second_order import Climb, _Tall, _Wide, covariance_root
+from swarmnet.trainers.second_order import Climb, Rival, _Tall, _Wide, covariance_root
 
 NAN = np.nan
 OPEN = {"derivative_weight": None, "l2": None}
@@ -322,10 +322,35 @@ def test_derivatives_alone_are_learnt(options):
 
 
 @pytest.mark.filterwarnings("ignore:no value of:swarmnet.SwarmnetWarning")
-@pytest.mark.parametrize("options", [{}, {"derivative_weight": 0.0, "l2": 0.0}], ids=str)
-def test_derivatives_alone_without_weight_leave_nothing_to_learn(options):
-    model = fit(derivatives_only(), hidden=(4,), trainer="lm", **{"derivative_weight": 0.0} | options)
-    assert np.isfinite(model.theta).all() and model.training["loss"] == pytest.approx(0.0, abs=1e-6)
+@pytest.mark.parametrize("l2", [None, 0.0])
+def test_derivatives_alone_without_weight_leave_nothing_to_learn(l2):
+    data = derivatives_only()
+    with pytest.raises(SwarmnetError, match=r"no values, and with derivative_weight 0 nothing else"):
+        fit(data, hidden=(4,), trainer="lm", derivative_weight=0.0, l2=l2)
+    objective = Objective(Network((2, 4, 1)), data, derivative_weight=0.0, l2=l2)
+    result = run(LM(), objective, np.random.default_rng(0))
+    assert np.isfinite(result.theta).all() and result.loss == pytest.approx(0.0, abs=1e-6)
+    assert l2 == 0.0 or np.isfinite(result.posterior.share).all()
+
+
+def test_a_rival_without_a_finite_evidence_has_no_share():
+    objective = Objective(Network((2, 3, 1)), mixed(20), **OPEN)
+    climb = Climb(objective, objective.initial(np.random.default_rng(0)))
+    climb.advance()
+    near, lost = (Rival(climb.theta, evidence) for evidence in (climb.log_evidence, np.nan))
+    assert climb.posterior([climb], [near, lost]).share.tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(("n", "hidden"), [(6, (6,)), (600, (5,))], ids=["fewer residuals", "more"])
+@pytest.mark.parametrize("trainer", ["lm", "hybrid"])
+def test_single_precision_comes_as_far_as_double(trainer, n, hidden):
+    data, test = mixed(n, noise=(0.1, 0.1), values=0.6), truth()
+    errors = []
+    for dtype in ("float64", "float32"):
+        model = fit(data, hidden=hidden, trainer=trainer, dtype=dtype, iterations=250)
+        errors.append(np.sqrt(np.mean((model.predict(test.X) - test.Y) ** 2)))
+        assert np.isfinite(model.predict(test.X, return_std=True)[1]).all()
+    assert errors[1] < 1.2 * errors[0]
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -41,6 +41,7 @@ COOLING = 1.1  # a noise precision's largest factor in an iteration, where nothi
 COLD = 150  # iterations at the usual cooling after which the noise of good data is low
 _FAR = 100.0  # a noise precision's factor from which it may change twice as fast
 _PRIOR_CHANGE = 1.3  # a prior precision's
+_LEAST_PRIOR = 1e-6  # smallest prior precision: a weight of 1,000 is as good as one without a prior
 _FRESH = 4  # iterations for which effective numbers of parameters are good
 _STALE = 40  # iterations without progress that end it
 _PROGRESS = 0.1  # of the log evidence for each entry: what a noise a tenth lower is worth
@@ -70,8 +71,7 @@ class _Tall:
 
     def __init__(self, objective: ObjectiveLike, theta: Array, precision: Array, decay: Array) -> None:
         self._objective, self._theta, self._precision, self._decay = objective, theta, precision, decay
-        _, Jr, JJ = objective.gauss_newton(theta, precision)
-        self._JJ = np.asarray(JJ, dtype=np.float64, order="F")
+        _, Jr, self._JJ = objective.gauss_newton(theta, precision)
         self.gradient = Jr + decay * theta
         self._metric = float(np.mean(np.diag(self._JJ)))
 
@@ -231,7 +231,7 @@ class Hyperparameters:
         if self.estimates_prior:
             weights = np.bincount(self.weight_group, theta * theta)
             gamma = np.bincount(self.weight_group, share)
-            target = np.clip(gamma / np.maximum(weights, 1e-300), 1e-6, 1e6)
+            target = np.clip(gamma / np.maximum(weights, 1e-300), _LEAST_PRIOR, 1.0 / _LEAST_PRIOR)
             self.prior = np.clip(target, self.prior / _PRIOR_CHANGE, self.prior * _PRIOR_CHANGE)
         blocks = int(self._block.max()) + 1
         count, gamma, squares = (
@@ -388,14 +388,16 @@ class Climb:
         if not self.hyper.estimates_noise:
             return None
         others = [Rival(c.theta, c.log_evidence) for c in climbs if c is not self] + [*rivals]
-        behind = [(self.log_evidence - other.log_evidence) / self.hyper.count.sum() for other in others]
+        entries = max(float(self.hyper.count.sum()), 1.0)
+        behind = [(self.log_evidence - other.log_evidence) / entries for other in others]
         return Posterior(
             self.hyper.precision,
             self.hyper.decay,
             self.log_evidence,
             tuple(other.theta for other in others),
             # An optimum whose noises are r times larger lies about r times as far off.
-            np.exp(-2.0 * np.maximum(behind, 0.0)),
+            # One without a finite evidence lies infinitely far behind.
+            np.exp(-2.0 * np.maximum(np.nan_to_num(behind, nan=np.inf, posinf=np.inf), 0.0)),
         )
 
 
@@ -411,5 +413,10 @@ def is_cheap(objective: ObjectiveLike) -> bool:
 
 
 def covariance_root(objective: ObjectiveLike, theta: Array, posterior: Posterior) -> Array:
-    """C (p, p), lower triangular, with C' C = A^-1 at theta: the weights' covariance."""
-    return _Tall(objective, theta, posterior.precision, posterior.decay).roots()[1]
+    """C (p, p), lower triangular, with C' C = A^-1 at theta: the weights' covariance.
+
+    A given l2 leaves biases without a prior. With the least that is estimated for others, no number in C is
+    so large that an error bar, in which it cancels, would be lost in rounding.
+    """
+    decay = np.maximum(posterior.decay, _LEAST_PRIOR)
+    return _Tall(objective, theta, posterior.precision, decay).roots()[1]
