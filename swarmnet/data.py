@@ -187,7 +187,8 @@ class MixedData:
         if self.weights is None:
             return self.n_values, self.n_derivatives
         values, partials = (~np.isnan(self.Y)).sum(1), (~np.isnan(self.J)).sum((1, 2))
-        return float(self.weights @ values), float(self.weights @ partials)
+        # Not dot products: BLAS would share long ones out over its threads, which changes the last bit.
+        return float(np.add.reduce(self.weights * values)), float(np.add.reduce(self.weights * partials))
 
     @cached_property
     def statistics(self) -> Statistics:

@@ -21,6 +21,7 @@ from swarmnet import blas
 from swarmnet.activations import LINEAR
 from swarmnet.network import Network
 from swarmnet.propagation import Propagation
+from swarmnet.threads import one_blas_thread
 
 Array = NDArray[Any]
 
@@ -81,6 +82,7 @@ def jacobian_deviations(net: Network, theta: Array, packed: Array, X: Array) -> 
     return out
 
 
+@one_blas_thread()
 def pinned(net: Network, theta: Array, packed: Array, x: Array, outputs: Array) -> NDArray[np.float32]:
     """C, packed, with the constants of some linear outputs so free that their values at x (1, d) are exact.
 
@@ -101,6 +103,7 @@ def pinned(net: Network, theta: Array, packed: Array, x: Array, outputs: Array) 
     return _packed(full)
 
 
+@one_blas_thread()
 def permuted(packed: NDArray[np.float32], order: NDArray[np.intp]) -> NDArray[np.float32]:
     """C, packed, for theta[order] instead of theta."""
     return _packed(unpack(packed, len(order))[:, order].astype(np.float64))

@@ -64,7 +64,8 @@ class _Errors:
         counts = ~np.isnan(target) & (data.row_weights > 0)[:, None]
         with np.errstate(over="ignore", invalid="ignore"):  # of the largest doubles the table says inf
             error = np.where(counts, predicted - target, 0.0)
-            squares = data.row_weights @ error**2
+            # Not a product: BLAS would share it out over its threads, which changes the last bit.
+            squares = np.add.reduce(data.row_weights[:, None] * error**2)
         return cls(squares, np.abs(error).max(0), Moments.of(target.T, data.weights))
 
     def __add__(self, other: _Errors) -> _Errors:

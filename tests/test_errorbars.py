@@ -10,6 +10,7 @@ from swarmnet import FittedModel, MixedData, Network, SwarmnetError, fit, load
 from swarmnet.errorbars import OtherFit, jacobian_deviations, pack, pinned, unpack, value_deviations, widened
 from swarmnet.scaling import Scaling
 from swarmnet.trainers import Hybrid
+from swarmnet.trainers.second_order import covariance_root
 
 NAN = np.nan
 NETS = {
@@ -71,6 +72,33 @@ def test_a_pinned_constant_leaves_the_doubt_of_differences(reference):
 
 
 # In models
+
+
+@pytest.mark.filterwarnings("ignore:no value of:swarmnet.SwarmnetWarning")
+@pytest.mark.parametrize("l2", [1e-4, 1e-6, 1e-8])
+@pytest.mark.parametrize("values", [True, False], ids=["values", "slopes only"])
+def test_a_given_l2_loses_none_of_their_digits(reference, monkeypatch, values, l2):
+    """Biases have no prior then, and numbers in the root of their covariance grow large."""
+    roots = []
+
+    def kept(*arguments):
+        roots.append(covariance_root(*arguments))
+        return roots[-1]
+
+    monkeypatch.setattr("swarmnet.fitting.covariance_root", kept)
+    rng = np.random.default_rng(2)
+    X = rng.uniform(0, 3, (40, 1))
+    Y, J = (f(2 * X) + 0.05 * rng.normal(size=X.shape) for f in (np.sin, np.cos))
+    data = MixedData(X, Y / 2 if values else None, J)
+    model = fit(data, hidden=(8, 8), activation="sigmoid", trainer="lm", iterations=100, l2=l2)
+    points = model.scaling.scale_X(np.linspace(0, 3, 9)[:, None])
+    gradient = np.array(reference.gradients(model.net)(model.theta, points)[2])[:, 0]
+    if not values:
+        centre = model.scaling.scale_X(data.X.mean(0)[None])
+        gradient -= np.array(reference.gradients(model.net)(model.theta, centre)[2])[0]
+    found = value_deviations(model.net, model.theta, model.spread, points)[:, 0]
+    expected = np.linalg.norm(gradient @ roots[0].T, axis=1)
+    np.testing.assert_allclose(found, expected, rtol=0.01, atol=1e-3 * expected.max())
 
 
 def noisy(n, seed=0, noise=0.1):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
 from swarmnet import MixedData, Network, Objective, SwarmnetError, evaluate, fit
 from swarmnet.scaling import KINDS, Scaling
@@ -163,6 +164,18 @@ def test_the_size_of_all_weights_changes_no_mean():
     assert Objective(net, tenth).loss(theta) == pytest.approx(float(Objective(net, data).loss(theta)))
     for field in fields(Scaling):
         close(getattr(Scaling.of(tenth), field.name), getattr(Scaling.of(data), field.name))
+
+
+def test_sums_of_weights_do_not_hang_on_the_threads_of_blas():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (40_000, 1))
+    data = MixedData(X, np.sin(X), np.cos(X), weights=rng.random(len(X)))
+    model = fit(data.take(slice(50)), hidden=(2,), trainer="lbfgs", iterations=2)
+    found = []
+    for threads in (1, 2, 4):
+        with threadpool_limits(threads, "blas"):
+            found.append((data.total_weights, evaluate(model, data).to_dict()))
+    assert found[0] == found[1] == found[2]
 
 
 def test_metrics_are_those_of_the_rows_repeated():
