@@ -17,6 +17,8 @@ from swarmnet.errors import unknown
 
 Array = NDArray[Any]
 
+_FLAT = 40.0  # where the normal density has come to 0
+
 
 @dataclass(frozen=True)
 class Activation:
@@ -164,8 +166,9 @@ def _gelu_slope(z: Array, a: Array, out: Array) -> None:
 
 
 def _gelu_curvature(z: Array, a: Array, s: Array, out: Array) -> None:
-    # phi(z) (2 - z^2)
-    np.multiply(z, z, out=out)
+    # phi(z) (2 - z^2), which is 0 long before z^2 overflows
+    np.clip(z, -_FLAT, _FLAT, out=out)
+    np.multiply(out, out, out=out)
     np.subtract(2.0, out, out=out)
     out *= _normal_density(z)
 

@@ -11,7 +11,7 @@ _R = TypeVar("_R")
 
 
 def quiet(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Decorate a function that ignores overflows, divisions by zero and invalid operations.
+    """Decorate a function that ignores overflows and underflows, divisions by zero and invalid operations.
 
     NumPy before 2 keeps the user's settings in the errstate itself: one that decorates a function would lose
     them when the function calls itself, or is called by two threads.
@@ -19,7 +19,7 @@ def quiet(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
     @wraps(function)
     def quietly(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             return function(*args, **kwargs)
 
     return quietly

@@ -260,7 +260,7 @@ class FittedModel:
 
 def _no_overflow() -> np.errstate:
     """No warnings by the way: `_finite` looks at what comes out."""
-    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
+    return np.errstate(all="ignore")
 
 
 def _finite(answer: Array) -> Array:

@@ -86,6 +86,8 @@ class TileFile:
             rest = image
             while rest and (count := self._file.readinto(rest)):
                 rest = rest[count:]
+        if rest:
+            raise SwarmnetError(f"{self._folder}: the rows that do not fit into memory were cut off there")
         buffers = [image[start:stop] for start, stop in extent.spans]
         tiles: list[Tile] = pickle.loads(extent.head, buffers=buffers)
         return tiles

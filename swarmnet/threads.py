@@ -105,6 +105,7 @@ class Crew:
             raise SwarmnetError(f"threads must be a whole number of 1 or more, not {threads}")
         self.size = threads or default_threads()
         self._pool: ThreadPoolExecutor | None = None
+        self._process = 0  # whose threads the pool's are: a fork has the pool, but none of them
 
     def run(self, tasks: int, work: Callable[[int, int], None], shared: bool = True) -> None:
         """Call work(worker, task) for each task; results must not depend on which worker takes which.
@@ -115,16 +116,19 @@ class Crew:
             for task in range(tasks):
                 work(0, task)
             return
-        if self._pool is None:
+        if self._pool is None or self._process != os.getpid():
             self._pool = ThreadPoolExecutor(self.size - 1, thread_name_prefix="swarmnet")
+            self._process = os.getpid()
         queue = itertools.count()  # next() on it is atomic
 
         def share(worker: int) -> None:
             while (task := next(queue)) < tasks:
                 work(worker, task)
 
-        helpers = [self._pool.submit(share, worker) for worker in range(1, self.size)]
+        helpers: list[Future[None]] = []
         try:
+            for worker in range(1, self.size):
+                helpers.append(self._pool.submit(share, worker))
             share(0)
         finally:
             # On Ctrl-C here the rest of the tasks are dropped, but the helpers must be out of the buffers.

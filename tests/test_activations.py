@@ -49,6 +49,15 @@ def test_saturated_units_stay_finite(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("dtype", "far"), [(np.float64, 1e160), (np.float32, 1e25)])
+def test_units_whose_square_would_overflow_stay_finite(name: str, dtype: type, far: float) -> None:
+    with np.errstate(over="ignore"):
+        parts = evaluate(TABLE[name], np.array([-far, far], dtype))
+    assert all(np.isfinite(part).all() for part in parts)
+    assert name == "sine" or not parts[2].any()
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_nan_stays_nan(name: str) -> None:
     assert np.isnan(evaluate(TABLE[name], np.array([np.nan]))[0]).all()
 

@@ -188,7 +188,39 @@ def test_what_is_the_users_stays_as_it_was(model, name, tmp_path, monkeypatch, c
     assert caplog.records == []
 
 
+@pytest.mark.parametrize("name", ["lm", "hybrid", "pso", "adam"])
+def test_underflows_are_no_errors_of_the_users(name):
+    rng = np.random.default_rng(0)
+    noise = MixedData(rng.normal(size=(30, 2)), rng.normal(size=30))
+    with np.errstate(all="raise"):
+        model = fit(noise, (5,), trainer=name, iterations=60)
+        model.predict(X, return_std=model.spread is not None), model.jacobian(X), model.hessian(X)
+
+
 # Side by side
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_a_fork_has_threads_of_its_own():
+    code = """
+import multiprocessing
+import numpy as np
+import swarmnet
+
+X = np.random.default_rng(0).normal(size=(20000, 2))
+net = swarmnet.Network((2, 16, 1))
+objective = swarmnet.Objective(net, swarmnet.MixedData(X, X[:, 0]), threads=2)
+swarm = net.init(np.random.default_rng(0), 20)
+before = objective.loss(swarm)
+
+def again():
+    return objective.loss(swarm)
+
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    assert (pool.apply(again) == before).all()
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=HERE, timeout=60, check=False)
+    assert done.returncode == 0
 
 
 def test_blas_is_held_and_let_go_from_any_thread():

@@ -54,6 +54,14 @@ def test_float32_shrinks_the_file_and_keeps_seven_digits(tmp_path):
     assert single._rows._file._end < 0.8 * files._rows._file._end
 
 
+def test_a_file_of_tiles_that_was_cut_off_is_an_error(tmp_path):
+    files = pair(tmp_path)[1]
+    theta = files.initial(np.random.default_rng(0))
+    files._rows._file._file.truncate(100)
+    with pytest.raises(SwarmnetError, match="cut off"):
+        files.loss(theta)
+
+
 def test_threads_change_nothing_to_the_last_bit(tmp_path):
     one, three = (pair(tmp_path, threads=threads)[1] for threads in (1, 3))
     theta = one.initial(np.random.default_rng(0))

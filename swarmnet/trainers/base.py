@@ -629,7 +629,7 @@ def _train(
     rng: np.random.Generator,
     monitor: Monitor,
 ) -> None:
-    quiet = np.errstate(over="ignore", invalid="ignore")
+    quiet = np.errstate(over="ignore", under="ignore", invalid="ignore")
     with one_blas_thread(), quiet, monitor.saving(), monitor.limits(trainer):
         trainer.train(objective, start, rng, monitor)
 

@@ -58,7 +58,8 @@ class Here:
 
     def _share(self, climbs: Sequence[Climb], threads: bool) -> None:
         def work(worker: int, task: int) -> None:
-            with np.errstate(over="ignore", invalid="ignore"):  # each thread has a state of its own
+            # Each thread has a state of its own.
+            with np.errstate(over="ignore", under="ignore", invalid="ignore"):
                 climbs[task].advance()
 
         self._crew.run(len(climbs), work, shared=threads)
@@ -136,7 +137,7 @@ def _advanced(objective: ObjectiveLike, asked: tuple[State, int]) -> list[State]
     """The states of a climb after each of so many iterations, or fewer if it is done."""
     state, iterations = asked
     climb, states = Climb.restored(objective, state), list[State]()
-    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
+    with one_blas_thread(), np.errstate(over="ignore", under="ignore", invalid="ignore"):
         while len(states) < iterations and not climb.done:
             climb.advance()
             states.append(climb.state())
