@@ -1,5 +1,6 @@
 """Which modules are collected, and who runs them when several processes share the tests."""
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,13 @@ collect_ignore = [] if find_spec("distributed") else _DASK
 SINGLY = ["test_docs.py", "test_notebooks.py", "test_cases.py"]
 WHOLE = ["test_second_order.py", "test_cli.py", "test_distributed.py", "test_hostile.py", "test_hybrid.py"]
 RANK = {name: rank for rank, name in enumerate([*SINGLY, *WHOLE])}
+
+
+def pytest_configure() -> None:
+    """Each of several processes takes its share of the cores: fits would otherwise have processes in each."""
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if processes > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
