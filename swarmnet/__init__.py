@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name == "SwarmNetRegressor":
-        from swarmnet.estimator import SwarmNetRegressor  # noqa: PLC0415  # scikit-learn takes a second
+        from swarmnet.imports import same_random_state  # noqa: PLC0415
+
+        with same_random_state():
+            from swarmnet.estimator import SwarmNetRegressor  # noqa: PLC0415  # scikit-learn takes a second
 
         return SwarmNetRegressor
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -250,10 +250,18 @@ def _run(app: typer.Typer) -> object:
 
 def run(app: typer.Typer) -> None:
     """Run a command; the exit code is 2 for a user's mistake, 130 after Ctrl-C, 143 after SIGTERM."""
+    _open_closed_streams()
     came: list[int] = [signal.SIGINT]
     with _ended_by_signals(came):
         code = _exit_code(app)
     sys.exit(128 + came[-1] if code == 130 else code)
+
+
+def _open_closed_streams() -> None:
+    """Where the shell has closed standard output or error (`>&-`), what is written there leads nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # until the end
 
 
 @contextmanager

@@ -85,7 +85,7 @@ class MixedData:
         outputs: Iterable[str] | None = None,
         weights: ArrayLike | None = None,
     ) -> None:
-        points = _numbers("X", X)
+        points = as_numbers("X", X)
         if points.ndim != 2 or points.shape[1] == 0:
             raise SwarmnetError(f"X must be (rows, inputs) with at least one input, not {points.shape}")
         values, partials = _targets(points.shape, Y, J)
@@ -507,8 +507,12 @@ def _refuse_row(name: str, bad: NDArray[np.bool_], what: str) -> None:
         raise SwarmnetError(f"{name!r} {what} in row {int(np.argmax(bad))}: correct or remove it")
 
 
-def _numbers(name: str, value: ArrayLike) -> Array:
-    """A private float64 copy, so that nobody else's array is frozen or changed under us."""
+def as_numbers(name: str, value: ArrayLike) -> Array:
+    """A private float64 copy, so that nobody else's array is frozen or changed under us.
+
+    Raises:
+        SwarmnetError: it holds dates, complex numbers, or what is no number.
+    """
     if isinstance(value, np.ma.MaskedArray):
         value = np.ma.filled(value.astype(np.float64), np.nan)
     try:
@@ -516,7 +520,7 @@ def _numbers(name: str, value: ArrayLike) -> Array:
         if given.dtype.kind in "cmM":
             raise TypeError(f"it holds {given.dtype}")
         return np.array(given, dtype=np.float64, order="C")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise SwarmnetError(f"{name} is not an array of numbers: {error}") from None
 
 
@@ -525,8 +529,8 @@ def _targets(
 ) -> tuple[Array, Array]:
     """Y (n, k) and J (n, k, d) for X of the given shape (n, d), NaN throughout for what was not given."""
     n, d = shape
-    Y = None if given_Y is None else _numbers("Y", given_Y)
-    J = None if given_J is None else _numbers("J", given_J)
+    Y = None if given_Y is None else as_numbers("Y", given_Y)
+    J = None if given_J is None else as_numbers("J", given_J)
     if Y is not None and Y.ndim == 1:
         Y = Y[:, None]
     if J is not None and J.ndim == 2:
@@ -551,7 +555,7 @@ def _sigma(name: str, sigma: ArrayLike | None, target: Array) -> Array | None:
     """The standard deviations in the shape of their targets, NaN beside what was not observed."""
     if sigma is None:
         return None
-    value = _numbers(name, sigma)
+    value = as_numbers(name, sigma)
     if value.ndim == target.ndim - 1 and target.shape[1] == 1:
         value = np.expand_dims(value, 1)
     if value.shape != target.shape:
@@ -563,7 +567,7 @@ def _sigma(name: str, sigma: ArrayLike | None, target: Array) -> Array | None:
 def _row_weights(given: ArrayLike | None, n: int) -> Array | None:
     if given is None:
         return None
-    weights = _numbers("weights", given)
+    weights = as_numbers("weights", given)
     if weights.shape != (n,):
         raise SwarmnetError(f"weights must be ({n},), one for each row of X, not {weights.shape}")
     bad = ~((weights == 0) | ((weights >= np.finfo(float).tiny) & (weights < np.inf)))

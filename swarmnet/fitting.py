@@ -15,6 +15,7 @@ from swarmnet.activations import LINEAR, Activation
 from swarmnet.blueprint import Blueprint
 from swarmnet.canonical import canonical
 from swarmnet.checkpoint import EVERY, Checkpoint, fingerprint
+from swarmnet.columns import derivative_name, listed
 from swarmnet.data import MixedData
 from swarmnet.errorbars import OtherFit, pack, pinned
 from swarmnet.errors import SwarmnetError, SwarmnetWarning
@@ -47,6 +48,7 @@ Hidden = str | int | Sequence[int]
 Activations = str | Activation | Sequence[str | Activation]
 
 _LADDER = ((8,), (16,), (32,), (8, 8), (16, 16), (24, 24), (12, 12, 12))
+_NOISE = 0.9  # share of a column's variance that a model leaves unexplained where it is said to be noise
 _DEAR = 5e8  # multiplications of an iteration of Levenberg-Marquardt: a twentieth of a second
 _WIDTHS = (3, 4, 6, 8, 12, 16, 24, 32)
 
@@ -145,6 +147,8 @@ def fit(
         return Blueprint(rows, preparation, {"loss": loss, "dtype": dtype, **weights})
 
     if validation is not None:
+        if not isinstance(validation, MixedData | FileData):
+            raise SwarmnetError("validation must be MixedData that are held out: read_csv reads a file")
         validation = validation.select(mixed.inputs, mixed.outputs)
 
     kept = None
@@ -168,6 +172,7 @@ def fit(
     chosen = next(rung for rung in rungs if rung.size == len(result.theta))
     if result.status == "interrupted":
         warnings.warn(result.message, SwarmnetWarning, stacklevel=2)
+    _warn_of_noise(mixed, chosen, result)
     training = _record(given, known, configured_trainer, seed) | {
         "scaling": scaling,
         "loss_function": loss,
@@ -373,6 +378,27 @@ def _warn_of(data: MixedData | FileData, net: Network) -> None:
         warnings.warn(
             f"no value of {name} was observed: its constant is free, and is pinned so that {name} is 0 "
             "at the mean of the inputs",
+            SwarmnetWarning,
+            stacklevel=3,
+        )
+
+
+def _warn_of_noise(data: MixedData | FileData, objective: Objective, result: TrainResult) -> None:
+    """Say so where a model explains next to nothing of a column: nobody would look for it in one number."""
+    if result.posterior is None or result.status != "converged":
+        return
+    groups = objective.groups
+    columns = [*data.outputs, *(derivative_name(y, x) for y in data.outputs for x in data.inputs)]
+    own = groups.noise_of[: len(columns)] == np.arange(len(columns))
+    varied = np.flatnonzero(own & (groups.variance[: len(columns)] > 0))
+    with np.errstate(all="ignore"):
+        in_sigmas = (groups.count * groups.variance / groups.unit)[varied]
+    missed = objective.group_squares(result.theta)[varied] > _NOISE * in_sigmas
+    if missed.any():
+        names = listed([columns[group] for group in varied[missed]])
+        warnings.warn(
+            f"nearly all of {names} was taken for noise: if it is none, there are too few entries to tell; "
+            "more of them may, and trainer 'lbfgs' fits whatever there is",
             SwarmnetWarning,
             stacklevel=3,
         )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from swarmnet.columns import derivative_name
 from swarmnet.data import MixedData
+from swarmnet.errors import SwarmnetError
 from swarmnet.filedata import FileData, Reader
 from swarmnet.frames import pd
 from swarmnet.model import FittedModel
@@ -28,8 +29,10 @@ def evaluate(model: FittedModel, data: MixedData | FileData) -> pd.DataFrame:
         column's unit), and r2 (NaN where all targets are equal).
 
     Raises:
-        SwarmnetError: the data's inputs or outputs are not the model's.
+        SwarmnetError: the data's inputs or outputs are not the model's, or they are no data.
     """
+    if not isinstance(data, MixedData | FileData):
+        raise SwarmnetError("data must be MixedData: read_csv reads a file, MixedData.from_frame a DataFrame")
     errors = reduce(_Errors.__add__, _parts(model, data.select(model.inputs, model.outputs)))
     pairs = [(out, into) for out in model.outputs for into in (None, *model.inputs)]
     columns = [out if into is None else derivative_name(out, into) for out, into in pairs]

@@ -20,7 +20,7 @@ from swarmnet.columns import (
     second_derivative_name,
     sigma_name,
 )
-from swarmnet.data import MixedData
+from swarmnet.data import MixedData, as_numbers
 from swarmnet.errorbars import OtherFit, jacobian_deviations, value_deviations, widened
 from swarmnet.errors import SwarmnetError
 from swarmnet.files import write_atomically
@@ -240,10 +240,7 @@ class FittedModel:
     def _points(self, X: ArrayLike | pd.DataFrame) -> Array:
         if is_frame(X):
             return read_query(X, self.inputs)[0]
-        try:
-            points = np.asarray(X, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise SwarmnetError("X is not an array of numbers") from None
+        points = as_numbers("X", X)
         if points.ndim != 2 or points.shape[1] != len(self.inputs):
             raise SwarmnetError(
                 f"X must be (rows, {len(self.inputs)}) with columns {', '.join(self.inputs)}, "

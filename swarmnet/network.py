@@ -17,6 +17,8 @@ from swarmnet.propagation import Layer, Propagation
 Array = NDArray[Any]
 Layers = list[tuple[Array, Array]]
 
+_MOST_WEIGHTS = 10**8  # of a network: it takes a gigabyte then, and training many times that
+_MOST_NUMBERS = 5 * 10**8  # weights of a swarm
 _TILE = 2048  # rows at a time times particles: what the passes keep per row stays in the cache
 _VARIANCE: dict[str, Callable[[int, int], float]] = {
     "glorot": lambda fan_in, fan_out: 2.0 / (fan_in + fan_out),  # Glorot and Bengio 2010, eq. 16
@@ -63,6 +65,8 @@ class Network:
         self.activations = tuple(activation(name) for name in named)
         self.layers = self._lay_out()
         self.size = self.layers[-1].stop
+        if self.size > _MOST_WEIGHTS:
+            raise SwarmnetError(f"{self.size:,} weights are too many: {_MOST_WEIGHTS:,} are the most")
 
     def _lay_out(self) -> tuple[Layer, ...]:
         layers, start = [], 0
@@ -109,7 +113,15 @@ class Network:
         W is normal with the variance that suits the layer's activation (Glorot, He or LeCun). Hidden biases
         are normal with variance 1/4, so that the units of a layer bend at different places: for inputs of
         unit variance that is what lets a narrow layer see all of them from the start. Output biases are 0.
+
+        Raises:
+            SwarmnetError: the swarm would take several gigabytes.
         """
+        if (particles or 1) * self.size > _MOST_NUMBERS:
+            raise SwarmnetError(
+                f"{particles:,} particles of {self.size:,} weights are too many: "
+                f"{_MOST_NUMBERS:,} weights in all are the most"
+            )
         lead = () if particles is None else (particles,)
         theta = np.zeros((*lead, self.size))
         for layer in self.layers:

@@ -29,6 +29,7 @@ def in_processes(work: Callable[[T, S], R], tasks: Sequence[T], shared: S, jobs:
     Raises:
         SwarmnetError: a task raised it, cannot be sent, or its process was killed.
     """
+    jobs = min(jobs, len(tasks))  # each process that is begun takes a second
     from joblib import Parallel, delayed, parallel_config  # noqa: PLC0415  # a tenth of a second
     from joblib.externals.loky.backend import reduction  # noqa: PLC0415  # by which it pickles
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError
 from swarmnet.filedata import FileData, split_files
+from swarmnet.imports import same_random_state
 
 
 @overload
@@ -59,7 +60,8 @@ def _kinds(data: MixedData, point: NDArray[np.intp]) -> NDArray[np.intp]:
 
 def _choose(kind: NDArray[np.intp], count: int, seed: int) -> NDArray[np.intp]:
     """`count` points, of each kind in proportion, and none that is alone of its kind if that can be."""
-    from sklearn.model_selection import train_test_split  # noqa: PLC0415  # most of a second to import
+    with same_random_state():
+        from sklearn.model_selection import train_test_split  # noqa: PLC0415  # most of a second to import
 
     may_go = np.flatnonzero(np.bincount(kind)[kind] > 1)
     if len(may_go) < count:
@@ -72,7 +74,7 @@ def _choose(kind: NDArray[np.intp], count: int, seed: int) -> NDArray[np.intp]:
     chosen: NDArray[np.intp] = train_test_split(
         may_go,
         test_size=count,
-        random_state=seed,
+        random_state=seed % 2**32,  # it takes no larger ones
         stratify=kind[may_go] if in_proportion else None,
     )[1]
     return chosen

@@ -24,6 +24,8 @@ Array = NDArray[Any]
 Rows = NDArray[np.intp]
 
 _RUN = 64  # rows with the same direction that are worth a tile of their own
+_ROUNDED = 1e-12  # variance of equal targets, as a share of their mean square
+_ALIKE = 1e-6  # variance of values that are as good as equal, as a share of their slopes' mean square
 
 
 @dataclass(frozen=True)
@@ -196,13 +198,13 @@ class Grouping:
 
     @quiet  # the loss will be inf, which says so
     def sums(self, data: MixedData, measured: MixedData) -> Array:
-        """(4, groups) what `Groups` is made of; sums over parts of the rows add up.
+        """(5, groups) what `Groups` is made of; sums over parts of the rows add up.
 
         Args:
             data: whose entries.
             measured: the same rows, of which only measured sigmas are kept.
         """
-        sums = np.zeros((4, len(self.is_partial)))
+        sums = np.zeros((5, len(self.is_partial)))
         kinds = (
             (self.values, data.Y, data.Y_sigma, measured.Y_sigma),
             (self.partials, data.J, data.J_sigma, measured.J_sigma),
@@ -212,14 +214,14 @@ class Grouping:
             seen = ~np.isnan(target) & (often > 0)
             group = self.of(np.broadcast_to(own, target.shape), known, kind)[seen]
             often = often[seen]
-            square = target[seen] ** 2
+            target = target[seen]
+            square = target**2
             relative = square
             if sigma is not None:
                 relative = square / np.where(np.isnan(sigma), 1.0, sigma)[seen] ** 2
-            for row, terms in zip(
-                sums, (np.ones(len(square)), often, often * square, often * relative), strict=True
-            ):
-                row += np.bincount(group, terms, sums.shape[1])
+            terms = np.ones(len(square)), often, often * square, often * relative, often * target
+            for row, numbers in zip(sums, terms, strict=True):
+                row += np.bincount(group, numbers, sums.shape[1])
         return sums
 
 
@@ -236,12 +238,38 @@ class Groups(Grouping):
         count: (groups,) the sum of their rows' weights.
         square: (groups,) mean square of the targets.
         relative: (groups,) mean square of target / sigma.
+        unit: (groups,) sigma^2 in the mean; 1 where all targets are 0.
+        variance: (groups,) of the targets.
+        noise_of: (groups,) the group whose noise each has.
     """
 
     def __init__(self, k: int, d: int, sums: Array) -> None:
         super().__init__(k, d)
         self.entries, self.count = sums[0].astype(int), sums[1]
-        self.square, self.relative = sums[2:] / np.where(self.count > 0, self.count, 1.0)
+        self.square, self.relative, mean = sums[2:] / np.where(self.count > 0, self.count, 1.0)
+        with np.errstate(all="ignore"):  # the loss will be inf, which says so
+            self.unit = np.where(self.relative > 0, self.square / self.relative, 1.0)
+            variance = self.square - mean**2
+        self.variance = np.where(variance > _ROUNDED * self.square, variance, 0.0)
+        self.noise_of = self._noises()
+
+    def _noises(self) -> NDArray[np.intp]:
+        """Its own, but where all targets are equal, beside others of the output that are not: theirs.
+
+        A constant meets equal targets exactly: from them alone their noise would be none, and to be so sure
+        of them worth taking all that varies for noise.
+        """
+        noise_of = np.arange(len(self.variance))
+        for value, partials in zip(self.values, self.partials, strict=True):
+            own = np.array([value, *partials])
+            own = own[self.count[own] > 0]
+            # Inputs vary by about 1 where they are scaled: so much less than others allow is no variation.
+            most = max(self.variance[value], self.square[partials].max())
+            alike = self.variance[own] <= np.where(own == value, _ALIKE, _ROUNDED**2) * most
+            varied = own if alike.all() else own[~alike]
+            if len(own):
+                noise_of[own[alike]] = varied[self.square[varied].argmax()]
+        return noise_of
 
 
 @dataclass(frozen=True)

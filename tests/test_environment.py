@@ -188,6 +188,33 @@ def test_what_is_the_users_stays_as_it_was(model, name, tmp_path, monkeypatch, c
     assert caplog.records == []
 
 
+def test_what_is_imported_on_the_way_draws_no_random_numbers_of_the_users():
+    code = """
+import random
+import numpy as np
+import swarmnet
+
+random.seed(1)
+before = random.getstate()
+X = np.linspace(0, 1, 12)[:, None]
+swarmnet.compare(swarmnet.MixedData(X, X), ("lbfgs",), 1, hidden=(2,), evaluations=9)
+swarmnet.SwarmNetRegressor
+assert random.getstate() == before
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=HERE, check=False)
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_stream_ends_no_training(closed, tmp_path):
+    (tmp_path / "data.csv").write_text("x,y\n" + "".join(f"{i},{i * i}\n" for i in range(12)))
+    train = "-m swarmnet train data.csv --hidden 2 --trainer lbfgs --iterations 3 -o m.json"
+    command = ["sh", "-c", f"'{sys.executable}' {train} {closed}"]
+    done = subprocess.run(command, cwd=tmp_path, env=HERE, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr and (tmp_path / "m.json").exists()
+
+
 @pytest.mark.parametrize("name", ["lm", "hybrid", "pso", "adam"])
 def test_underflows_are_no_errors_of_the_users(name):
     rng = np.random.default_rng(0)

@@ -197,6 +197,10 @@ def test_a_free_constant_is_pinned_and_said():
         ({"iterations": 2.5}, "iterations must be"),
         ({"iterations": 0}, "iterations must be"),
         ({"seconds": -1}, "seconds must be"),
+        ({"validation": 0.2}, "validation must be MixedData"),
+        ({"hidden": (10**6, 10**6)}, "1,000,004,000,001 weights are too many: 100,000,000"),
+        ({"hidden": (10**20,)}, "weights are too many"),
+        ({"hidden": (8,), "trainer": "pso", "particles": 10**9}, "1,000,000,000 particles of 25 weights"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, words):

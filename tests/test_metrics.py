@@ -90,6 +90,12 @@ def test_data_of_other_columns_are_refused(names, words):
         evaluate(plane(), data([[0.0, 0.0]], Y=[1.0], **names))
 
 
+@pytest.mark.parametrize("given", ["data.csv", pd.DataFrame({"T": [1.0]})], ids=["name", "frame"])
+def test_what_is_no_data_is_refused(given):
+    with pytest.raises(SwarmnetError, match=r"data must be MixedData: read_csv"):
+        evaluate(plane(), given)
+
+
 def test_columns_are_matched_by_name_whatever_their_order():
     there = data([[1.0, 2.0]], Y=[5.0], J=[[3.0, 4.0]])
     swapped = MixedData(there.X[:, ::-1], there.Y, there.J[:, :, ::-1], inputs=("p", "T"), outputs=("h",))

@@ -53,7 +53,19 @@ def test_the_table_names_its_columns(model):
 
 
 @pytest.mark.parametrize(
-    "X", [np.zeros((2, 3)), [[1.0, np.nan]], [[np.inf, 1.0]], [["a", "b"]], np.zeros(2)], ids=str
+    "X",
+    [
+        np.zeros((2, 3)),
+        [[1.0, np.nan]],
+        [[np.inf, 1.0]],
+        [["a", "b"]],
+        np.zeros(2),
+        np.ma.array([[1.0, 2.0]], mask=[[True, False]]),
+        np.array([[1.0 + 2.0j, 1.0]]),
+        np.array([["2020-01-01", "2020-01-02"]], "datetime64[D]"),
+        [[10**400, 1]],
+    ],
+    ids=str,
 )
 def test_bad_queries_are_refused(model, X):
     with pytest.raises(SwarmnetError, match=r"^X "):

@@ -174,8 +174,8 @@ class Hyperparameters:
         self.estimates_prior = objective.estimates_l2
         self.estimates_noise = objective.estimates_balance or objective.estimates_l2
         if objective.estimates_balance:
-            self._share = np.ones(len(count))
-            self._block = np.arange(len(count))
+            self._block = groups.noise_of
+            self._share = groups.unit / groups.unit[self._block]
             self._fixed = np.arange(len(count)) >= groups.first_known
         else:
             self._share = unit * (self.count.sum() / max(float(unit @ self.count), 1e-300))
@@ -193,11 +193,11 @@ class Hyperparameters:
         relative = np.where(groups.relative > 0, groups.relative, 1.0)
         values = groups.square[seen & ~groups.is_partial]
         whole = values.max(initial=0.0) or groups.square.max() or 1.0
-        unit = np.where(groups.relative > 0, groups.square / relative, 1.0)  # sigma^2
-        self._matters = np.clip(unit / whole * relative, _FLOOR, 1.0)
-        first = np.maximum(np.minimum(1.0 / relative, unit / whole), _FLOOR**2) / noise
+        self._matters = np.clip(groups.unit / whole * relative, _FLOOR, 1.0)
+        first = np.maximum(np.minimum(1.0 / relative, groups.unit / whole), _FLOOR**2) / noise
         if self._block.any():
-            return np.where(self._fixed, 1.0, first)
+            self._matters = self._matters[self._block]
+            return np.where(self._fixed, 1.0, first[self._block] * self._share)
         total = float((self._share * relative) @ self.count)
         return np.asarray(self._share * self.count.sum() / (noise * (total or 1.0)))
 
