@@ -139,6 +139,16 @@ def train(
         raise typer.Exit(130)
 
 
+def _note_columns_left_out(path: str, inputs: str | None, outputs: str | None) -> None:
+    """Among them may be a slope whose name is not quite one."""
+    from swarmnet.columns import listed  # noqa: PLC0415
+    from swarmnet.readers import columns_left_out  # noqa: PLC0415
+
+    left_out = columns_left_out(path, console.names(inputs), console.names(outputs))
+    if left_out:
+        console.note(f"{path}: columns not needed: {listed(left_out)}")
+
+
 @contextmanager
 def _opened(
     data: str, inputs: str | None, outputs: str | None, memory_limit: str | None, scheduler: str | None
@@ -148,6 +158,7 @@ def _opened(
 
     from swarmnet.readers import open_files, read  # noqa: PLC0415
 
+    _note_columns_left_out(data, inputs, outputs)
     roles = console.names(inputs), console.names(outputs)
     if scheduler is None:
         yield read(data, *roles, memory_limit)
@@ -256,6 +267,7 @@ def compare(
         require_extra()  # now, not after minutes
     if scheduler is not None:
         _refuse_limit(memory_limit)
+    _note_columns_left_out(data, inputs, outputs)
     rows = read(data, console.names(inputs), console.names(outputs), memory_limit)
     tested = None if test is None else read(test, rows.inputs, rows.outputs, memory_limit)
     if report is not None and not all(isinstance(part, MixedData) for part in (rows, tested or rows)):
@@ -333,6 +345,7 @@ def inspect(
     if _is_model(file):
         printing.show_model(load(file), json)
     else:
+        _note_columns_left_out(str(file), inputs, outputs)
         printing.show_data(inspect_data(read(file, console.names(inputs), console.names(outputs))), json)
 
 

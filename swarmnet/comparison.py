@@ -20,6 +20,7 @@ from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError, SwarmnetWarning
 from swarmnet.filedata import FileData
 from swarmnet.fitting import (
+    TAKEN_FOR_NOISE,
     Activations,
     Data,
     Hidden,
@@ -214,7 +215,7 @@ def _made(run: _Run, rows: _AllRows, callback: Callback | None) -> _Made:
 
 def _in_turn(runs: Sequence[_Run], rows: _AllRows, progress: Watch | None) -> Generator[_Made, None, None]:
     for run in runs:
-        with _no_word_of_interruption():
+        with _few_words():
             made = _made(run, rows, _labelled(progress, run.name, run.repeat))
         yield made
 
@@ -236,7 +237,7 @@ def _at_once(
     told: set[tuple[str, type[Warning]]] = {(STATUS["interrupted"], SwarmnetWarning)}
     for run, (made, last, heard) in zip(runs, found, strict=True):
         for warning in heard:
-            if warning not in told:
+            if warning not in told and not warning[0].startswith(TAKEN_FOR_NOISE):
                 told.add(warning)
                 warnings.warn(*warning, stacklevel=3)
         if progress is not None:
@@ -245,16 +246,18 @@ def _at_once(
 
 
 @contextmanager
-def _no_word_of_interruption() -> Iterator[None]:
+def _few_words() -> Iterator[None]:
     """Here it ends everything, so that `fit` need not say what it kept of one run.
 
+    Nor what it took for noise: the table has the errors, and learning from values alone may well do that.
     Ctrl-C comes on the main thread alone, and on others warnings' filters are not ours to change.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", re.escape(STATUS["interrupted"]), SwarmnetWarning)
+        for begin in (STATUS["interrupted"], TAKEN_FOR_NOISE):
+            warnings.filterwarnings("ignore", re.escape(begin), SwarmnetWarning)
         yield
 
 

@@ -48,7 +48,9 @@ Hidden = str | int | Sequence[int]
 Activations = str | Activation | Sequence[str | Activation]
 
 _LADDER = ((8,), (16,), (32,), (8, 8), (16, 16), (24, 24), (12, 12, 12))
+TAKEN_FOR_NOISE = "nearly all of "  # how the warning of it begins
 _NOISE = 0.9  # share of a column's variance that a model leaves unexplained where it is said to be noise
+_NEGLIGIBLE = 0.1  # mean square of a column, as a share of its output's largest, that goes without saying
 _DEAR = 5e8  # multiplications of an iteration of Levenberg-Marquardt: a twentieth of a second
 _WIDTHS = (3, 4, 6, 8, 12, 16, 24, 32)
 
@@ -389,16 +391,20 @@ def _warn_of_noise(data: MixedData | FileData, objective: Objective, result: Tra
         return
     groups = objective.groups
     columns = [*data.outputs, *(derivative_name(y, x) for y in data.outputs for x in data.inputs)]
-    own = groups.noise_of[: len(columns)] == np.arange(len(columns))
-    varied = np.flatnonzero(own & (groups.variance[: len(columns)] > 0))
+    own = np.concatenate([groups.values[:, None], groups.partials], axis=1)
+    is_value = own < data.k
+    size = np.where(is_value, groups.variance[own], groups.square[own])
+    # Slopes along an input that hardly matters are small, and may well be noise.
+    matters = is_value | (size > _NEGLIGIBLE * size.max(1, keepdims=True))
+    varied = np.sort(own[matters & (groups.variance[own] > 0)])
     with np.errstate(all="ignore"):
         in_sigmas = (groups.count * groups.variance / groups.unit)[varied]
     missed = objective.group_squares(result.theta)[varied] > _NOISE * in_sigmas
     if missed.any():
         names = listed([columns[group] for group in varied[missed]])
         warnings.warn(
-            f"nearly all of {names} was taken for noise: if it is none, there are too few entries to tell; "
-            "more of them may, and trainer 'lbfgs' fits whatever there is",
+            f"{TAKEN_FOR_NOISE}{names} was taken for noise: if it is none, there are too few entries to "
+            "tell; more of them may, and trainer 'lbfgs' fits whatever there is",
             SwarmnetWarning,
             stacklevel=3,
         )

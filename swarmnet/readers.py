@@ -197,6 +197,22 @@ def open_files(
     return _file_data(path, layouts, form, ThreadPool(available_cores()))
 
 
+def columns_left_out(
+    path: FilePath, inputs: Iterable[str] | None, outputs: Iterable[str] | None
+) -> tuple[str, ...]:
+    """Columns that mean nothing where both inputs and outputs are given.
+
+    Raises:
+        SwarmnetError: as `read_csv` does of names and columns.
+    """
+    if inputs is None or outputs is None:
+        return ()
+    files = files_of(path)
+    if not all(file.is_file() for file in files):  # a pipe can be read only once
+        return ()
+    return form_of_files([layout_of(file) for file in files], inputs, outputs).roles.ignored
+
+
 def _in_files(
     path: FilePath, laid_out: Callable[[Path], Layout], roles: Roles, limit: float
 ) -> FileData | None:

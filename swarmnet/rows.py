@@ -98,7 +98,7 @@ class RowSums(Protocol):
 
     @property
     def group_sums(self) -> Array:
-        """(5, groups) see `Grouping.sums`."""
+        """(6, groups) see `Grouping.sums`."""
 
     def twin(self) -> "RowSums":
         """The same sums, to be asked for at the same time as these."""
@@ -150,7 +150,7 @@ class HeldRows:
     Args:
         terms: what is summed.
         tiles: the rows.
-        group_sums: (5, groups) see `Grouping.sums`.
+        group_sums: (6, groups) see `Grouping.sums`.
         crew: the threads that share the tiles.
         passes: buffers for each of them; their own by default.
         chunks: the tiles for one theta, if not these.

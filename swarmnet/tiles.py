@@ -25,7 +25,6 @@ Rows = NDArray[np.intp]
 
 _RUN = 64  # rows with the same direction that are worth a tile of their own
 _ROUNDED = 1e-12  # variance of equal targets, as a share of their mean square
-_ALIKE = 1e-6  # variance of values that are as good as equal, as a share of their slopes' mean square
 
 
 @dataclass(frozen=True)
@@ -198,13 +197,13 @@ class Grouping:
 
     @quiet  # the loss will be inf, which says so
     def sums(self, data: MixedData, measured: MixedData) -> Array:
-        """(5, groups) what `Groups` is made of; sums over parts of the rows add up.
+        """(6, groups) what `Groups` is made of; sums over parts of the rows add up.
 
         Args:
             data: whose entries.
             measured: the same rows, of which only measured sigmas are kept.
         """
-        sums = np.zeros((5, len(self.is_partial)))
+        sums = np.zeros((6, len(self.is_partial)))
         kinds = (
             (self.values, data.Y, data.Y_sigma, measured.Y_sigma),
             (self.partials, data.J, data.J_sigma, measured.J_sigma),
@@ -216,11 +215,9 @@ class Grouping:
             often = often[seen]
             target = target[seen]
             square = target**2
-            relative = square
-            if sigma is not None:
-                relative = square / np.where(np.isnan(sigma), 1.0, sigma)[seen] ** 2
-            terms = np.ones(len(square)), often, often * square, often * relative, often * target
-            for row, numbers in zip(sums, terms, strict=True):
+            unit = np.ones(1) if sigma is None else np.where(np.isnan(sigma), 1.0, sigma)[seen] ** 2
+            terms = np.ones(len(square)), often, often * square, often * square / unit
+            for row, numbers in zip(sums, (*terms, often * target, often * unit), strict=True):
                 row += np.bincount(group, numbers, sums.shape[1])
         return sums
 
@@ -238,17 +235,17 @@ class Groups(Grouping):
         count: (groups,) the sum of their rows' weights.
         square: (groups,) mean square of the targets.
         relative: (groups,) mean square of target / sigma.
-        unit: (groups,) sigma^2 in the mean; 1 where all targets are 0.
-        variance: (groups,) of the targets.
+        unit: (groups,) mean of sigma^2.
+        variance: (groups,) of the targets, 0 where they are equal but for rounding.
         noise_of: (groups,) the group whose noise each has.
     """
 
     def __init__(self, k: int, d: int, sums: Array) -> None:
         super().__init__(k, d)
         self.entries, self.count = sums[0].astype(int), sums[1]
-        self.square, self.relative, mean = sums[2:] / np.where(self.count > 0, self.count, 1.0)
+        self.square, self.relative, mean, unit = sums[2:] / np.where(self.count > 0, self.count, 1.0)
+        self.unit = np.where(self.count > 0, unit, 1.0)
         with np.errstate(all="ignore"):  # the loss will be inf, which says so
-            self.unit = np.where(self.relative > 0, self.square / self.relative, 1.0)
             variance = self.square - mean**2
         self.variance = np.where(variance > _ROUNDED * self.square, variance, 0.0)
         self.noise_of = self._noises()
@@ -263,9 +260,9 @@ class Groups(Grouping):
         for value, partials in zip(self.values, self.partials, strict=True):
             own = np.array([value, *partials])
             own = own[self.count[own] > 0]
-            # Inputs vary by about 1 where they are scaled: so much less than others allow is no variation.
-            most = max(self.variance[value], self.square[partials].max())
-            alike = self.variance[own] <= np.where(own == value, _ALIKE, _ROUNDED**2) * most
+            # Slopes computed where they are 0 are some 1e-16; inputs vary by about 1 where they are scaled.
+            most = self.variance[value] or self.square[partials].max()
+            alike = self.variance[own] <= _ROUNDED**2 * most
             varied = own if alike.all() else own[~alike]
             if len(own):
                 noise_of[own[alike]] = varied[self.square[varied].argmax()]

@@ -187,3 +187,13 @@ def test_ctrl_c_ends_the_whole_comparison_without_a_warning():
 def test_mistakes_are_refused_before_anything_is_trained(arguments, words):
     with pytest.raises(SwarmnetError, match=words):
         short(progress=lambda *_: pytest.fail("training has begun"), **arguments)
+
+
+def test_what_a_control_takes_for_noise_goes_without_saying():
+    """10 values of a wave are too few without its slopes. Each warning would be an error here."""
+    x = np.linspace(0, 4 * np.pi, 40)[:, None]
+    seen = (np.arange(40) % 4 == 0)[:, None]
+    data = MixedData(x, np.where(seen, np.cos(x), np.nan), np.where(seen, np.nan, -np.sin(x))[:, :, None])
+    with pytest.warns(SwarmnetWarning, match="^nearly all of y"):
+        fit(data.values_only(), hidden=(8,), trainer="lm")
+    compare(data, ("lm",), 1, hidden=(8,), evaluations=1500)

@@ -319,8 +319,12 @@ ALIKE = {
     "one value": wave(TURN[:1], np.linspace(0, 4 * np.pi, 15)),
     "equal values": wave(TURN[1:9:2], np.linspace(0, 4 * np.pi, 20)),
     "equal values and noisy slopes": wave(TURN[1:9:2], np.linspace(0, 4 * np.pi, 30), noise=0.1),
-    "slopes of 0": wave(np.linspace(0, 4 * np.pi, 25), TURN[:5]),
-    "one full row": MixedData([[1.0]], [[2.0]], [[[5.0]]]),
+    "slopes of 0 but for rounding": wave(np.linspace(0, 4 * np.pi, 25), TURN[:5]),
+    "slopes of 0": MixedData(
+        np.r_[np.linspace(0, 9, 25), TURN[:3]][:, None],
+        np.r_[np.cos(np.linspace(0, 9, 25)), [NAN] * 3],
+        np.r_[[NAN] * 25, [0.0] * 3][:, None, None],
+    ),
 }
 
 
@@ -336,13 +340,46 @@ def test_a_constant_that_meets_equal_targets_is_not_taken_for_the_answer(case):
 def test_equal_targets_have_the_noise_of_others_of_their_output(scale):
     """Two outputs of two inputs; groups are y1, y2, dy1/dx1, dy1/dx2, dy2/dx1, dy2/dx2, and the measured."""
     rng = np.random.default_rng(0)
-    Y = np.column_stack([0.1 + rng.normal(0, 1e-7, 9), rng.normal(size=9)]) * scale
+    Y = np.column_stack([np.full(9, 0.1), rng.normal(size=9)]) * scale
     J = rng.normal(size=(9, 2, 2)) * scale
     J[:, 0, 1] = 2.0 * scale
     J[:, 1] = np.where(np.arange(9)[:, None] == 4, 7.0 * scale, NAN)
     groups = Objective(Network((2, 3, 2)), MixedData(rng.normal(size=(9, 2)), Y, J)).groups
     assert groups.noise_of.tolist() == [2, 1, 2, 2, 1, 1, 6, 7]
     assert (groups.variance[[2, 1]] > 0.1 * scale**2).all() and not groups.variance[3:].any()
+
+
+def test_values_beside_steep_slopes_keep_a_noise_of_their_own():
+    X = np.linspace(0, 1, 50)[:, None]
+    X[0] = 1e-10
+    model = fit(MixedData(X, np.sqrt(X), 0.5 / np.sqrt(X)), hidden=(8,), trainer="lm", iterations=200)
+    assert np.std(model.predict(X) - np.sqrt(X)) < 0.01
+
+
+def test_equal_targets_do_not_count_in_the_noise_that_they_have():
+    """60 slopes of noise 0.5 beside 1,000 values of 0 on the boundary of a square."""
+    rng = np.random.default_rng(0)
+    edge = rng.uniform(0, 1, (1000, 2))
+    edge[np.arange(1000), rng.integers(2, size=1000)] = rng.integers(2, size=1000)
+    X = rng.uniform(0, 1, (60, 2))
+    turn = np.pi * X
+    J = np.pi * np.column_stack(
+        [np.cos(turn[:, 0]) * np.sin(turn[:, 1]), np.sin(turn[:, 0]) * np.cos(turn[:, 1])]
+    )
+    J += rng.normal(0.0, 0.5, J.shape)
+    values, slopes = np.r_[np.zeros(1000), [NAN] * 60], np.r_[np.full((1000, 2), NAN), J]
+    objective = Objective(Network((2, 10, 1)), MixedData(np.r_[edge, X], values, slopes), **OPEN)
+    posterior = run(LM(iterations=200), objective, rng).posterior
+    np.testing.assert_allclose(posterior.precision[1:3] ** -0.5, 0.5, rtol=0.4)
+
+
+def test_slopes_along_an_input_without_effect_may_be_noise():
+    """Without a warning of it, of which each would be an error here."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-2, 2, (60, 2))
+    J = np.column_stack([2.0 * np.cos(2.0 * X[:, 0]), np.zeros(60)]) + 0.1 * rng.normal(size=(60, 2))
+    model = fit(MixedData(X, np.sin(2.0 * X[:, 0]), J), hidden=(8,), trainer="lm")
+    assert model.training["status"] == "converged"
 
 
 def test_what_is_taken_for_noise_is_said():

@@ -176,10 +176,12 @@ class Hyperparameters:
         if objective.estimates_balance:
             self._block = groups.noise_of
             self._share = groups.unit / groups.unit[self._block]
+            self._tells = self._block == np.arange(len(count))
             self._fixed = np.arange(len(count)) >= groups.first_known
         else:
             self._share = unit * (self.count.sum() / max(float(unit @ self.count), 1e-300))
             self._block = np.zeros(len(count), int)
+            self._tells = np.ones(len(count), bool)
             self._fixed = np.zeros(len(count), bool)
         self.precision = self._first_precision(groups, noise)
         self.prior = np.ones(self.weight_group.max() + 1)
@@ -193,8 +195,9 @@ class Hyperparameters:
         relative = np.where(groups.relative > 0, groups.relative, 1.0)
         values = groups.square[seen & ~groups.is_partial]
         whole = values.max(initial=0.0) or groups.square.max() or 1.0
-        self._matters = np.clip(groups.unit / whole * relative, _FLOOR, 1.0)
-        first = np.maximum(np.minimum(1.0 / relative, groups.unit / whole), _FLOOR**2) / noise
+        unit = np.where(groups.relative > 0, groups.square / relative, 1.0)  # sigma^2
+        self._matters = np.clip(unit / whole * relative, _FLOOR, 1.0)
+        first = np.maximum(np.minimum(1.0 / relative, unit / whole), _FLOOR**2) / noise
         if self._block.any():
             self._matters = self._matters[self._block]
             return np.where(self._fixed, 1.0, first[self._block] * self._share)
@@ -235,7 +238,8 @@ class Hyperparameters:
             self.prior = np.clip(target, self.prior / _PRIOR_CHANGE, self.prior * _PRIOR_CHANGE)
         blocks = int(self._block.max()) + 1
         count, gamma, squares = (
-            np.bincount(self._block, x, blocks) for x in (self.count, used, self._share * squares)
+            np.bincount(self._block, x * self._tells, blocks)
+            for x in (self.count, used, self._share * squares)
         )
         free = np.maximum(count - gamma, 1e-3 * count)
         most = self._matters / _FLOOR**2
