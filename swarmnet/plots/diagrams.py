@@ -91,7 +91,7 @@ def derivative_flow(model: FittedModel, column: str, at: At = None, ax: Axes | N
     for layer, sums in enumerate(through):
         diagram.draw_units(layer, sums / (most or 1.0))
     total = f"{flows[-1].sum():.4g}"
-    diagram.write_above(f"every layer sums to {total}; the widest line is {largest:.3g}")
+    diagram.write_above(f"layers sum to {total}; widest line {largest:.3g}")
     places = [place(model, point, [name]) for name in model.inputs]
     diagram.write(f"{column} = {total}, edge by edge", places, model.outputs, "flow")
     return diagram.ax
