@@ -149,7 +149,7 @@ def test_large_tiles_agree_with_the_definition(
 ) -> None:
     """Enough numbers for the faster ways through activations and weights, some units being saturated."""
     net = Network(sizes, name)
-    swarm = net.init(rng, 40)
+    swarm = net.init(rng, 15)
     swarm[::3] *= 30.0
     for pattern in PATTERNS:
         data = make_data(rng, pattern, n=300, k=net.k)
