@@ -425,6 +425,16 @@ def test_a_rival_without_a_finite_evidence_has_no_share():
     assert climb.posterior([climb], [near, lost]).share.tolist() == [1.0, 0.0]
 
 
+def test_the_share_of_a_rival_does_not_hang_on_the_size_of_all_weights():
+    data = mixed(20)
+    light = MixedData(data.X, data.Y, data.J, weights=np.full(20, 1.0 / 1024.0))
+    objective = Objective(Network((2, 3, 1)), light, **OPEN)
+    climb = Climb(objective, objective.initial(np.random.default_rng(0)))
+    climb.advance()
+    behind = Rival(climb.theta, climb.log_evidence - 10.0 / 1024.0)  # half of a unit for each entry
+    np.testing.assert_allclose(climb.posterior([climb], [behind]).share, [np.exp(-1.0)])
+
+
 @pytest.mark.filterwarnings("ignore:nearly all of")
 @pytest.mark.parametrize(("n", "hidden"), [(6, (6,)), (600, (5,))], ids=["fewer residuals", "more"])
 def test_single_precision_comes_as_far_as_double(n, hidden):

@@ -392,7 +392,7 @@ class Climb:
         if not self.hyper.estimates_noise:
             return None
         others = [Rival(c.theta, c.log_evidence) for c in climbs if c is not self] + [*rivals]
-        entries = max(float(self.hyper.count.sum()), 1.0)
+        entries = self.hyper.count.sum() or 1.0
         behind = [(self.log_evidence - other.log_evidence) / entries for other in others]
         return Posterior(
             self.hyper.precision,
