@@ -13,7 +13,8 @@ from itertools import accumulate
 
 import numpy as np
 
-from swarmnet.rows import Batch, Sums, quiet
+from swarmnet.floats import far_out
+from swarmnet.rows import Batch, Sums
 from swarmnet.tiles import Tile, joined_tiles
 
 MIXED = 4  # blocks of which minibatches are drawn at a time
@@ -31,7 +32,7 @@ class Node:
 def merged(nodes: Iterable[Node]) -> list[Node]:
     """Nodes of blocks in a row without a gap, with those added up that make one of the next level."""
     found: list[Node] = []
-    with quiet():
+    with far_out():
         for node in nodes:
             while found and found[-1].level == node.level and found[-1].first % (2 << node.level) == 0:
                 left = found.pop()
@@ -42,7 +43,7 @@ def merged(nodes: Iterable[Node]) -> list[Node]:
 
 def total(nodes: Iterable[Node]) -> Sums:
     """The sums over all blocks, of which there is at least one, from nodes in their order."""
-    with quiet():
+    with far_out():
         return reduce(_added, (node.sums for node in merged(nodes)))
 
 

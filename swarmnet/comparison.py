@@ -48,6 +48,9 @@ Watch = Callable[[str, int, Progress], bool | None]
 
 VALUES_ONLY = " (values only)"
 _POINTS = 400  # of a curve
+# How warnings of single runs begin that go unsaid here: Ctrl-C ends all of them, so that none is kept;
+# and the table has the errors of what was taken for noise, as learning from values alone may well do.
+_UNSAID = STATUS["interrupted"], TAKEN_FOR_NOISE
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,10 +237,10 @@ def _at_once(
         found = in_processes(_made_elsewhere, runs, rows, jobs)
     else:
         found = on_cluster(_made_elsewhere, runs, rows, client)
-    told: set[tuple[str, type[Warning]]] = {(STATUS["interrupted"], SwarmnetWarning)}
+    told: set[tuple[str, type[Warning]]] = set()
     for run, (made, last, heard) in zip(runs, found, strict=True):
         for warning in heard:
-            if warning not in told and not warning[0].startswith(TAKEN_FOR_NOISE):
+            if warning not in told and not warning[0].startswith(_UNSAID):
                 told.add(warning)
                 warnings.warn(*warning, stacklevel=3)
         if progress is not None:
@@ -247,16 +250,12 @@ def _at_once(
 
 @contextmanager
 def _few_words() -> Iterator[None]:
-    """Here it ends everything, so that `fit` need not say what it kept of one run.
-
-    Nor what it took for noise: the table has the errors, and learning from values alone may well do that.
-    Ctrl-C comes on the main thread alone, and on others warnings' filters are not ours to change.
-    """
+    """Without `_UNSAID`. Ctrl-C comes on the main thread alone, and other threads share its filters."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     with warnings.catch_warnings():
-        for begin in (STATUS["interrupted"], TAKEN_FOR_NOISE):
+        for begin in _UNSAID:
             warnings.filterwarnings("ignore", re.escape(begin), SwarmnetWarning)
         yield
 

@@ -10,6 +10,11 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
+def far_out() -> np.errstate:
+    """Weights far out overflow: their loss is inf or NaN, which says so without a warning."""
+    return np.errstate(over="ignore", under="ignore", invalid="ignore")
+
+
 def quiet(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Decorate a function that ignores overflows and underflows, divisions by zero and invalid operations.
 

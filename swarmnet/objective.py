@@ -19,10 +19,11 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from swarmnet.activations import LINEAR
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError
+from swarmnet.floats import far_out
 from swarmnet.losses import SquaredError, ValueLoss, value_loss
 from swarmnet.memory import keep_freed_memory
 from swarmnet.network import Network
-from swarmnet.rows import Batch, HeldRows, RowSums, Source, Terms, quiet
+from swarmnet.rows import Batch, HeldRows, RowSums, Source, Terms
 from swarmnet.sums import unpack_gram
 from swarmnet.threads import Copies, one_blas_thread
 from swarmnet.tiles import EntryWeights, Groups
@@ -157,7 +158,7 @@ class Objective:
         """The loss of each particle: (s,) for a swarm (s, p), a scalar for theta (p,)."""
         theta = self._weight_array(np.atleast_2d(swarm), ("particles", self.size))
         (total,) = self._rows.total(HeldRows.losses, theta)
-        with quiet():
+        with far_out():
             total += self.l2 * self._square_weights(theta)
         total[~np.isfinite(theta).all(1)] = np.nan  # tanh(inf) is 1, but inf is no weight to end with
         return total if np.ndim(swarm) == 2 else total[0]
@@ -176,7 +177,7 @@ class Objective:
         if rows is not None and np.asarray(rows).dtype == bool:
             rows = np.flatnonzero(rows)
         (total,) = self._some(rows).total(HeldRows.gradient, weights)
-        with quiet():
+        with far_out():
             if rows is not None:
                 total *= self.n_rows / len(rows)
             penalised = weights * self._is_weight
@@ -293,7 +294,7 @@ class Objective:
         grams = 1 if self._rows.one_gram else k
         (sums,) = self._rows.total(HeldRows.grams, theta, grams)
         G, g, squares = unpack_gram(sums, grams, units, k)
-        with quiet():
+        with far_out():
             return self._solve(theta, G, g, squares, ridge)
 
     def _solve(self, theta: Array, G: Array, g: Array, squares: Array, ridge: float) -> tuple[Array, Array]:
@@ -328,7 +329,7 @@ class Objective:
         if isinstance(weights, np.ndarray) and weights.dtype == self._dtype:
             array = np.ascontiguousarray(weights)
         else:
-            with quiet():  # float32 does not hold all that float64 does
+            with far_out():  # float32 does not hold all that float64 does
                 array = np.ascontiguousarray(weights, dtype=self._dtype)
         if np.ndim(weights) != len(shape) or array.shape[-1] != shape[-1]:
             wanted = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet.data import MixedData
+from swarmnet.floats import far_out
 from swarmnet.losses import ValueLoss
 from swarmnet.moments import Statistics
 from swarmnet.network import Network
@@ -411,23 +412,18 @@ class HeldRows:
         """
 
         def quietly(worker: int, task: int) -> None:
-            with quiet():  # again, because each thread has a state of its own
+            with far_out():  # again, because each thread has a state of its own
                 work(worker, task)
 
-        with self._one_call, one_blas_thread() if held else nullcontext(), quiet():
+        with self._one_call, one_blas_thread() if held else nullcontext(), far_out():
             self._crew.run(tasks, quietly if shared else work, shared)
 
 
 _OF_ALL_ROWS = [name for name, made in vars(HeldRows).items() if isinstance(made, cached_property)]
 
 
-def quiet() -> np.errstate:
-    """Weights far out overflow: their loss is inf or NaN, which says so without a warning."""
-    return np.errstate(over="ignore", under="ignore", invalid="ignore")
-
-
 def _sum(parts: Array) -> Array:
-    with quiet():
+    with far_out():
         total: Array = np.add.reduce(parts)
     return total
 

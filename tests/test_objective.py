@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from swarmnet.activations import TABLE, Activation
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError
+from swarmnet.floats import far_out
 from swarmnet.network import Network
 from swarmnet.objective import Objective, _mirror
-from swarmnet.rows import quiet
 from swarmnet.testing import check_gradient
 
 Array = np.ndarray
@@ -723,7 +723,7 @@ def test_blas_is_held_outside_the_sums_too(rng: np.random.Generator, monkeypatch
 
         return call
 
-    for work in (quiet, _mirror):  # which follow the sums, where they are solved or filled up
+    for work in (far_out, _mirror):  # which follow the sums, where they are solved or filled up
         monkeypatch.setattr(f"swarmnet.objective.{work.__name__}", watched(work))
     objective = Objective(Network((3, 4, 2)), make_data(rng, "mixed"))
     theta = objective.initial(rng)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from swarmnet.checkpoint import Checkpoint, State, damaged, frozen
 from swarmnet.errors import SwarmnetError
+from swarmnet.floats import far_out
 from swarmnet.threads import Copies, one_blas_thread
 
 Array = NDArray[Any]
@@ -629,8 +630,7 @@ def _train(
     rng: np.random.Generator,
     monitor: Monitor,
 ) -> None:
-    quiet = np.errstate(over="ignore", under="ignore", invalid="ignore")
-    with one_blas_thread(), quiet, monitor.saving(), monitor.limits(trainer):
+    with one_blas_thread(), far_out(), monitor.saving(), monitor.limits(trainer):
         trainer.train(objective, start, rng, monitor)
 
 

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
-import numpy as np
-
 from swarmnet.checkpoint import State
+from swarmnet.floats import far_out
 from swarmnet.threads import Copies, CopiesLost, Crew, one_blas_thread
 from swarmnet.trainers.base import ObjectiveLike
 from swarmnet.trainers.second_order import Climb, is_cheap
@@ -58,8 +57,7 @@ class Here:
 
     def _share(self, climbs: Sequence[Climb], threads: bool) -> None:
         def work(worker: int, task: int) -> None:
-            # Each thread has a state of its own.
-            with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            with far_out():  # each thread has a state of its own
                 climbs[task].advance()
 
         self._crew.run(len(climbs), work, shared=threads)
@@ -137,7 +135,7 @@ def _advanced(objective: ObjectiveLike, asked: tuple[State, int]) -> list[State]
     """The states of a climb after each of so many iterations, or fewer if it is done."""
     state, iterations = asked
     climb, states = Climb.restored(objective, state), list[State]()
-    with one_blas_thread(), np.errstate(over="ignore", under="ignore", invalid="ignore"):
+    with one_blas_thread(), far_out():
         while len(states) < iterations and not climb.done:
             climb.advance()
             states.append(climb.state())
