@@ -382,9 +382,46 @@ def test_slopes_along_an_input_without_effect_may_be_noise():
     assert model.training["status"] == "converged"
 
 
-def test_what_is_taken_for_noise_is_said():
+def double_well(n):
+    """Slopes of (x^2 - 1)^2, and its value at the first of the points."""
+    x = np.linspace(-1.5, 1.5, n)
+    values = np.where(np.arange(n) == 0, (x**2 - 1.0) ** 2, NAN)
+    return MixedData(x[:, None], values, (4.0 * x * (x**2 - 1.0))[:, None, None])
+
+
+FEW = {
+    "values": wave(np.linspace(0, 6 * np.pi, 20), []),
+    "slopes": double_well(8),
+    "noisy slopes": wave([0.0], np.linspace(0, 4 * np.pi, 16), noise=0.1),
+}
+
+
+@pytest.mark.parametrize("case", FEW)
+def test_few_entries_are_not_taken_for_noise(case):
+    data = FEW[case]
+    model = fit(data)
+    for target, answer in ((data.Y, model.predict(data.X)), (data.J, model.jacobian(data.X))):
+        assert np.nanmax(np.abs(answer - target), initial=0.0) < 0.5
+
+
+def noise():
+    rng = np.random.default_rng(0)
+    return MixedData(rng.uniform(-1, 1, (60, 2)), rng.normal(size=60))
+
+
+def test_noise_is_taken_for_noise_and_that_is_said():
     with pytest.warns(SwarmnetWarning, match=r"^nearly all of y was taken for noise"):
-        fit(wave(np.linspace(0, 4 * np.pi, 15), []), hidden=(8, 8), trainer="lm")
+        model = fit(noise(), hidden=(8, 8), trainer="lm")
+    assert np.std(model.predict(noise().X)) < 0.3
+
+
+def test_a_constant_has_to_be_likelier_than_others():
+    objective = Objective(Network((2, 3, 1)), mixed(20), **OPEN)
+    climb = Climb(objective, objective.initial(np.random.default_rng(0)))
+    climb.advance()
+    assert climb.share @ objective.penalised > 1.0 and climb.merit == climb.log_evidence
+    climb.share = 0.5 * objective.penalised / objective.penalised.sum() + 1.0 - objective.penalised
+    assert climb.merit == pytest.approx(climb.log_evidence - 0.5 * np.log(1e4))
 
 
 def derivatives_only(n=40):
@@ -421,7 +458,7 @@ def test_a_rival_without_a_finite_evidence_has_no_share():
     objective = Objective(Network((2, 3, 1)), mixed(20), **OPEN)
     climb = Climb(objective, objective.initial(np.random.default_rng(0)))
     climb.advance()
-    near, lost = (Rival(climb.theta, evidence) for evidence in (climb.log_evidence, np.nan))
+    near, lost = (Rival(climb.theta, evidence) for evidence in (climb.merit, np.nan))
     assert climb.posterior([climb], [near, lost]).share.tolist() == [1.0, 0.0]
 
 
@@ -431,7 +468,7 @@ def test_the_share_of_a_rival_does_not_hang_on_the_size_of_all_weights():
     objective = Objective(Network((2, 3, 1)), light, **OPEN)
     climb = Climb(objective, objective.initial(np.random.default_rng(0)))
     climb.advance()
-    behind = Rival(climb.theta, climb.log_evidence - 10.0 / 1024.0)  # half of a unit for each entry
+    behind = Rival(climb.theta, climb.merit - 10.0 / 1024.0)  # half of a unit for each entry
     np.testing.assert_allclose(climb.posterior([climb], [behind]).share, [np.exp(-1.0)])
 
 

@@ -41,6 +41,7 @@ COOLING = 1.1  # a noise precision's largest factor in an iteration, where nothi
 COLD = 150  # iterations at the usual cooling after which the noise of good data is low
 _FAR = 100.0  # a noise precision's factor from which it may change twice as fast
 _PRIOR_CHANGE = 1.3  # a prior precision's
+_SOMETHING = math.log(1e4)  # prior odds that data hold more than a constant and noise
 _LEAST_PRIOR = 1e-6  # smallest prior precision: a weight of 1,000 is as good as one without a prior
 _FRESH = 4  # iterations for which effective numbers of parameters are good
 _STALE = 40  # iterations without progress that end it
@@ -253,10 +254,10 @@ class Hyperparameters:
 
 @dataclass(frozen=True)
 class Rival:
-    """Where a climb came to that is over, and the evidence for it."""
+    """Where a climb came to that is over, and its merit."""
 
     theta: Array
-    log_evidence: float
+    merit: float
 
 
 class Climb:
@@ -383,17 +384,23 @@ class Climb:
 
     @property
     def merit(self) -> float:
-        """What climbs are compared by: the log evidence, or minus M where nothing is estimated."""
-        hyper = self.hyper
-        return self.log_evidence if hyper.estimates_noise else -hyper.energy(self.theta, self.squares)
+        """What climbs are compared by: the log evidence, or minus M where nothing is estimated.
+
+        Nobody trains on what is nothing but noise: a constant, for which the data determine none of W, has to
+        be likelier than others by far. Few entries without any noise are not enough to rule it out.
+        """
+        if not self.hyper.estimates_noise:
+            return -self.hyper.energy(self.theta, self.squares)
+        determined = float(self.share @ self.objective.penalised) if len(self.share) else 0.0
+        return self.log_evidence - _SOMETHING * max(1.0 - determined, 0.0)
 
     def posterior(self, climbs: Sequence["Climb"], rivals: Sequence[Rival]) -> Posterior | None:
         """The precisions found, and where the others came to; None where none were sought."""
         if not self.hyper.estimates_noise:
             return None
-        others = [Rival(c.theta, c.log_evidence) for c in climbs if c is not self] + [*rivals]
+        others = [Rival(c.theta, c.merit) for c in climbs if c is not self] + [*rivals]
         entries = self.hyper.count.sum() or 1.0
-        behind = [(self.log_evidence - other.log_evidence) / entries for other in others]
+        behind = [(self.merit - other.merit) / entries for other in others]
         return Posterior(
             self.hyper.precision,
             self.hyper.decay,
