@@ -212,13 +212,13 @@ def restarts(task: Task, start: Start, seconds: float, rng: np.random.Generator)
         if (left := end - time.perf_counter()) > 0:
             climbs.append(climbed(task, theta, left))
             if time.perf_counter() < end or not whole:
-                whole.append(climbs[-1].merit)
+                whole.append(climbs[-1].log_evidence)
     best = max(climbs, key=lambda climb: climb.merit)
     values, partials = task.errors(best.theta)
     return {
         "values": values,
         "partials": partials,
-        "evidence": best.merit / task.entries,
+        "evidence": best.log_evidence / task.entries,
         "one climb": float(np.median(whole)) / task.entries,
         "climbs": len(climbs),
         "share": drawing / seconds,

@@ -411,7 +411,7 @@ def noise():
 
 def test_noise_is_taken_for_noise_and_that_is_said():
     with pytest.warns(SwarmnetWarning, match=r"^nearly all of y was taken for noise"):
-        model = fit(noise(), hidden=(8, 8), trainer="lm")
+        model = fit(noise(), hidden=(8, 8))
     assert np.std(model.predict(noise().X)) < 0.3
 
 
@@ -458,7 +458,7 @@ def test_a_rival_without_a_finite_evidence_has_no_share():
     objective = Objective(Network((2, 3, 1)), mixed(20), **OPEN)
     climb = Climb(objective, objective.initial(np.random.default_rng(0)))
     climb.advance()
-    near, lost = (Rival(climb.theta, evidence) for evidence in (climb.merit, np.nan))
+    near, lost = (Rival(climb.theta, evidence) for evidence in (climb.log_evidence, np.nan))
     assert climb.posterior([climb], [near, lost]).share.tolist() == [1.0, 0.0]
 
 
@@ -468,7 +468,7 @@ def test_the_share_of_a_rival_does_not_hang_on_the_size_of_all_weights():
     objective = Objective(Network((2, 3, 1)), light, **OPEN)
     climb = Climb(objective, objective.initial(np.random.default_rng(0)))
     climb.advance()
-    behind = Rival(climb.theta, climb.merit - 10.0 / 1024.0)  # half of a unit for each entry
+    behind = Rival(climb.theta, climb.log_evidence - 10.0 / 1024.0)  # half of a unit for each entry
     np.testing.assert_allclose(climb.posterior([climb], [behind]).share, [np.exp(-1.0)])
 
 

@@ -147,7 +147,7 @@ class Hybrid(Trainer):
             pairs = zip(entrants, thetas, strict=True)
             climbs = [Climb(rung, theta, noise) for (rung, noise), theta in pairs]
             winner, *others = race(climbs, monitor, _HALVINGS)
-        rivals = [Rival(climb.theta, climb.merit) for climb in others]
+        rivals = [Rival(climb.theta, climb.log_evidence) for climb in others]
         return None if monitor.status else _Choice(winner, rivals)
 
     def _polish(self, objective: ObjectiveLike) -> LM | LBFGS:

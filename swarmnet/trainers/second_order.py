@@ -254,10 +254,10 @@ class Hyperparameters:
 
 @dataclass(frozen=True)
 class Rival:
-    """Where a climb came to that is over, and its merit."""
+    """Where a climb came to that is over, and the evidence for it."""
 
     theta: Array
-    merit: float
+    log_evidence: float
 
 
 class Climb:
@@ -386,21 +386,21 @@ class Climb:
     def merit(self) -> float:
         """What climbs are compared by: the log evidence, or minus M where nothing is estimated.
 
-        Nobody trains on what is nothing but noise: a constant, for which the data determine none of W, has to
-        be likelier than others by far. Few entries without any noise are not enough to rule it out.
+        Nobody trains on what is nothing but noise: a constant has to be likelier than others by far. It
+        is one as far as the data determine less than one of the parameters in W.
         """
         if not self.hyper.estimates_noise:
             return -self.hyper.energy(self.theta, self.squares)
-        determined = float(self.share @ self.objective.penalised) if len(self.share) else 0.0
-        return self.log_evidence - _SOMETHING * max(1.0 - determined, 0.0)
+        determined = float(self.share[self.objective.penalised > 0].sum()) if len(self.share) else 0.0
+        return self.log_evidence - _SOMETHING * max(0.0, 1.0 - determined)
 
     def posterior(self, climbs: Sequence["Climb"], rivals: Sequence[Rival]) -> Posterior | None:
         """The precisions found, and where the others came to; None where none were sought."""
         if not self.hyper.estimates_noise:
             return None
-        others = [Rival(c.theta, c.merit) for c in climbs if c is not self] + [*rivals]
+        others = [Rival(c.theta, c.log_evidence) for c in climbs if c is not self] + [*rivals]
         entries = self.hyper.count.sum() or 1.0
-        behind = [(self.merit - other.merit) / entries for other in others]
+        behind = [(self.log_evidence - other.log_evidence) / entries for other in others]
         return Posterior(
             self.hyper.precision,
             self.hyper.decay,
