@@ -17,7 +17,7 @@ def race(
     """Let all climb side by side, an iteration each, until the monitor says stop or none gets any further.
 
     Who takes which climb, and how far ahead, changes nothing. Each time the clock passes one of `halvings`,
-    only the half with the larger evidence goes on, of those that began with the same noise; the last time
+    only the half with the larger merit goes on, of those that began with the same noise; the last time
     ends it. Returns those that were left, the best first; the others stand by it in its posterior, with the
     rivals, which climbed before.
     """

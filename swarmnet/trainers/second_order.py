@@ -291,7 +291,7 @@ class Climb:
         self.damping, self.cooling = _DAMPING, COOLING
         self.iteration, self.evaluations = 0, 1
         self.clock = 0.0  # iterations at the usual cooling
-        self.used, self.share = np.zeros(0), np.zeros(0)
+        self.used, self.share = np.zeros(len(self.hyper.count)), np.zeros(len(theta))
         self.log_evidence = self.best = -np.inf
         self.best_at, self.done = 0, False
 
@@ -391,7 +391,7 @@ class Climb:
         """
         if not self.hyper.estimates_noise:
             return -self.hyper.energy(self.theta, self.squares)
-        determined = float(self.share[self.objective.penalised > 0].sum()) if len(self.share) else 0.0
+        determined = float(self.share[self.objective.penalised > 0].sum())
         return self.log_evidence - _SOMETHING * max(0.0, 1.0 - determined)
 
     def posterior(self, climbs: Sequence["Climb"], rivals: Sequence[Rival]) -> Posterior | None:
