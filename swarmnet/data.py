@@ -216,6 +216,11 @@ class MixedData:
             weights=None if self.weights is None else self.weights[rows],
         )
 
+    def counted(self) -> MixedData:
+        """The same data without its rows of weight 0, which are as if they were not there."""
+        counts = self.row_weights > 0
+        return self if counts.all() else self.take(np.flatnonzero(counts))
+
     def select(self, inputs: Sequence[str], outputs: Sequence[str]) -> MixedData:
         """The same data with its columns in the order of these names.
 

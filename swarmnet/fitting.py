@@ -175,7 +175,7 @@ def fit(
     if result.status == "interrupted":
         warnings.warn(result.message, SwarmnetWarning, stacklevel=2)
     _warn_of_noise(mixed, chosen, result)
-    training = _record(given, known, configured_trainer, seed) | {
+    training = _record(given, mixed, configured_trainer, seed) | {
         "scaling": scaling,
         "loss_function": loss,
         "derivative_weight": 1.0 if derivative_weight is None else float(derivative_weight),
@@ -517,8 +517,16 @@ def _content(data: MixedData | FileData) -> list[Any]:
     return [data.summary.checksum, known.n, moments, data.inputs, data.outputs]
 
 
-def _record(data: MixedData | FileData, known: Statistics, trainer: Trainer, seed: int) -> dict[str, Any]:
-    """What the model was trained on and with, for its file."""
+def _record(
+    data: MixedData | FileData, prepared: MixedData | FileData, trainer: Trainer, seed: int
+) -> dict[str, Any]:
+    """What the model was trained on and with; `prepared` may have its columns in another order."""
+    data = data.counted() if isinstance(data, MixedData) else data
+    known = prepared.statistics.X
+    ranges = {
+        name: [float(low), float(high)]
+        for name, low, high in zip(prepared.inputs, known.low, known.high, strict=True)
+    }
     return {
         "swarmnet": __version__,
         "trainer": trainer.name,
@@ -527,10 +535,7 @@ def _record(data: MixedData | FileData, known: Statistics, trainer: Trainer, see
         "rows": data.n,
         "values": data.n_values,
         "derivatives": data.n_derivatives,
-        "input_ranges": {
-            name: [float(low), float(high)]
-            for name, low, high in zip(data.inputs, known.X.low, known.X.high, strict=True)
-        },
+        "input_ranges": {name: ranges[name] for name in data.inputs},
     }
 
 
