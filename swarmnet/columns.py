@@ -33,6 +33,8 @@ _OUTPUT_LIKE = re.compile(r"y(_?\d+)?")
 _NUMBER = re.compile(r"[+-]?(nan|inf(inity)?|(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?)", re.IGNORECASE | re.ASCII)
 _LONGEST = 500  # characters of a column's name
 _FORMULA = "=+-@"  # what spreadsheets take the first character of a formula to be
+_MARKLESS = {"Cc", "Cf", "Mn", "Me"}  # Unicode's control and format characters, and marks on others
+_BLANK = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols that are drawn as nothing
 _UNPRINTED = {"Cc", "Cs", "Zl", "Zp"}  # Unicode's control characters, lone surrogates and line breaks
 
 
@@ -81,8 +83,7 @@ def parse_derivative(name: str) -> list[tuple[str, str]]:
     """Every way to read `name` as ``d<output>/d<input>``; empty when it is not of that form."""
     if not name.startswith("d") or len(name) > _LONGEST:
         return []
-    cuts = [cut.start() for cut in re.finditer("(?=/d)", name)]
-    return [(name[1:c], name[c + 2 :]) for c in cuts if name[1:c] and name[c + 2 :]]
+    return [(name[1:c], name[c + 2 :]) for c in _cuts(name) if name[1:c] and name[c + 2 :]]
 
 
 def refuse_bad_names(columns: Sequence[str]) -> None:
@@ -120,14 +121,86 @@ def refuse_dangerous_name(what: str, name: str) -> None:
         )
     if begins_formula(name):
         raise SwarmnetError(
-            f"{what} {shortened(name)} begins with {name.strip()[0]}, "
+            f"{what} {shortened(name)} begins with {_seen(name)[0]}, "
             "which makes it a formula in a spreadsheet: rename it"
         )
 
 
 def begins_formula(text: str) -> bool:
     """Whether a spreadsheet would take a cell of this text for a formula; fullwidth signs count."""
-    return unicodedata.normalize("NFKC", text.strip()[:1]).startswith(tuple(_FORMULA))
+    return unicodedata.normalize("NFKC", _seen(text)[:1]).startswith(tuple(_FORMULA))
+
+
+def _seen(text: str) -> str:
+    """The text from its first character that leaves a mark: a byte order mark, say, leaves none."""
+    for at, character in enumerate(text):
+        if not (character.isspace() or character in _BLANK or unicodedata.category(character) in _MARKLESS):
+            return text[at:]
+    return ""
+
+
+def refuse_same_names(inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Refuse inputs and outputs of which two columns of a table would have the same name.
+
+    A table may hold inputs, outputs, derivatives, second derivatives, and standard deviations of all but
+    inputs and second derivatives. Two second derivatives with one name are left to whoever writes them.
+
+    Raises:
+        SwarmnetError: two of them have, such as d(2h)/dT2 and the second derivative of h by T.
+    """
+    known_in, known_out = set(inputs), set(outputs)
+    seen: set[str] = set()
+    for name in [*inputs, *outputs]:
+        if name in seen or _is_made(name, known_in, known_out):
+            raise two_columns(name)
+        seen.add(name)
+    # d(h/dT)/dp and dh/d(T/dp)
+    rest = {out[c + 2 :]: out for out in outputs for c in _cuts(out) if out[:c] in known_out}
+    for into in inputs:
+        for c in _cuts(into):
+            if into[:c] in rest and into[c + 2 :] in known_in:
+                raise two_columns(derivative_name(rest[into[:c]], into[c + 2 :]))
+    # d(2h)/d(T2) and the second derivative of h by T
+    twice = next((out for out in outputs if out[:1] == "2" and out[1:] in known_out), None)
+    square = next((into for into in inputs if _is_pair(into, known_in)), None)
+    if twice is not None and square is not None:
+        raise two_columns(derivative_name(twice, square))
+
+
+def _cuts(name: str) -> list[int]:
+    """Where a name may be taken for a numerator and a denominator."""
+    return [cut.start() for cut in re.finditer("(?=/d)", name)]
+
+
+def _is_made(name: str, inputs: Collection[str], outputs: Collection[str]) -> bool:
+    """Whether it is that of a derivative, of a second one, or of a standard deviation."""
+    owner = _SIGMA.fullmatch(name)
+    if owner:
+        return owner[1] in outputs or _is_derivative(owner[1], inputs, outputs)
+    if not name.startswith("d"):
+        return False
+    second = [(name[2:c], name[c + 2 :]) for c in _cuts(name) if name.startswith("d2")]
+    return _is_derivative(name, inputs, outputs) or any(
+        out in outputs and _is_pair(rest, inputs) for out, rest in second
+    )
+
+
+def _is_derivative(name: str, inputs: Collection[str], outputs: Collection[str]) -> bool:
+    return any(out in outputs and into in inputs for out, into in parse_derivative(name))
+
+
+def _is_pair(text: str, inputs: Collection[str]) -> bool:
+    """Whether it is an input and a 2, or two inputs with a d between them."""
+    if text.endswith("2") and text[:-1] in inputs:
+        return True
+    return any(text[: c.start()] in inputs and text[c.end() :] in inputs for c in re.finditer("d", text))
+
+
+def two_columns(name: str) -> SwarmnetError:
+    """The error for a name that two columns of a table would have."""
+    return SwarmnetError(
+        f"two columns would be called {shortened(name)}: choose other names for inputs or outputs"
+    )
 
 
 def is_long(

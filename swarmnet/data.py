@@ -26,6 +26,7 @@ from swarmnet.columns import (
     listed,
     long_roles_of,
     refuse_dangerous_name,
+    refuse_same_names,
     roles_of,
     sigma_name,
 )
@@ -99,17 +100,8 @@ class MixedData:
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
             object.__setattr__(self, name, value)
-        self._refuse_same_names()
+        refuse_same_names(self.inputs, self.outputs)
         self._refuse_bad_numbers()
-
-    def _refuse_same_names(self) -> None:
-        seen: set[str] = set()
-        for name in [*self.inputs, *(name for name, _, _ in self.entry_columns())]:
-            if name in seen:
-                raise SwarmnetError(
-                    f"two columns would be called {name!r}: choose other names for inputs or outputs"
-                )
-            seen.add(name)
 
     def _refuse_bad_numbers(self) -> None:
         targets = (self.Y, self.J)

@@ -17,8 +17,10 @@ from swarmnet.columns import (
     derivative_name,
     listed,
     refuse_dangerous_name,
+    refuse_same_names,
     second_derivative_name,
     sigma_name,
+    two_columns,
 )
 from swarmnet.data import MixedData, as_numbers
 from swarmnet.errorbars import OtherFit, jacobian_deviations, value_deviations, widened
@@ -149,12 +151,13 @@ class FittedModel:
                 columns |= {sigma_name(name): J_std[:, o, j] for name, (o, j) in names.items()}
         if hessian:
             H = self.hessian(points)
-            columns |= {
-                second_derivative_name(out, first, self.inputs[m]): H[:, o, j, m]
-                for o, out in enumerate(self.outputs)
-                for j, first in enumerate(self.inputs)
-                for m in range(j, len(self.inputs))
-            }
+            for o, out in enumerate(self.outputs):
+                for j, first in enumerate(self.inputs):
+                    for m in range(j, len(self.inputs)):
+                        name = second_derivative_name(out, first, self.inputs[m])
+                        if name in columns:
+                            raise two_columns(name)
+                        columns[name] = H[:, o, j, m]
         return pd.DataFrame(columns)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -315,6 +318,7 @@ def _built(document: dict[str, Any]) -> FittedModel:
     inputs, outputs = _names(document, "inputs"), _names(document, "outputs")
     if len({*inputs, *outputs}) < len(inputs) + len(outputs):
         raise SwarmnetError("two of its names are the same")
+    refuse_same_names(inputs, outputs)
     widths = [len(v) for v in (scaling.x_offset, scaling.x_scale, inputs)]
     heights = [len(v) for v in (scaling.y_offset, scaling.y_scale, outputs)]
     if set(widths) != {net.d} or set(heights) != {net.k}:
@@ -332,7 +336,8 @@ def _built(document: dict[str, Any]) -> FittedModel:
     training = document["training"]
     if not isinstance(training, dict) or _is_deeper(training, 10):
         raise SwarmnetError("its training record is not a table")
-    json.dumps([training, list(document["history"])], ensure_ascii=False).encode()  # no lone surrogates
+    # Neither lone surrogates nor numbers that are infinite as doubles
+    json.dumps([training, list(document["history"])], ensure_ascii=False, allow_nan=False).encode()
     spread = _spread(document.get("spread"), net.size)
     others = tuple(_other(net, record) for record in document.get("others", ()))
     return FittedModel(net, theta, scaling, inputs, outputs, training, history, spread, others)
