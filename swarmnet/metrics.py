@@ -46,7 +46,8 @@ class _Errors:
     """Those of each column: an output's values, its partials, and so the next output's; they add up.
 
     Args:
-        squares: (m,) the weighted sum of their squares.
+        squares: (m,) the weighted sum of their squares, in units of the largest: others may be too large or
+            too small to be squared.
         largest: (m,) the largest.
         targets: (m,) what was observed.
     """
@@ -67,29 +68,37 @@ class _Errors:
         counts = ~np.isnan(target) & (data.row_weights > 0)[:, None]
         with np.errstate(over="ignore", invalid="ignore"):  # of the largest doubles the table says inf
             error = np.where(counts, predicted - target, 0.0)
+            largest = np.abs(error).max(0)
             # Not a product: BLAS would share it out over its threads, which changes the last bit.
-            squares = np.add.reduce(data.row_weights[:, None] * error**2)
-        return cls(squares, np.abs(error).max(0), Moments.of(target.T, data.weights))
+            squares = np.add.reduce(data.row_weights[:, None] * _share(error, largest) ** 2)
+        return cls(squares, largest, Moments.of(target.T, data.weights))
 
     def __add__(self, other: _Errors) -> _Errors:
         """Of the rows of both."""
         largest = np.maximum(self.largest, other.largest)
-        return _Errors(self.squares + other.squares, largest, self.targets + other.targets)
+        squares = sum(part.squares * _share(part.largest, largest) ** 2 for part in (self, other))
+        return _Errors(np.asarray(squares), largest, self.targets + other.targets)
 
     def row(self, m: int, column: str) -> dict[str, object]:
         """A column's row of the table."""
         if not self.targets.count[m]:
             return {"column": column, "entries": 0}
-        mean, spread = self.squares[m] / self.targets.weight[m], self.targets.deviation[m]
+        spread = self.targets.deviation[m]
         with np.errstate(over="ignore", invalid="ignore"):
-            r2 = 1.0 - mean / spread**2 if spread > 0 else np.nan
+            rmse = self.largest[m] * np.sqrt(self.squares[m] / self.targets.weight[m])
+            r2 = 1.0 - (rmse / spread) ** 2 if spread > 0 else np.nan
         return {
             "column": column,
             "entries": int(self.targets.count[m]),
-            "rmse": float(np.sqrt(mean)),
+            "rmse": float(rmse),
             "max_error": float(self.largest[m]),
             "r2": float(r2),
         }
+
+
+def _share(error: Array, largest: Array) -> Array:
+    """Errors in units of the largest of their column, which may be 0 or infinite."""
+    return np.where(np.isinf(error), 1.0, error / np.where(largest > 0, largest, 1.0))
 
 
 def _parts(model: FittedModel, data: MixedData | FileData) -> Iterator[_Errors]:

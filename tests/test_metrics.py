@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from swarmnet import FittedModel, MixedData, Network, SwarmnetError, evaluate
+from swarmnet.readers import open_files
 from swarmnet.scaling import Scaling
 
 NAN = np.nan
@@ -63,10 +64,30 @@ def test_r2_of_equal_targets_is_not_a_number():
     assert found["rmse"].item() == pytest.approx(np.sqrt((9 + 1) / 2))
 
 
-def test_numbers_too_large_to_square_give_inf_without_a_warning():
-    found = evaluate(plane(), data([[0.0, 0.0], [1.0, 0.0]], Y=[1e300, -1e300]))
-    assert found["rmse"].item() == np.inf
-    assert found["max_error"].item() == pytest.approx(1e300)
+@pytest.mark.parametrize("size", [1e300, 1e-161, 1e-300])
+def test_numbers_too_large_or_too_small_to_square_have_their_errors(size):
+    """Against 0: R2 is 1 minus the mean square over the variance, whatever the unit."""
+    model = FittedModel(Network((1, 1)), np.zeros(2), Scaling.identity(1, 1), ("x",), ("y",))
+    Y = size * np.array([1.0, -1.0, 2.0, 0.0])
+    found = evaluate(model, MixedData(np.arange(4.0)[:, None], Y, inputs="x")).iloc[0]
+    assert found["rmse"] == pytest.approx(size * np.sqrt(6 / 4), rel=1e-12)
+    assert found["max_error"] == pytest.approx(2 * size)
+    assert found["r2"] == pytest.approx(1 - 1.5 / 1.25, rel=1e-9)
+
+
+def test_errors_of_files_of_very_different_size_add_up(tmp_path):
+    model = FittedModel(Network((1, 1)), np.zeros(2), Scaling.identity(1, 1), ("x",), ("y",))
+    for name, size in {"a": 1e-200, "b": 0.0, "c": 1e200, "d": 1e-200}.items():
+        (tmp_path / f"{name}.csv").write_text(f"x,y\n0,{size}\n1,{-size}\n")
+    for pattern, rmse in {"*": 1e200 * np.sqrt(2 / 8), "[ab]": 1e-200 * np.sqrt(2 / 4), "b": 0.0}.items():
+        found = evaluate(model, open_files(tmp_path / f"{pattern}.csv"))
+        assert found["rmse"].item() == pytest.approx(rmse, rel=1e-12)
+
+
+def test_an_infinite_error_is_inf_without_a_warning():
+    model = FittedModel(Network((1, 1)), np.array([0.0, 1.7e308]), Scaling.identity(1, 1), ("x",), ("y",))
+    found = evaluate(model, MixedData([[0.0], [1.0]], [-1.7e308, 1.7e308], inputs="x")).iloc[0]
+    assert (found["rmse"], found["max_error"]) == (np.inf, np.inf)
 
 
 def test_outputs_are_told_apart():
