@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from swarmnet.columns import derivative_name
 from swarmnet.errors import SwarmnetError, unknown
 from swarmnet.model import FittedModel
+from swarmnet.record import input_range
 from swarmnet.version import __version__
 
 Array = NDArray[Any]
@@ -68,7 +69,7 @@ def _metadata(model: FittedModel) -> dict[str, str]:
         "outputs": json.dumps(model.outputs),
         "jacobian": json.dumps(partials),
         "units": "those of the training data",
-        "input_ranges": json.dumps(model.training.get("input_ranges")),
+        "input_ranges": json.dumps({name: input_range(model.training, name) for name in model.inputs}),
         "swarmnet": __version__,
     }
 

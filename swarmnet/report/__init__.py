@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from swarmnet import record
 from swarmnet.columns import listed
 from swarmnet.comparison import VALUES_ONLY, Comparison
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError
-from swarmnet.filedata import FileData
 from swarmnet.files import write_atomically
 from swarmnet.inspection import inspect_data
 from swarmnet.metrics import evaluate
@@ -42,6 +42,8 @@ def write_model_report(model: FittedModel, path: Path, data: MixedData | None = 
             a path that cannot be written.
     """
     require_extra()
+    if not isinstance(data, MixedData | None):
+        raise SwarmnetError(f"data must be MixedData, not {type(data).__name__}: see swarmnet.read_csv")
     tested = None if data is None else data.select(model.inputs, model.outputs)
     content = page_content({"model": model}, tested, tested)
     content["losses"] = model_losses(model)
@@ -84,7 +86,7 @@ def write_comparison_report(comparison: Comparison, path: Path) -> None:
     html = rendered(
         kind="swarmnet comparison",
         title=_title(next(iter(models.values()))),
-        facts=_comparison_facts(comparison),
+        facts=_comparison_facts(comparison, train, test),
         results={"table": tables.comparison_table(comparison), "text": _verdict(comparison)},
         errors=_errors(models, test),
         data=_data(train),
@@ -106,27 +108,35 @@ def _network(model: FittedModel) -> str:
     return f"{sizes}, {' and '.join(names)}, {model.net.size} weights"
 
 
-def _held(data: MixedData | FileData) -> str:
+def _held(data: MixedData) -> str:
+    data = data.counted()
     return f"{data.n} rows: {data.n_values} values, {data.n_derivatives} derivatives"
 
 
 def _model_facts(model: FittedModel) -> list[tuple[str, str]]:
-    record = model.training
     facts = [("Network", _network(model))]
-    if "trainer" in record:
-        facts.append(("Trained by", f"{record['trainer']}, seed {record['seed']}, {record['seconds']:.3g} s"))
-        held = f"{record['rows']} rows: {record['values']} values, {record['derivatives']} derivatives"
-        facts += [("Trained on", held), ("Training loss", tables.short(record["loss"], 3))]
+    training = model.training
+    if "trainer" in training:
+        trainer, seed, rows, values, derivatives = (
+            record.text(training, name) for name in ("trainer", "seed", "rows", "values", "derivatives")
+        )
+        seconds, loss = record.number(training.get("seconds")), record.number(training.get("loss"))
+        time = record.UNKNOWN if seconds is None else f"{seconds:.3g} s"
+        facts += [
+            ("Trained by", f"{trainer}, seed {seed}, {time}"),
+            ("Trained on", f"{rows} rows: {values} values, {derivatives} derivatives"),
+            ("Training loss", record.UNKNOWN if loss is None else tables.short(loss, 3)),
+        ]
     return facts
 
 
-def _comparison_facts(comparison: Comparison) -> list[tuple[str, str]]:
+def _comparison_facts(comparison: Comparison, train: MixedData, test: MixedData) -> list[tuple[str, str]]:
     repeats = comparison.runs["repeat"].nunique()
     return [
         ("Network", _network(next(iter(comparison.models.values())))),
         ("Runs", f"{repeats} of each trainer" if repeats > 1 else "one of each trainer"),
-        ("Trained on", _held(comparison.train)),
-        ("Tested on", _held(comparison.test)),
+        ("Trained on", _held(train)),
+        ("Tested on", _held(test)),
     ]
 
 
@@ -165,7 +175,7 @@ def _errors(models: dict[str, FittedModel], data: MixedData) -> dict[str, Any]:
     frame["r2"] = 1.0 - frame["r2"]  # of which more can be told near 1
     names = {"max_error": "largest error", "rmse": "RMSE", "r2": "1 - R²"}
     return {
-        "rows": f"{data.n} rows",
+        "rows": f"{data.counted().n} rows",
         "table": tables.frame_table(frame.rename(columns=names), "Values and partials"),
         "text": _RMSE + more,
     }

@@ -14,6 +14,7 @@ from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError
 from swarmnet.model import FittedModel, network_record
 from swarmnet.network import Network
+from swarmnet.record import input_range
 
 Array = NDArray[np.float64]
 
@@ -109,21 +110,21 @@ def _shown(quantities: Sequence[dict[str, Any]], d: int) -> list[int]:
 
 def _ranges(model: FittedModel) -> list[list[float]]:
     """[low, high] of each input: what it was trained on, or two of its scales about its offset."""
-    known = model.training.get("input_ranges", {})
     ranges = []
     for name, offset, scale in zip(model.inputs, model.scaling.x_offset, model.scaling.x_scale, strict=True):
-        low, high = known.get(name, (offset - 2 * scale, offset + 2 * scale))
+        known = input_range(model.training, name)
+        low, high = known or (float(offset - 2 * scale), float(offset + 2 * scale))
         if not low < high:  # an input that does not vary
             room = 0.05 * abs(low) or 1.0
             low, high = low - room, high + room
-        ranges.append([float(low), float(high)])
+        ranges.append([low, high])
     return ranges
 
 
 def _observed(data: MixedData) -> dict[str, Any]:
-    rows = _sample(np.arange(data.n))
-    columns = {name: _short(numbers[rows]) for name, numbers, _ in data.entry_columns()}
-    return {"X": [_short(row) for row in data.X[rows]], "columns": columns}
+    rows = _sample(np.flatnonzero(data.row_weights > 0))
+    columns = {name: _numbers(numbers[rows]) for name, numbers, _ in data.entry_columns()}
+    return {"X": data.X[rows].tolist(), "columns": columns}
 
 
 def _errors(models: Sequence[FittedModel], data: MixedData) -> list[dict[str, Any]]:
@@ -134,7 +135,7 @@ def _errors(models: Sequence[FittedModel], data: MixedData) -> list[dict[str, An
     numbers = {name: column for name, column, _ in data.entry_columns()}
     for q in _quantities(models[0]):
         actual = numbers[q["name"]]
-        entries = np.flatnonzero(np.isfinite(actual))
+        entries = np.flatnonzero(np.isfinite(actual) & (data.row_weights > 0))
         if not entries.size or len(columns) == MOST_COLUMNS:
             continue
         rows = _sample(entries)
@@ -145,8 +146,8 @@ def _errors(models: Sequence[FittedModel], data: MixedData) -> list[dict[str, An
                 "name": q["name"],
                 "note": drawn,
                 "rows": rows.tolist(),
-                "actual": _short(actual[rows]),
-                "predicted": [_short(answer) for answer in answers],
+                "actual": _numbers(actual[rows]),
+                "predicted": [_numbers(answer) for answer in answers],
             }
         )
     return columns
@@ -159,8 +160,13 @@ def _sample(rows: NDArray[np.integer]) -> NDArray[np.integer]:
     return np.sort(np.random.default_rng(0).choice(rows, MOST_POINTS, replace=False))
 
 
+def _numbers(numbers: Array) -> list[float | None]:
+    """With every digit, as the page takes differences of them; what is not finite is None."""
+    return [x if np.isfinite(x) else None for x in numbers.tolist()]
+
+
 def _short(numbers: Array) -> list[float | None]:
-    """Nine digits are plenty for a picture; what is not finite is None."""
+    """Nine digits are plenty for a curve of losses; what is not finite is None."""
     return [float(f"{x:.9g}") if np.isfinite(x) else None for x in numbers.tolist()]
 
 

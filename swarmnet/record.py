@@ -1,0 +1,92 @@
+"""What a model's training record says, field by field: a model file may hold anything there, or nothing."""
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+from swarmnet.errors import SwarmnetError
+from swarmnet.losses import LOSSES
+from swarmnet.scaling import KINDS
+
+Record = Mapping[str, Any]
+
+UNKNOWN = "unknown"
+
+
+def number(value: object) -> float | None:
+    """A finite number as a float, None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if isfinite(found) else None
+
+
+def two_numbers(value: object) -> tuple[float, float] | None:
+    """Two finite numbers, such as the ends of a range, None for anything else."""
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return None
+    first, second = map(number, value)
+    return None if first is None or second is None else (first, second)
+
+
+def text(record: Record, name: str) -> str:
+    """A word or a whole number of the record, else `UNKNOWN`."""
+    value = record.get(name)
+    known = isinstance(value, str | int) and not isinstance(value, bool)
+    return str(value) if known else UNKNOWN
+
+
+def input_range(record: Record, name: str) -> tuple[float, float] | None:
+    """(low, high) of an input among the rows trained on, None where they are not known."""
+    ranges = record.get("input_ranges")
+    ends = ranges.get(name) if isinstance(ranges, Mapping) else None
+    pair = two_numbers(ends)
+    return None if pair is None or pair[0] > pair[1] else pair
+
+
+def loss_function(record: Record) -> str:
+    """The loss of the values; the squared one where the record has none.
+
+    Raises:
+        SwarmnetError: it has another.
+    """
+    name = record.get("loss_function", "squared")
+    if not isinstance(name, str) or name not in LOSSES:
+        raise _odd("loss_function", name, f"one of {', '.join(LOSSES)}")
+    return name
+
+
+def derivative_weight(record: Record) -> float:
+    """The derivatives' weight against the values; 1 where the record has none.
+
+    Raises:
+        SwarmnetError: it is no number of 0 or more.
+    """
+    given = record.get("derivative_weight")
+    weight = 1.0 if given is None else number(given)
+    if weight is None or weight < 0:
+        raise _odd("derivative_weight", given, "a number of 0 or more")
+    return weight
+
+
+def scaling(record: Record) -> str | None:
+    """How the data were scaled; None where they were not, or where the record has nothing of it.
+
+    Raises:
+        SwarmnetError: it is no kind of scaling.
+    """
+    kind = record.get("scaling")
+    if kind is not None and (not isinstance(kind, str) or kind not in KINDS):
+        raise _odd("scaling", kind, f"one of {', '.join(KINDS)}, or null")
+    return kind
+
+
+def _odd(name: str, value: object, wanted: str) -> SwarmnetError:
+    shown = repr(value)
+    shown = shown if len(shown) <= 40 else f"{shown[:37]}..."
+    return SwarmnetError(
+        f"the model's training record has {name} {shown}, not {wanted}: train the model again"
+    )
