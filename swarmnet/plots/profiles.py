@@ -9,6 +9,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
+from swarmnet.columns import derivative_name
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError
 from swarmnet.model import FittedModel
@@ -51,9 +52,11 @@ def profile(
     The curve is the model's answer, over the range that it was trained on and that the `data` take; the band
     around it two standard deviations, if the model has error bars; a dotted line marks the base point. Of the
     data, those rows are drawn whose other inputs all lie within `nearness` times that input's range of the
-    base point, as they were observed and not moved into the slice: dots, with two sigmas where there are any.
-    For an output, slopes observed along the input are short tangent strokes, through their row's value if it
-    was observed, else through the curve.
+    base point: dots, with two sigmas where there are any. They are shifted along the model into the slice: a
+    dot is the model's answer in the slice plus the observation's own residual, observed minus predicted where
+    it was observed, so that its distance from the curve is its misfit and nothing else. For an output, slopes
+    observed along the input are short tangent strokes, shifted in the same way, through their row's value if
+    it was observed, else through the curve.
 
     Args:
         model: the model.
@@ -145,7 +148,7 @@ class _Line:
         if along[0, j] == along[-1, j]:
             raise SwarmnetError(f"{input} has only the value {base[j]:g}: there is no profile along it")
         near = np.zeros(0, bool) if data is None else near_rows(data, base, nearness * (high - low), [j])
-        note = f", others ± {100 * nearness:.3g} % of range" if len(base) > 1 else ""
+        note = f", shifted, others ± {100 * nearness:.3g} % of range" if len(base) > 1 else ""
         return cls(model, j, base, Answers(model, along), data, near, note)
 
     def draw(self, column: Column, ax: Axes) -> None:
@@ -165,7 +168,21 @@ class _Line:
         seen = self.near & np.isfinite(observed)
         if seen.any():
             x, bars = self.data.X[seen, self.input], style.bars(sigma[seen])
-            style.dots(ax, x, observed[seen], None, bars, label=f"observed{self.note}")
+            shifted = observed[seen] + self.shift(column, seen)
+            style.dots(ax, x, shifted, None, bars, label=f"observed{self.note}")
+
+    def shift(self, column: Column, seen: NDArray[np.bool_]) -> Array:
+        """How much the model's answer changes from some of the data's rows into the slice."""
+        assert self.data is not None
+        return self.in_slice(column, seen) - Answers(self.model, self.data.X[seen]).of(column)
+
+    def in_slice(self, column: Column, seen: NDArray[np.bool_]) -> Array:
+        """The model's answer in the slice, at the input of some of the data's rows."""
+        assert self.data is not None
+        x = self.data.X[seen, self.input]
+        points = np.tile(self.at, (len(x), 1))
+        points[:, self.input] = x
+        return Answers(self.model, points).of(column)
 
     def draw_strokes(self, column: Column, ax: Axes) -> None:
         """The slopes observed along the input, if the column is an output. The panel's limits are kept."""
@@ -175,10 +192,10 @@ class _Line:
         seen = self.near & np.isfinite(slopes)
         if not seen.any():
             return
-        x, slope, value = self.data.X[seen, self.input], slopes[seen], column.observed(self.data)[seen]
-        on_line = np.tile(self.at, (len(x), 1))
-        on_line[:, self.input] = x
-        y = np.where(np.isnan(value), Answers(self.model, on_line).of(column), value)
+        along = derivative_name(self.model.outputs[column.output], self.model.inputs[self.input])
+        x, value = self.data.X[seen, self.input], column.observed(self.data)[seen]
+        slope = slopes[seen] + self.shift(column_of(self.model, along), seen)
+        y = np.where(np.isnan(value), self.in_slice(column, seen), value + self.shift(column, seen))
         (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
         # As long on the panel whatever the units, and the shorter the more there are
         half = np.clip(_STROKE / len(x), 0.012, 0.035)

@@ -12,8 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from swarmnet.columns import derivative_name, listed
 from swarmnet.data import MixedData
+from swarmnet.digits import for_offset
 from swarmnet.errors import SwarmnetError, unknown
 from swarmnet.model import FittedModel
+from swarmnet.record import input_range
 
 Array = NDArray[np.float64]
 At: TypeAlias = "Mapping[str, float] | pd.Series[float] | ArrayLike | None"
@@ -99,9 +101,7 @@ def matched(model: FittedModel, data: MixedData) -> MixedData:
     require_model(model)
     if not isinstance(data, MixedData):
         raise SwarmnetError(f"data must be MixedData, not {type(data).__name__}: see swarmnet.read_csv")
-    data = data.select(model.inputs, model.outputs)
-    counts = data.row_weights > 0
-    return data if counts.all() else data.take(np.flatnonzero(counts))
+    return data.select(model.inputs, model.outputs).counted()
 
 
 def columns_of(model: FittedModel) -> dict[str, Column]:
@@ -156,10 +156,11 @@ def input_ranges(model: FittedModel, data: MixedData | None) -> tuple[Array, Arr
     Raises:
         SwarmnetError: the model does not know what it was trained on, and there are no data.
     """
-    trained = model.training.get("input_ranges")
+    trained = [input_range(model.training, name) for name in model.inputs]
     known = [] if data is None else [data.X]
-    if trained is not None and set(model.inputs) <= set(trained):
-        known.append(np.array([trained[name] for name in model.inputs], dtype=np.float64).T)
+    ends = [pair for pair in trained if pair is not None]
+    if len(ends) == len(trained):
+        known.append(np.array(ends).T)
     if not known:
         raise SwarmnetError("the model does not know the range of its inputs: give data=")
     return np.vstack(known).min(0), np.vstack(known).max(0)
@@ -189,7 +190,12 @@ def base_point(model: FittedModel, at: At, low: Array, high: Array) -> Array:
 
 def place(model: FittedModel, point: Array, names: Sequence[str]) -> str:
     """Where the point (d,) lies, in the inputs of these names: "T = 300, p = 1e+06"."""
-    return ", ".join(f"{name} = {point[model.inputs.index(name)]:.4g}" for name in names)
+    told = []
+    for name in names:
+        j = model.inputs.index(name)
+        digits = for_offset(float(point[j]), float(model.scaling.x_scale[j]))
+        told.append(f"{name} = {point[j]:.{digits}g}")
+    return ", ".join(told)
 
 
 def require_nearness(nearness: float) -> None:

@@ -71,6 +71,23 @@ class Card {
     const points = this.xs.map((number) => x.with(j, number));
     this.curves = points.map((point) => model.answers(model.at(point), shown));
     this.besides = beside && points.map((point) => beside.answers(beside.at(point), shown));
+    this.near = this.nearby();
+  }
+
+  // What was observed near these curves, fainter the farther it is from them in the other inputs. Each observation is
+  // shifted along the model to the curve: its distance from there is its own residual.
+  nearby() {
+    const { profiler, j } = this, { model, observed, ranges, shown, x } = profiler;
+    const near = [];
+    observed?.X.forEach((point, row) => {
+      const far = (number, i) => (i === j ? 0 : (number - x[i]) / (NEAR * (ranges[i][1] - ranges[i][0])));
+      const square = point.reduce((sum, number, i) => sum + far(number, i) ** 2, 0);
+      if (square > 6) return;
+      const here = model.answers(model.at(x.with(j, point[j])), shown), there = profiler.whereObserved(row);
+      const shifts = shown.map((q, n) => here[n] - there[profiler.quantities.indexOf(q)]);
+      near.push({ row, x: point[j], opacity: Math.exp(-square / 2), shifts });
+    });
+    return near;
   }
 
   extremes(q) {
@@ -119,6 +136,7 @@ class Panel {
     this.element.querySelector(".chart").setAttribute("aria-label", this.description(value, slope));
     if (this.plot) this.plot.setData(data);
     else this.plot = this.make(data);
+    this.element.querySelector(".chart").observed = this.observed();
   }
 
   description(value, slope) {
@@ -136,7 +154,7 @@ class Panel {
   }
 
   make(data) {
-    const { profiler, j } = this.card;
+    const { profiler } = this.card;
     const line = (name, width, dash) => ({ stroke: () => colour(name), width, dash, points: { show: false } });
     const edge = { stroke: "transparent", width: 0, points: { show: false } };
     const dot = { show: true, size: 9, space: 0, width: 2, fill: () => colour("page"), stroke: () => colour("tangent") };
@@ -177,27 +195,29 @@ class Panel {
     return Math.min(high, Math.max(low, round(x, this.card.range)));
   }
 
-  // What was observed, fainter the farther it is from this curve in the other inputs.
+  // What was observed of this quantity near the curve.
+  observed() {
+    const { card, q } = this, { profiler } = card;
+    const column = profiler.observed?.columns[q.name], n = profiler.shown.indexOf(q);
+    if (!column || n < 0) return [];
+    return card.near
+      .filter(({ row }) => column[row] !== null)
+      .map(({ row, x, opacity, shifts }) => ({ x, y: column[row] + shifts[n], opacity }));
+  }
+
   drawObserved(u) {
-    const { profiler, j } = this.card, { observed, ranges, x } = profiler;
-    const column = observed?.columns[this.q.name];
-    if (!column) return;
     const { ctx, bbox } = u, size = 2.5 * devicePixelRatio;
     ctx.save();
     ctx.beginPath();
     ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
     ctx.clip();
     ctx.fillStyle = colour("observed");
-    observed.X.forEach((point, row) => {
-      if (column[row] === null) return;
-      const far = (number, i) => (i === j ? 0 : (number - x[i]) / (NEAR * (ranges[i][1] - ranges[i][0])));
-      const square = point.reduce((sum, number, i) => sum + far(number, i) ** 2, 0);
-      if (square > 6) return;
-      ctx.globalAlpha = Math.exp(-square / 2);
+    for (const { x, y, opacity } of this.observed()) {
+      ctx.globalAlpha = opacity;
       ctx.beginPath();
-      ctx.arc(u.valToPos(point[j], "x", true), u.valToPos(column[row], "y", true), size, 0, 2 * Math.PI);
+      ctx.arc(u.valToPos(x, "x", true), u.valToPos(y, "y", true), size, 0, 2 * Math.PI);
       ctx.fill();
-    });
+    }
     ctx.restore();
   }
 }

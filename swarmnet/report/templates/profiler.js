@@ -23,9 +23,17 @@ class Profiler {
   use(number, beside) {
     this.model = this.models[number];
     this.beside = beside === null ? null : this.models[beside];
+    this.there = new Map();
     this.extents = this.survey();
     for (const card of this.cards) card.deviations = null;
     this.update();
+  }
+
+  // The model's answers where a row was observed.
+  whereObserved(row) {
+    if (!this.there.has(row))
+      this.there.set(row, this.model.answers(this.model.at(this.observed.X[row]), this.quantities));
+    return this.there.get(row);
   }
 
   middle() {
