@@ -29,7 +29,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swarmnet import record
 from swarmnet.data import MixedData
+from swarmnet.digits import for_offset
 from swarmnet.errors import SwarmnetError
 from swarmnet.frames import pd
 from swarmnet.model import FittedModel
@@ -95,8 +97,8 @@ def explain(
 
 def _explanation(model: FittedModel, data: MixedData, row: int, rate: float) -> Explanation:
     net, theta = model.net, model.theta
-    loss = model.training.get("loss_function", "squared")
-    balance = model.training.get("derivative_weight", 1.0)
+    loss = record.loss_function(model.training)
+    balance = record.derivative_weight(model.training)
     scaled = _scaled_row(model, data, row, loss)
     objective = Objective(net, scaled, loss=loss, derivative_weight=balance, threads=1)
     along = np.flatnonzero((~np.isnan(scaled.J[0])).any(0))  # the inputs of the row's partial derivatives
@@ -122,7 +124,7 @@ def _explanation(model: FittedModel, data: MixedData, row: int, rate: float) -> 
 def _scaled_row(model: FittedModel, data: MixedData, row: int, loss: str) -> MixedData:
     """The row as the network sees it, each entry's sigma being the scale of its residual: as in `fit`."""
     alone = data.take([row])
-    by_column = model.training.get("scaling") is not None
+    by_column = record.scaling(model.training) is not None
     scaled = model.scaling.scale_data(alone, by_column, reference=data)
     return replace(scaled, Y_sigma=alone.Y_sigma) if loss == "cross-entropy" else scaled
 
@@ -131,9 +133,19 @@ def _lines(columns: Sequence[str], lines: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(dict(lines), orient="index", columns=list(columns), dtype=float)
 
 
-def _table(name: str, what: str, frame: pd.DataFrame, made: bool = False) -> Matrix:
+def _table(
+    name: str, what: str, frame: pd.DataFrame, made: bool = False, digits: int = Matrix.digits
+) -> Matrix:
     numbers = frame.to_numpy()
-    return Matrix(name, what, frame, (numbers != 0) & ~np.isnan(numbers), made)
+    return Matrix(name, what, frame, (numbers != 0) & ~np.isnan(numbers), made, digits)
+
+
+def _digits(offsets: Array, scales: Array) -> int:
+    """Significant digits of numbers in the data's units, which may be large beside what they differ by."""
+    return max(
+        for_offset(float(offset), float(scale), Matrix.digits)
+        for offset, scale in zip(offsets, scales, strict=True)
+    )
 
 
 def _has_units(scaling: Scaling) -> bool:
@@ -150,11 +162,14 @@ def _show_row(sheet: Sheet, scaling: Scaling, data: MixedData, row: int) -> None
         if np.isfinite(target[row])
     }
     targets = pd.DataFrame.from_dict(entries, orient="index", columns=["target", "sigma"])
-    read = [_table("targets", "observed, in the data's units", targets.dropna(axis=1, how="all"))]
-    read.append(_table("x", "inputs in the data's units", _lines(data.inputs, {"": data.X[row]})))
+    seen, of_x = targets.dropna(axis=1, how="all"), _digits(scaling.x_offset, scaling.x_scale)
+    of_y = _digits(scaling.y_offset, scaling.y_scale)
+    read = [_table("targets", "observed, in the data's units", seen, digits=of_y)]
+    inputs = _lines(data.inputs, {"": data.X[row]})
+    read.append(_table("x", "inputs in the data's units", inputs, digits=of_x))
     if scaled := _has_units(scaling):
-        units = {"offset": scaling.x_offset, "scale": scaling.x_scale}
-        read.append(_table("input units", "of the network", _lines(data.inputs, units)))
+        units = _lines(data.inputs, {"offset": scaling.x_offset, "scale": scaling.x_scale})
+        read.append(_table("input units", "of the network", units, digits=of_x))
     sheet.show(
         "The row, and its inputs in the network's units" if scaled else "The row",
         "A0 = (x - offset) / scale" if scaled else "A0 = x",
@@ -173,14 +188,15 @@ def _forward(sheet: Sheet, model: FittedModel, bends: bool) -> None:
     if not _has_units(scaling):
         return
     last = f"A{len(net.layers)}"
-    units = {"scale": scaling.y_scale, "offset": scaling.y_offset}
-    y = {"": scaling.unscale_Y(sheet[last])[0]}
+    units = _lines(model.outputs, {"scale": scaling.y_scale, "offset": scaling.y_offset})
+    y = _lines(model.outputs, {"": scaling.unscale_Y(sheet[last])[0]})
+    digits = _digits(scaling.y_offset, scaling.y_scale)
     sheet.show(
         "Outputs in the data's units",
         f"y = {last} * scale + offset",
         sheet.read(last),
-        _table("output units", "of the network", _lines(model.outputs, units)),
-        _table("y", "outputs in the data's units", _lines(model.outputs, y), made=True),
+        _table("output units", "of the network", units, digits=digits),
+        _table("y", "outputs in the data's units", y, made=True, digits=digits),
     )
 
 

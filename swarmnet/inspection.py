@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from swarmnet.columns import Array, derivative_name
 from swarmnet.data import MixedData
+from swarmnet.digits import for_range
 from swarmnet.frames import pd
 
 
@@ -36,14 +37,25 @@ class DataInspection:
     not_identifiable: list[str]
 
 
+RANGE = ("min", "max", "mean")  # of a column's numbers
+
+
+def digits_of(columns: pd.DataFrame) -> list[int]:
+    """How many significant digits each row's `RANGE` takes: numbers may differ in the last ones alone."""
+    return [
+        for_range(float(low), float(high)) for low, high in zip(columns["min"], columns["max"], strict=True)
+    ]
+
+
 def inspect_data(data: MixedData) -> DataInspection:
-    """Look at n rows of mixed data; nothing is printed, changed or guessed.
+    """Look at n rows of mixed data, but for those of weight 0; nothing is printed, changed or guessed.
 
     Example:
         >>> data = MixedData([[0.0], [0.0], [1.0]], Y=[1.0, 1.5, 3.0])
         >>> inspect_data(data).repeated["disagreement"].tolist()
         [0.5]
     """
+    data = data.counted()
     point = pd.DataFrame(data.X).groupby(list(range(data.d)), sort=False).ngroup().to_numpy()
     rows_at = np.bincount(point)
     return DataInspection(

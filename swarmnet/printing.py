@@ -4,8 +4,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from swarmnet import console
+from swarmnet.digits import ends
 from swarmnet.frames import pd
+from swarmnet.inspection import RANGE, digits_of
+from swarmnet.record import two_numbers
 
 if TYPE_CHECKING:
     from swarmnet.comparison import Comparison
@@ -28,7 +33,7 @@ def show_data(found: "DataInspection", json: bool) -> None:
         )
         return
     tables = {
-        "columns": found.columns,
+        "columns": _in_digits(found.columns) if sys.stdout.isatty() else found.columns,
         "observed together": found.patterns,
         "points in more than one row": pd.DataFrame(
             [{"points": found.repeated_points, "rows": found.repeated_rows}] if found.repeated_points else []
@@ -36,10 +41,22 @@ def show_data(found: "DataInspection", json: bool) -> None:
         "observed more than once at a point": found.repeated,
         "not identifiable": pd.DataFrame({"not identifiable": found.not_identifiable}),
     }
-    for number, (title, table) in enumerate((t, f) for t, f in tables.items() if len(f)):
-        if number and not sys.stdout.isatty():
+    for nth, (title, table) in enumerate((t, f) for t, f in tables.items() if len(f)):
+        if nth and not sys.stdout.isatty():
             sys.stdout.write("\n")
         console.show(table, title)
+
+
+def _in_digits(columns: pd.DataFrame) -> pd.DataFrame:
+    """With ranges as text, in as many digits as tell their ends apart."""
+    digits = digits_of(columns)
+    texts = {
+        name: [
+            "" if np.isnan(x) else f"{x:.{count}g}" for x, count in zip(columns[name], digits, strict=True)
+        ]
+        for name in RANGE
+    }
+    return columns.assign(**texts)
 
 
 def show_model(model: "FittedModel", json: bool) -> None:
@@ -73,9 +90,8 @@ def _listed(facts: dict[str, Any]) -> str:
     def text(value: Any) -> str:
         if isinstance(value, dict):
             return f"({_listed(value)})"
-        if isinstance(value, list) and len(value) == 2 and all(isinstance(end, float | int) for end in value):
-            return f"{value[0]:g}..{value[1]:g}"
-        return str(value)
+        pair = two_numbers(value)
+        return str(value) if pair is None else "..".join(ends(*pair))
 
     return ", ".join(f"{name} {text(value)}" for name, value in facts.items() if value is not None)
 

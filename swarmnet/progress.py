@@ -2,10 +2,11 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from swarmnet import digits
 from swarmnet.errors import printable
 from swarmnet.steps import LEGEND, NOTATION, Explanation, Matrix, number_text
 from swarmnet.trainers.base import Progress
@@ -51,25 +52,47 @@ def _facts(now: Progress) -> str:
 
 
 def print_table(frame: "pd.DataFrame", title: str) -> None:
-    """A table as wide as it must be."""
+    """A table without a cell cut off: where the terminal is too narrow, columns stand below others."""
     from rich import box  # noqa: PLC0415
+    from rich.cells import cell_len  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
-    for name in frame.columns:
-        number = frame[name].dtype.kind in "if"
-        table.add_column(Text(str(name)), justify="right" if number else "left")
-    for row in frame.itertuples(index=False):
-        table.add_row(*(Text(_cell(value)) for value in row))
-    Console().print(table)
+    from swarmnet.columns import number_of  # noqa: PLC0415
+
+    console = Console()
+    columns = [[printable(str(name)), *(_cell(value, str(name)) for value in frame[name])] for name in frame]
+    for part in _parts([max(map(cell_len, column)) + 2 for column in columns], console.width):
+        table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+        for at in part:
+            name, *cells = columns[at]
+            number = all(number_of(cell) is not None for cell in cells)
+            table.add_column(Text(name), justify="right" if number else "left", overflow="fold")
+        for row in zip(*(columns[at][1:] for at in part), strict=True):
+            table.add_row(*map(Text, row))
+        console.print(table)
+        title = ""
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return "" if value != value else f"{value:.4g}"  # noqa: PLR0124  # NaN: nothing to show
-    return printable(str(value))
+def _parts(widths: Sequence[int], room: int) -> Iterator[list[int]]:
+    """The columns that stand beside each other, the first of all in every part."""
+    part, used = [0], widths[0]
+    for at in range(1, len(widths)):
+        if used + widths[at] > room and len(part) > 1:
+            yield part
+            part, used = [0], widths[0]
+        part.append(at)
+        used += widths[at]
+    yield part
+
+
+def _cell(value: Any, column: str) -> str:
+    if not isinstance(value, float):
+        return printable(str(value))
+    if value != value:  # noqa: PLR0124  # NaN: nothing to show
+        return ""
+    return digits.share(value) if column == "r2" else f"{value:.4g}"
 
 
 _MARKS = {"made": "bold yellow", "read": "cyan", "idle": "dim"}
@@ -103,7 +126,10 @@ def _blocks(matrix: Matrix, width: int) -> Iterator[Any]:
 
     names = [str(name) for name in matrix.frame.columns]
     rows = list(matrix.cells())
-    widest = max([len(name) for name in names] + [len(number_text(x)) for _, row in rows for x, _ in row])
+    widest = max(
+        [len(name) for name in names]
+        + [len(number_text(x, matrix.digits)) for _, row in rows for x, _ in row]
+    )
     room = width - max(len(label) for label, _ in rows) - 4
     step = max(1, room // (widest + 2))
     for start in range(0, len(names), step):
@@ -113,5 +139,7 @@ def _blocks(matrix: Matrix, width: int) -> Iterator[Any]:
         for name in names[part]:
             table.add_column(Text(name), justify="right")
         for label, cells in rows:
-            table.add_row(Text(label), *(Text(number_text(x), _MARKS[mark]) for x, mark in cells[part]))
+            table.add_row(
+                Text(label), *(Text(number_text(x, matrix.digits), _MARKS[mark]) for x, mark in cells[part])
+            )
         yield Group(Text.assemble((matrix.name, "bold"), " ", matrix.what), table, "")

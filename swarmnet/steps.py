@@ -29,6 +29,7 @@ class Matrix:
         active: in the shape of `frame`, the cells that carry something: a number that is neither 0, nor
             multiplied by 0 in this step, nor missing.
         made: the step computes it, otherwise it reads it.
+        digits: how many significant ones are shown.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Matrix:
     frame: pd.DataFrame
     active: NDArray[np.bool_]
     made: bool = False
+    digits: int = 6
 
     def cells(self) -> Iterator[tuple[str, list[tuple[float, str]]]]:
         """Each row's label, and its numbers with how each is marked: "made", "read" or "idle"."""
@@ -46,6 +48,11 @@ class Matrix:
                 str(label),
                 [(float(x), mark if on else "idle") for x, on in zip(numbers, active, strict=True)],
             )
+
+    def to_csv(self) -> str:
+        """As CSV, the name above the labels."""
+        texts = self.frame.map(lambda x: number_text(x, self.digits))
+        return texts.to_csv(index_label=self.name, lineterminator="\n")
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,11 +107,14 @@ class Explanation:
         )
 
     def to_text(self) -> str:
-        """Plain text: a line with # for each step, and each matrix as CSV, with every digit."""
+        """Plain text: a line with # for each step, and each matrix as CSV, in significant digits.
+
+        `to_frame` has every digit.
+        """
         blocks = [f"# {_line(self.title)}\n# {NOTATION}\n"]
         for number, step in enumerate(self.steps, 1):
             blocks.append(f"# {number}. {_line(step.title)}: {_line(step.formula)}\n")
-            blocks += [m.frame.to_csv(index_label=m.name, lineterminator="\n") for m in step.matrices]
+            blocks += [matrix.to_csv() for matrix in step.matrices]
         return "\n".join(blocks)
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
@@ -173,7 +183,9 @@ def _table(matrix: Matrix) -> str:
     head = "".join(f'<th scope="col">{_text(column)}</th>' for column in matrix.frame.columns)
     rows = "".join(
         f'<tr><th scope="row">{_text(label)}</th>'
-        + "".join(f'<td class="{mark}" title="{x!r}">{number_text(x)}</td>' for x, mark in cells)
+        + "".join(
+            f'<td class="{mark}" title="{x!r}">{number_text(x, matrix.digits)}</td>' for x, mark in cells
+        )
         + "</tr>\n"
         for label, cells in matrix.cells()
     )
@@ -183,9 +195,9 @@ def _table(matrix: Matrix) -> str:
     )
 
 
-def number_text(x: float) -> str:
-    """Six digits; nothing for what was not observed."""
-    return "" if np.isnan(x) else f"{x:.6g}"
+def number_text(x: float, digits: int) -> str:
+    """So many significant digits; nothing for what was not observed."""
+    return "" if np.isnan(x) else f"{x:.{digits}g}"
 
 
 def _text(text: object) -> str:

@@ -329,7 +329,7 @@ def test_html_shows_every_number_and_marks_the_active(four_inputs):
     assert set(marks) == {"idle", "made", "read"}
 
 
-def test_text_holds_every_digit(four_inputs):
+def test_text_holds_six_digits(four_inputs):
     found = explain(four_inputs, FOUR_INPUTS)
     blocks = found.to_text().split("\n\n")
     steps = [block for block in blocks if block.startswith("# ")]
@@ -339,7 +339,8 @@ def test_text_holds_every_digit(four_inputs):
     assert [header[0] for header, *_ in tables] == [matrix.name for matrix in matrices]
     for (_, *lines), matrix in zip(tables, matrices, strict=True):
         numbers = [[float(cell) for cell in line[1:]] for line in lines]
-        assert np.array_equal(numbers, matrix.frame.to_numpy())
+        np.testing.assert_allclose(numbers, matrix.frame.to_numpy(), rtol=5e-6)
+        assert max(len(cell.strip("-0.").replace(".", "")) for line in lines for cell in line[1:]) <= 6
 
 
 def test_the_frame_has_a_row_for_each_cell(four_inputs):

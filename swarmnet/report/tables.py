@@ -1,7 +1,7 @@
 """DataFrames as the report's tables: numbers as text, in four digits and aligned."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -10,9 +10,12 @@ import numpy as np
 import pandas as pd
 
 from swarmnet.comparison import Comparison
-from swarmnet.inspection import DataInspection
+from swarmnet.digits import for_range
+from swarmnet.inspection import RANGE, DataInspection, digits_of
+from swarmnet.record import two_numbers
 
 _PATTERNS = 20  # the most frequent
+_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -35,29 +38,44 @@ class Table:
     note: str = ""
 
 
-def frame_table(frame: pd.DataFrame, title: str, note: str = "") -> Table:
-    """A DataFrame's columns and rows; columns without anything in them are left out."""
+def frame_table(
+    frame: pd.DataFrame, title: str, note: str = "", digits: Mapping[str, Sequence[int]] | None = None
+) -> Table:
+    """A DataFrame's columns and rows; columns without anything in them are left out.
+
+    Args:
+        frame: the DataFrame.
+        title: what it is.
+        note: more about it.
+        digits: of each row, in the columns where it is not four.
+    """
     kept = frame.dropna(axis="columns", how="all")
-    rows = [[cell(value) for value in row] for row in kept.itertuples(index=False, name=None)]
+    places = [(digits or {}).get(str(name), [_DIGITS] * len(kept)) for name in kept.columns]
+    rows = [
+        [cell(value, places[at][number]) for at, value in enumerate(row)]
+        for number, row in enumerate(kept.itertuples(index=False, name=None))
+    ]
     numeric = [any(row[at].number for row in rows) for at in range(kept.shape[1])]
     heads = [Cell(str(name), number) for name, number in zip(kept.columns, numeric, strict=True)]
     return Table(title, heads, rows, note)
 
 
-def cell(value: Any) -> Cell:
-    """Numbers in four digits, whole ones in full; NaN and None are empty."""
-    if value is None or (isinstance(value, Real) and np.isnan(float(value))):
+def cell(value: Any, digits: int = _DIGITS) -> Cell:
+    """Numbers in so many digits, whole ones in full; NaN and None are empty."""
+    if value is None:
         return Cell("")
     if isinstance(value, bool | np.bool_):
         return Cell("yes" if value else "no")
     if isinstance(value, Integral):
         return Cell(str(int(value)), number=True)
-    return Cell(short(float(value)), number=True) if isinstance(value, Real) else Cell(str(value))
+    if isinstance(value, Real) and np.isnan(float(value)):
+        return Cell("")
+    return Cell(short(float(value), digits), number=True) if isinstance(value, Real) else Cell(str(value))
 
 
-def short(number: float, digits: int = 4) -> str:
+def short(number: float, digits: int = _DIGITS) -> str:
     """So many digits and whole thousands, and powers of ten as the page's script writes them: 1.5e7."""
-    if 1e3 <= abs(number) < 1e6:
+    if 1e3 <= abs(number) < 1e6 and digits <= 6:
         return f"{number:.0f}"
     if 0 < abs(number) < 1e-3:
         mantissa, exponent = f"{number:.{digits - 1}e}".split("e")
@@ -85,7 +103,8 @@ def comparison_table(comparison: Comparison) -> Table:
 
 def inspection_tables(found: DataInspection) -> list[Table]:
     """What `swarmnet inspect` shows: columns, what is observed together, and repeats."""
-    tables = [frame_table(found.columns, "Columns")]
+    digits = dict.fromkeys(RANGE, digits_of(found.columns))
+    tables = [frame_table(found.columns, "Columns", digits=digits)]
     more = len(found.patterns) - _PATTERNS
     note = f"the {_PATTERNS} most frequent of {len(found.patterns)}" if more > 0 else ""
     tables.append(frame_table(found.patterns.head(_PATTERNS), "Observed together", note))
@@ -112,6 +131,9 @@ def _told(value: Any) -> str:
         return ", ".join(
             f"{name} ({_told(v)})" if isinstance(v, dict) else f"{name} {_told(v)}" for name, v in pairs
         )
+    pair = two_numbers(value)
+    if pair is not None:
+        return " to ".join(short(end, for_range(*pair)) for end in pair)
     if isinstance(value, list):
         return " to ".join(map(_told, value))
     return cell(value).text
