@@ -6,12 +6,13 @@ import math
 import os
 import subprocess
 import sys
+import warnings
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
-from swarmnet import Activation, FittedModel, MixedData, Network, SwarmnetError, fit
+from swarmnet import Activation, FittedModel, MixedData, Network, SwarmnetError, SwarmnetWarning, fit
 from swarmnet.activations import TABLE
 from swarmnet.export.graph import ACTIVATIONS as IN_ONNX
 from swarmnet.export.source import ACTIVATIONS as IN_PYTHON
@@ -57,7 +58,9 @@ def session(path):
 
 
 def from_onnx(model, X, dtype, path):
-    model.to_onnx(path, dtype)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "float32 rounds", SwarmnetWarning)
+        model.to_onnx(path, dtype)
     return session(path).run(["values", "jacobian"], {"X": X})
 
 
@@ -120,6 +123,30 @@ def test_large_offsets_cost_float32_no_digits_but_those_of_the_result(ratio, tmp
     partials = model.jacobian(X)
     assert np.abs(jacobian - partials).max() < 1e-6 * np.abs(partials).max()
     assert np.abs(values - model.predict(X)).max() < 1e-6 + 0.51 * np.spacing(np.float32(2 * ratio))
+
+
+@needs_onnx
+@pytest.mark.parametrize("scaling", ["standard", "minmax", None])
+def test_what_float32_rounds_away_is_said(scaling, tmp_path):
+    """y = sin x about -291230 has some 65 different values in float32, and t needs seconds."""
+    x = np.linspace(-2.0, 2.0, 40)
+    net = Network((2, 1))
+    about = {"standard": (1.7e9, 1e4, -291230.0), "minmax": (1.7e9, 2e4, -291230.0), None: (0.0, 1.0, 0.0)}
+    offset, scale, y_offset = about[scaling]
+    theta = np.array([1e-4 if scaling is None else 1.0, 0.0, -291230.0 if scaling is None else 0.0])
+    units = Scaling(np.array([offset, 0.0]), np.array([scale, 1.0]), np.array([y_offset]), np.ones(1))
+    ranges = {"t": [1.7e9 - 2e4, 1.7e9 + 2e4], "x": [-2.0, 2.0]}
+    if scaling is None:
+        theta[2] -= 1.7e5
+    model = FittedModel(net, theta, units, ("t", "x"), ("y",), {"input_ranges": ranges})
+    with pytest.warns(SwarmnetWarning, match=r"float32 rounds t to 1.3e\+02.*, y to 0.03") as found:
+        model.to_onnx(tmp_path / "m.onnx", "float32")
+    assert len(found) == 1 and "x to" not in str(found[0].message) and found[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.to_onnx(tmp_path / "m.onnx")
+    X = np.column_stack([np.full(len(x), 1.7e9), x])
+    assert session(tmp_path / "m.onnx").run(["values"], {"X": X})[0].dtype == np.float64
 
 
 @needs_onnx

@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,39 @@ def test_curves_bands_and_tangents_are_the_models(page: Page, tmp_path: Path) ->
             rise = (tangent[drawn[-1]] - tangent[drawn[0]]) / np.ptp(points[drawn, j])
             np.testing.assert_allclose(rise, slopes[q, j], rtol=1e-6)
     assert page.complaints() == []
+
+
+def test_observations_are_drawn_as_far_from_the_curve_as_their_residuals(page: Page, tmp_path: Path) -> None:
+    """At the observation's own input, in the slice: what the model answers there, and the residual."""
+    model = model_of()
+    data = data_of(model)
+    data = replace(data, weights=np.where(np.arange(data.n) == 4, 0.0, 1.0))
+    model.report(tmp_path / "report.html", data)
+    page.open(tmp_path / "report.html")
+    x = data.X[3] + [0.3, 5.0]
+    page.type(x)
+    drawn = page.script(
+        "return [...document.querySelectorAll('.panel .chart')].map((holder) =>"
+        "holder.observed.map((dot) => [dot.x, dot.y, dot.opacity]))"
+    )
+    assert any(drawn)
+    low, high = np.array([model.training["input_ranges"][name] for name in model.inputs]).T
+    quantities = [(name, o, j) for o in range(2) for name, j in [("", None), ("T", 0), ("p", 1)]]
+    panels = [(along, q) for along in range(2) for q in quantities]
+    assert len(panels) == len(drawn)
+    for (along, (_, o, j)), dots in zip(panels, drawn, strict=True):
+        observed = data.Y[:, o] if j is None else data.J[:, o, j]
+        far = (data.X[:, 1 - along] - x[1 - along]) / (0.05 * (high - low)[1 - along])
+        near = np.flatnonzero(np.isfinite(observed) & (far**2 <= 6) & (data.row_weights > 0))
+        in_slice = np.tile(x, (len(near), 1))
+        in_slice[:, along] = data.X[near, along]
+
+        def answers(X: np.ndarray, o: int = o, j: int | None = j) -> np.ndarray:
+            return model.predict(X)[:, o] if j is None else model.jacobian(X)[:, o, j]
+
+        y = observed[near] + answers(in_slice) - answers(data.X[near]) if len(near) else []
+        expected = np.column_stack([data.X[near, along], y, np.exp(-(far[near] ** 2) / 2)])
+        np.testing.assert_allclose(np.reshape(dots, (-1, 3)), expected, rtol=1e-9)
 
 
 def test_a_page_with_a_diagram_fetches_nothing(page: Page, tmp_path: Path) -> None:

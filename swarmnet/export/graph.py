@@ -8,20 +8,22 @@ It asks only for operators that onnxruntime 1.17 has in float64 too, which Erf, 
 scale is a factor beside a matrix product: onnxruntime would join a single number to it, kept in float32.
 
 Offsets may be large beside scales. In float32 each is the sum of two numbers, taken off one after the other,
-because X less the first is exact wherever the two are close to each other (Sterbenz 1974).
+because X less the first is exact wherever the two are close to each other (Sterbenz 1974). What goes in and
+comes out is rounded all the same, to 6e-8 of its size: where that is much of its spread, a warning says so.
 """
 
 import importlib
 import json
 import math
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.columns import derivative_name
-from swarmnet.errors import SwarmnetError, unknown
+from swarmnet.columns import derivative_name, listed
+from swarmnet.errors import SwarmnetError, SwarmnetWarning, unknown
 from swarmnet.model import FittedModel
 from swarmnet.record import input_range
 from swarmnet.version import __version__
@@ -29,6 +31,8 @@ from swarmnet.version import __version__
 Array = NDArray[Any]
 
 DTYPES = ("float64", "float32")
+_MUCH = 2e-5  # of its deviation, to which an input or an output is rounded
+_POINTS = 256
 _OPSET, _IR = 13, 7  # of 2020: what is needed is there, and old runtimes read it
 
 
@@ -44,6 +48,8 @@ def onnx_model(model: FittedModel, dtype: str = "float64") -> bytes:
         onnx = importlib.import_module("onnx")
     except ImportError:
         raise SwarmnetError('writing ONNX needs onnx: pip install "swarmnet[onnx]"') from None
+    if dtype == "float32":
+        _warn_of_rounding(model)
     graph = _Graph(onnx, dtype)
     _write(graph, model)
     d, k = model.net.d, model.net.k
@@ -59,6 +65,44 @@ def onnx_model(model: FittedModel, dtype: str = "float64") -> bytes:
     onnx.checker.check_model(document, full_check=True)
     data: bytes = document.SerializeToString(deterministic=True)
     return data
+
+
+def _warn_of_rounding(model: FittedModel) -> None:
+    """Say so where float32 rounds inputs or outputs to much of what they differ by."""
+    told = [
+        f"{name} to {step:.2g}, {100 * step / spread:.2g} % of its spread"
+        for name, step, spread in _roundings(model)
+        if step > _MUCH * spread
+    ]
+    if told:
+        warnings.warn(
+            f"float32 rounds {listed(told)}: export float64, or train on data less an offset",
+            SwarmnetWarning,
+            stacklevel=4,
+        )
+
+
+def _roundings(model: FittedModel) -> Iterator[tuple[str, float, float]]:
+    """Each input and output, how far from each other the float32 about its numbers lie, and its deviation.
+
+    Those of outputs are measured at points all over the range of the inputs.
+    """
+    offset, scale = model.scaling.x_offset, model.scaling.x_scale
+    ranges = [input_range(model.training, name) for name in model.inputs]
+    low, high = np.array(
+        [
+            known or (at - 2 * unit, at + 2 * unit)
+            for known, at, unit in zip(ranges, offset, scale, strict=True)
+        ]
+    ).T
+    points = low + (high - low) * np.random.default_rng(0).random((_POINTS, model.net.d))
+    with np.errstate(all="ignore"):
+        values = model.scaling.unscale_Y(model.net.forward(model.theta, model.scaling.scale_X(points)))
+        for name, numbers in zip((*model.inputs, *model.outputs), (*points.T, *values.T), strict=True):
+            size, spread = float(np.abs(numbers).max()), float(numbers.std())
+            step = float(np.spacing(np.float32(size)))
+            if np.isfinite(step) and spread > 0:
+                yield name, step, spread
 
 
 def _metadata(model: FittedModel) -> dict[str, str]:
