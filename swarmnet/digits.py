@@ -9,7 +9,7 @@ _FEW = 4
 
 def for_range(low: float, high: float, least: int = _FEW) -> int:
     """Digits with which numbers from `low` to `high` show where in that range they lie."""
-    span, size = high - low, max(abs(low), abs(high))
+    span, size = abs(high - low), max(abs(low), abs(high))
     if not (isfinite(span) and size > 0):
         return least
     needed = _ALONE if span == 0 else least + ceil(log10(size) - log10(span))
