@@ -31,7 +31,7 @@ def canonical(data: MixedData) -> MixedData:
 
     So a row of weight 2 is the same row twice, and a row of two entries is two rows of one each.
     """
-    data = _audible(data.select(_by_name(data.inputs), _by_name(data.outputs)))
+    data = _audible(data.select(by_name(data.inputs), by_name(data.outputs)))
     rows = np.flatnonzero((data.entries_per_row > 0) & (data.row_weights > 0))
     rows = rows[_by_point(data.X[rows])]
     point = _numbered(*data.X[rows].T)
@@ -45,7 +45,8 @@ def canonical(data: MixedData) -> MixedData:
     return _joined(_plain(data.take(rows[alone])), packed, order)
 
 
-def _by_name(names: Sequence[str]) -> list[str]:
+def by_name(names: Sequence[str]) -> list[str]:
+    """The names in canonical order."""
     return sorted(names, key=lambda name: (len(name), name))
 
 

@@ -29,6 +29,7 @@ from swarmnet.files import write_atomically
 from swarmnet.frames import is_frame, pd
 from swarmnet.network import Network
 from swarmnet.readers import read_query
+from swarmnet.record import with_ranges_mended
 from swarmnet.scaling import Scaling
 
 Array = NDArray[Any]
@@ -339,6 +340,7 @@ def _built(document: dict[str, Any]) -> FittedModel:
         raise SwarmnetError("its training record is not a table")
     # Neither lone surrogates nor numbers that are infinite as doubles
     json.dumps([training, list(document["history"])], ensure_ascii=False, allow_nan=False).encode()
+    training = with_ranges_mended(training, inputs, scaling)
     spread = _spread(document.get("spread"), net.size)
     others = tuple(_other(net, record) for record in document.get("others", ()))
     return FittedModel(net, theta, scaling, inputs, outputs, training, history, spread, others)

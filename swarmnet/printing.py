@@ -8,6 +8,7 @@ import numpy as np
 
 from swarmnet import console
 from swarmnet.digits import ends
+from swarmnet.errors import printable
 from swarmnet.frames import pd
 from swarmnet.inspection import RANGE, digits_of
 from swarmnet.record import two_numbers
@@ -81,7 +82,9 @@ def show_model(model: "FittedModel", json: bool) -> None:
         "activations": ", ".join(act.name for act in net.activations),
         "weights": net.size,
     } | {name: _listed(value) if isinstance(value, dict) else value for name, value in model.training.items()}
-    console.show(pd.DataFrame({"what": list(facts), "value": [str(v) for v in facts.values()]}), "model")
+    console.show(
+        pd.DataFrame({"what": list(facts), "value": [printable(str(v)) for v in facts.values()]}), "model"
+    )
 
 
 def _listed(facts: dict[str, Any]) -> str:

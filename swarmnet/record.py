@@ -1,12 +1,13 @@
 """What a model's training record says, field by field: a model file may hold anything there, or nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
+from swarmnet.canonical import by_name
 from swarmnet.errors import SwarmnetError
 from swarmnet.losses import LOSSES
-from swarmnet.scaling import KINDS
+from swarmnet.scaling import KINDS, Scaling
 
 Record = Mapping[str, Any]
 
@@ -45,6 +46,32 @@ def input_range(record: Record, name: str) -> tuple[float, float] | None:
     ends = ranges.get(name) if isinstance(ranges, Mapping) else None
     pair = two_numbers(ends)
     return None if pair is None or pair[0] > pair[1] else pair
+
+
+def with_ranges_mended(record: dict[str, Any], inputs: Sequence[str], units: Scaling) -> dict[str, Any]:
+    """The record, with the ranges at the inputs that they belong to.
+
+    Version 0.1.0 told the ranges in the order of the inputs' names as if they were in the data's order. A
+    range is moved only where it cannot be that of its input, and all are right once they are moved.
+    """
+    told = [input_range(record, name) for name in inputs]
+    known = [pair for pair in told if pair is not None]
+    if len(known) < len(told) or _fit(known, units):
+        return record
+    moved = dict(zip(by_name(inputs), known, strict=True))
+    if not _fit([moved[name] for name in inputs], units):
+        return record
+    return record | {"input_ranges": {name: list(moved[name]) for name in inputs}}
+
+
+def _fit(ranges: Sequence[tuple[float, float]], units: Scaling) -> bool:
+    """Whether each range holds its input's mean, or middle, and as much about it as the input deviates."""
+    for (low, high), offset, scale in zip(ranges, units.x_offset, units.x_scale, strict=True):
+        half = high / 2 - low / 2
+        slack = 1e-9 * max(abs(low), abs(high))
+        if not low - slack <= offset <= high + slack or (half > 0 and scale > half + slack):
+            return False
+    return True
 
 
 def loss_function(record: Record) -> str:

@@ -712,6 +712,53 @@ def test_a_terminal_shows_the_steps_in_colours(folder, model):
     assert "W1 weights" in plain and "unit 3" in plain and "along p" not in plain
 
 
+def test_a_narrow_terminal_cuts_no_number_off(folder):
+    """An inspection of eleven columns takes more than 80 characters: the last stand below the first."""
+    rows = [f"{1.7e9 + 60 * n},{n},{3e-7 * n},{-4.57e-4 - n * 1e-9},0.001" for n in range(1, 6)]
+    Path("small.csv").write_text("T,p,h,dh/dp,sigma(h)\n" + "\n".join(rows) + "\n")
+    code, out, _ = on_a_terminal("inspect", "small.csv", "--inputs", "T,p", "--outputs", "h", COLUMNS="80")
+    assert code == 0 and "…" not in out and max(map(len, out.splitlines())) <= 80
+    for text in (
+        "-0.000457005",
+        "-0.000457001",
+        "-0.000457003",
+        "1700000060",
+        "1700000300",
+        "3e-07",
+        "0.001",
+    ):
+        assert re.search(rf"(?<!\S){re.escape(text)}(?!\S)", out), text
+
+
+def test_an_r2_close_to_1_is_told_from_it(folder, model):
+    """h of another file is that of the model, but for a billionth of its spread."""
+    points = pd.DataFrame({"T": np.linspace(0.0, 4.0, 30), "p": np.linspace(0.0, 3.0, 30) % 1.0})
+    found = swarmnet.load("m.json")
+    h = found.predict(points)[:, 0]
+    points.assign(h=h + 1e-5 * h.std() * np.resize([1.0, -1.0], 30)).to_csv("near.csv", index=False)
+    _, out, _ = on_a_terminal("evaluate", "m.json", "near.csv")
+    assert re.search(r"0\.99999999990\s", out), out
+
+
+def test_the_ranges_of_a_model_are_told_apart(folder, run):
+    rows = [f"{1.7e9 + 60 * n},{n % 3},{n * n % 5}" for n in range(12)]
+    Path("times.csv").write_text("t,x,y\n" + "\n".join(rows) + "\n")
+    names = ("--inputs", "t,x", "--outputs", "y")
+    assert run("train", "times.csv", *names, *SHORT, "--test-fraction", "0", "-o", "t.json").code == 0
+    assert "t 1700000000..1700000660, x 0..2" in run("inspect", "t.json").out
+
+
+def test_an_export_in_single_precision_says_what_it_rounds_away(folder, run):
+    pytest.importorskip("onnx")
+    rows = [f"{n / 10},{-291230 + np.sin(n / 10)}" for n in range(40)]
+    Path("far.csv").write_text("x,y\n" + "\n".join(rows) + "\n")
+    assert run("train", "far.csv", *SHORT, "-o", "far.json").code == 0
+    told = run("export", "far.json", "-o", "far.onnx", "--dtype", "float32")
+    assert (told.code, told.err.count("\n")) == (0, 1)
+    assert told.err.startswith("warning: float32 rounds y to 0.031, ")
+    assert run("export", "far.json", "-o", "far.onnx").err == ""
+
+
 COLOUR = re.compile(r"\x1b\[([0-9]+;)*(3[0-8]|4[0-8]|9[0-7]|10[0-7])(;[0-9]+)*m")
 
 

@@ -1,11 +1,14 @@
 import datetime
+import re
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import swarmnet
 from swarmnet.columns import (
     FrameTable,
     TargetError,
@@ -22,6 +25,7 @@ from swarmnet.columns import (
     sigma_name,
 )
 from swarmnet.errors import SwarmnetError
+from swarmnet.scaling import Scaling
 
 
 def test_names_are_written_as_the_grammar_says() -> None:
@@ -352,3 +356,92 @@ def test_a_frames_cell_that_is_no_number_is_named(series: "pd.Series[Any]", mess
 def test_a_frame_needs_distinct_names(columns: list[str], part: str) -> None:
     with pytest.raises(SwarmnetError, match=f"^DataFrame: {part}"):
         FrameTable(pd.DataFrame([[1, 2]], columns=columns))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "name"),
+    [
+        (["T", "T2"], ["h", "2h"], "d2h/dT2"),
+        (["T2", "T"], ["2h", "h"], "d2h/dT2"),
+        (["T", "p", "Tdp"], ["h", "2h"], "d2h/dTdp"),
+        (["T", "dh/dT"], ["h"], "dh/dT"),
+        (["T", "d2h/dT2"], ["h"], "d2h/dT2"),
+        (["T", "p", "d2h/dpdT"], ["h"], "d2h/dpdT"),
+        (["T", "sigma(h)"], ["h"], "sigma(h)"),
+        (["T", "p"], ["h", "sigma(dh/dp)"], "sigma(dh/dp)"),
+        (["c", "b/dc"], ["a", "a/db"], "da/db/dc"),
+        (["T"], ["h", "dh/dT"], "dh/dT"),
+        (["T", "T"], ["h"], "T"),
+        (["T"], ["T"], "T"),
+    ],
+)
+def test_names_that_two_columns_would_have_are_refused(
+    inputs: list[str], outputs: list[str], name: str, tmp_path: Path
+) -> None:
+    words = re.escape(f"two columns would be called {name!r}")
+    X, Y = np.ones((2, len(inputs))), np.ones((2, len(outputs)))
+    with pytest.raises(SwarmnetError, match=words):
+        swarmnet.MixedData(X, Y, inputs=inputs, outputs=outputs)
+    net = swarmnet.Network((len(inputs), len(outputs)))
+    units = Scaling.identity(net.d, net.k)
+    model = swarmnet.FittedModel(net, np.ones(net.size), units, tuple(inputs), tuple(outputs))
+    model.save(tmp_path / "model.json")
+    with pytest.raises(SwarmnetError, match=rf"{words}|two of its names are the same"):
+        swarmnet.load(tmp_path / "model.json")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs"),
+    [
+        (["T", "T2"], ["h"]),
+        (["x", "x2", "2x"], ["y", "2y2"]),
+        (["T", "sigma(T)"], ["h"]),
+        (["dose", "density", "d"], ["dm/dt", "d2"]),
+        (["T", "Td", "p", "dp"], ["h"]),
+        (["dy/dx2"], ["y"]),
+        (["d2h/dT"], ["h"]),
+    ],
+)
+def test_names_that_only_look_alike_are_kept(inputs: list[str], outputs: list[str], tmp_path: Path) -> None:
+    X, Y = np.ones((2, len(inputs))), np.ones((2, len(outputs)))
+    assert swarmnet.MixedData(X, Y, inputs=inputs, outputs=outputs).d == len(inputs)
+    net = swarmnet.Network((len(inputs), len(outputs)))
+    units = Scaling.identity(net.d, net.k)
+    swarmnet.FittedModel(net, np.ones(net.size), units, tuple(inputs), tuple(outputs)).save(
+        tmp_path / "m.json"
+    )
+    assert swarmnet.load(tmp_path / "m.json").inputs == tuple(inputs)
+
+
+def test_second_derivatives_of_one_name_are_not_written_as_one() -> None:
+    net = swarmnet.Network((4, 1))
+    model = swarmnet.FittedModel(
+        net, np.ones(net.size), Scaling.identity(4, 1), ("T", "Td", "p", "dp"), ("h",)
+    )
+    assert len(model.table(np.ones((1, 4)), jacobian=True).columns) == 9
+    with pytest.raises(SwarmnetError, match="two columns would be called 'd2h/dTddp'"):
+        model.table(np.ones((1, 4)), hessian=True)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "\ufeff",
+        "\u200b",
+        "\u2060",
+        "\u00ad",
+        "\u034f",
+        "\ufe0f",
+        "\u3164",
+        "\u2800",
+        "\u00a0",
+        " \ufeff \u200d",
+    ],
+    ids=ascii,
+)
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\uff1d"], ids=ascii)
+def test_a_formula_behind_what_nobody_sees_is_a_formula(before: str, sign: str) -> None:
+    with pytest.raises(SwarmnetError, match=f"begins with {re.escape(sign)}, which makes it a formula"):
+        swarmnet.MixedData([[0.0]], [1.0], inputs=[f"{before}{sign}1+2"])
+    name = f"{before}T{sign}"
+    assert swarmnet.MixedData([[0.0]], [1.0], inputs=[name]).inputs == (name,)
