@@ -63,8 +63,8 @@ def print_table(frame: "pd.DataFrame", title: str) -> None:
 
     console = Console()
     columns = [[printable(str(name)), *(_cell(value, str(name)) for value in frame[name])] for name in frame]
-    for part in _parts([max(map(cell_len, column)) + 2 for column in columns], console.width):
-        table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for part in _parts([max(map(cell_len, column)) + 3 for column in columns], console.width - 1):
+        table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
         for at in part:
             name, *cells = columns[at]
             number = all(number_of(cell) is not None for cell in cells)

@@ -717,6 +717,7 @@ def test_a_narrow_terminal_cuts_no_number_off(folder):
     rows = [f"{1.7e9 + 60 * n},{n},{3e-7 * n},{-4.57e-4 - n * 1e-9},0.001" for n in range(1, 6)]
     Path("small.csv").write_text("T,p,h,dh/dp,sigma(h)\n" + "\n".join(rows) + "\n")
     code, out, _ = on_a_terminal("inspect", "small.csv", "--inputs", "T,p", "--outputs", "h", COLUMNS="80")
+    out = re.sub(r"\x1b\[[0-9;]*m", "", out)
     assert code == 0 and "…" not in out and max(map(len, out.splitlines())) <= 80
     for text in (
         "-0.000457005",
