@@ -185,12 +185,10 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         data, _ = _mixed(points, y, dydx, sample_weight, model.inputs, model.outputs)
         predicted = MixedData(points, model.predict(points), None if dydx is None else model.jacobian(points))
         columns = list(zip(data.entry_columns(), predicted.entry_columns(), strict=True))
-        pairs = [(target, answer, ~np.isnan(target)) for (_, target, _), (_, answer, _) in columns]
+        counts = data.row_weights > 0
+        pairs = [(target, answer, counts & ~np.isnan(target)) for (_, target, _), (_, answer, _) in columns]
         several = [pair for pair in pairs if pair[2].sum() > 1] or [pair for pair in pairs if pair[2].any()]
-        scores = [
-            r2_score(target[seen], answer[seen], sample_weight=data.row_weights[seen])
-            for target, answer, seen in several
-        ]
+        scores = [_r2(target[seen], answer[seen], data.row_weights[seen]) for target, answer, seen in several]
         return float(np.mean(scores))
 
     def _points(self, X: ArrayLike | pd.DataFrame) -> Array:
@@ -206,6 +204,12 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         if isinstance(self.random_state, Integral):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+
+def _r2(target: Array, answer: Array, weights: Array) -> float:
+    """R2 of numbers that may be too large or too small to be squared."""
+    unit = float(np.abs(target).max()) or 1.0
+    return float(r2_score(target / unit, answer / unit, sample_weight=weights))
 
 
 def _mixed(

@@ -357,3 +357,21 @@ def test_importing_swarmnet_does_not_import_scikit_learn():
     assert told.stdout.split() == ["False", "True"]
     with pytest.raises(AttributeError, match="no attribute 'SwarmNetRegresor'"):
         _ = swarmnet.SwarmNetRegresor
+
+
+@pytest.mark.parametrize("unit", [1e-161, 1e160])
+def test_the_score_is_that_in_any_unit(unit):
+    x = np.linspace(-1.0, 1.0, 20)[:, None]
+    y = np.sin(3 * x[:, 0])
+    net = SwarmNetRegressor(hidden=(2,), trainer="lbfgs", iterations=2)
+    plain, large = net.fit(x, y).score(x, y), net.fit(x, unit * y).score(x, unit * y)
+    assert large == pytest.approx(plain, rel=1e-9) and plain < 0.9
+
+
+def test_rows_of_weight_0_are_not_scored():
+    x, y = np.linspace(-1.0, 1.0, 20)[:, None], np.linspace(0.0, 1.0, 20)
+    net = SwarmNetRegressor(hidden=(2,), trainer="lbfgs", iterations=5).fit(x, y)
+    far, weights = np.append(y, 1e6), np.append(np.ones(20), 0.0)
+    assert net.score(np.append(x, [[0.0]], axis=0), far, sample_weight=weights) == pytest.approx(
+        net.score(x, y)
+    )
