@@ -48,7 +48,7 @@ def show_data(found: "DataInspection", json: bool) -> None:
         console.show(table, title)
 
 
-def _in_digits(columns: pd.DataFrame) -> pd.DataFrame:
+def _in_digits(columns: "pd.DataFrame") -> "pd.DataFrame":
     """With ranges as text, in as many digits as tell their ends apart."""
     digits = digits_of(columns)
     texts = {
