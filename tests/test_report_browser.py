@@ -14,6 +14,7 @@ from report_cases import HOSTILE, comparison_of, data_of, model_of
 
 from swarmnet.activations import TABLE
 from swarmnet.model import FittedModel
+from swarmnet.scaling import Scaling
 
 _BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 _DRIVER = shutil.which("chromedriver")
@@ -214,6 +215,22 @@ def test_observations_are_drawn_as_far_from_the_curve_as_their_residuals(page: P
         y = observed[near] + answers(in_slice) - answers(data.X[near]) if len(near) else []
         expected = np.column_stack([data.X[near, along], y, np.exp(-(far[near] ** 2) / 2)])
         np.testing.assert_allclose(np.reshape(dots, (-1, 3)), expected, rtol=1e-9)
+
+
+def test_numbers_that_differ_in_late_digits_are_told_apart(page: Page, tmp_path: Path) -> None:
+    model = model_of()
+    units = model.scaling
+    scaling = Scaling(
+        np.array([1.7e9, 0.0]), units.x_scale, np.array([-291230.0, 0.0]), np.array([1e-2, 1.0])
+    )
+    ranges = {"T": [1.7e9 - 20, 1.7e9 + 20], "p": [-100, 100]}
+    model = replace(model, scaling=scaling, training=model.training | {"input_ranges": ranges})
+    model.report(tmp_path / "report.html")
+    page.open(tmp_path / "report.html")
+    assert page.find(".card .range")[0].text == "1699999980 to 1700000020"
+    shown = page.find(".numbers .value")[0].text
+    values, _ = page.numbers()
+    assert abs(float(shown) - values[0]) < 1e-4
 
 
 def test_a_page_with_a_diagram_fetches_nothing(page: Page, tmp_path: Path) -> None:

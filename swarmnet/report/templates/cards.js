@@ -15,7 +15,7 @@ class Card {
     this.slider.setAttribute("aria-label", `${name}, slider`);
     this.box.setAttribute("aria-label", name);
     this.box.step = String(10 * unit(this.range));
-    const [low, high] = profiler.ranges[j].map((number) => short(number));
+    const [low, high] = profiler.ranges[j].map((number) => short(number, digitsIn(this.range)));
     this.element.querySelector(".range").textContent = `${low} to ${high}`;
     this.slider.addEventListener("input", () => this.slide());
     this.box.addEventListener("input", () => this.type());
@@ -47,7 +47,7 @@ class Card {
     const x = this.profiler.x[this.j], [low, high] = this.range;
     if (this.box.valueAsNumber !== x && document.activeElement !== this.box) this.box.value = String(x);
     this.slider.value = String(Math.round((this.slider.max * (x - low)) / (high - low)));
-    this.slider.setAttribute("aria-valuetext", short(x));
+    this.slider.setAttribute("aria-valuetext", short(x, digitsIn(this.range)));
     this.element.querySelector(".outside").hidden = low <= x && x <= high;
   }
 
@@ -131,7 +131,7 @@ class Panel {
       xs.map((x) => (Math.abs(x - here) <= reach ? value + slope * (x - here) : null)),
       xs.map((x) => (x === here ? value : null)),
     ];
-    this.element.querySelector(".here").textContent = short(value);
+    this.element.querySelector(".here").textContent = short(value, digitsIn(profiler.extents[number]));
     this.element.querySelector(".slope").textContent = `slope ${short(slope, 4)}`;
     this.element.querySelector(".chart").setAttribute("aria-label", this.description(value, slope));
     if (this.plot) this.plot.setData(data);
@@ -140,8 +140,9 @@ class Panel {
   }
 
   description(value, slope) {
-    const { name, profiler, j } = this.card;
-    return `${this.q.name} against ${name}: ${short(value)} at ${name} = ${short(profiler.x[j])}, slope ${short(slope, 4)}`;
+    const { name, profiler, j, range } = this.card;
+    const y = short(value, digitsIn(profiler.extents[this.number])), x = short(profiler.x[j], digitsIn(range));
+    return `${this.q.name} against ${name}: ${y} at ${name} = ${x}, slope ${short(slope, 4)}`;
   }
 
   // The deviations at card.xs, between those computed; null before there are any.

@@ -47,6 +47,11 @@ function digitsFor(splits, step) {
   return Math.max(3, Math.ceil(Math.log10(largest / step)) + 1);
 }
 
+// As many digits as show where in a range a number lies, six at least.
+function digitsIn([low, high]) {
+  return high > low ? Math.min(17, Math.max(6, digitsFor([low, high], (high - low) / 100))) : 6;
+}
+
 const xAxis = (label, extra) => axis(label, { size: 26, space: 56, ...extra });
 const yAxis = (label, extra) => axis(label, { size: widest, space: 28, ...extra });
 

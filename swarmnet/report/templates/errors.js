@@ -52,8 +52,9 @@ class ErrorCard {
         );
       const nearest = this.order.reduce((best, _, at) => (far(at) < far(best) ? at : best), 0);
       const n = this.order[nearest], { rows, actual, predicted } = this.column;
-      output.textContent =
-        far(nearest) < 20 ? `row ${rows[n]}: actual ${short(actual[n])}, predicted ${short(predicted[this.number][n])}` : "";
+      const digits = digitsIn([Math.min(...actual), Math.max(...actual)]);
+      const pair = `actual ${short(actual[n], digits)}, predicted ${short(predicted[this.number][n], digits)}`;
+      output.textContent = far(nearest) < 20 ? `row ${rows[n]}: ${pair}` : "";
     });
     plot.over.addEventListener("pointerleave", () => (output.textContent = ""));
   }

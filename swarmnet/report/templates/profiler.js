@@ -80,7 +80,7 @@ class Profiler {
     this.slopes = this.quantities.map((q) => this.model.slopes(pass, q));
     this.sigmas = this.model.hasBars ? this.model.deviations([this.x], this.quantities)[0] : null;
     this.rows.forEach(({ value, sigma }, n) => {
-      write(value, this.values[n]);
+      write(value, this.values[n], digitsIn(this.extents[n]));
       write(sigma, this.sigmas && 2 * this.sigmas[n], 3);
     });
     for (const card of this.cards) card.compute();
