@@ -24,7 +24,7 @@ from swarmnet.data import MixedData, as_numbers
 from swarmnet.errorbars import OtherFit, jacobian_deviations, value_deviations, widened
 from swarmnet.errors import SwarmnetError
 from swarmnet.files import write_atomically
-from swarmnet.frames import is_frame, pd
+from swarmnet.frames import as_pandas, is_frame, pd
 from swarmnet.network import Network
 from swarmnet.readers import read_query
 from swarmnet.scaling import Scaling
@@ -37,7 +37,9 @@ _HISTORY = ("iteration", "evaluations", "seconds", "loss", "validation_loss", "s
 
 @dataclass(frozen=True, eq=False)
 class FittedModel:
-    """A trained network; X may be an array (n, d), or a DataFrame whose columns are matched by name.
+    """A trained network; X may be an array (n, d), or a table whose columns are matched by name.
+
+    A table is a pandas DataFrame, or one of pyarrow, Polars, Dask and others.
 
     Args:
         net: the network, in scaled units.
@@ -238,8 +240,9 @@ class FittedModel:
                 raise SwarmnetError(f"a model with your own activation {act.name!r} cannot be {done}")
 
     def _points(self, X: ArrayLike | pd.DataFrame) -> Array:
-        if is_frame(X):
-            return read_query(X, self.inputs)[0]
+        table = as_pandas("X", X)
+        if is_frame(table):
+            return read_query(table, self.inputs)[0]
         points = as_numbers("X", X)
         if points.ndim != 2 or points.shape[1] != len(self.inputs):
             raise SwarmnetError(
