@@ -49,7 +49,8 @@ class FittedModel:
         outputs: k names.
         training: how it was trained, and on what: for people, and JSON-able.
         history: one row an iteration: iteration, evaluations, seconds, loss, validation_loss, and as stage
-            the trainer at work, of which hybrid has several.
+            the trainer at work, of which hybrid has several. Past 20,000 iterations every second row is left
+            out, past 40,000 three of four, and so on; the last one and the best are always there.
         spread: packed root of the weights' covariance, see `swarmnet.errorbars`; None without error bars.
         others: where training came to from other starts and with other networks; they widen the error bars.
     """
