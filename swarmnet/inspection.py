@@ -117,8 +117,8 @@ def _not_identifiable(data: MixedData) -> list[str]:
         for j, others in dependences(data.X[np.isfinite(data.Y[:, o]) & (data.row_weights > 0)]).items():
             if j not in everywhere and not _is_sloped(data, o, [j, *others]):
                 sentences.append(
-                    f"{data.inputs[j]} is a linear function of {_inputs(data, others)} wherever {output} has a "
-                    "value, and none of its slopes along them is observed: nothing tells their effects apart"
+                    f"{_relation(data, j, others)} wherever {output} has a value, and none of its slopes "
+                    "along them is observed: nothing tells their effects apart"
                 )
     return sentences
 
@@ -126,14 +126,14 @@ def _not_identifiable(data: MixedData) -> list[str]:
 def _collinear(data: MixedData, j: int, others: list[int]) -> str:
     """What an input leaves open that is a linear function of others in every row."""
     unsaid = [out for o, out in enumerate(data.outputs) if not _is_sloped(data, o, [j, *others])]
-    effects = (
+    tells = (
         f"nothing tells their effects on {listed(unsaid)}" if unsaid else "slopes alone tell their effects"
     )
-    return f"{data.inputs[j]} is a linear function of {_inputs(data, others)} in every row: {effects} apart"
+    return f"{_relation(data, j, others)} in every row: {tells} apart"
 
 
-def _inputs(data: MixedData, numbers: list[int]) -> str:
-    return listed([data.inputs[j] for j in numbers])
+def _relation(data: MixedData, j: int, others: list[int]) -> str:
+    return f"{data.inputs[j]} is a linear function of {listed([data.inputs[other] for other in others])}"
 
 
 def _is_sloped(data: MixedData, o: int, inputs: list[int]) -> bool:
@@ -154,7 +154,7 @@ def dependences(X: Array) -> dict[int, list[int]]:
     varied = np.flatnonzero(low < high)
     Z = (X[:, varied] - (low / 2 + high / 2)[varied]) / (high / 2 - low / 2)[varied]
     Z -= Z.mean(0)
-    R = np.linalg.qr(Z, mode="r")  # of which columns depend on each other as those of Z
+    R: Array = np.asarray(np.linalg.qr(Z, mode="r"))  # of which columns depend on each other as those of Z
     size = np.linalg.norm(R, axis=0)
     Q, T = np.zeros((2, len(R), len(R)))  # R[:, kept] = Q T
     kept: list[int] = []
