@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet.data import MixedData
+from swarmnet.moments import Moments
 
 Array = NDArray[Any]
 
@@ -43,6 +44,17 @@ def canonical(data: MixedData) -> MixedData:
         return packed
     order = np.argsort(np.concatenate([point[alone], of]), kind="stable")
     return _joined(_plain(data.take(rows[alone])), packed, order)
+
+
+def mean_point(data: MixedData) -> Array:
+    """(d,) the mean of the points of data in canonical form.
+
+    A point counts as often as the column that was observed there most often: so rows count once, or as often
+    as their weights say, and rows that share the entries of one row out among them count as that row.
+    """
+    first = np.flatnonzero(np.diff(_numbered(*data.X.T), prepend=-1))
+    often = ~np.isnan(_flat(data.Y, data.J)) * data.row_weights[:, None]
+    return Moments.of(data.X[first].T, np.add.reduceat(often, first).max(1)).mean
 
 
 def by_name(names: Sequence[str]) -> list[str]:

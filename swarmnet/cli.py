@@ -51,7 +51,7 @@ def train(
     trainer: console.TrainerOption = "hybrid",
     inputs: console.Names = None,
     outputs: console.Names = None,
-    test_fraction: console.Fraction = 0.2,
+    test_fraction: console.UsualFraction = None,
     seconds: console.Seconds = None,
     iterations: Annotated[int | None, typer.Option(help="The most iterations.")] = None,
     particles: Annotated[int | None, typer.Option(help="The swarm's size.")] = None,
@@ -80,7 +80,7 @@ def train(
     from swarmnet.checkpoint import EVERY  # noqa: PLC0415
     from swarmnet.fitting import fit  # noqa: PLC0415
     from swarmnet.metrics import evaluate  # noqa: PLC0415
-    from swarmnet.splitting import split  # noqa: PLC0415
+    from swarmnet.splitting import LEAST_HELD_OUT, split, usual_fraction  # noqa: PLC0415
 
     console.refuse_output(output, data)
     console.refuse_output(checkpoint, data, output)
@@ -99,7 +99,8 @@ def train(
         _opened(data, inputs, outputs, memory_limit, scheduler) as found,
         progress.bar() as show,
     ):
-        kept, held_out = split(found, test_fraction, seed)
+        share = usual_fraction(found) if test_fraction is None else test_fraction
+        kept, held_out = split(found, share, seed)
         model = fit(
             kept,
             hidden=console.hidden(hidden),
@@ -126,7 +127,12 @@ def train(
         f"{output}: {model.net!r}, {record['seconds']:.1f} s, {record['evaluations']} evaluations, "
         f"loss {record['loss']:.3g}: {record['message']}"
     )
-    if held_out is None:
+    if held_out is None and test_fraction is None:
+        console.note(
+            f"no rows held out: a fifth of so few is less than {LEAST_HELD_OUT} points, which say little; "
+            "use swarmnet evaluate on other data, or --test-fraction"
+        )
+    elif held_out is None:
         console.note("no rows held out: raise --test-fraction, or use swarmnet evaluate on other data")
     errors = None if held_out is None else evaluate(model, held_out)
     tested = 0 if held_out is None else held_out.n
@@ -240,7 +246,7 @@ def compare(
     test: Annotated[str | None, typer.Option(help="File to test on, instead of rows held out.")] = None,
     test_fraction: console.Fraction = 0.2,
     output: console.Output = None,
-    curves: Annotated[Path | None, typer.Option(help="File for the loss of every iteration, CSV.")] = None,
+    curves: Annotated[Path | None, typer.Option(help="File for the losses of the iterations, CSV.")] = None,
     report: Annotated[Path | None, typer.Option(help="File for a report to look at, HTML.")] = None,
     seed: console.Seed = 0,
     jobs: Annotated[
@@ -257,6 +263,7 @@ def compare(
     from swarmnet.comparison import compare as run_all  # noqa: PLC0415
     from swarmnet.data import MixedData  # noqa: PLC0415
     from swarmnet.readers import read  # noqa: PLC0415
+    from swarmnet.splitting import LEAST_HELD_OUT  # noqa: PLC0415
 
     console.refuse_output(output, data, test)
     console.refuse_output(curves, data, test, output)
@@ -292,6 +299,8 @@ def compare(
             jobs=jobs,
             client=client,
         )
+    if test is None and comparison.test.n < LEAST_HELD_OUT:
+        console.note(f"{comparison.test.n} of so few rows held out say little: --test FILE tests on others")
     if curves is not None:
         console.write(console.csv(comparison.curves), curves)
     if report is not None:

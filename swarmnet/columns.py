@@ -209,7 +209,7 @@ def is_long(
     outputs: Iterable[str] | None = None,
 ) -> bool:
     """Whether a table is in the long form: it has `target` and `value`, and neither is a data column."""
-    claimed = {*(_as_list(inputs) or ()), *(_as_list(outputs) or ())}
+    claimed = {*(as_list(inputs) or ()), *(as_list(outputs) or ())}
     return {"target", "value"} <= set(columns) - claimed
 
 
@@ -227,7 +227,7 @@ def roles_of(
     Raises:
         SwarmnetError: a column is undecided, both input and output, or belongs to nothing.
     """
-    given_in, given_out = _as_list(inputs), _as_list(outputs)
+    given_in, given_out = as_list(inputs), as_list(outputs)
     claimed = {*(given_in or ()), *(given_out or ())}
     free = [c for c in columns if c not in claimed]
     sigmas = [c for c in free if _SIGMA.fullmatch(c)]
@@ -264,7 +264,7 @@ def long_roles_of(
         SwarmnetError: a column is undecided, a name is both input and output.
         TargetError: a target is neither an output nor a partial.
     """
-    given_in, given_out = _as_list(inputs), _as_list(outputs)
+    given_in, given_out = as_list(inputs), as_list(outputs)
     slopes = {t for t in targets if t not in (given_out or ()) and parse_derivative(t)}
     plain = [t for t in targets if t not in slopes]
     # `sigma` is the standard deviation, unless inputs= claims it
@@ -290,7 +290,8 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(shown) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
-def _as_list(names: Iterable[str] | None) -> list[str] | None:
+def as_list(names: Iterable[str] | None) -> list[str] | None:
+    """The names, of which one alone may be given as a string."""
     if names is None:
         return None
     return [names] if isinstance(names, str) else [str(name) for name in names]

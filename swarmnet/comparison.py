@@ -61,7 +61,8 @@ class Comparison:
         table: a row a trainer; rmse(<column>), loss, seconds and evaluations, each the median over the
             repeats with its quartiles in "<name> q1" and "<name> q3". Errors are those of the held-out
             rows, in the data's units.
-        curves: trainer, repeat, iteration, evaluations, seconds, loss, best_loss: one row an iteration.
+        curves: trainer, repeat, iteration, evaluations, seconds, loss, best_loss: one row an iteration, of
+            long runs fewer, as in `FittedModel`.
         runs: one row a run.
         models: the model of each (trainer, repeat).
         train: the rows trained on.

@@ -60,7 +60,13 @@ WeightOption = Annotated[
     float | None, typer.Option(help="Weight of the derivatives against the values; 1 by default.")
 ]
 PenaltyOption = Annotated[float | None, typer.Option(help="Weight of the squared weights.")]
-Fraction = Annotated[float, typer.Option(help="Share of the rows to hold out and test on.")]
+Fraction = Annotated[float, typer.Option(help="Share of the points to hold out and test on.")]
+UsualFraction = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of the points to hold out and test on; by default 0.2, or 0 if those are fewer than 5."
+    ),
+]
 Seconds = Annotated[float | None, typer.Option(help="The most seconds of training.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.", min=0)]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="File to write the result to.")]

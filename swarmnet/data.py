@@ -21,6 +21,7 @@ from swarmnet.columns import (
     Roles,
     Table,
     TargetError,
+    as_list,
     derivative_name,
     is_long,
     listed,
@@ -31,7 +32,8 @@ from swarmnet.columns import (
     sigma_name,
 )
 from swarmnet.errors import SwarmnetError
-from swarmnet.frames import pd
+from swarmnet.frames import as_pandas, is_frame, pd
+from swarmnet.matching import Tables
 from swarmnet.moments import Statistics
 
 # What a small file may ask for by its columns' names alone: so many partials for each row, and in all so many
@@ -43,6 +45,10 @@ _MOST_PARTIALS, _MOST_NUMBERS, _MOST_PER_CELL = 2**18, 2**25, 32
 class MixedData:
     """Values and partial derivatives observed at n points; frozen, its arrays are read-only.
 
+    Tables, of pandas or another library, are matched by their columns' names: X and Y are the columns that
+    `inputs` and `outputs` name, or all of them; J and J_sigma have those of partials such as ``dh/dT``, in
+    any order, and those that they lack were not observed. pandas' indices must be the same.
+
     Args:
         X: (n, d) inputs, all finite.
         Y: (n, k) values, NaN where not observed; (n,) is taken as one output.
@@ -51,8 +57,8 @@ class MixedData:
         Y_sigma: like Y, the standard deviation of each value in its own unit; NaN where none is known.
             One that belongs to no observed value is dropped. None when none is left.
         J_sigma: like J, and so for the partials.
-        inputs: d names; x1, x2... by default.
-        outputs: k names; y or y1, y2... by default.
+        inputs: d names; by default those of X's columns, or x1, x2...
+        outputs: k names; by default those of Y's columns, or y or y1, y2...
         weights: (n,) how often each row counts: one of weight 2 is the row twice, one of weight 0 its
             absence. None when all are 1.
 
@@ -86,16 +92,8 @@ class MixedData:
         outputs: Iterable[str] | None = None,
         weights: ArrayLike | None = None,
     ) -> None:
-        points = as_numbers("X", X)
-        if points.ndim != 2 or points.shape[1] == 0:
-            raise SwarmnetError(f"X must be (rows, inputs) with at least one input, not {points.shape}")
-        values, partials = _targets(points.shape, Y, J)
-        kept: dict[str, Any] = {"X": points, "Y": values, "J": partials}
-        kept["Y_sigma"] = _sigma("Y_sigma", Y_sigma, values)
-        kept["J_sigma"] = _sigma("J_sigma", J_sigma, partials)
-        kept["inputs"] = _names("inputs", inputs, points.shape[1], "x")
-        kept["outputs"] = _names("outputs", outputs, values.shape[1], "y")
-        kept["weights"] = _row_weights(weights, len(points))
+        given = {"X": X, "Y": Y, "J": J, "Y_sigma": Y_sigma, "J_sigma": J_sigma, "weights": weights}
+        kept = _matched(Tables(given), as_list(inputs), as_list(outputs))
         for name, value in kept.items():
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
@@ -258,10 +256,18 @@ class MixedData:
     ) -> MixedData:
         """Read a wide or a long table: see `swarmnet.read_csv` for what its columns mean.
 
+        It may be a pandas DataFrame, or a table of pyarrow, Polars, Dask and others.
+
         Raises:
-            SwarmnetError: a column's role is undecided, or a cell is not a number.
+            SwarmnetError: it is no table, a column's role is undecided, or a cell is not a number.
         """
-        return from_table(FrameTable(frame), inputs, outputs)
+        table = as_pandas("frame", frame)
+        if not is_frame(table):
+            raise SwarmnetError(
+                f"from_frame takes a DataFrame or another table, not {type(frame).__name__!r}: "
+                "MixedData(X, Y, J) takes arrays"
+            )
+        return from_table(FrameTable(table), inputs, outputs)
 
     def to_frame(self) -> pd.DataFrame:
         """The wide table, with a column for whatever was observed at least once.
@@ -521,13 +527,36 @@ def as_numbers(name: str, value: ArrayLike) -> Array:
         raise SwarmnetError(f"{name} is not an array of numbers: {error}") from None
 
 
-def _targets(
-    shape: tuple[int, ...], given_Y: ArrayLike | None, given_J: ArrayLike | None
-) -> tuple[Array, Array]:
+def _matched(tables: Tables, inputs: list[str] | None, outputs: list[str] | None) -> dict[str, Any]:
+    """What MixedData keeps: tables' columns by name, in the order of the names asked for or their own."""
+    X = as_numbers("X", tables.selected("X", inputs))
+    if X.ndim != 2 or X.shape[1] == 0:
+        raise SwarmnetError(f"X must be (rows, inputs) with at least one input, not {X.shape}")
+    into = _names("inputs", tables.names("X") if inputs is None else inputs, X.shape[1], "x")
+    Y = _numbers("Y", tables.selected("Y", outputs))
+    named = (tables.names("Y") or tables.numerators("J", into)) if outputs is None else outputs
+    out = named or _names("outputs", None, Y.shape[1] if Y is not None and Y.ndim == 2 else 1, "y")
+    J = _numbers("J", tables.partials("J", into, out))
+    Y, J = _targets(X.shape, Y, J)
+    return {
+        "X": X,
+        "Y": Y,
+        "J": J,
+        "Y_sigma": _sigma("Y_sigma", tables.placed("Y_sigma", out), Y),
+        "J_sigma": _sigma("J_sigma", tables.partials("J_sigma", into, out), J),
+        "inputs": into,
+        "outputs": _names("outputs", named, Y.shape[1], "y"),
+        "weights": _row_weights(tables.selected("weights", None), len(X)),
+    }
+
+
+def _numbers(name: str, given: ArrayLike | None) -> Array | None:
+    return None if given is None else as_numbers(name, given)
+
+
+def _targets(shape: tuple[int, ...], Y: Array | None, J: Array | None) -> tuple[Array, Array]:
     """Y (n, k) and J (n, k, d) for X of the given shape (n, d), NaN throughout for what was not given."""
     n, d = shape
-    Y = None if given_Y is None else as_numbers("Y", given_Y)
-    J = None if given_J is None else as_numbers("J", given_J)
     if Y is not None and Y.ndim == 1:
         Y = Y[:, None]
     if J is not None and J.ndim == 2:

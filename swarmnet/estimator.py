@@ -1,6 +1,9 @@
 """SwarmNetRegressor: `swarmnet.fit` as a scikit-learn estimator."""
 
+import inspect
+import traceback
 import warnings
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -8,35 +11,45 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.metrics import r2_score
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from swarmnet.columns import derivative_name, listed
+from swarmnet.columns import listed
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError, SwarmnetWarning
 from swarmnet.fitting import Activations, Hidden, fit
+from swarmnet.frames import as_pandas, is_frame
+from swarmnet.matching import Tables, is_counted
 from swarmnet.trainers import Trainer
 
 Array = NDArray[Any]
+
+_FIT_OF_TRANSFORMED = inspect.unwrap(TransformedTargetRegressor.fit).__code__
 
 
 class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A small network trained on values and partial derivatives, for scikit-learn's tools.
 
     NaN in `y` and in `dydx` means "not observed" and nothing else (scikit-learn has no tag to say so of
-    targets; X must be complete). The order of rows changes nothing, and a row of weight 2 is the row twice.
+    targets; X must be complete). The order of rows changes nothing, and a row of weight 2 is the row twice;
+    weights of less than 1 on average are relative: they are divided by their average.
+
+    **Tables**, of pandas or another library, are matched by their columns' names. pandas' indices must be
+    those of X: rows in another order are refused.
 
     **Scaling.** `dydx` are the partials with respect to the columns of X as this estimator receives them.
     Inputs and outputs are scaled inside, and derivatives with them, so that no scaler is needed. One in front
     changes what `dydx` must be: after ``StandardScaler`` it is ``dydx * scaler.scale_``, and `jacobian` is
-    then with respect to the scaled columns too. Where X looks as if it came from there, `fit` warns. A
-    `TransformedTargetRegressor` around it does not transform `dydx` either.
+    then with respect to the scaled columns too. Where X looks as if it came from there, `fit` warns. So it
+    does within a `TransformedTargetRegressor`, which trains on g(y) and hands everything else on as it is: by
+    the chain rule `dydx` must then be g'(y) dy/dx, and standard deviations |g'(y)| times those of y and dydx.
 
-    **Routing.** With `sklearn.set_config(enable_metadata_routing=True)` `fit` asks for `dydx`, so that
-    `GridSearchCV(...).fit(X, y, dydx=dydx)` and `cross_validate(..., params={"dydx": dydx})` slice it along
-    with X; `score` asks for it after `set_score_request(dydx=True)`. Without routing they work as well; a
-    Pipeline then wants the step's name: `net__dydx=dydx`.
+    **Routing.** With `sklearn.set_config(enable_metadata_routing=True)` `fit` asks for `dydx`, `y_sigma` and
+    `dydx_sigma`, so that `GridSearchCV(...).fit(X, y, dydx=dydx)` and `cross_validate(..., params={"dydx":
+    dydx})` slice them along with X; `score` asks for `dydx` after `set_score_request(dydx=True)`. Without
+    routing they work as well; a Pipeline then wants the step's name: `net__dydx=dydx`.
 
     Args:
         hidden: units of each hidden layer; with "auto", see `swarmnet.fit`.
@@ -65,8 +78,8 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         ((3,), (3, 1), (3, 1, 1))
     """
 
-    # Whoever passes derivatives means them to be trained on.
-    __metadata_request__fit: ClassVar = {"dydx": True}
+    # Whoever passes derivatives, or standard deviations, means them to be trained on.
+    __metadata_request__fit: ClassVar = {"dydx": True, "y_sigma": True, "dydx_sigma": True}
     __metadata_request__score: ClassVar = {"dydx": False}
 
     def __init__(
@@ -101,6 +114,9 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         y: ArrayLike | pd.DataFrame | None,
         dydx: ArrayLike | pd.DataFrame | None = None,
         sample_weight: ArrayLike | None = None,
+        *,
+        y_sigma: ArrayLike | pd.DataFrame | None = None,
+        dydx_sigma: ArrayLike | pd.DataFrame | None = None,
     ) -> "SwarmNetRegressor":
         """Train.
 
@@ -108,20 +124,35 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
             X: (n, d) inputs.
             y: (n,), or (n, k) for several outputs, NaN where not observed; None if only `dydx` is known.
             dydx: (n, d) partials for one output, (n, k, d) for several, NaN where not observed. The columns
-                of a DataFrame are matched by name, "dy/dx1" or with the names of X and y, in any order;
+                of a table are matched by name, "dy/dx1" or with the names of X and y, in any order;
                 those that it lacks were not observed.
-            sample_weight: (n,) how often each row counts.
+            sample_weight: (n,) how often each row counts; relative to each other where they are less than 1
+                on average, over the rows that have an entry and a weight.
+            y_sigma: like `y`, the standard deviation of each value, NaN where none is known. The columns of a
+                table may be named as those of y, or "sigma(y)".
+            dydx_sigma: like `dydx`, and so for the partials: "dy/dx1" or "sigma(dy/dx1)".
 
         Raises:
             ValueError: data or settings that do not do; swarmnet's own are `SwarmnetError`.
         """
-        points = validate_data(self, X, dtype=np.float64)
+        tables = Tables(
+            {
+                "X": X,
+                "y": y,
+                "dydx": dydx,
+                "sample_weight": sample_weight,
+                "y_sigma": y_sigma,
+                "dydx_sigma": dydx_sigma,
+            }
+        )
+        points = validate_data(self, _with_names(tables.frame("X")), dtype=np.float64)
         inputs = getattr(self, "feature_names_in_", [f"x{j + 1}" for j in range(points.shape[1])])
-        data, self._one_output = _mixed(points, y, dydx, sample_weight, tuple(inputs))
+        _warn_of_transformed_target({"dydx": dydx, "y_sigma": y_sigma, "dydx_sigma": dydx_sigma})
+        data, self._one_output = _mixed(points, tables, tuple(inputs))
         if dydx is not None:
             _warn_of_scaler(points)
         self.model_ = fit(
-            data,
+            _with_counts(data),
             hidden=self.hidden,
             activation=self.activation,
             trainer=self.trainer,
@@ -180,9 +211,11 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         Raises:
             ValueError: X, y or dydx do not do, or nothing was observed.
         """
-        points = self._points(X)
+        check_is_fitted(self)
+        tables = Tables({"X": X, "y": y, "dydx": dydx, "sample_weight": sample_weight})
+        points = self._points(tables.frame("X"))
         model = self.model_
-        data, _ = _mixed(points, y, dydx, sample_weight, model.inputs, model.outputs)
+        data, _ = _mixed(points, tables, model.inputs, model.outputs)
         predicted = MixedData(points, model.predict(points), None if dydx is None else model.jacobian(points))
         columns = list(zip(data.entry_columns(), predicted.entry_columns(), strict=True))
         counts = data.row_weights > 0
@@ -193,7 +226,9 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
 
     def _points(self, X: ArrayLike | pd.DataFrame) -> Array:
         check_is_fitted(self)
-        points: Array = validate_data(self, X, dtype=np.float64, reset=False)
+        table = as_pandas("X", X)
+        given = X if table is None else table
+        points: Array = validate_data(self, _with_names(given), dtype=np.float64, reset=False)
         return points
 
     def _shaped(self, array: Array) -> Array:
@@ -212,42 +247,48 @@ def _r2(target: Array, answer: Array, weights: Array) -> float:
     return float(r2_score(target / unit, answer / unit, sample_weight=weights))
 
 
+def _with_names(X: Any) -> Any:
+    """A table as scikit-learn sees its names, which takes no others than strings for names."""
+    if not is_frame(X) or is_counted(X) or any(isinstance(label, str) for label in X.columns):
+        return X
+    return X.set_axis([str(label) for label in X.columns], axis=1)
+
+
 def _mixed(
-    points: Array,
-    y: Any,
-    dydx: Any,
-    sample_weight: Any,
-    inputs: tuple[str, ...],
-    outputs: tuple[str, ...] | None = None,
+    points: Array, tables: Tables, inputs: tuple[str, ...], outputs: tuple[str, ...] | None = None
 ) -> tuple[MixedData, bool]:
     """What scikit-learn's users pass, as MixedData, and whether they speak of one output without an axis.
 
     Without `outputs`, the outputs are named as y's columns are.
     """
-    Y = None if y is None else _targets("y", y, len(points))
-    if dydx is not None and not isinstance(dydx, pd.DataFrame):
-        dydx = _targets("dydx", dydx, len(points), allow_nd=True)
-    if Y is None and dydx is None:
+    n = len(points)
+    Y = _targets("y", tables.selected("y", None), n)
+    slopes = _targets("dydx", tables.selected("dydx", None), n)
+    if Y is None and slopes is None:
         raise SwarmnetError("SwarmNetRegressor requires y to be passed, but the target y is None")
-    one = dydx.ndim < 3 if Y is None else Y.ndim == 1
-    k = 1 if one else (dydx if Y is None else Y).shape[1]
-    names = _names(y, k, inputs) if outputs is None else outputs
-    if k != len(names):
-        raise SwarmnetError(f"there are {k} outputs, where the model has {len(names)}")
-    J = None if dydx is None else _partials(dydx, points.shape, inputs, names)
-    weights = None
-    if sample_weight is not None:
-        weights = _check_sample_weight(sample_weight, points, dtype=np.float64)
-    return MixedData(points, Y, J, inputs=inputs, outputs=names, weights=weights), one
+    names, one = _outputs(tables, inputs, Y, slopes)
+    if outputs is not None:
+        Y = _in_the_models_order(Y, names, outputs, tables.names("y") is not None)
+        names = outputs
+    J, J_sigma = (_partials(what, tables, points.shape, inputs, names) for what in ("dydx", "dydx_sigma"))
+    if J is None and J_sigma is not None:
+        raise SwarmnetError("dydx_sigma are the standard deviations of dydx: give dydx, too")
+    weights = tables.selected("sample_weight", None)
+    if weights is not None:
+        weights = _check_sample_weight(weights, points, dtype=np.float64)
+    Y_sigma = _targets("y_sigma", tables.placed("y_sigma", names), n)
+    return MixedData(points, Y, J, _like_values(Y_sigma, Y), J_sigma, inputs, names, weights), one
 
 
-def _targets(name: str, targets: Any, n: int, allow_nd: bool = False) -> Array:
+def _targets(name: str, targets: Any, n: int) -> Array | None:
     """As doubles; NaN is allowed, infinity is not."""
+    if targets is None:
+        return None
     checked: Array = check_array(
         targets,
         dtype=np.float64,
         ensure_2d=False,
-        allow_nd=allow_nd,
+        allow_nd=name.startswith("dydx"),
         ensure_all_finite="allow-nan",
         input_name=name,
     )
@@ -255,33 +296,104 @@ def _targets(name: str, targets: Any, n: int, allow_nd: bool = False) -> Array:
     return checked
 
 
-def _partials(
-    dydx: Array | pd.DataFrame, shape: tuple[int, ...], inputs: tuple[str, ...], outputs: tuple[str, ...]
-) -> Array:
-    """(n, k, d)."""
-    wanted = (shape[0], len(outputs), shape[1])
-    if isinstance(dydx, pd.DataFrame):
-        names = [derivative_name(out, into) for out in outputs for into in inputs]
-        if strange := [str(column) for column in dydx.columns if column not in names]:
-            raise SwarmnetError(f"dydx has no place for {listed(strange)}: its columns are {listed(names)}")
-        matched = dydx.reindex(columns=names)
-        return _targets("dydx", matched, shape[0]).reshape(wanted)
-    if dydx.shape != wanted and (len(outputs) > 1 or dydx.shape != shape):
-        layout = shape if len(outputs) == 1 else wanted
-        raise SwarmnetError(f"dydx must be {layout}, its rows and inputs those of X, not {dydx.shape}")
-    return dydx.reshape(wanted)
+def _outputs(
+    tables: Tables, inputs: tuple[str, ...], Y: Array | None, slopes: Array | None
+) -> tuple[tuple[str, ...], bool]:
+    """The outputs' names, and whether there is one without an axis.
 
-
-def _names(y: Any, k: int, inputs: tuple[str, ...]) -> tuple[str, ...]:
-    """The outputs' names: those of y's columns, if they have any that the inputs do not have."""
-    own = list(getattr(y, "columns", [getattr(y, "name", None)]))
-    if len(set(own)) == k and all(isinstance(name, str) and name for name in own):
-        names = own
+    Names are those of y's columns, or else of what dydx are the partials of, where that leaves no choice.
+    """
+    own = tables.names("y")
+    if own is None and (Y is None or Y.ndim == 1):
+        own = tables.numerators("dydx", inputs)
+    if Y is not None:
+        one = Y.ndim == 1
+        k = 1 if one else Y.shape[1]
+    elif slopes is not None and slopes.ndim > 2:
+        one, k = False, slopes.shape[1]
     else:
-        names = ["y"] if k == 1 else [f"y{o + 1}" for o in range(k)]
-    while set(names) & set(inputs):
-        names = [f"{name}_" for name in names]
-    return tuple(names)
+        k = len(own) if own else 1
+        one = k == 1
+    if own is None or len(own) != k:
+        own = ["y"] if k == 1 else [f"y{o + 1}" for o in range(k)]
+    while set(own) & set(inputs):
+        own = [f"{name}_" for name in own]
+    return tuple(own), one
+
+
+def _in_the_models_order(
+    Y: Array | None, names: tuple[str, ...], outputs: tuple[str, ...], named: bool
+) -> Array | None:
+    """The columns of y that were trained on, by name if they have any."""
+    if Y is None:
+        return None
+    if len(names) != len(outputs):
+        raise SwarmnetError(f"there are {len(names)} outputs, where the model has {len(outputs)}")
+    if not named or len(outputs) == 1:
+        return Y
+    if set(names) != set(outputs):
+        raise SwarmnetError(
+            f"the columns of y are {listed(names)}, where the model's outputs are {listed(outputs)}: "
+            "rename them, or pass y.to_numpy()"
+        )
+    return Y[:, [names.index(name) for name in outputs]]
+
+
+def _like_values(sigma: Array | None, Y: Array | None) -> Array | None:
+    """Standard deviations in the shape of the values Y."""
+    if sigma is None:
+        return None
+    if Y is None:
+        raise SwarmnetError("y_sigma are the standard deviations of y: give y, too")
+    if sigma.size != Y.size:
+        raise SwarmnetError(f"y_sigma must be {Y.shape} like y, not {sigma.shape}")
+    return sigma.reshape(Y.shape)
+
+
+def _partials(
+    what: str, tables: Tables, shape: tuple[int, ...], inputs: tuple[str, ...], outputs: tuple[str, ...]
+) -> Array | None:
+    """(n, k, d)."""
+    found = _targets(what, tables.partials(what, inputs, outputs), shape[0])
+    wanted = (shape[0], len(outputs), shape[1])
+    if found is None:
+        return None
+    if found.shape != wanted and (len(outputs) > 1 or found.shape != shape):
+        layout = shape if len(outputs) == 1 else wanted
+        raise SwarmnetError(f"{what} must be {layout}, its rows and inputs those of X, not {found.shape}")
+    return found.reshape(wanted)
+
+
+def _with_counts(data: MixedData) -> MixedData:
+    """The same data, if their weights may be counts; relative weights divided by their average.
+
+    No row counts less than once, so weights of less than 1 on average are relative, as scikit-learn's users
+    know them. Taken for counts, they would say that next to nothing was observed.
+    """
+    if data.weights is None:
+        return data
+    relative = data.weights / data.weights.max()
+    average = relative[(data.entries_per_row > 0) & (relative > 0)].mean()
+    if average * data.weights.max() >= 1.0:
+        return data
+    return replace(data, weights=relative / average)
+
+
+def _warn_of_transformed_target(given: dict[str, Any]) -> None:
+    """Warn of derivatives and deviations in a `TransformedTargetRegressor`, which leaves them as they are.
+
+    An estimator is not told who calls it, and its data need not show it: so the callers are looked up.
+    """
+    affected = [what for what, value in given.items() if value is not None]
+    callers = [frame for frame, _ in traceback.walk_stack(None) if frame.f_code is _FIT_OF_TRANSFORMED]
+    around = [frame.f_locals["self"] for frame in callers]
+    if affected and any(outer.func is not None or outer.transformer is not None for outer in around):
+        warnings.warn(
+            f"TransformedTargetRegressor transforms y to g(y), but not {' and '.join(affected)}: by the "
+            "chain rule dydx must be multiplied by g'(y), and standard deviations by |g'(y)|",
+            SwarmnetWarning,
+            stacklevel=3,
+        )
 
 
 def _warn_of_scaler(X: Array) -> None:

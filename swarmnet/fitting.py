@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from swarmnet.activations import LINEAR, Activation
 from swarmnet.blueprint import Blueprint
-from swarmnet.canonical import canonical
+from swarmnet.canonical import canonical, mean_point
 from swarmnet.checkpoint import EVERY, Checkpoint, fingerprint
 from swarmnet.columns import derivative_name, listed
 from swarmnet.data import MixedData
@@ -51,6 +51,7 @@ _LADDER = ((8,), (16,), (32,), (8, 8), (16, 16), (24, 24), (12, 12, 12))
 TAKEN_FOR_NOISE = "nearly all of "  # how the warning of it begins
 _NOISE = 0.9  # share of a column's variance that a model leaves unexplained where it is said to be noise
 _NEGLIGIBLE = 0.1  # mean square of a column, as a share of its output's largest, that goes without saying
+_FEW_COUNTS = 0.5  # weights that are less than that on average are hardly meant to say how often rows count
 _DEAR = 5e8  # multiplications of an iteration of Levenberg-Marquardt: a twentieth of a second
 _WIDTHS = (3, 4, 6, 8, 12, 16, 24, 32)
 
@@ -84,7 +85,8 @@ def fit(
     output counts as not observed.
 
     Of that, data that stay in files keep the order of their rows, by which sums are rounded, and of their
-    columns; equal entries are not put together, and a sigma however large is taken as it stands.
+    columns; equal entries are not put together, a sigma however large is taken as it stands, and rows at one
+    point are several in the mean of the inputs, where outputs without a value are pinned to 0.
 
     Args:
         data: MixedData, FileData, or the path or glob of CSV or Parquet files.
@@ -174,6 +176,7 @@ def fit(
     chosen = next(rung for rung in rungs if rung.size == len(result.theta))
     if result.status == "interrupted":
         warnings.warn(result.message, SwarmnetWarning, stacklevel=2)
+    _warn_of_weights(given, result)
     _warn_of_noise(mixed, chosen, result)
     training = _record(given, mixed, configured_trainer, seed) | {
         "scaling": scaling,
@@ -198,7 +201,7 @@ def fit(
         _spread(chosen, result),
         _others(nets, result),
     )
-    return reordered(_pinned(model, known), given.inputs, given.outputs)
+    return reordered(_pinned(model, mixed), given.inputs, given.outputs)
 
 
 @contextmanager
@@ -377,9 +380,24 @@ def _warn_of(data: MixedData | FileData, net: Network) -> None:
             stacklevel=3,
         )
     for name in _free(data):
+        at = zip(data.inputs, _centre(data), strict=True)
         warnings.warn(
             f"no value of {name} was observed: its constant is free, and is pinned so that {name} is 0 "
-            "at the mean of the inputs",
+            f"at the mean of the inputs, {listed([f'{into} = {x:.6g}' for into, x in at])}",
+            SwarmnetWarning,
+            stacklevel=3,
+        )
+
+
+def _warn_of_weights(data: MixedData | FileData, result: TrainResult) -> None:
+    """Say so where weights count many rows as few, and the evidence asks how much was observed."""
+    if result.posterior is None or not isinstance(data, MixedData) or data.weights is None:
+        return
+    counted = data.weights[(data.weights > 0) & (data.entries_per_row > 0)]
+    if counted.mean() < _FEW_COUNTS:
+        warnings.warn(
+            f"the weights count {len(counted)} rows as {counted.mean() * len(counted):.3g}, from which "
+            "little can be learnt: a weight is how often its row counts; divide relative ones by their mean",
             SwarmnetWarning,
             stacklevel=3,
         )
@@ -416,25 +434,39 @@ def _free(data: MixedData | FileData) -> list[str]:
     return [name for name, has in zip(data.outputs, seen, strict=True) if not has]
 
 
-def _pinned(model: FittedModel, known: Statistics) -> FittedModel:
+def _centre(data: MixedData | FileData) -> NDArray[np.float64]:
+    """(d,) the mean of the inputs, where outputs without a value are 0.
+
+    Of data in memory it does not depend on how the entries at a point lie in rows; files are not looked at
+    for rows at the same point.
+    """
+    return mean_point(data) if isinstance(data, MixedData) else data.statistics.rows.mean
+
+
+def _pinned(model: FittedModel, data: MixedData | FileData) -> FittedModel:
     """Shift outputs that have no values to 0 at the mean of the inputs."""
-    free = known.Y.count == 0
+    free = data.statistics.Y.count == 0
     if not free.any():
         return model
-    centre = known.X.mean[None]
+    centre = _centre(data)[None]
     offset = np.where(free, model.scaling.y_offset - model.predict(centre)[0], model.scaling.y_offset)
-    shifted = replace(model, scaling=replace(model.scaling, y_offset=offset))
+    at = {name: float(x) for name, x in zip(model.inputs, centre[0], strict=True)}
+    shifted = replace(
+        model,
+        scaling=replace(model.scaling, y_offset=offset),
+        training=model.training | {"zero_at": dict.fromkeys(_free(data), at)},
+    )
     if model.spread is None or model.net.activations[-1] is not LINEAR:
         return shifted
     # Nothing is known of the constants but where they are pinned, which would pass for doubt; and the other
     # fits have constants of their own: the output biases meet there.
-    at = model.scaling.scale_X(centre)
-    spread = pinned(model.net, model.theta, model.spread, at, np.flatnonzero(free))
-    best = model.net.forward(model.theta, at)[0]
+    scaled = model.scaling.scale_X(centre)
+    spread = pinned(model.net, model.theta, model.spread, scaled, np.flatnonzero(free))
+    best = model.net.forward(model.theta, scaled)[0]
 
     def met(other: OtherFit) -> OtherFit:
         theta = other.theta.copy()
-        theta[-model.net.k :] -= np.where(free, other.net.forward(theta, at)[0] - best, 0.0)
+        theta[-model.net.k :] -= np.where(free, other.net.forward(theta, scaled)[0] - best, 0.0)
         return replace(other, theta=theta)
 
     return replace(shifted, spread=spread, others=tuple(met(other) for other in model.others))

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.columns import Array, derivative_name
+from swarmnet.columns import Array, derivative_name, listed
 from swarmnet.data import MixedData
 from swarmnet.digits import for_range
 from swarmnet.frames import pd
+
+_LINEAR = 1e-3  # of an input's spread, how far a linear function of others may be from it
+_ROUNDING = 1e-12  # of an input's spread, what may be left of it by rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +122,79 @@ def _repeated(data: MixedData, point: NDArray[np.integer]) -> pd.DataFrame:
 
 
 def _not_identifiable(data: MixedData) -> list[str]:
-    return [sentence for o, output in enumerate(data.outputs) for sentence in _open(data, o, output)]
+    everywhere = dependences(data.X[(data.entries_per_row > 0) & (data.row_weights > 0)])
+    sentences = [_collinear(data, j, others) for j, others in everywhere.items()]
+    for o, output in enumerate(data.outputs):
+        sentences += _open(data, o, output)
+        for j, others in dependences(data.X[np.isfinite(data.Y[:, o]) & (data.row_weights > 0)]).items():
+            if j not in everywhere and not _is_sloped(data, o, [j, *others]):
+                sentences.append(
+                    f"{_relation(data, j, others)} wherever {output} has a value, and none of its slopes "
+                    "along them is observed: nothing tells their effects apart"
+                )
+    return sentences
+
+
+def _collinear(data: MixedData, j: int, others: list[int]) -> str:
+    """What an input leaves open that is a linear function of others in every row."""
+    unsaid = [out for o, out in enumerate(data.outputs) if not _is_sloped(data, o, [j, *others])]
+    tells = (
+        f"nothing tells their effects on {listed(unsaid)}" if unsaid else "slopes alone tell their effects"
+    )
+    return f"{_relation(data, j, others)} in every row: {tells} apart"
+
+
+def _relation(data: MixedData, j: int, others: list[int]) -> str:
+    return f"{data.inputs[j]} is a linear function of {listed([data.inputs[other] for other in others])}"
+
+
+def _is_sloped(data: MixedData, o: int, inputs: list[int]) -> bool:
+    """Whether a slope of output `o` along one of the inputs is observed."""
+    return bool(np.isfinite(data.J[:, o, inputs]).any())
+
+
+def dependences(X: Array) -> dict[int, list[int]]:
+    """Which inputs are linear functions, with a constant, of those before them, and of which of these.
+
+    That is so where it holds in every row to within a thousandth of the input's own spread, as it does for
+    rounded numbers. Through no more rows than the function has coefficients there always is one, which says
+    nothing.
+    """
+    if len(X) < 3:
+        return {}
+    low, high = X.min(0), X.max(0)
+    varied = np.flatnonzero(low < high)
+    Z = (X[:, varied] - (low / 2 + high / 2)[varied]) / (high / 2 - low / 2)[varied]
+    Z -= Z.mean(0)
+    R: Array = np.asarray(np.linalg.qr(Z, mode="r"))  # of which columns depend on each other as those of Z
+    size = np.linalg.norm(R, axis=0)
+    Q, T = np.zeros((2, len(R), len(R)))  # R[:, kept] = Q T
+    kept: list[int] = []
+    found: dict[int, list[int]] = {}
+    for at, column in enumerate(R.T):
+        basis = Q[:, : len(kept)]
+        along = basis.T @ column
+        along += basis.T @ (column - basis @ along)  # again, for what rounding left
+        rest = column - basis @ along
+        left = float(np.linalg.norm(rest))
+        if left <= _LINEAR * size[at]:
+            by = np.linalg.solve(T[: len(kept), : len(kept)], along)
+            others = np.array(kept)[np.abs(by) * size[kept] > _LINEAR * size[at]]
+            if len(others) + 1 < len(Z) and _is_close(Z[:, at], Z[:, kept] @ by):
+                found[int(varied[at])] = varied[others].tolist()
+                continue
+        if left > _ROUNDING * size[at]:
+            T[: len(kept), len(kept)], T[len(kept), len(kept)] = along, left
+            Q[:, len(kept)] = rest / left
+            kept.append(at)
+    return found
+
+
+def _is_close(column: Array, function: Array) -> bool:
+    """Compared with the middle half of the column: a single row far out makes no line of a cloud."""
+    away = np.abs(column - np.median(column))
+    spread = np.median(away) or away.mean()
+    return bool(np.abs(column - function).max() <= _LINEAR * spread)
 
 
 def _open(data: MixedData, o: int, output: str) -> list[str]:

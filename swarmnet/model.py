@@ -26,7 +26,7 @@ from swarmnet.data import MixedData, as_numbers
 from swarmnet.errorbars import OtherFit, jacobian_deviations, value_deviations, widened
 from swarmnet.errors import SwarmnetError
 from swarmnet.files import write_atomically
-from swarmnet.frames import is_frame, pd
+from swarmnet.frames import as_pandas, is_frame, pd
 from swarmnet.network import Network
 from swarmnet.readers import read_query
 from swarmnet.record import with_ranges_mended
@@ -40,7 +40,9 @@ _HISTORY = ("iteration", "evaluations", "seconds", "loss", "validation_loss", "s
 
 @dataclass(frozen=True, eq=False)
 class FittedModel:
-    """A trained network; X may be an array (n, d), or a DataFrame whose columns are matched by name.
+    """A trained network; X may be an array (n, d), or a table whose columns are matched by name.
+
+    A table is a pandas DataFrame, or one of pyarrow, Polars, Dask and others.
 
     Args:
         net: the network, in scaled units.
@@ -50,7 +52,8 @@ class FittedModel:
         outputs: k names.
         training: how it was trained, and on what: for people, and JSON-able.
         history: one row an iteration: iteration, evaluations, seconds, loss, validation_loss, and as stage
-            the trainer at work, of which hybrid has several.
+            the trainer at work, of which hybrid has several. Past 20,000 iterations every second row is left
+            out, past 40,000 three of four, and so on; the last one and the best are always there.
         spread: packed root of the weights' covariance, see `swarmnet.errorbars`; None without error bars.
         others: where training came to from other starts and with other networks; they widen the error bars.
     """
@@ -243,8 +246,9 @@ class FittedModel:
                 raise SwarmnetError(f"a model with your own activation {act.name!r} cannot be {done}")
 
     def _points(self, X: ArrayLike | pd.DataFrame) -> Array:
-        if is_frame(X):
-            return read_query(X, self.inputs)[0]
+        table = as_pandas("X", X)
+        if is_frame(table):
+            return read_query(table, self.inputs)[0]
         points = as_numbers("X", X)
         if points.ndim != 2 or points.shape[1] != len(self.inputs):
             raise SwarmnetError(

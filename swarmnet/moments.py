@@ -75,12 +75,14 @@ class Statistics:
     Args:
         n: how many rows.
         X: of the inputs (d,), each row counting once for each entry observed there.
+        rows: of the inputs (d,), each row that has an entry counting once.
         Y: of the outputs' values (k,).
         J: of the partials (k d,), an output after another.
     """
 
     n: int
     X: Moments
+    rows: Moments
     Y: Moments
     J: Moments
 
@@ -89,16 +91,24 @@ class Statistics:
         """Of rows X (n, d), Y (n, k), J (n, k, d) that count as often as weights (n,) say, or once."""
         n, k, d = J.shape
         entries = (~np.isnan(Y)).sum(1) + (~np.isnan(J)).sum((1, 2))
+        often = 1.0 if weights is None else weights
         return cls(
             n,
-            Moments.of(X.T, entries * (1.0 if weights is None else weights)),
+            Moments.of(X.T, entries * often),
+            Moments.of(X.T, (entries > 0) * often),
             Moments.of(Y.T, weights),
             Moments.of(J.reshape(n, k * d).T, weights),
         )
 
     def __add__(self, other: "Statistics") -> "Statistics":
         """Of the rows of both."""
-        return Statistics(self.n + other.n, self.X + other.X, self.Y + other.Y, self.J + other.J)
+        return Statistics(
+            self.n + other.n,
+            self.X + other.X,
+            self.rows + other.rows,
+            self.Y + other.Y,
+            self.J + other.J,
+        )
 
     @classmethod
     def total(cls, parts: Iterable["Statistics"]) -> "Statistics":

@@ -366,6 +366,10 @@ def _at_least_0(name: str, value: float) -> float:
 
 
 def _refuse_misfit(net: Network, data: MixedData | Source, loss: str) -> None:
+    if not hasattr(data, "statistics"):
+        raise SwarmnetError(
+            f"data must be MixedData, not {type(data).__name__!r}: MixedData.from_frame takes tables"
+        )
     if (net.d, net.k) != (data.d, data.k):
         raise SwarmnetError(f"{net!r} has {net.d} inputs and {net.k} outputs, the data {data.d} and {data.k}")
     if loss == "cross-entropy":

@@ -20,6 +20,7 @@ import swarmnet
 from swarmnet import cli
 
 SLOPES_ONLY = Path(__file__).parents[1] / "datasets" / "slopes_only.csv"
+XOR = SLOPES_ONLY.with_name("xor.csv")
 SHORT = ("--trainer", "lbfgs", "--hidden", "3", "--iterations", "5")
 COMMANDS = [command.callback.__name__ for command in cli.app.registered_commands]
 COLUMNS = ["T", "p", "h", "dh/dT", "dh/dp", "d2h/dT2", "d2h/dTdp", "d2h/dp2"]
@@ -109,6 +110,21 @@ def test_train_without_rows_held_out_says_so(run):
     assert (code, out) == (0, "")
     assert "no rows held out" in err
     assert swarmnet.load("model.json").training["rows"] == 24
+
+
+def test_train_holds_nothing_out_of_few_points(run):
+    """Four rows of XOR, of which each is needed; who asks for a test gets one."""
+    code, out, err = run("train", XOR, "-o", "m.json", "--hidden", "4", "--trainer", "lm")
+    assert (code, out) == (0, "")
+    assert "no rows held out: a fifth of so few is less than 5 points, which say little" in err
+    model, data = swarmnet.load("m.json"), swarmnet.read_csv(XOR)
+    assert model.training["rows"] == 4
+    assert np.abs(model.predict(data.X) - data.Y).max() < 0.05
+    assert json.loads(run("train", XOR, *SHORT, "--json").out)["rows_held_out"] == 0
+    asked = run("train", XOR, *SHORT, "--test-fraction", "0.25", "--json")
+    assert json.loads(asked.out)["rows_held_out"] == 1
+    few = run("compare", XOR, "--trainers", "lbfgs", "--repeats", "1", "--evaluations", "5", "--hidden", "2")
+    assert "1 of so few rows held out say little" in few.err
 
 
 def test_train_takes_the_options_of_fit(run):

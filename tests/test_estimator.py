@@ -6,9 +6,11 @@ import sys
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import sklearn
 from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError, UndefinedMetricWarning
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, cross_validate
@@ -147,6 +149,126 @@ def test_outputs_named_like_inputs_get_other_names(mixed, name):
     assert net.model_.outputs == ("a_" if name == "a" else "y_",)
 
 
+@pytest.fixture
+def named(mixed):
+    """The same as tables: T, p -> h, s, with s = -2 h."""
+    X, y, dydx = mixed
+    slopes = dict(zip(["dh/dT", "dh/dp", "ds/dT", "ds/dp"], [*dydx.T, *(-2.0 * dydx.T)], strict=True))
+    return (
+        pd.DataFrame(X, columns=["T", "p"]),
+        pd.DataFrame({"h": y, "s": -2.0 * y}),
+        pd.DataFrame(slopes),
+    )
+
+
+@pytest.mark.parametrize("argument", ["y", "dydx", "y_sigma", "dydx_sigma", "sample_weight"])
+def test_rows_in_another_order_are_refused(named, argument):
+    X, y, dydx = named
+    ones = {"y_sigma": 0.0 * y.fillna(0.0) + 1.0, "dydx_sigma": 0.0 * dydx.fillna(0.0) + 1.0}
+    given = {"y": y, "dydx": dydx, "sample_weight": pd.Series(np.ones(24)), **ones}
+    net = SwarmNetRegressor(**FAST)
+    net.fit(X, **given)
+    with pytest.raises(SwarmnetError, match=f"rows of {argument} are in another order than those of X"):
+        net.fit(X, **(given | {argument: given[argument][::-1]}))
+    other = given[argument].set_axis(range(100, 124))
+    with pytest.raises(SwarmnetError, match=f"rows of {argument} are not those of X"):
+        net.fit(X, **(given | {argument: other}))
+    with pytest.raises(SwarmnetError, match="those of y, says their index: give dydx"):
+        net.fit(X.to_numpy(), y["h"], pd.DataFrame({"dh/dx1": dydx["dh/dT"]})[::-1])
+
+
+def test_tables_of_other_libraries_are_matched_by_name(named):
+    X, y, dydx = named
+    plain = SwarmNetRegressor(**FAST).fit(X, y, dydx)
+    other = SwarmNetRegressor(**FAST).fit(
+        pa.Table.from_pandas(X), pa.Table.from_pandas(y), pa.Table.from_pandas(dydx[reversed(list(dydx))])
+    )
+    assert np.array_equal(other.model_.theta, plain.model_.theta)
+    assert np.array_equal(other.predict(pa.Table.from_pandas(X)), plain.predict(X))
+    with pytest.raises(ValueError, match="feature names should match"):
+        other.predict(pa.Table.from_pandas(X[["p", "T"]]))
+
+
+def test_the_score_matches_y_by_name(named):
+    X, y, dydx = named
+    net = SwarmNetRegressor(**FAST).fit(X, y, dydx)
+    assert net.score(X, y[["s", "h"]]) == net.score(X, y) > 0.9
+    assert net.score(X, pa.Table.from_pandas(y[["s", "h"]])) == net.score(X, y)
+    with pytest.raises(SwarmnetError, match="columns of y are h, g, where the model's outputs are h, s"):
+        net.score(X, y.rename(columns={"s": "g"}))
+
+
+def test_dydx_may_name_the_output(named):
+    X, y, dydx = named
+    net = SwarmNetRegressor(**FAST).fit(X, y["h"].to_numpy(), dydx[["dh/dT", "dh/dp"]])
+    assert net.model_.outputs == ("h",)
+    with pytest.warns(SwarmnetWarning, match="constant is free"):
+        alone = SwarmNetRegressor(**FAST).fit(X, None, dydx)
+    assert alone.model_.outputs == ("h", "s")
+    assert alone.predict(X).shape == (24, 2)
+
+
+def test_sigmas_are_those_of_mixed_data(mixed):
+    X, y, dydx = mixed
+    rng = np.random.default_rng(0)
+    sigmas = rng.uniform(0.1, 2.0, 24), rng.uniform(0.1, 2.0, (24, 2))
+    expected = swarmnet.fit(MixedData(X, y, dydx, *sigmas), **FAST).theta
+    assert not np.array_equal(expected, swarmnet.fit(MixedData(X, y, dydx), **FAST).theta)
+    net = SwarmNetRegressor(**FAST).fit(X, y, dydx, y_sigma=sigmas[0], dydx_sigma=sigmas[1])
+    assert np.array_equal(net.model_.theta, expected)
+    net.fit(X, y[:, None], dydx[:, None], y_sigma=sigmas[0][:, None], dydx_sigma=sigmas[1][:, None])
+    assert np.array_equal(net.model_.theta, expected)
+    for names in (["dy/dx2", "dy/dx1"], ["sigma(dy/dx2)", "sigma(dy/dx1)"]):
+        frame = pd.DataFrame(sigmas[1][:, ::-1], columns=names)
+        net.fit(X, y, dydx, y_sigma=pd.Series(sigmas[0]), dydx_sigma=frame)
+        assert np.array_equal(net.model_.theta, expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"y_sigma": np.ones((24, 2))}, r"y_sigma must be \(24,\) like y, not \(24, 2\)"),
+        ({"y_sigma": np.ones(23)}, "inconsistent numbers of samples"),
+        ({"y_sigma": np.zeros(24)}, r"'sigma\(y\)' is not positive"),
+        ({"y_sigma": np.full(24, np.inf)}, "Input y_sigma contains infinity"),
+        ({"y_sigma": pd.DataFrame({"sigma(g)": np.ones(24)})}, r"no place for sigma\(g\)"),
+        ({"dydx_sigma": np.ones((24, 3))}, r"dydx_sigma must be \(24, 2\)"),
+        ({"dydx_sigma": np.ones((24, 2)), "dydx": None}, "give dydx, too"),
+        ({"y_sigma": np.ones(24), "y": None}, "give y, too"),
+    ],
+)
+def test_sigmas_that_fit_nothing_are_refused(mixed, given, words):
+    data = dict(zip(("X", "y", "dydx"), mixed, strict=True)) | given
+    with pytest.raises(ValueError, match=words):
+        SwarmNetRegressor(**FAST).fit(**data)
+
+
+def test_a_constant_weight_is_none_and_small_ones_are_relative(mixed):
+    """By evidence, for which weights that are counts matter most."""
+    X, y, dydx = mixed
+    net = SwarmNetRegressor(hidden=(4,), trainer="lm", iterations=30)
+    plain = net.fit(X, y, dydx).model_
+    assert np.array_equal(net.fit(X, y, dydx, np.full(24, 1 / 24)).model_.theta, plain.theta)
+    weights = np.random.default_rng(0).uniform(0.5, 1.0, 24)
+    weights[3] = 0.0
+    small, smaller = (net.fit(X, y, dydx, weights / 1024.0**power).model_ for power in (1, 9))
+    assert np.array_equal(small.theta, smaller.theta)
+    assert net.score(X, y, dydx) > 0.98
+    kept = weights[weights > 0]
+    counts = swarmnet.fit(
+        MixedData(X, y, dydx, weights=weights / kept.mean()), hidden=(4,), trainer="lm", iterations=30
+    )
+    np.testing.assert_allclose(small.predict(X), counts.predict(X), rtol=1e-4, atol=1e-5)
+
+
+def test_weights_of_one_or_more_on_average_are_counts(mixed):
+    X, y, dydx = mixed
+    weights = np.where(np.arange(24) < 12, 0.5, 3.0)
+    net = SwarmNetRegressor(**FAST).fit(X, y, dydx, weights)
+    counted = swarmnet.fit(MixedData(X, y, dydx, weights=weights), **FAST)
+    assert np.array_equal(net.model_.theta, counted.theta)
+
+
 # scikit-learn's tools
 
 
@@ -212,6 +334,21 @@ def test_cross_val_predict_slices_the_derivatives(mixed, routed, outputs):
     assert np.array_equal(predicted, np.concatenate(expected))
 
 
+@pytest.mark.parametrize("routed", [False, True])
+def test_sigmas_are_sliced_along(mixed, routed):
+    X, y, dydx = mixed
+    sigmas, folds = {"y_sigma": np.linspace(0.1, 2.0, 24), "dydx_sigma": np.ones((24, 2))}, KFold(3)
+    sigmas["dydx_sigma"][::2] = 0.1
+    with sklearn.config_context(enable_metadata_routing=routed):
+        search = GridSearchCV(SwarmNetRegressor(**FAST), {"hidden": [(2,)]}, cv=folds)
+        search.fit(X, y, dydx=dydx, **sigmas)
+    for fold, (train, test) in enumerate(folds.split(X)):
+        own = SwarmNetRegressor(**(FAST | {"hidden": (2,)})).fit(
+            X[train], y[train], dydx[train], **{name: sigma[train] for name, sigma in sigmas.items()}
+        )
+        assert search.cv_results_[f"split{fold}_test_score"][0] == own.score(X[test], y[test])
+
+
 def test_a_pipeline_hands_derivatives_on(mixed):
     X, y, dydx = mixed
     swap = FunctionTransformer(lambda X: X[:, ::-1])
@@ -235,6 +372,23 @@ def test_a_scaler_in_front_wants_scaled_derivatives_and_is_warned_of(mixed):
     slopes = pipe[-1].jacobian(pipe[0].transform(X)) / scaler.scale_
     np.testing.assert_allclose(slopes, plain.jacobian(X), rtol=1e-4, atol=1e-5)
     pipe.fit(X, y)  # without derivatives nothing can be meant wrongly
+
+
+def test_a_transformed_target_is_warned_of():
+    """log(y) has the slopes dydx / y, and nobody but this estimator can know that they are needed."""
+    x = np.linspace(0.0, 2.0, 20)
+    X, y, dydx = x[:, None], np.exp(3.0 * np.sin(x)), (3.0 * np.cos(x) * np.exp(3.0 * np.sin(x)))[:, None]
+    around = TransformedTargetRegressor(SwarmNetRegressor(**FAST), func=np.log, inverse_func=np.exp)
+    with pytest.warns(SwarmnetWarning, match="but not dydx: by the chain rule dydx must be"):
+        around.fit(X, y, dydx=dydx / y[:, None])
+    assert np.abs(around.predict(X) / y - 1.0).max() < 0.05
+    search = GridSearchCV(around.regressor, {"hidden": [(3,)]}, cv=KFold(2))
+    within = TransformedTargetRegressor(make_pipeline(search), transformer=StandardScaler())
+    with pytest.warns(SwarmnetWarning, match="but not dydx and y_sigma: by the chain rule"):
+        within.fit(X, y, gridsearchcv__dydx=dydx, gridsearchcv__y_sigma=np.ones(20))
+    around.fit(X, y)  # without derivatives there is nothing to say
+    TransformedTargetRegressor(SwarmNetRegressor(**FAST)).fit(X, y, dydx=dydx)  # nor without a transformation
+    SwarmNetRegressor(**FAST).fit(X, y, dydx)
 
 
 def test_designs_coded_by_plus_and_minus_are_no_scalers():

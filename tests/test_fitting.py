@@ -175,6 +175,40 @@ def test_a_free_constant_is_pinned_and_said():
     np.testing.assert_allclose(model.jacobian([[11.0]]), 2.0, rtol=0.05)
 
 
+@pytest.mark.parametrize("shared", [False, True], ids=["rows", "an entry a row"])
+def test_a_free_constant_is_pinned_at_the_mean_of_the_inputs(shared):
+    """However many entries each point has, and in however many rows they are."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0.0, 1.0, (20, 2))
+    J = np.stack([np.cos(X[:, 0]), X[:, 1]], axis=1)
+    J[X[:, 0] > 0.4, 1] = NAN
+    weights = rng.integers(1, 4, 20)
+    data = MixedData(X, J=J, weights=weights)
+    if shared:
+        apart = np.concatenate([np.where([True, False], J, NAN), np.where([False, True], J, NAN)])
+        data = MixedData(np.tile(X, (2, 1)), J=apart, weights=np.tile(weights, 2))
+    centre = np.average(X, axis=0, weights=weights)
+    where = f"at the mean of the inputs, x1 = {centre[0]:.6g}, x2 = {centre[1]:.6g}"
+    with pytest.warns(SwarmnetWarning, match=where):
+        model = fit(data, hidden=(4,), trainer="lbfgs", iterations=30)
+    np.testing.assert_allclose(model.predict([centre]), 0.0, atol=1e-12)
+    assert model.training["zero_at"] == {"y": pytest.approx({"x1": centre[0], "x2": centre[1]})}
+    assert abs(model.predict([np.average(X, axis=0, weights=weights * (~np.isnan(J)).sum(1))])[0, 0]) > 0.005
+
+
+def test_weights_that_count_many_rows_as_few_are_warned_of():
+    x = np.linspace(0.0, 2.0, 30)
+    data = {"X": x[:, None], "Y": np.sin(x)}
+    settings = {"hidden": (3,), "iterations": 30}
+    with pytest.warns() as caught:
+        fit(MixedData(**data, weights=np.full(30, 1 / 30)), trainer="lm", **settings)
+    (message,) = (str(w.message) for w in caught if "weights" in str(w.message))
+    assert message.startswith("the weights count 30 rows as 1, from which little can be learnt")
+    assert "divide relative ones by their mean" in message
+    fit(MixedData(**data, weights=np.full(30, 1 / 30)), trainer="lbfgs", **settings)  # it has means alone
+    fit(MixedData(**data, weights=np.full(30, 0.9)), trainer="lm", **settings)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -118,6 +118,102 @@ def test_an_output_without_entries_is_open() -> None:
     assert inspect_data(data).not_identifiable == ["y2 has no entry at all: nothing is known about it"]
 
 
+def collinear(**given) -> list[str]:
+    """What is not identifiable where x1 and x2 are free, and others are what is given of them."""
+    x1, x2 = np.random.default_rng(0).uniform(250.0, 350.0, (2, 40))
+    columns = {"x1": x1, "x2": x2} | {name: function(x1, x2) for name, function in given.items()}
+    return inspect_data(
+        MixedData(np.stack(list(columns.values()), 1), x1 * x2, inputs=columns)
+    ).not_identifiable
+
+
+@pytest.mark.parametrize(
+    ("function", "names"),
+    [
+        (lambda x1, x2: x1, "x1"),
+        (lambda x1, x2: x1 - 273.15, "x1"),
+        (lambda x1, x2: 1e-9 * x2 + 4.0, "x2"),
+        (lambda x1, x2: 1e9 - x1 - x2, "x1, x2"),
+        (lambda x1, x2: np.round(0.01 * (x1 - x2), 4), "x1, x2"),
+        (lambda x1, x2: 1e300 * x1, "x1"),
+        (lambda x1, x2: 1e-300 * x1, "x1"),
+        (lambda x1, x2: np.float32(x1 + 2.0 * x2), "x1, x2"),
+    ],
+)
+def test_inputs_that_are_linear_functions_of_others_are_named(function, names) -> None:
+    (sentence,) = collinear(z=function)
+    assert sentence == (
+        f"z is a linear function of {names} in every row: nothing tells their effects on y apart"
+    )
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x1, x2: x1**2,
+        lambda x1, x2: np.round(0.01 * (x1 - x2), 1),
+        lambda x1, x2: np.where(np.arange(40) < 39, x1 - x2 + 0.5 * np.sin(x1), 1e7),
+        lambda x1, x2: x1 + np.random.default_rng(1).normal(size=40),
+    ],
+)
+def test_inputs_that_are_not_are_not(function) -> None:
+    assert collinear(z=function) == []
+
+
+def test_an_outlier_in_two_inputs_makes_no_line_of_them() -> None:
+    x = np.random.default_rng(0).uniform(0.0, 1.0, (30, 2))
+    x[7] = 1e8
+    assert inspect_data(MixedData(x, x[:, 0])).not_identifiable == []
+
+
+def test_each_dependent_input_is_named_once() -> None:
+    found = collinear(a=lambda x1, x2: x1 + x2, b=lambda x1, x2: x2**2, c=lambda x1, x2: x2**2 - x1)
+    assert [sentence.split(" in every row")[0] for sentence in found] == [
+        "a is a linear function of x1, x2",
+        "c is a linear function of x1, b",
+    ]
+
+
+def test_indicators_of_classes_depend_on_each_other() -> None:
+    X = np.eye(3)[np.arange(12) % 3]
+    (sentence,) = inspect_data(MixedData(X, np.arange(12.0))).not_identifiable
+    assert sentence.startswith("x3 is a linear function of x1, x2 in every row")
+
+
+def test_no_more_rows_than_coefficients_are_on_a_line_anyway() -> None:
+    X = np.random.default_rng(0).uniform(size=(3, 8))
+    assert inspect_data(MixedData(X, X[:, 0])).not_identifiable == []
+    X[:, 7] = 2.0 * X[:, 0]
+    (sentence,) = inspect_data(MixedData(X, X[:, 0])).not_identifiable
+    assert sentence.startswith("x8 is a linear function of x1 in every row")
+
+
+def test_slopes_tell_collinear_inputs_apart() -> None:
+    x = np.linspace(0.0, 1.0, 9)
+    J = np.full((9, 2, 2), NAN)
+    J[0, 0, 1] = 1.0
+    data = MixedData(np.stack([x, 3.0 - 2.0 * x], 1), np.stack([x, x], 1), J)
+    (sentence,) = inspect_data(data).not_identifiable
+    assert sentence.endswith("linear function of x1 in every row: nothing tells their effects on y2 apart")
+    J[1, 1, 0] = 1.0
+    (sentence,) = inspect_data(MixedData(data.X, data.Y, J)).not_identifiable
+    assert sentence.endswith("in every row: slopes alone tell their effects apart")
+
+
+def test_values_may_be_on_a_line_where_other_rows_are_not() -> None:
+    x = np.linspace(0.0, 1.0, 9)
+    X = np.concatenate([np.stack([x, x], 1), [[0.0, 1.0], [1.0, 0.3]]])
+    Y = np.full((11, 2), NAN)
+    Y[:9, 0], Y[:, 1] = x, 1.0
+    (sentence,) = inspect_data(MixedData(X, Y)).not_identifiable
+    assert sentence.startswith(
+        "x2 is a linear function of x1 wherever y1 has a value, and none of its slopes"
+    )
+    J = np.full((11, 2, 2), NAN)
+    J[9, 0, 0] = 1.0
+    assert inspect_data(MixedData(X, Y, J)).not_identifiable == []
+
+
 def test_an_inspection_is_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         inspect_data(mixed()).repeated_points = 0  # type: ignore[misc]

@@ -73,4 +73,5 @@ def test_statistics_count_an_inputs_row_once_an_entry():
     both = Statistics.of(X, Y, J, None) + Statistics.of(X[1:], Y[:1], J[1:], None)
     assert (both.n, both.n_values, both.n_derivatives, both.n_entries) == (3, 2, 1, 3)
     np.testing.assert_allclose(both.X.mean, [1 / 3])  # twice at 0, once at 1
+    np.testing.assert_allclose(both.rows.mean, [1 / 2])
     assert (both.d, both.k) == (1, 1)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from swarmnet import MixedData, SwarmnetError
-from swarmnet.splitting import split
+from swarmnet.readers import open_files
+from swarmnet.splitting import split, usual_fraction
 
 NAN = np.nan
 
@@ -92,6 +93,28 @@ def test_less_than_one_point_is_none(n, fraction):
     train, test = split(data, fraction, 0)
     assert test is None
     assert train.n == n
+
+
+@pytest.mark.parametrize(("points", "held_out"), [(1, 0), (4, 0), (22, 0), (23, 5), (50, 10)])
+def test_usually_a_fifth_is_held_out_if_that_is_five_points(points, held_out):
+    x = np.repeat(np.arange(points), 3)[:, None]  # rows at one point tell no more than one of them
+    absent = MixedData(
+        np.concatenate([x, [[-1.0], [-2.0]]]),
+        np.r_[0.0 * x[:, 0], 1.0, NAN],
+        weights=np.r_[np.ones(len(x)), 0.0, 1.0],
+    )
+    for data in (MixedData(x, x[:, 0]), absent):
+        fraction = usual_fraction(data)
+        assert fraction in (0.0, 0.2)
+        test = split(MixedData(x, x[:, 0]), fraction, 0)[1]
+        assert (0 if test is None else len(np.unique(test.X))) == held_out
+
+
+def test_usually_few_rows_in_files_are_not_held_out(tmp_path):
+    path = tmp_path / "few.csv"
+    for rows, fraction in ((22, 0.0), (400, 0.2)):
+        path.write_text("x,y\n" + "".join(f"{row},{row}\n" for row in range(rows)))
+        assert usual_fraction(open_files(path)) == fraction
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.0, 1.5, NAN])

@@ -294,7 +294,7 @@ _KEPT = 20_000
 
 
 class History:
-    """A row an iteration; past a limit only every second, every fourth..., so that memory has a bound.
+    """A row an iteration; past 20,000 only every second, every fourth..., so that memory has a bound.
 
     The newest row and the one with the lowest loss are always there. A stage is the trainer at work, which
     hybrid has several of.
