@@ -1,4 +1,4 @@
-"""A Dask cluster, as who does work for many items, and its failures in one line each: swarmnet[dask]."""
+"""A Dask cluster, as who does work for many items, with each failure in one line: pip install ".[dask]"."""
 
 import logging
 import pickle
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from swarmnet.errors import SwarmnetError, WorkersLost, unsendable
+from swarmnet.errors import SwarmnetError, WorkersLost, install_hint, unsendable
 from swarmnet.threads import available_cores
 from swarmnet.version import __version__
 
@@ -21,7 +21,7 @@ try:
     from distributed.comm import CommClosedError
     from distributed.scheduler import KilledWorker
 except ImportError:
-    raise SwarmnetError('rows on workers need Dask: pip install "swarmnet[dask]"') from None
+    raise SwarmnetError(f"rows on workers need Dask: {install_hint('dask')}") from None
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -513,8 +513,8 @@ def test_reports_are_written_and_their_files_checked_first(run, refuse, model, m
     refuse("compare", "data.csv", "--report", "missing/r.html", words="no folder")
     refuse("compare", "data.csv", "-o", "a.html", "--report", "./a.html", words="another file")
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    refuse("report", "m.json", "-o", "new.html", words="swarmnet[report]")
-    refuse("compare", "data.csv", "--report", "new.html", words="swarmnet[report]")
+    refuse("report", "m.json", "-o", "new.html", words='pip install ".[report]" in a clone')
+    refuse("compare", "data.csv", "--report", "new.html", words='pip install ".[report]" in a clone')
     assert not Path("new.html").exists()
 
 
@@ -845,7 +845,7 @@ def test_train_on_workers_without_dask_names_the_extra(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     monkeypatch.delitem(sys.modules, "swarmnet.cluster", raising=False)
     found = run("train", "data.csv", "--scheduler", "local")
-    assert found.code == 2 and 'rows on workers need Dask: pip install "swarmnet[dask]"' in found.err
+    assert found.code == 2 and 'rows on workers need Dask: pip install ".[dask]"' in found.err
 
 
 def test_compare_makes_runs_side_by_side(run):

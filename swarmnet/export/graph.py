@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet.columns import derivative_name
-from swarmnet.errors import SwarmnetError, unknown
+from swarmnet.errors import SwarmnetError, install_hint, unknown
 from swarmnet.model import FittedModel
 from swarmnet.version import __version__
 
@@ -42,7 +42,7 @@ def onnx_model(model: FittedModel, dtype: str = "float64") -> bytes:
     try:
         onnx = importlib.import_module("onnx")
     except ImportError:
-        raise SwarmnetError('writing ONNX needs onnx: pip install "swarmnet[onnx]"') from None
+        raise SwarmnetError(f"writing ONNX needs onnx: {install_hint('onnx')}") from None
     graph = _Graph(onnx, dtype)
     _write(graph, model)
     d, k = model.net.d, model.net.k
