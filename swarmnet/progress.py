@@ -1,10 +1,11 @@
 """What a terminal shows: a progress bar on standard error, tables and steps on standard output."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
 from swarmnet.errors import printable
 from swarmnet.steps import LEGEND, NOTATION, Explanation, Matrix, number_text
@@ -27,7 +28,7 @@ def bar() -> Iterator[Callable[[str, Progress], None] | None]:
     from rich.progress import Progress as Display  # noqa: PLC0415
 
     columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[facts]}")]
-    console = Console(stderr=True)
+    console = Console(file=cast(IO[str], _MayClose(sys.stderr)))
     with Display(*columns, console=console, auto_refresh=False, transient=True) as display:
         task = display.add_task("", total=1.0, facts="")
         last = 0.0
@@ -41,6 +42,36 @@ def bar() -> Iterator[Callable[[str, Progress], None] | None]:
             display.refresh()
 
         yield show
+
+
+def silence(stream: TextIO) -> None:
+    """Let a stream that takes no more lead nowhere, so that Python does not try again at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+class _MayClose:
+    """A terminal that may be closed: training goes on where nobody watches it any more."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            silence(self._stream)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            silence(self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _facts(now: Progress) -> str:

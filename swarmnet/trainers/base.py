@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from swarmnet import interrupts
 from swarmnet.checkpoint import Checkpoint, State, damaged, frozen
 from swarmnet.errors import SwarmnetError
 from swarmnet.floats import far_out
@@ -561,12 +562,10 @@ class Monitor:
             return
         try:
             yield
-        except BaseException:
+            if self.status != "callback" and self.best is not None:
+                self.file.hold(self._saved(self.ended_as))
+        finally:
             self.file.write()
-            raise
-        if self.status != "callback" and self.best is not None:
-            self.file.hold(self._saved(self.ended_as))
-        self.file.write()
 
     def _validation(self, theta: Array) -> float:
         if self.validate is None:
@@ -632,6 +631,7 @@ def _train(
 ) -> None:
     with one_blas_thread(), far_out(), monitor.saving(), monitor.limits(trainer):
         trainer.train(objective, start, rng, monitor)
+        interrupts.hold()
 
 
 def run(
