@@ -11,6 +11,7 @@ import json
 import math
 import os
 import re
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,6 +31,9 @@ from swarmnet.trainers.base import STATUS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_LEAST_WIDTH = 20  # characters, of a help that can be read
 
 
 def _one_of(known: Iterable[str]) -> Callable[[str], list[str]]:
@@ -229,8 +233,10 @@ def _plain_warnings() -> Iterator[None]:
 
 def _run(app: typer.Typer) -> object:
     """What the command returns or exits with."""
-    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
-        sys.stdout.reconfigure(encoding="utf-8")  # as the files are, so that > and -o write the same
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A pipe gets what a file gets; a terminal writes out the characters that it does not have.
+        encoding = sys.stdout.encoding if sys.stdout.isatty() else "utf-8"
+        sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
     try:
         with _plain_warnings():
             code: object = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
@@ -243,6 +249,7 @@ def _run(app: typer.Typer) -> object:
 def run(app: typer.Typer) -> None:
     """Run a command; the exit code is 2 for a user's mistake, 130 after Ctrl-C, 143 after SIGTERM."""
     _open_closed_streams()
+    _make_room()
     with interrupts.obeyed() as came:
         code = _exit_code(app, came)
     sys.exit(128 + came[0] if came and code == 130 else code)
@@ -253,6 +260,15 @@ def _open_closed_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # until the end
+
+
+def _make_room() -> None:
+    """Draw on terminals that are said to have no width, and on narrow ones, as on one of some width."""
+    for name in ("COLUMNS", "LINES"):
+        if not re.fullmatch(r"0*[1-9][0-9]{0,3}", os.environ.get(name, "80")):
+            del os.environ[name]  # the terminal is asked instead
+    if shutil.get_terminal_size().columns < _LEAST_WIDTH:
+        os.environ["COLUMNS"] = str(_LEAST_WIDTH)
 
 
 def _exit_code(app: typer.Typer, came: Sequence[int]) -> int:

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
@@ -13,8 +13,11 @@ from swarmnet.trainers.base import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console
+    from rich.table import Table
 
 _REFRESH = 0.1  # seconds
+_WIDEST = 10_000  # characters that a table may need
 
 
 @contextmanager
@@ -94,7 +97,14 @@ def print_table(frame: "pd.DataFrame", title: str) -> None:
         table.add_column(Text(str(name)), justify="right" if number else "left")
     for row in frame.itertuples(index=False):
         table.add_row(*(Text(_cell(value)) for value in row))
-    Console().print(table)
+    _wide_enough(Console(), [table]).print(table)
+
+
+def _wide_enough(console: "Console", tables: Iterable["Table"]) -> "Console":
+    """The console, or one that has room for each table: a number without its last digits is another one."""
+    whole = console.options.update(max_width=_WIDEST)
+    needed = max(console.measure(table, options=whole).maximum for table in tables)
+    return console if needed <= console.width else type(console)(width=needed)
 
 
 def _cell(value: Any) -> str:
@@ -122,7 +132,8 @@ def print_steps(explanation: Explanation) -> None:
         console.print(Text(step.formula), soft_wrap=True)
         console.print()
         blocks = [block for matrix in step.matrices for block in _blocks(matrix, console.width)]
-        console.print(Columns(blocks, padding=(0, 3)))
+        tables = (block.renderables[1] for block in blocks)
+        _wide_enough(console, tables).print(Columns(blocks, padding=(0, 3)))
 
 
 def _blocks(matrix: Matrix, width: int) -> Iterator[Any]:
