@@ -31,6 +31,7 @@ _LOOK = 1.0  # seconds between two looks at whether there is any worker left
 _PATIENCE = 30.0  # seconds without any after which one gives up: a new one takes some to start
 _GATHER = 60.0  # seconds after which results are asked for again: their worker may be gone
 _WARNS_FROM = "distributed.admin.large-graph-warning-threshold"
+_LOOPBACK = "127.0.0.1"  # Dask asks nobody who he is: other machines must not reach it
 _LARGE = 1 << 17  # bytes from which what all tasks need is sent only once
 
 
@@ -168,12 +169,15 @@ def connected(scheduler: str) -> Iterator[Cluster]:
 
 
 def _local_cluster() -> LocalCluster:
+    """Workers on this machine, which it alone can reach, and no dashboard."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the workers inherit: Ctrl-C is for us
     try:
         return LocalCluster(
             n_workers=available_cores(),
             threads_per_worker=1,
-            dashboard_address=":0",
+            host=_LOOPBACK,
+            dashboard_address=f"{_LOOPBACK}:0",  # without an address, Dask listens at all, or at one port
+            scheduler_kwargs={"dashboard": False},
             silence_logs=logging.CRITICAL,
         )
     finally:
