@@ -43,6 +43,18 @@ class _Ending:
 _command = _Ending()
 
 
+def insist() -> None:
+    """Between two iterations: a signal that came and did not end training is raised anew.
+
+    Python drops what is raised where an object is deleted, for instance.
+
+    Raises:
+        KeyboardInterrupt: one came.
+    """
+    if _command.came:
+        raise KeyboardInterrupt
+
+
 def hold() -> None:
     """Training has ended: let signals wait until its result is saved, where somebody is `keeping` it."""
     _command.holds = _command.keeps

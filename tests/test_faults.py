@@ -215,6 +215,18 @@ def test_signals_that_follow_the_first_do_not_keep_it_from_saving(call, at_itera
     assert sorted(os.listdir()) == ["c", "data.csv", "m.json", "new.json", "query.csv"]
 
 
+def test_a_signal_whose_exception_is_dropped_ends_training_all_the_same(call, at_iteration):
+    """As Python does where an object is deleted."""
+
+    def dropped():
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    at_iteration(9, dropped)
+    assert call("train", "data.csv", *LONG[:-1], "5", "-o", "new.json")[0] == 143
+    assert swarmnet.load("new.json").training["status"] == "interrupted"
+
+
 @pytest.mark.parametrize("after", ["seconds", "days"])
 def test_ctrl_c_given_again_ends_what_waits_too_long(call, at_iteration, monkeypatch, after):
     save = swarmnet.FittedModel.save

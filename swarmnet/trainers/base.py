@@ -491,6 +491,7 @@ class Monitor:
 
         The weights with the lowest loss are the result, or those that come with a posterior to `keep`.
         """
+        interrupts.insist()
         self.iteration += 1
         self.evaluations += evaluations
         loss = float(loss)
