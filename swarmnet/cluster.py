@@ -180,6 +180,14 @@ def _local_cluster() -> LocalCluster:
             scheduler_kwargs={"dashboard": False},
             silence_logs=logging.CRITICAL,
         )
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        said = " ".join(str(cause).split())
+        raise SwarmnetError(
+            f"local: Dask cannot start workers here ({said}): look at its configuration, or leave them out"
+        ) from None
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -42,6 +42,15 @@ def test_workers_of_this_machine_listen_to_it_alone(monkeypatch):
     assert set(found) == {"127.0.0.1"}
 
 
+def test_workers_that_cannot_start_are_one_line():
+    from dask.config import set as configured
+
+    words = r"^local: Dask cannot start workers here \([^\n]*TLS[^\n]*\): look at its configuration"
+    encrypted = configured({"distributed.comm.require-encryption": True})
+    with encrypted, pytest.raises(SwarmnetError, match=words), connected("local"):
+        pass
+
+
 def listened_at():
     """The addresses at which this process, and those that it has started, wait to be called."""
     psutil = pytest.importorskip("psutil")  # which Dask needs
