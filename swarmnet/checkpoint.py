@@ -7,17 +7,19 @@ version, the run's fingerprint, and whatever of the state is no array. Floats ke
 import hashlib
 import io
 import json
+import math
 import os
 import time
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from swarmnet.errors import SwarmnetError, SwarmnetWarning
 from swarmnet.files import held, is_stream, refuse_unwritable, write_atomically
@@ -28,6 +30,7 @@ _FORMAT, _VERSION = "swarmnet-checkpoint", 1
 EVERY = 30.0  # seconds
 _HOLD = 0.05  # seconds of work that Ctrl-C may lose: a state a while is held in memory, at little cost
 _HEADER = "header"
+_MOST = 1 << 53  # that a count may be
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,87 @@ class Checkpoint:
                 "delete the file, or name another one"
             )
         return state
+
+
+class DamagedState(Exception):
+    """What a checkpoint holds is no state that the one who goes on from it can have given."""
+
+
+def is_empty(state: Mapping[str, Any], name: str) -> bool:
+    """Whether a state that was read has an empty array by that name."""
+    value = state.get(name)
+    return isinstance(value, np.ndarray) and value.size == 0
+
+
+def whole(state: Mapping[str, Any], name: str, least: int = 0, most: int = _MOST) -> int:
+    """A whole number of a state that was read.
+
+    Raises:
+        DamagedState: it is missing, of another kind, or out of range.
+    """
+    value = state.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise DamagedState(f"{name} must be a whole number from {least} to {most}")
+    return value
+
+
+def array(
+    state: Mapping[str, Any],
+    name: str,
+    shape: tuple[int | None, ...],
+    dtype: DTypeLike = np.float64,
+    finite: bool = True,
+) -> NDArray[Any]:
+    """An array of a state that was read; None in `shape` is for any number.
+
+    Raises:
+        DamagedState: it is missing, of another shape or dtype, or not finite where it must be.
+    """
+    value = state.get(name)
+    if not isinstance(value, np.ndarray) or value.dtype != dtype or value.ndim != len(shape):
+        raise DamagedState(f"{name} must be an array of {np.dtype(dtype)} with {len(shape)} dimensions")
+    if any(size not in (None, found) for size, found in zip(shape, value.shape, strict=True)):
+        raise DamagedState(f"{name} must have the shape {shape}, not {value.shape}")
+    if finite and not np.isfinite(value).all():
+        raise DamagedState(f"{name} must be finite")
+    return value
+
+
+def matching(state: Mapping[str, Any], like: Mapping[str, Any], finite: Collection[str] = ()) -> State:
+    """What a state that was read has by the names of another one, of the same kinds and shapes.
+
+    Args:
+        state: what was read.
+        like: the other one.
+        finite: the names of what must be finite.
+
+    Raises:
+        DamagedState: something is missing, of another kind or shape, or not finite where it must be.
+    """
+    return {name: _matching(state, name, value, name in finite) for name, value in like.items()}
+
+
+def _matching(state: Mapping[str, Any], name: str, like: Any, finite: bool) -> Any:
+    if isinstance(like, np.ndarray):
+        return array(state, name, like.shape, like.dtype, finite)
+    value = state.get(name)
+    if isinstance(like, bool | np.bool_):
+        fits = isinstance(value, bool)
+    elif isinstance(like, int | np.integer):
+        return whole(state, name)
+    elif isinstance(like, float):
+        fits = _is_number(value) and not (finite and not math.isfinite(value))
+    else:
+        fits = name in state and isinstance(value, type(like))
+    if not fits:
+        raise DamagedState(f"{name} must be as {like!r} is, not {value!r}")
+    return value
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, float) or (
+        isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _MOST
+    )
 
 
 def fingerprint(parts: Mapping[str, Any]) -> dict[str, str]:

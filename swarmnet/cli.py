@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from swarmnet import console, printing, progress
+from swarmnet import console, interrupts, printing, progress
 from swarmnet.errors import SwarmnetError
 from swarmnet.version import __version__
 
@@ -95,33 +95,31 @@ def train(
         if show is not None:
             show("training", now)
 
-    with (
-        _opened(data, inputs, outputs, memory_limit, scheduler) as found,
-        progress.bar() as show,
-    ):
+    with interrupts.keeping(), _opened(data, inputs, outputs, memory_limit, scheduler) as found:
         share = usual_fraction(found) if test_fraction is None else test_fraction
         kept, held_out = split(found, share, seed)
-        model = fit(
-            kept,
-            hidden=console.hidden(hidden),
-            activation=console.activations(activation),
-            trainer=trainer,
-            seed=seed,
-            iterations=iterations,
-            seconds=seconds,
-            particles=particles,
-            loss=loss,
-            scaling=console.scaling(scaling),
-            derivative_weight=derivative_weight,
-            l2=l2,
-            checkpoint=checkpoint,
-            checkpoint_every=EVERY if checkpoint_every is None else checkpoint_every,
-            callback=watch if checkpoint or show else None,
-            dtype=dtype,
-        )
+        with progress.bar() as show:
+            model = fit(
+                kept,
+                hidden=console.hidden(hidden),
+                activation=console.activations(activation),
+                trainer=trainer,
+                seed=seed,
+                iterations=iterations,
+                seconds=seconds,
+                particles=particles,
+                loss=loss,
+                scaling=console.scaling(scaling),
+                derivative_weight=derivative_weight,
+                l2=l2,
+                checkpoint=checkpoint,
+                checkpoint_every=EVERY if checkpoint_every is None else checkpoint_every,
+                callback=watch if checkpoint or show else None,
+                dtype=dtype,
+            )
+        _save(model, output)
     if checkpoint and not seen:
         console.note(f"{checkpoint}: that run had ended: nothing was left to train")
-    _save(model, output)
     record = model.training
     console.note(
         f"{output}: {model.net!r}, {record['seconds']:.1f} s, {record['evaluations']} evaluations, "

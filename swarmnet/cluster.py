@@ -1,4 +1,4 @@
-"""A Dask cluster, as who does work for many items, and its failures in one line each: swarmnet[dask]."""
+"""A Dask cluster, as who does work for many items, with each failure in one line: pip install ".[dask]"."""
 
 import logging
 import pickle
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from swarmnet.errors import SwarmnetError, WorkersLost, unsendable
+from swarmnet.errors import SwarmnetError, WorkersLost, install_hint, unsendable
 from swarmnet.threads import available_cores
 from swarmnet.version import __version__
 
@@ -21,7 +21,7 @@ try:
     from distributed.comm import CommClosedError
     from distributed.scheduler import KilledWorker
 except ImportError:
-    raise SwarmnetError('rows on workers need Dask: pip install "swarmnet[dask]"') from None
+    raise SwarmnetError(f"rows on workers need Dask: {install_hint('dask')}") from None
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -31,6 +31,7 @@ _LOOK = 1.0  # seconds between two looks at whether there is any worker left
 _PATIENCE = 30.0  # seconds without any after which one gives up: a new one takes some to start
 _GATHER = 60.0  # seconds after which results are asked for again: their worker may be gone
 _WARNS_FROM = "distributed.admin.large-graph-warning-threshold"
+_LOOPBACK = "127.0.0.1"  # Dask asks nobody who he is: other machines must not reach it
 _LARGE = 1 << 17  # bytes from which what all tasks need is sent only once
 
 
@@ -168,14 +169,25 @@ def connected(scheduler: str) -> Iterator[Cluster]:
 
 
 def _local_cluster() -> LocalCluster:
+    """Workers on this machine, which it alone can reach, and no dashboard."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the workers inherit: Ctrl-C is for us
     try:
         return LocalCluster(
             n_workers=available_cores(),
             threads_per_worker=1,
-            dashboard_address=":0",
+            host=_LOOPBACK,
+            dashboard_address=f"{_LOOPBACK}:0",  # without an address, Dask listens at all, or at one port
+            scheduler_kwargs={"dashboard": False},
             silence_logs=logging.CRITICAL,
         )
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        said = " ".join(str(cause).split())
+        raise SwarmnetError(
+            f"local: Dask cannot start workers here ({said}): look at its configuration, or leave them out"
+        ) from None
     finally:
         signal.signal(signal.SIGINT, before)
 

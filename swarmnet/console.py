@@ -11,18 +11,18 @@ import json
 import math
 import os
 import re
-import signal
+import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from swarmnet import progress
+from swarmnet import interrupts, progress
 from swarmnet.activations import TABLE
 from swarmnet.errors import SwarmnetError, SwarmnetWarning, printable, unknown
 from swarmnet.losses import LOSSES
@@ -31,6 +31,9 @@ from swarmnet.trainers.base import STATUS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_LEAST_WIDTH = 20  # characters, of a help that can be read
 
 
 def _one_of(known: Iterable[str]) -> Callable[[str], list[str]]:
@@ -163,14 +166,7 @@ def note(text: str) -> None:
     try:
         sys.stderr.write(printable(" ".join(text.splitlines())) + "\n")
     except OSError:  # a long training is worth more than a note
-        _silence(sys.stderr)
-
-
-def _silence(stream: TextIO) -> None:
-    """Let a stream that takes no more lead nowhere, so that Python does not try again at exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+        progress.silence(sys.stderr)
 
 
 def refuse_output(output: Path | None, *taken: str | Path | None) -> None:
@@ -243,8 +239,10 @@ def _plain_warnings() -> Iterator[None]:
 
 def _run(app: typer.Typer) -> object:
     """What the command returns or exits with."""
-    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
-        sys.stdout.reconfigure(encoding="utf-8")  # as the files are, so that > and -o write the same
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A pipe gets what a file gets; a terminal writes out the characters that it does not have.
+        encoding = sys.stdout.encoding if sys.stdout.isatty() else "utf-8"
+        sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
     try:
         with _plain_warnings():
             code: object = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
@@ -257,10 +255,10 @@ def _run(app: typer.Typer) -> object:
 def run(app: typer.Typer) -> None:
     """Run a command; the exit code is 2 for a user's mistake, 130 after Ctrl-C, 143 after SIGTERM."""
     _open_closed_streams()
-    came: list[int] = [signal.SIGINT]
-    with _ended_by_signals(came):
-        code = _exit_code(app)
-    sys.exit(128 + came[-1] if code == 130 else code)
+    _make_room()
+    with interrupts.obeyed() as came:
+        code = _exit_code(app, came)
+    sys.exit(128 + came[0] if came and code == 130 else code)
 
 
 def _open_closed_streams() -> None:
@@ -270,26 +268,17 @@ def _open_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # until the end
 
 
-@contextmanager
-def _ended_by_signals(came: list[int]) -> Iterator[None]:
-    """End as by Ctrl-C, with what was reached, when told to stop or when the terminal is closed."""
-
-    def end(number: int, _: object) -> None:
-        came.append(number)
-        raise KeyboardInterrupt
-
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]  # not under nohup
-    try:
-        for number in taken:
-            signal.signal(number, end)
-        yield
-    finally:
-        for number in taken:
-            signal.signal(number, signal.SIG_DFL)
+def _make_room() -> None:
+    """Draw on terminals that are said to have no width, and on narrow ones, as on one of some width."""
+    for name in ("COLUMNS", "LINES"):
+        if not re.fullmatch(r"0*[1-9][0-9]{0,3}", os.environ.get(name, "80")):
+            del os.environ[name]  # the terminal is asked instead
+    if shutil.get_terminal_size().columns < _LEAST_WIDTH:
+        os.environ["COLUMNS"] = str(_LEAST_WIDTH)
 
 
-def _exit_code(app: typer.Typer) -> int:
+def _exit_code(app: typer.Typer, came: Sequence[int]) -> int:
+    """Run the command; 130 where the signals that came have ended it."""
     code: object = 2
     try:
         code = _run(app)
@@ -299,8 +288,10 @@ def _exit_code(app: typer.Typer) -> int:
         note("interrupted")
         code = 130
     except OSError as error:
-        _silence(sys.stdout)
-        if isinstance(error, BrokenPipeError):
+        progress.silence(sys.stdout)
+        if came:  # the terminal is closed: nobody waits for the result
+            code = 130
+        elif isinstance(error, BrokenPipeError):
             code = 141
         else:
             note(f"error: cannot write the result: {error.strerror}")

@@ -1,4 +1,4 @@
-"""A training shared out among the workers of a Dask cluster: pip install "swarmnet[dask]".
+"""A training shared out among the workers of a Dask cluster: pip install ".[dask]".
 
 Either each worker gets all rows, once, makes tiles of them when it is first asked, and takes climbs some
 iterations further by itself; or each has its share of the rows, and adds these up (see `distributed`).

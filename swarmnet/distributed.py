@@ -1,4 +1,4 @@
-"""Sums over rows that lie on the workers of a Dask cluster, and are read there: pip install "swarmnet[dask]".
+"""Sums over rows that lie on the workers of a Dask cluster, and are read there: pip install ".[dask]".
 
 A shard is some blocks of rows (see `blocks`), made into tiles on the worker that holds it. Each sum sends the
 weights out, one task a shard, and brings partial sums back. Where a worker dies, Dask has its shards read

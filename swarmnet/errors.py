@@ -38,6 +38,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def install_hint(extra: str) -> str:
+    """How to install an optional dependency; on PyPI, swarmnet is the name of another project."""
+    return f'pip install ".[{extra}]" in a clone of swarmnet'
+
+
 def unsendable() -> SwarmnetError:
     """The error for what other processes cannot be given."""
     return SwarmnetError(

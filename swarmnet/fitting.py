@@ -23,7 +23,6 @@ from swarmnet.filedata import FileData
 from swarmnet.frames import is_frame, pd
 from swarmnet.losses import value_loss
 from swarmnet.model import FittedModel
-from swarmnet.moments import Statistics
 from swarmnet.network import Network
 from swarmnet.objective import L2, Objective, output_is_solvable
 from swarmnet.processes import copies_for

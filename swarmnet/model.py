@@ -200,7 +200,7 @@ class FittedModel:
         inputs and outputs that this costs more than a fifty-thousandth of their spread.
 
         Raises:
-            SwarmnetError: onnx is not installed (`pip install "swarmnet[onnx]"`), the path cannot be written,
+            SwarmnetError: onnx is not installed (`pip install ".[onnx]"`), the path cannot be written,
                 another dtype, numbers that float32 cannot hold, or an activation that is not swarmnet's own.
         """
         from swarmnet.export import onnx_model  # noqa: PLC0415  # it imports this module

@@ -1,10 +1,11 @@
 """What a terminal shows: a progress bar on standard error, tables and steps on standard output."""
 
+import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
 from swarmnet import digits
 from swarmnet.errors import printable
@@ -13,8 +14,11 @@ from swarmnet.trainers.base import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console
+    from rich.table import Table
 
 _REFRESH = 0.1  # seconds
+_WIDEST = 10_000  # characters that a table may need
 
 
 @contextmanager
@@ -28,7 +32,7 @@ def bar() -> Iterator[Callable[[str, Progress], None] | None]:
     from rich.progress import Progress as Display  # noqa: PLC0415
 
     columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[facts]}")]
-    console = Console(stderr=True)
+    console = Console(file=cast(IO[str], _MayClose(sys.stderr)))
     with Display(*columns, console=console, auto_refresh=False, transient=True) as display:
         task = display.add_task("", total=1.0, facts="")
         last = 0.0
@@ -42,6 +46,36 @@ def bar() -> Iterator[Callable[[str, Progress], None] | None]:
             display.refresh()
 
         yield show
+
+
+def silence(stream: TextIO) -> None:
+    """Let a stream that takes no more lead nowhere, so that Python does not try again at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+class _MayClose:
+    """A terminal that may be closed: training goes on where nobody watches it any more."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            silence(self._stream)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            silence(self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _facts(now: Progress) -> str:
@@ -65,14 +99,21 @@ def print_table(frame: "pd.DataFrame", title: str) -> None:
     columns = [[printable(str(name)), *(_cell(value, str(name)) for value in frame[name])] for name in frame]
     for part in _parts([max(map(cell_len, column)) + 3 for column in columns], console.width - 1):
         table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
-        for at in part:
-            name, *cells = columns[at]
-            number = all(number_of(cell) is not None for cell in cells)
+        numbers = [all(number_of(cell) is not None for cell in columns[at][1:]) for at in part]
+        for at, number in zip(part, numbers, strict=True):
+            name = columns[at][0]
             table.add_column(Text(name), justify="right" if number else "left", overflow="fold")
         for row in zip(*(columns[at][1:] for at in part), strict=True):
             table.add_row(*map(Text, row))
-        console.print(table)
+        (_wide_enough(console, [table]) if any(numbers) else console).print(table)  # text may be folded
         title = ""
+
+
+def _wide_enough(console: "Console", tables: Iterable["Table"]) -> "Console":
+    """The console, or one that has room for each table: a number without its last digits is another one."""
+    whole = console.options.update(max_width=_WIDEST)
+    needed = max(console.measure(table, options=whole).maximum for table in tables)
+    return console if needed <= console.width else type(console)(width=needed)
 
 
 def _parts(widths: Sequence[int], room: int) -> Iterator[list[int]]:
@@ -114,7 +155,8 @@ def print_steps(explanation: Explanation) -> None:
         console.print(Text(step.formula), soft_wrap=True)
         console.print()
         blocks = [block for matrix in step.matrices for block in _blocks(matrix, console.width)]
-        console.print(Columns(blocks, padding=(0, 3)))
+        tables = (block.renderables[1] for block in blocks)
+        _wide_enough(console, tables).print(Columns(blocks, padding=(0, 3)))
 
 
 def _blocks(matrix: Matrix, width: int) -> Iterator[Any]:

@@ -31,7 +31,7 @@ from swarmnet.columns import (
     number_of,
     refuse_bad_names,
 )
-from swarmnet.errors import SwarmnetError
+from swarmnet.errors import SwarmnetError, install_hint
 from swarmnet.frames import pd
 
 FilePath = str | os.PathLike[str]
@@ -350,7 +350,7 @@ def parquet_module(path: Path) -> Any:
     try:
         return importlib.import_module("pyarrow.parquet")
     except ImportError:
-        raise SwarmnetError(f"{path}: reading Parquet needs pyarrow: pip install swarmnet[parquet]") from None
+        raise SwarmnetError(f"{path}: reading Parquet needs pyarrow: {install_hint('parquet')}") from None
 
 
 @contextmanager

@@ -356,6 +356,110 @@ def test_a_climb_that_cannot_go_on_is_a_damaged_file(tmp_path, cooling):
         trained(configured("lm", iterations=40), path)
 
 
+DAMAGE = {
+    "missing": lambda value: None,
+    "text": lambda value: "text",
+    "another shape": lambda value: value[None] if isinstance(value, np.ndarray) else 10**400,
+    "another kind": lambda value: value.astype(complex) if isinstance(value, np.ndarray) else [value],
+}
+
+
+MAY_BE_MISSING = ("run/best",)  # before the first finite loss there is none
+
+
+def damaged_in(content, name, damage):
+    """The file with one of its entries changed."""
+    with np.load(io.BytesIO(content)) as file:
+        arrays = {entry: file[entry] for entry in file.files}
+    header = json.loads(arrays.pop("header").tobytes())
+    state = header["state"]
+    value = arrays.pop(name) if name in arrays else state.pop(name)
+    new = damage(value)
+    if isinstance(new, np.ndarray):
+        arrays[name] = new
+    elif new is not None:
+        state[name] = new
+    return npz(**arrays, header=np.frombuffer(json.dumps(header).encode(), np.uint8))
+
+
+def entries(content):
+    """The names of what is in a file's state."""
+    with np.load(io.BytesIO(content)) as file:
+        header = json.loads(file["header"].tobytes())
+        return [*header["state"], *(name for name in file.files if name != "header")]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("name", [*TRAINERS, "ring", "preconditioned", "budget"])
+def test_a_state_that_does_not_fit_its_trainer_is_a_damaged_file(tmp_path, name, damage):
+    trainer, path = cases()[name], tmp_path / "run.ckpt"
+    stopped(trainer, path, 5)
+    content = path.read_bytes()
+    for entry in entries(content):
+        if damage == "missing" and entry in MAY_BE_MISSING:
+            continue
+        changed = damaged_in(content, entry, DAMAGE[damage])
+        path.write_bytes(changed)
+        with pytest.raises(SwarmnetError, match="or a damaged one: delete the file"):
+            trained(trainer, path)
+        assert path.read_bytes() == changed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"iteration": 10**9},
+        {"evaluations": 10**9},
+        {"since": 10**9},
+        {"started": 1e9},
+        {"trainer": "pso"},
+        {"seconds": -1.0},
+    ],
+    ids=str,
+)
+def test_a_stage_that_cannot_have_been_is_a_damaged_file(path, change):
+    """Gone on with, some would hardly ever end."""
+    path.write_bytes(
+        rewritten(path.read_bytes(), lambda header: header["state"]["run/stages"][0].update(change))
+    )
+    with pytest.raises(SwarmnetError, match="or a damaged one: delete the file"):
+        trained(configured("adam", iterations=40), path)
+
+
+@pytest.mark.parametrize("error", [AttributeError, TypeError, ValueError, KeyError, ZeroDivisionError])
+@pytest.mark.parametrize("name", ["lm", "pso", "projected", "adam", "lbfgs"])
+def test_a_bug_after_a_resumption_is_not_taken_for_a_damaged_file(tmp_path, monkeypatch, name, error):
+    trainer, path = configured(name, iterations=40), tmp_path / "run.ckpt"
+    stopped(trainer, path, 5)
+
+    def wrong(*arguments):
+        raise error("a bug")
+
+    for method in ("loss", "loss_and_gradient", "projected", "gauss_newton", "group_squares"):
+        monkeypatch.setattr(Objective, method, wrong)
+    with pytest.raises(error, match="a bug") as raised:
+        trained(trainer, path)
+    assert not isinstance(raised.value, SwarmnetError)
+
+
+def test_a_bug_in_a_callback_after_a_resumption_is_not_taken_for_a_damaged_file(path):
+    with pytest.raises(AttributeError, match="a bug"):
+        trained(configured("adam", iterations=40), path, stop_at=21, error=AttributeError("a bug"))
+
+
+def test_ctrl_c_in_the_first_pass_over_minibatches_keeps_the_start(monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LOSS, "batches", interrupt)
+    result, seen = trained(Adam(batch_size=7))
+    assert (result.status, seen, len(result.history["loss"])) == ("interrupted", [], 0)
+    monkeypatch.setattr(Objective, "batches", interrupt)
+    with pytest.warns(SwarmnetWarning, match="interrupted"):
+        model = fit(DATA, (3,), trainer=Adam(batch_size=7))
+    assert len(model.history) == 0 and np.isfinite(model.predict(DATA.X)).all()
+
+
 def test_nothing_in_a_file_is_run(path, tmp_path):
     class Malice:
         def __reduce__(self):

@@ -529,8 +529,8 @@ def test_reports_are_written_and_their_files_checked_first(run, refuse, model, m
     refuse("compare", "data.csv", "--report", "missing/r.html", words="no folder")
     refuse("compare", "data.csv", "-o", "a.html", "--report", "./a.html", words="another file")
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    refuse("report", "m.json", "-o", "new.html", words="swarmnet[report]")
-    refuse("compare", "data.csv", "--report", "new.html", words="swarmnet[report]")
+    refuse("report", "m.json", "-o", "new.html", words='pip install ".[report]" in a clone')
+    refuse("compare", "data.csv", "--report", "new.html", words='pip install ".[report]" in a clone')
     assert not Path("new.html").exists()
 
 
@@ -604,7 +604,7 @@ def test_data_of_other_columns_cannot_be_evaluated(refuse, model):
     ("change", "words"),
     [
         (lambda text: text[: len(text) // 2], "cut short"),
-        (lambda text: text.replace('"version": 1', '"version": 99'), "model version 99"),
+        (lambda text: text.replace('"version": 2', '"version": 99'), "model version 99"),
         (lambda text: "{}", "not a swarmnet model"),
         (lambda text: "T,p\n1,2\n", "not a swarmnet model"),
         (lambda text: text.replace('"theta": [', '"theta": [0, '), "damaged model"),
@@ -787,6 +787,56 @@ def test_colours_are_for_terminals_and_may_be_refused(folder):
     assert "\x1b" not in start("train", "--help").communicate(timeout=60)[0]
 
 
+@pytest.fixture
+def shown(folder, monkeypatch):
+    """What a command in this process writes to a terminal with some encoding, by words without colours."""
+    pty = pytest.importorskip("pty")
+
+    def call(*arguments, encoding="utf-8"):
+        texts = {}
+        terminal, end = pty.openpty()
+        reader = threading.Thread(target=drain, args=(terminal, texts))
+        reader.start()
+        with monkeypatch.context() as patch, os.fdopen(end, "w", encoding=encoding) as stdout:
+            patch.setattr(sys, "stdout", stdout)
+            patch.setattr(sys, "argv", ["swarmnet", *arguments])
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+        reader.join(timeout=60)
+        assert not ended.value.code
+        return re.sub(r"\x1b\[[0-9;]*m", "", texts[terminal])
+
+    return call
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_terminal_without_a_character_gets_it_written_out(shown, run, encoding):
+    Path("data.csv").write_text("x,\u03bb\n" + "".join(f"{x},{x * x}\n" for x in range(9)), encoding="utf-8")
+    run("train", "data.csv", "--inputs", "x", "--outputs", "\u03bb", *SHORT, "-o", "m.json")
+    inspecting = ("inspect", "data.csv", "--inputs", "x", "--outputs", "\u03bb")
+    for arguments in (
+        inspecting,
+        (*inspecting, "--json"),
+        ("inspect", "m.json"),
+        ("explain", "m.json", "data.csv"),
+        ("predict", "m.json", "data.csv"),
+        ("evaluate", "m.json", "data.csv"),
+    ):
+        assert "\\u03bb" in shown(*arguments, encoding=encoding), arguments
+
+
+@pytest.mark.parametrize("columns", ["0", "00", "1", "7", "-3", "\u00b2", "wide", ""])
+def test_a_terminal_of_any_width_shows_every_digit(shown, model, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert "Usage" in "".join(shown("train", "--help").split())
+    inspected = shown("inspect", "data.csv")
+    assert "\u2026" not in inspected
+    for name, mean in (("T", "2.5"), ("p", "1.5")):
+        assert re.search(rf"(?m)^ *{name} .*(?<!\S){re.escape(mean)} *\r?$", inspected)
+    explained = shown("explain", "m.json", "data.csv")
+    assert "\u2026" not in explained and "W1" in explained
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -909,7 +959,7 @@ def test_train_on_workers_without_dask_names_the_extra(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     monkeypatch.delitem(sys.modules, "swarmnet.cluster", raising=False)
     found = run("train", "data.csv", "--scheduler", "local")
-    assert found.code == 2 and 'rows on workers need Dask: pip install "swarmnet[dask]"' in found.err
+    assert found.code == 2 and 'rows on workers need Dask: pip install ".[dask]"' in found.err
 
 
 def test_compare_makes_runs_side_by_side(run):

@@ -29,6 +29,37 @@ from swarmnet.distributed import WorkerSource, on_workers  # noqa: E402
 FILES = 6  # each of which is a block of rows
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only root may ask who listens")
+def test_workers_of_this_machine_listen_to_it_alone(monkeypatch):
+    monkeypatch.setattr("swarmnet.cluster.available_cores", lambda: 1)
+    with connected("local") as cluster:
+        found = listened_at()
+        port = cluster.client.scheduler_info()["services"]["dashboard"]
+        with socket.create_connection(("127.0.0.1", port), 5) as asked:
+            asked.sendall(b"GET /status HTTP/1.0\r\n\r\n")
+            assert b" 404 " in asked.recv(1000)  # there is no dashboard
+    assert len(found) >= 4  # the scheduler, a worker and its nanny, and their metrics
+    assert set(found) == {"127.0.0.1"}
+
+
+def test_workers_that_cannot_start_are_one_line():
+    from dask.config import set as configured
+
+    words = r"^local: Dask cannot start workers here \([^\n]*TLS[^\n]*\): look at its configuration"
+    encrypted = configured({"distributed.comm.require-encryption": True})
+    with encrypted, pytest.raises(SwarmnetError, match=words), connected("local"):
+        pass
+
+
+def listened_at():
+    """The addresses at which this process, and those that it has started, wait to be called."""
+    psutil = pytest.importorskip("psutil")  # which Dask needs
+    us = psutil.Process()
+    ours = {process.pid for process in (us, *us.children(recursive=True))}
+    found = [one for one in psutil.net_connections("tcp") if one.pid in ours and one.status == "LISTEN"]
+    return [one.laddr.ip for one in found]
+
+
 @pytest.fixture(scope="module")
 def local():
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as local:

@@ -40,7 +40,7 @@ BLOCK = re.compile(
 )
 INSTALLS = re.compile(r"^(python3 -m venv|pip install) ", re.MULTILINE)
 ALL_EXTRAS = all(map(find_spec, ("pyarrow", "matplotlib", "jinja2", "onnx")))
-NEEDS_EXTRA = re.compile(r'pip install "swarmnet\[|No module named|required for parquet')
+NEEDS_EXTRA = re.compile(r'pip install "\.\[|No module named|required for parquet')
 # What the README and the help of the commands call their files
 FILES = {"water.csv": "water_enthalpy.csv", "water_test.csv": "water_enthalpy_test.csv"}
 

@@ -271,7 +271,7 @@ def test_an_activation_of_ones_own_cannot_be_exported(tmp_path):
 
 def test_without_onnx_one_line_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(SwarmnetError, match=r'pip install "swarmnet\[onnx\]"'):
+    with pytest.raises(SwarmnetError, match=r'pip install "\.\[onnx\]"'):
         a_model((1, 2, 1), "tanh").to_onnx(tmp_path / "m.onnx")
     assert os.listdir(tmp_path) == []
 

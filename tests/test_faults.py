@@ -3,13 +3,16 @@
 import contextlib
 import io
 import os
+import pty
 import re
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -189,6 +192,138 @@ def test_a_signal_that_is_ignored_stays_ignored(call, monkeypatch):
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_signals_that_follow_the_first_do_not_keep_it_from_saving(call, at_iteration, monkeypatch):
+    """As a closed terminal sends SIGHUP twice, and the system SIGTERM a little later."""
+    fsync = os.fsync
+
+    def followed(descriptor):
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+        fsync(descriptor)
+
+    run = ("train", "data.csv", *LONG, "-o", "new.json", "--checkpoint", "c", "--checkpoint-every", "0")
+    with monkeypatch.context() as patch:
+        at_iteration(9, lambda: (patch.setattr(os, "fsync", followed), send(signal.SIGHUP)()))
+        code, err = call(*run)
+    assert code == 129 and "Traceback" not in err
+    assert swarmnet.load("new.json").training["status"] == "interrupted"
+    at_iteration(12, send(signal.SIGTERM))
+    code, err = call(*run)
+    assert (code, err.splitlines()[0]) == (143, "c: going on from iteration 9")
+    assert sorted(os.listdir()) == ["c", "data.csv", "m.json", "new.json", "query.csv"]
+
+
+def test_a_signal_whose_exception_is_dropped_ends_training_all_the_same(call, at_iteration):
+    """As Python does where an object is deleted."""
+
+    def dropped():
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    at_iteration(9, dropped)
+    assert call("train", "data.csv", *LONG[:-1], "5", "-o", "new.json")[0] == 143
+    assert swarmnet.load("new.json").training["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("after", ["seconds", "days"])
+def test_ctrl_c_given_again_ends_what_waits_too_long(call, at_iteration, monkeypatch, after):
+    save = swarmnet.FittedModel.save
+
+    def slow(self, path):
+        os.kill(os.getpid(), signal.SIGINT)
+        save(self, path)
+
+    monkeypatch.setattr("swarmnet.interrupts._PATIENCE", 1e9 if after == "seconds" else -1.0)
+    monkeypatch.setattr(swarmnet.FittedModel, "save", slow)
+    at_iteration(9, send(signal.SIGINT))
+    code, err = call("train", "data.csv", *LONG, "-o", "new.json")
+    assert (code, Path("new.json").exists()) == (130, after == "seconds")
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("moment", ["while it is finished", "while it is saved"])
+def test_a_signal_after_training_does_not_lose_the_model(call, monkeypatch, moment):
+    came = []
+
+    def signalled(*arguments):
+        if not came:
+            came.append(signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return function(*arguments)
+
+    owner, name = (swarmnet.FittedModel, "__init__") if moment == "while it is finished" else (os, "fsync")
+    function = getattr(owner, name)
+    monkeypatch.setattr(owner, name, signalled)
+    short = ("--trainer", "adam", "--hidden", "3", "--iterations", "8")
+    code, err = call("train", "data.csv", *short, "-o", "new.json")
+    assert (code, err.splitlines()[-1]) == (143, "interrupted")
+    assert swarmnet.load("new.json").training["status"] == "iterations"
+
+
+def bar_seen(terminal):
+    seen = b""
+    while b"it/s" not in seen:
+        seen += os.read(terminal, 65536)
+
+
+def train_in_the_foreground(*options):
+    """A shell's command line that notes who trains, and says with what code that ended."""
+    train = shlex.join([sys.executable, "-m", "swarmnet", "train", "data.csv", *LONG, *options])
+    return f"sh -c 'echo $$ > who; exec \"$@\"' sh {train}"
+
+
+@pytest.mark.parametrize("followed", [None, 0.005])
+def test_a_closed_terminal_keeps_model_and_checkpoint(folder, followed):
+    """An interactive shell's, while the bar is on; a process manager may send SIGTERM a little later."""
+    shell, terminal = pty.fork()
+    if shell == 0:
+        os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], HERE | {"TERM": "xterm"})
+    try:
+        os.write(terminal, (train_in_the_foreground("-o", "new.json", "--checkpoint", "c") + "\n").encode())
+        bar_seen(terminal)
+        trains = int(Path("who").read_text())
+        time.sleep(0.5)  # until there is something to keep
+        os.close(terminal)
+        if followed is not None:
+            time.sleep(followed)
+            os.kill(trains, signal.SIGTERM)
+        wait_until(lambda: not is_running(trains))
+    finally:
+        os.kill(shell, signal.SIGKILL)
+        os.waitpid(shell, 0)
+    assert swarmnet.load("new.json").training["status"] == "interrupted"
+    assert sorted(os.listdir()) == ["c", "data.csv", "m.json", "new.json", "query.csv", "who"]
+
+
+def test_a_terminal_that_closes_without_a_signal_does_not_end_a_training(folder):
+    """As under nohup with the bar on."""
+    terminal, end = pty.openpty()
+    short = ("--trainer", "adam", "--hidden", "3", "--seconds", "1.5", "-o", "new.json")
+    command = [sys.executable, "-m", "swarmnet", "train", "data.csv", "--test-fraction", "0.2", *short]
+    training = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=end, env=HERE, start_new_session=True)
+    os.close(end)
+    bar_seen(terminal)
+    os.close(terminal)
+    assert "rmse" in training.communicate(timeout=60)[0].decode()
+    assert training.returncode == 0
+    assert swarmnet.load("new.json").training["status"] == "seconds"
+
+
+def is_running(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 # Pipes

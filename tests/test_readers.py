@@ -482,7 +482,7 @@ def test_a_missing_parquet_file(tmp_path: Path) -> None:
 
 def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(SwarmnetError, match=r"pip install swarmnet\[parquet\]"):
+    with pytest.raises(SwarmnetError, match=r'pip install "\.\[parquet\]"'):
         read_parquet(tmp_path / "data.parquet")
 
 

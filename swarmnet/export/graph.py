@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet.columns import derivative_name, listed
-from swarmnet.errors import SwarmnetError, SwarmnetWarning, unknown
+from swarmnet.errors import SwarmnetError, SwarmnetWarning, install_hint, unknown
 from swarmnet.model import FittedModel
 from swarmnet.record import input_range
 from swarmnet.version import __version__
@@ -47,7 +47,7 @@ def onnx_model(model: FittedModel, dtype: str = "float64") -> bytes:
     try:
         onnx = importlib.import_module("onnx")
     except ImportError:
-        raise SwarmnetError('writing ONNX needs onnx: pip install "swarmnet[onnx]"') from None
+        raise SwarmnetError(f"writing ONNX needs onnx: {install_hint('onnx')}") from None
     if dtype == "float32":
         _warn_of_rounding(model)
     graph = _Graph(onnx, dtype)

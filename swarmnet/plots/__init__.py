@@ -1,4 +1,4 @@
-"""Pictures of models, data and comparisons, by matplotlib: pip install "swarmnet[plots]".
+"""Pictures of models, data and comparisons, by matplotlib: pip install ".[plots]".
 
 A function that fills one Axes takes it as `ax` and returns it; without one it makes a new Figure, which
 pyplot knows nothing of: show or save it as ``ax.figure``. A function that fills several panels takes a
@@ -10,12 +10,12 @@ Columns go by their names in data files, "h" or "dh/dT". A base point `at` is a 
 in which inputs left out are at the middle of their range; or all d inputs in order; or None for the middle.
 """
 
-from swarmnet.errors import SwarmnetError
+from swarmnet.errors import SwarmnetError, install_hint
 
 try:
     import matplotlib as _matplotlib  # noqa: F401
 except ImportError:
-    raise SwarmnetError('swarmnet.plots needs matplotlib: pip install "swarmnet[plots]"') from None
+    raise SwarmnetError(f"swarmnet.plots needs matplotlib: {install_hint('plots')}") from None
 
 from swarmnet.plots.agreement import parity as parity
 from swarmnet.plots.agreement import parity_panels as parity_panels

@@ -1,4 +1,4 @@
-"""A model or a comparison as one HTML file to look at, with a profiler: pip install "swarmnet[report]".
+"""A model or a comparison as one HTML file to look at, with a profiler: pip install ".[report]".
 
 The file needs no network and no server. It holds the models themselves and evaluates them in the page, in
 double precision, so it may be sent by mail to people without Python; whoever has it has the weights.

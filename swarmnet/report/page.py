@@ -9,7 +9,7 @@ import hashlib
 from importlib.resources import files
 from typing import Any
 
-from swarmnet.errors import SwarmnetError
+from swarmnet.errors import SwarmnetError, install_hint
 from swarmnet.version import __version__
 
 _TEMPLATES = files("swarmnet.report") / "templates"
@@ -24,7 +24,7 @@ def require_extra() -> None:
         import jinja2  # noqa: F401, PLC0415
         import matplotlib  # noqa: F401, PLC0415
     except ImportError:
-        raise SwarmnetError('a report needs jinja2 and matplotlib: pip install "swarmnet[report]"') from None
+        raise SwarmnetError(f"a report needs jinja2 and matplotlib: {install_hint('report')}") from None
 
 
 def rendered(**context: Any) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet import blas
-from swarmnet.checkpoint import State
+from swarmnet.checkpoint import DamagedState, State, array, matching, whole
 from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require_count, require_number
 
 if TYPE_CHECKING:
@@ -48,7 +48,10 @@ class _Descent(Trainer):
     ) -> None:
         theta = objective.initial(rng) if start is None else start.copy()
         if (saved := monitor.resume()) is not None:
+            saved = matching(saved, {"theta": theta, **vars(step)}, finite=("theta",))
             theta = saved.pop("theta")
+            if any(saved[name] != value for name, value in vars(step).items() if isinstance(value, float)):
+                raise DamagedState("the steps are those of other settings")
             vars(step).update(saved)
 
         def state() -> State:
@@ -204,6 +207,8 @@ class LBFGS(Trainer):
             if not monitor.record(loss, theta, 1):
                 return
             saved = {"start": theta, "rows": self._sample(objective, rng)}
+        else:
+            saved = _checked(saved, objective)
         while True:
             walk = _Walk(objective, monitor.keeps, self.refresh, **saved)
             monitor.checkpoint(walk.state)
@@ -334,6 +339,26 @@ class _Walk:
             "losses": self._losses,
             "gradients": self._gradients,
         }
+
+
+def _checked(saved: State, objective: ObjectiveLike) -> State:
+    """What a walk is repeated from, as it was read.
+
+    Raises:
+        DamagedState: no walk with this objective can have given it.
+    """
+    rows = array(saved, "rows", (None,), np.intp)
+    if len(rows) and not (rows.min() >= 0 and rows.max() < objective.n_rows):
+        raise DamagedState("rows must be those of the data")
+    losses = array(saved, "losses", (None,), finite=False)
+    shape = (len(losses), objective.size) if len(losses) else (0,)  # of an empty list
+    return {
+        "start": array(saved, "start", (objective.size,)),
+        "rows": rows,
+        "iterations": whole(saved, "iterations", 0, len(losses)),
+        "losses": losses,
+        "gradients": array(saved, "gradients", shape, finite=False),
+    }
 
 
 def _preconditioner(objective: ObjectiveLike, theta: Array, rows: NDArray[np.intp]) -> Array | None:

@@ -19,7 +19,18 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.checkpoint import Checkpoint, State, damaged, frozen
+from swarmnet import interrupts
+from swarmnet.checkpoint import (
+    Checkpoint,
+    DamagedState,
+    State,
+    array,
+    damaged,
+    frozen,
+    is_empty,
+    matching,
+    whole,
+)
 from swarmnet.errors import SwarmnetError
 from swarmnet.floats import far_out
 from swarmnet.threads import Copies, one_blas_thread
@@ -38,10 +49,6 @@ STATUS = {
     "interrupted": "interrupted; the best weights so far are kept",
     "diverged": "the loss grew without bound; the best weights are kept: try a smaller learning rate",
 }
-
-
-# What comes of a state that was not saved by the trainer that goes on from it
-_MISFITS = (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError)
 
 
 class ObjectiveLike(Protocol):
@@ -137,20 +144,25 @@ class Posterior:
         return own | {"others": np.concatenate([*self.others, np.empty(0)]), "sizes": sizes}
 
     @classmethod
-    def restored(cls, state: State) -> "Posterior":
-        """That of the state.
+    def restored(cls, state: State, objective: ObjectiveLike, p: int) -> "Posterior":
+        """That of a state that was read, for p weights.
 
         Raises:
-            ValueError: a number that is not finite, or parts that do not fit.
+            DamagedState: training with this objective cannot have given it.
         """
-        if not all(np.isfinite(value).all() for value in state.values()):
-            raise ValueError("the posterior is not finite")
-        own = {name: value for name, value in state.items() if name != "sizes"}
-        ends = np.cumsum(state["sizes"])
-        *others, rest = np.split(state["others"], ends)
-        if len(rest) or ends[-1:].sum() != len(state["others"]) or len(others) != len(state["share"]):
-            raise ValueError("the weights of other starts are incomplete")
-        return cls(**own | {"others": tuple(others)})
+        lengths = {rung.size for rung in objective.rungs}
+        sizes = array(state, "sizes", (None,), np.int64)
+        ends = np.cumsum(sizes)
+        together = array(state, "others", (int(ends[-1]) if len(ends) else 0,))
+        if not set(sizes.tolist()) <= lengths:
+            raise DamagedState("the weights of another start are those of no network")
+        return cls(
+            array(state, "precision", (len(objective.groups.count),)),
+            array(state, "decay", (p,)),
+            matching(state, {"log_evidence": 0.0}, finite=("log_evidence",))["log_evidence"],
+            tuple(np.split(together, ends)[:-1]),
+            array(state, "share", (len(sizes),)),
+        )
 
 
 @dataclass(frozen=True)
@@ -280,13 +292,28 @@ class _Stage:
         counts = {name: getattr(self, name) for name in self._kept}
         return {"trainer": self.limits.name, "fresh": self.state is None, **counts}
 
-    def load(self, saved: State, state: State) -> None:
-        """Count on from where `saved` was."""
-        if saved["trainer"] != self.limits.name:
-            raise RuntimeError(f"{self.limits.name} was to go on where {saved['trainer']} was stopped")
+    def load(self, saved: object, state: State, now: "Monitor") -> None:
+        """Count on from where `saved` was, in a run that has come as far as it is now.
+
+        Raises:
+            DamagedState: no stage with these limits can have given it.
+        """
+        if not isinstance(saved, dict):
+            raise DamagedState("a stage must have names")
+        limited = saved.get("seconds") is not None
+        like = self.saved() | {"seconds": 0.0 if limited else None, "started": 0.0}
+        found = matching(saved, like, finite=("seconds", "started"))
+        if found["trainer"] != self.limits.name:
+            raise DamagedState(f"{self.limits.name} was to go on where {found['trainer']} was stopped")
+        most = {"iteration": now.iteration, "evaluations": now.evaluations, "since": now.iteration}
+        if any(found[name] > count for name, count in most.items()) or found["started"] > now.seconds:
+            raise DamagedState("a stage cannot have begun later than now")
+        allowed = np.inf if self.limits.seconds is None else self.limits.seconds
+        if (limited and not 0.0 <= found["seconds"] <= allowed) or limited < (allowed < np.inf):
+            raise DamagedState("a stage cannot have other seconds than its limits allow")
         for name in self._kept:
-            setattr(self, name, saved[name])
-        self.state = None if saved["fresh"] else state
+            setattr(self, name, found[name])
+        self.state = None if found["fresh"] else state
 
 
 _Row = tuple[int, int, float, float, float, int]  # the stage by its number
@@ -329,21 +356,36 @@ class History:
         return rows | {"stages": tuple(self._stages)}
 
     def load(self, saved: State) -> None:
-        """Go on from what was `saved`."""
-        self._rows, self._kept = (
-            [(int(i), int(n), *rest, int(stage)) for i, n, *rest, stage in saved[name].tolist()]
-            for name in ("rows", "kept")
-        )
-        self._stride, self._stages = saved["stride"], [str(name) for name in saved["stages"]]
-        if not all(0 <= row[-1] < len(self._stages) for row in self._rows + self._kept):
-            raise ValueError("an iteration belongs to no stage")
+        """Go on from what was `saved`, as it was read.
+
+        Raises:
+            DamagedState: no history can have given it.
+        """
+        self._stride = whole(saved, "stride", 1)
+        self._stages = matching(saved, {"stages": []})["stages"]
+        if not all(isinstance(name, str) for name in self._stages):
+            raise DamagedState("the stages' names must be text")
+        self._rows, self._kept = (_rows(saved, name, len(self._stages)) for name in ("rows", "kept"))
 
     def arrays(self) -> dict[str, Array]:
         """The columns."""
         rows = {row[0]: row for row in self._rows + self._kept}
-        *numbers, stages = zip(*(rows[iteration] for iteration in sorted(rows)), strict=True)
-        columns = [*numbers, [self._stages[stage] for stage in stages]]
+        columns: list[Sequence[Any]] = [*zip(*(rows[iteration] for iteration in sorted(rows)), strict=True)]
+        columns = columns or [() for _ in self.columns]
+        columns[-1] = [self._stages[stage] for stage in columns[-1]]
         return {name: np.array(column) for name, column in zip(self.columns, columns, strict=True)}
+
+
+def _rows(saved: State, name: str, stages: int) -> list[_Row]:
+    """Those that were read, of so many stages."""
+    shape = (0,) if is_empty(saved, name) else (None, len(History.columns))
+    rows = array(saved, name, shape, finite=False)
+    whole_numbers = rows[:, [0, 1, -1]] if len(rows) else rows
+    if not ((whole_numbers >= 0) & (whole_numbers == np.floor(whole_numbers))).all():
+        raise DamagedState(f"{name} must count from 0 in whole numbers")
+    if len(rows) and not (rows[:, -1] < stages).all():
+        raise DamagedState("an iteration belongs to no stage")
+    return [(int(i), int(n), *rest, int(stage)) for i, n, *rest, stage in rows.tolist()]
 
 
 @dataclass
@@ -388,7 +430,7 @@ class Monitor:
         allowance = min(allowed) if allowed else None
         stage = _Stage(trainer, allowance, span, self.iteration, self.evaluations, self.seconds)
         if self._to_resume:
-            stage.load(*self._to_resume.pop(0))
+            stage.load(*self._to_resume.pop(0), self)
         self._stages.append(stage)
         try:
             yield
@@ -449,6 +491,7 @@ class Monitor:
 
         The weights with the lowest loss are the result, or those that come with a posterior to `keep`.
         """
+        interrupts.insist()
         self.iteration += 1
         self.evaluations += evaluations
         loss = float(loss)
@@ -525,33 +568,38 @@ class Monitor:
             state |= _prefixed(f"stage {depth}", stage.state or {})
         return state
 
-    def load(self, saved: State) -> bool:
+    def load(self, saved: State, objective: ObjectiveLike) -> bool:
         """Go on from what the checkpoint holds; False if training had ended.
 
         Raises:
-            SwarmnetError: something is missing in it.
+            DamagedState: training with this objective cannot have given it.
         """
-        try:
-            self._load(saved)
-        except _MISFITS as error:
-            raise damaged(self.file.path if self.file else "checkpoint") from error
-        return not saved["run/ended"]
-
-    def _load(self, saved: State) -> None:
-        for name in ("iteration", "evaluations", "best", "best_loss"):
-            setattr(self, name, saved[f"run/{name}"])
-        if not isinstance(self.iteration, int) or not isinstance(self.evaluations, int):
-            raise TypeError("iterations and evaluations are whole numbers")
-        if self.best is not None and (self.best.ndim != 1 or not np.isfinite(self.best).all()):
-            raise ValueError("the best weights are not finite")
-        if posterior := _of("posterior", saved):
-            self.posterior = Posterior.restored(posterior)
-        self._origin -= saved["run/seconds"]
-        self._ended_as, self._rng_then = saved["run/ended"] or saved["run/ended_as"], saved["run/rng"]
+        like: State = {"best_loss": 0.0, "seconds": 0.0, "ended": "", "ended_as": "", "stages": []}
+        own = matching(_of("run", saved), like, finite=("seconds",))
+        self.iteration, self.evaluations = whole(saved, "run/iteration"), whole(saved, "run/evaluations")
+        if saved.get("run/best") is not None or own["ended"]:
+            self.best, self.best_loss = array(saved, "run/best", (None,)), own["best_loss"]
+            if len(self.best) not in {rung.size for rung in objective.rungs}:
+                raise DamagedState("the best weights are those of no network")
+            if posterior := _of("posterior", saved):
+                self.posterior = Posterior.restored(posterior, objective, len(self.best))
+        if own["seconds"] < 0.0 or not {own["ended"], own["ended_as"]} <= {"", *STATUS}:
+            raise DamagedState("training cannot have ended so")
+        self._origin -= own["seconds"]
+        self._ended_as, self._rng_then = own["ended"] or own["ended_as"], self._generator(saved)
         self.history.load(_of("history", saved))
-        self._to_resume = [
-            (stage, _of(f"stage {depth}", saved)) for depth, stage in enumerate(saved["run/stages"])
-        ]
+        self._to_resume = [(stage, _of(f"stage {depth}", saved)) for depth, stage in enumerate(own["stages"])]
+        return not own["ended"]
+
+    def _generator(self, saved: State) -> Any:
+        """The random generator's state that was read."""
+        state: Any = saved.get("run/rng")
+        if self.rng is not None:
+            try:
+                deepcopy(self.rng.bit_generator).state = state
+            except Exception as error:  # each generator has its own kinds
+                raise DamagedState("the random generator's state is none") from error
+        return state
 
     @contextmanager
     def saving(self) -> Iterator[None]:
@@ -561,12 +609,10 @@ class Monitor:
             return
         try:
             yield
-        except BaseException:
+            if self.status != "callback" and self.best is not None:
+                self.file.hold(self._saved(self.ended_as))
+        finally:
             self.file.write()
-            raise
-        if self.status != "callback" and self.best is not None:
-            self.file.hold(self._saved(self.ended_as))
-        self.file.write()
 
     def _validation(self, theta: Array) -> float:
         if self.validate is None:
@@ -632,6 +678,7 @@ def _train(
 ) -> None:
     with one_blas_thread(), far_out(), monitor.saving(), monitor.limits(trainer):
         trainer.train(objective, start, rng, monitor)
+        interrupts.hold()
 
 
 def run(
@@ -662,17 +709,12 @@ def run(
         saved = None if checkpoint is None else checkpoint.read()
         trainer.prepare()
         monitor = Monitor(callback, validate, checkpoint, rng)
-        goes_on = saved is None or monitor.load(saved)
-        begun = monitor.iteration
+        start = None if start is None else np.asarray(start, dtype=np.float64)
         try:
-            if goes_on:
+            if saved is None or monitor.load(saved, objective):
                 _train(trainer, objective, start, rng, monitor)
-        except SwarmnetError:
-            raise
-        except _MISFITS as error:
-            # What a state holds meets its first use within two iterations.
-            if checkpoint is None or saved is None or monitor.iteration > begun + 1:
-                raise
+        except DamagedState as error:
+            assert checkpoint is not None
             raise damaged(checkpoint.path) from error
         except KeyboardInterrupt:
             if monitor.best is None:

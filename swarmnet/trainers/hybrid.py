@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from swarmnet.checkpoint import State
+from swarmnet.checkpoint import DamagedState, State, array, matching, whole
 from swarmnet.trainers.backprop import LBFGS
 from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require_count, require_number
 from swarmnet.trainers.lm import LM
@@ -185,7 +185,8 @@ class Hybrid(Trainer):
         swarm = self._swarm(lanes[0], swarms) if lanes else self.swarm
         saved = monitor.resume() or {}
         mine = saved if saved.get("rung") == before.get("rung") else {}
-        thetas = [mine[f"theta {number}"] for number in range(mine.get("flown", 0))]
+        flown = whole(mine, "flown", 0, len(lanes)) if mine else 0
+        thetas = [array(mine, f"theta {number}", (lanes[number].size,)) for number in range(flown)]
         for number in range(len(thetas), len(lanes)):
             monitor.checkpoint(partial(_state, thetas, before))
             span = (self.swarm_share * number / swarms, self.swarm_share * (number + 1) / swarms)
@@ -255,8 +256,21 @@ class _Choice:
         def part(name: str) -> State:
             return {key.removeprefix(name): x for key, x in state.items() if key.startswith(name)}
 
-        winner = Climb.restored(rungs[state["rung"]], part("winner/"))
-        return cls(winner, [Rival(**part(f"rival {n}/")) for n in range(state["rivals"])])
+        rung = rungs[whole(state, "rung", 0, len(rungs) - 1)]
+        winner = Climb.restored(rung, Climb.checked(rung, part("winner/")))
+        return cls(winner, [_rival(part(f"rival {n}/"), rungs) for n in range(whole(state, "rivals"))])
+
+
+def _rival(state: State, rungs: Sequence[ObjectiveLike]) -> Rival:
+    """That of a state that was read.
+
+    Raises:
+        DamagedState: no network can have given it.
+    """
+    theta = array(state, "theta", (None,))
+    if len(theta) not in {rung.size for rung in rungs}:
+        raise DamagedState("a rival is that of no network")
+    return Rival(theta, matching(state, {"log_evidence": 0.0})["log_evidence"])
 
 
 def _state(thetas: Sequence[Array], before: State) -> State:

@@ -22,7 +22,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from swarmnet.checkpoint import State
+from swarmnet.checkpoint import DamagedState, State, array, is_empty, matching
 from swarmnet.errors import unknown
 from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require_count, require_number
 
@@ -123,7 +123,10 @@ class Swarm(Trainer):
             flight = _Flight(self, positions, rng)
         best, best_cost, loss = positions[0], np.inf, np.inf
         if (saved := monitor.resume()) is not None:
-            best, best_cost, loss = (saved.pop(name) for name in ("best", "best_cost", "loss"))
+            saved |= matching(saved, {"best_cost": best_cost, "loss": loss})
+            best_cost, loss = saved["best_cost"], saved["loss"]
+            evaluated = np.isfinite(best_cost)
+            best = array(saved, "best", (objective.size if evaluated else len(best),))
             flight.load(saved)
 
         def state() -> State:
@@ -183,7 +186,24 @@ class _Flight:
         return {**swarm, "neighbours": self._topology.neighbor_idx if self._who else None}
 
     def load(self, state: State) -> None:
-        """Fly on from a state."""
+        """Fly on from a state that was read.
+
+        Raises:
+            DamagedState: no such flight can have given it.
+        """
+        s, dimensions = self.swarm.position.shape
+        best = (s, dimensions) if self._who else (dimensions,)
+        first, begun = self.state(), not is_empty(state, "swarm_best_pos")
+        if begun:
+            first["swarm_best_pos"] = np.empty(best)
+            first["neighbours"] = np.empty((s, self._who["k"]), dtype=np.intp) if self._who else None
+        places = ("swarm_position", "swarm_velocity", "swarm_pbest_pos", "swarm_best_pos")
+        state = matching(state, first, finite=places)
+        costs, best_cost = state["swarm_pbest_cost"], state["swarm_best_cost"]
+        if np.isnan([*costs, best_cost]).any() or not (begun or best_cost == np.inf):
+            raise DamagedState("the costs are those of no flight")
+        if begun and self._who and not np.isin(state["neighbours"], np.arange(s)).all():
+            raise DamagedState("neighbours must be particles")
         for name in _MOVING:
             setattr(self.swarm, name, state[f"swarm_{name}"])
         self._topology.neighbor_idx = state["neighbours"]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from swarmnet.checkpoint import State
+from swarmnet.checkpoint import DamagedState, State, array, whole
 from swarmnet.trainers.base import Monitor
 from swarmnet.trainers.crews import crew_for
 from swarmnet.trainers.second_order import COLD, COOLING, Climb, Rival
@@ -75,11 +75,14 @@ def _state(climbs: Sequence[Climb]) -> State:
 def _resumed(climbs: Sequence[Climb], saved: State) -> list[Climb]:
     """Those that were still climbing, where they were."""
     going = []
-    for number in range(saved["climbs"]):
+    for number in range(whole(saved, "climbs", 1, len(climbs))):
         own = f"{number}/"
         state = {name.removeprefix(own): x for name, x in saved.items() if name.startswith(own)}
-        climb = next(c for c in climbs if len(c.theta) == len(state["theta"]) and c not in going)
-        climb.load(state)
+        size = len(array(state, "theta", (None,)))
+        climb = next((c for c in climbs if len(c.theta) == size and c not in going), None)
+        if climb is None:
+            raise DamagedState("a climb is that of no network")
+        climb.load(Climb.checked(climb.objective, state))
         going.append(climb)
     return going
 

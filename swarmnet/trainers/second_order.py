@@ -31,7 +31,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from swarmnet import blas
-from swarmnet.checkpoint import State
+from swarmnet.checkpoint import DamagedState, State, matching
 from swarmnet.trainers.base import Array, ObjectiveLike, Posterior
 
 MOST_WEIGHTS = 3000  # beyond, a step takes seconds
@@ -306,6 +306,21 @@ class Climb:
         climb = cls(objective, state["theta"], state["noise"], state["squares"])
         climb.load(state)
         return climb
+
+    @classmethod
+    def checked(cls, objective: ObjectiveLike, state: State) -> State:
+        """A state that was read.
+
+        Raises:
+            DamagedState: no climb of this objective can have given it.
+        """
+        theta, squares = np.zeros(objective.size), np.zeros(len(objective.groups.count))
+        finite = ("theta", "precision", "prior", "best_precision", "damping", "cooling", "clock", "noise")
+        state = matching(state, cls(objective, theta, squares=squares).state(), finite)
+        rising = state["cooling"] > 1.0 and min(state["damping"], state["noise"]) > 0.0
+        if not (rising and min(state["precision"]) >= 0.0 and min(state["prior"]) > 0.0):
+            raise DamagedState("a precision, a noise or their changes are out of range")
+        return state
 
     def load(self, state: State) -> None:
         """Go on from there."""
