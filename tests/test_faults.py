@@ -274,12 +274,24 @@ def train_in_the_foreground(*options):
     return f"sh -c 'echo $$ > who; exec \"$@\"' sh {train}"
 
 
+# An interactive shell whose terminal is that of its session
+IN_A_SESSION = """
+import fcntl, os, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
+"""
+
+
 @pytest.mark.parametrize("followed", [None, 0.005])
 def test_a_closed_terminal_keeps_model_and_checkpoint(folder, followed):
     """An interactive shell's, while the bar is on; a process manager may send SIGTERM a little later."""
-    shell, terminal = pty.fork()
-    if shell == 0:
-        os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], HERE | {"TERM": "xterm"})
+    terminal, end = pty.openpty()
+    # Not pty.fork: what other tests have imported may run threads in this process.
+    shell = subprocess.Popen(
+        [sys.executable, "-c", IN_A_SESSION], stdin=end, stdout=end, stderr=end, env=HERE | {"TERM": "xterm"}
+    )
+    os.close(end)
     try:
         os.write(terminal, (train_in_the_foreground("-o", "new.json", "--checkpoint", "c") + "\n").encode())
         bar_seen(terminal)
@@ -291,8 +303,8 @@ def test_a_closed_terminal_keeps_model_and_checkpoint(folder, followed):
             os.kill(trains, signal.SIGTERM)
         wait_until(lambda: not is_running(trains))
     finally:
-        os.kill(shell, signal.SIGKILL)
-        os.waitpid(shell, 0)
+        shell.kill()
+        shell.wait()
     assert swarmnet.load("new.json").training["status"] == "interrupted"
     assert sorted(os.listdir()) == ["c", "data.csv", "m.json", "new.json", "query.csv", "who"]
 
