@@ -123,7 +123,7 @@ def train(
     record = model.training
     console.note(
         f"{output}: {model.net!r}, {record['seconds']:.1f} s, {record['evaluations']} evaluations, "
-        f"loss {record['loss']:.3g}: {record['message']}"
+        f"loss {record['loss']:.3g}{_chi2(record)}: {record['message']}"
     )
     if held_out is None and test_fraction is None:
         console.note(
@@ -141,6 +141,12 @@ def train(
         console.show(errors, f"errors on {tested} rows held out")
     if record["status"] == "interrupted":
         raise typer.Exit(130)
+
+
+def _chi2(record: dict[str, Any]) -> str:
+    """How well the fit meets the sigmas, if there are any."""
+    found = (record["chi2_per_entry"] or {}).items()
+    return "".join(f", chi2 per entry of the {kind} {chi2:.3g}" for kind, chi2 in found)
 
 
 def _note_columns_left_out(path: str, inputs: str | None, outputs: str | None) -> None:

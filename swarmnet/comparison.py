@@ -20,7 +20,6 @@ from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError, SwarmnetWarning
 from swarmnet.filedata import FileData
 from swarmnet.fitting import (
-    TAKEN_FOR_NOISE,
     Activations,
     Data,
     Hidden,
@@ -33,6 +32,7 @@ from swarmnet.fitting import (
 from swarmnet.frames import pd
 from swarmnet.metrics import evaluate
 from swarmnet.model import FittedModel
+from swarmnet.outcome import TAKEN_FOR_NOISE
 from swarmnet.parallel import Heard, in_processes, listening, on_cluster
 from swarmnet.readers import Size, read
 from swarmnet.splitting import split

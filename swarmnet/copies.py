@@ -34,8 +34,8 @@ _LONG = 5e9
 _MOST_HERE = 1 << 16  # rows in files that this process reads as well: too few to be worth its calls
 
 
-def _work_on(work: Callable[[Any, T], R], workshop: Workshop, size: int, item: T) -> R:
-    return work(workshop.objective(size), item)
+def _work_on(work: Callable[[Any, T], R], workshop: Workshop, number: int, item: T) -> R:
+    return work(workshop.objective(number), item)
 
 
 class WorkerCopies:
@@ -43,7 +43,7 @@ class WorkerCopies:
 
     Args:
         blueprint: of the objectives.
-        nets: their networks, each with another number of weights.
+        nets: their networks.
         cluster: the workers.
 
     Raises:
@@ -57,10 +57,10 @@ class WorkerCopies:
         self.ready = True
 
     def map(self, work: Callable[[Any, T], R], items: Sequence[tuple[int, T]]) -> list[R]:
-        """work(copy, item) of each (size, item), on a copy of the objective that has so many weights."""
-        sizes, each = zip(*items, strict=True)
+        """work(copy, item) of each (number, item), on a copy of the objective with that number."""
+        numbers, each = zip(*items, strict=True)
         same = [(work, self._workshop)] * len(items)
-        return self._cluster.results(self._cluster.submit(_work_on, *zip(*same, strict=True), sizes, each))
+        return self._cluster.results(self._cluster.submit(_work_on, *zip(*same, strict=True), numbers, each))
 
 
 def shared_out(

@@ -2,8 +2,8 @@
 
 Around the weights found, the posterior is Gaussian with covariance A^-1 (Laplace's approximation, MacKay
 1992). A quantity with gradient g with respect to theta has the variance g' A^-1 g = |C g|^2, where C is lower
-triangular and A^-1 = C' C. C is kept in single precision and packed: it is the one thing in a model that
-grows with the square of its weights, and seven digits are plenty for an error bar.
+triangular and A^-1 = C' C. C is kept packed, in double precision: where data are nearly exact, g' A^-1 g is
+smaller than the products it is the sum of by many orders, and single precision would be off by a factor.
 
 One Gaussian knows nothing of other optima, nor of what another network would have answered. How far the
 answers from other starts, and of networks that were almost chosen, lie apart is added (as deep ensembles do,
@@ -43,14 +43,14 @@ class OtherFit:
     share: float
 
 
-def pack(C: Array) -> NDArray[np.float32]:
-    """The lower half of C (p, p), row by row, in single precision."""
-    return C[np.tril_indices(len(C))].astype(np.float32)
+def pack(C: Array) -> NDArray[np.float64]:
+    """The lower half of C (p, p), row by row."""
+    return np.asarray(C[np.tril_indices(len(C))], dtype=np.float64)
 
 
-def unpack(packed: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+def unpack(packed: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     """C (p, p) in Fortran order."""
-    C = np.zeros((size, size), np.float32, order="F")
+    C = np.zeros((size, size), order="F")
     C[np.tril_indices(size)] = packed
     return C
 
@@ -83,13 +83,13 @@ def jacobian_deviations(net: Network, theta: Array, packed: Array, X: Array) -> 
 
 
 @one_blas_thread()
-def pinned(net: Network, theta: Array, packed: Array, x: Array, outputs: Array) -> NDArray[np.float32]:
+def pinned(net: Network, theta: Array, packed: Array, x: Array, outputs: Array) -> NDArray[np.float64]:
     """C, packed, with the constants of some linear outputs so free that their values at x (1, d) are exact.
 
     Their deviations elsewhere are then those of the difference from x: the column of such an output's bias
     b is -C (g - e_b) with its gradient g at x.
     """
-    C = unpack(packed, net.size).astype(np.float64)
+    C = unpack(packed, net.size)
     full = C.copy()
     _, passes = next(_tiles(net, theta, x, order=1))
     for o in outputs:
@@ -104,12 +104,12 @@ def pinned(net: Network, theta: Array, packed: Array, x: Array, outputs: Array) 
 
 
 @one_blas_thread()
-def permuted(packed: NDArray[np.float32], order: NDArray[np.intp]) -> NDArray[np.float32]:
+def permuted(packed: NDArray[np.float64], order: NDArray[np.intp]) -> NDArray[np.float64]:
     """C, packed, for theta[order] instead of theta."""
-    return _packed(unpack(packed, len(order))[:, order].astype(np.float64))
+    return _packed(unpack(packed, len(order))[:, order])
 
 
-def _packed(root: Array) -> NDArray[np.float32]:
+def _packed(root: Array) -> NDArray[np.float64]:
     """C, packed, lower triangular with the same C' C as a full root (p, p)."""
     R = np.asarray(np.linalg.qr(root[:, ::-1], mode="r"))
     return pack(R[::-1, ::-1])
@@ -128,8 +128,8 @@ def _deviation(passes: Propagation, z_bar: Array, tangents: list[Any], C: Array)
     """|C g| for the gradient g of each row."""
     g = passes.buffer("g", (len(C), z_bar.shape[-1]))
     passes.backward_rows(z_bar, tangents, g)
-    V = blas.multiply(C, g.astype(np.float32))
-    return np.asarray(np.sqrt(np.einsum("pr,pr->r", V, V, dtype=np.float64)))
+    V = blas.multiply(C, g)
+    return np.asarray(np.sqrt(np.einsum("pr,pr->r", V, V)))
 
 
 def _tiles(net: Network, theta: Array, X: Array, order: int) -> Iterator[tuple[slice, Propagation]]:

@@ -15,7 +15,7 @@ from swarmnet.activations import LINEAR, Activation
 from swarmnet.blueprint import Blueprint
 from swarmnet.canonical import canonical, mean_point
 from swarmnet.checkpoint import EVERY, Checkpoint, fingerprint
-from swarmnet.columns import derivative_name, listed
+from swarmnet.columns import listed
 from swarmnet.data import MixedData
 from swarmnet.errorbars import OtherFit, pack, pinned
 from swarmnet.errors import SwarmnetError, SwarmnetWarning
@@ -24,7 +24,8 @@ from swarmnet.frames import is_frame, pd
 from swarmnet.losses import value_loss
 from swarmnet.model import FittedModel
 from swarmnet.network import Network
-from swarmnet.objective import L2, Objective, output_is_solvable
+from swarmnet.objective import Objective, output_is_solvable
+from swarmnet.outcome import Outcome
 from swarmnet.processes import copies_for
 from swarmnet.readers import Size, open_files, read
 from swarmnet.reordering import reordered
@@ -34,7 +35,7 @@ from swarmnet.streaming import StreamedSource
 from swarmnet.threads import ThreadPool, one_blas_thread
 from swarmnet.trainers import LBFGS, Hybrid, Trainer, TrainResult, configured, run
 from swarmnet.trainers.base import Callback, require_count, require_number
-from swarmnet.trainers.second_order import covariance_root
+from swarmnet.trainers.second_order import covariance_root, with_supported_noise
 from swarmnet.version import __version__
 
 if TYPE_CHECKING:
@@ -47,11 +48,11 @@ Hidden = str | int | Sequence[int]
 Activations = str | Activation | Sequence[str | Activation]
 
 _LADDER = ((8,), (16,), (32,), (8, 8), (16, 16), (24, 24), (12, 12, 12))
-TAKEN_FOR_NOISE = "nearly all of "  # how the warning of it begins
-_NOISE = 0.9  # share of a column's variance that a model leaves unexplained where it is said to be noise
-_NEGLIGIBLE = 0.1  # mean square of a column, as a share of its output's largest, that goes without saying
+_LARGE = ((64,), (128,), (32, 32), (48, 48), (64, 64), (24, 24, 24))  # where entries are many
 _FEW_COUNTS = 0.5  # weights that are less than that on average are hardly meant to say how often rows count
-_DEAR = 5e8  # multiplications of an iteration of Levenberg-Marquardt: a twentieth of a second
+_SHORT = 5e8  # multiplications of an iteration of Levenberg-Marquardt: a twentieth of a second
+_LONG = 1e9  # entries times weights: a second or so for an iteration of L-BFGS
+_ENTRIES_A_WEIGHT = 2  # fewest in networks of which an iteration is longer
 _WIDTHS = (3, 4, 6, 8, 12, 16, 24, 32)
 
 
@@ -167,25 +168,25 @@ def fit(
             rungs[0],
             rng,
             callback=callback,
-            validate=None
+            validate=()
             if validation is None
-            else _loss_of([plan(validation).objective(net) for net in nets]),
+            else [_loss_of(plan(validation).objective(net)) for net in nets],
             checkpoint=kept,
         )
-    chosen = next(rung for rung in rungs if rung.size == len(result.theta))
+    chosen = rungs[result.network]
     if result.status == "interrupted":
         warnings.warn(result.message, SwarmnetWarning, stacklevel=2)
     _warn_of_weights(given, result)
-    _warn_of_noise(mixed, chosen, result)
+    outcome = Outcome(chosen, result, mixed.inputs, mixed.outputs, scale, configured_trainer)
+    for line in outcome.warnings():
+        warnings.warn(line, SwarmnetWarning, stacklevel=2)
     training = _record(given, mixed, configured_trainer, seed) | {
         "scaling": scaling,
         "loss_function": loss,
-        "derivative_weight": 1.0 if derivative_weight is None else float(derivative_weight),
-        "l2": L2 if l2 is None else float(l2),
+        **outcome.record(nets),
         "status": result.status,
         "message": result.message,
         "loss": result.loss,
-        "log_evidence": None if result.posterior is None else result.posterior.log_evidence,
         "evaluations": result.evaluations,
         "seconds": result.seconds,
     }
@@ -338,17 +339,19 @@ def _hidden(data: MixedData | FileData, hidden: Hidden) -> tuple[int, ...]:
 
 
 def ladder(data: MixedData | FileData, activations: Activations) -> list[Network]:
-    """Networks of one to three hidden layers for hybrid to choose from, none too dear to train."""
+    """Networks of one to three hidden layers for hybrid to choose from.
+
+    Those of which an iteration of Levenberg-Marquardt takes long must have few weights for the entries.
+    """
     layers = None if isinstance(activations, str | Activation) else len(activations)
     nets: list[Network] = []
-    for widths in _LADDER:
+    entries = data.n_entries
+    for widths in (*_LADDER, *_LARGE):
         if layers in (None, len(widths) + 1):
             net = network_for(data, widths, activations)
-            while net.size in [other.size for other in nets]:  # theta's length tells them apart
-                widths = (*widths[:-1], widths[-1] + 1)
-                net = network_for(data, widths, activations)
-            entries = data.n_entries
-            if entries * net.size * min(entries, net.size) <= _DEAR:
+            is_short = entries * net.size * min(entries, net.size) <= _SHORT
+            is_possible = net.size <= entries / _ENTRIES_A_WEIGHT and entries * net.size <= _LONG
+            if (is_short and widths in _LADDER) or (is_possible and not is_short):
                 nets.append(net)
     return nets
 
@@ -402,31 +405,6 @@ def _warn_of_weights(data: MixedData | FileData, result: TrainResult) -> None:
         )
 
 
-def _warn_of_noise(data: MixedData | FileData, objective: Objective, result: TrainResult) -> None:
-    """Say so where a model explains next to nothing of a column: nobody would look for it in one number."""
-    if result.posterior is None or result.status != "converged":
-        return
-    groups = objective.groups
-    columns = [*data.outputs, *(derivative_name(y, x) for y in data.outputs for x in data.inputs)]
-    own = np.concatenate([groups.values[:, None], groups.partials], axis=1)
-    is_value = own < data.k
-    size = np.where(is_value, groups.variance[own], groups.square[own])
-    # Slopes along an input that hardly matters are small, and may well be noise.
-    matters = is_value | (size > _NEGLIGIBLE * size.max(1, keepdims=True))
-    varied = np.sort(own[matters & (groups.variance[own] > 0)])
-    with np.errstate(all="ignore"):
-        in_sigmas = (groups.count * groups.variance / groups.unit)[varied]
-    missed = objective.group_squares(result.theta)[varied] > _NOISE * in_sigmas
-    if missed.any():
-        names = listed([columns[group] for group in varied[missed]])
-        warnings.warn(
-            f"{TAKEN_FOR_NOISE}{names} was taken for noise: if it is none, there are too few entries to "
-            "tell; more of them may, and trainer 'lbfgs' fits whatever there is",
-            SwarmnetWarning,
-            stacklevel=3,
-        )
-
-
 def _free(data: MixedData | FileData) -> list[str]:
     """Outputs without a value entry."""
     seen = data.statistics.Y.count > 0
@@ -471,26 +449,26 @@ def _pinned(model: FittedModel, data: MixedData | FileData) -> FittedModel:
     return replace(shifted, spread=spread, others=tuple(met(other) for other in model.others))
 
 
-def _loss_of(rungs: Sequence[Objective]) -> Callable[[NDArray[Any]], float]:
-    by_size = {rung.size: rung for rung in rungs}
-    return lambda theta: float(by_size[len(theta)].loss(theta))
+def _loss_of(objective: Objective) -> Callable[[NDArray[Any]], float]:
+    return lambda theta: float(objective.loss(theta))
 
 
-def _spread(objective: Objective, result: TrainResult) -> NDArray[np.float32] | None:
+def _spread(objective: Objective, result: TrainResult) -> NDArray[np.float64] | None:
     """What the model's error bars are made of, if its trainer found what they need."""
     if result.posterior is None:
         return None
     with one_blas_thread():
-        return pack(covariance_root(objective, result.theta, result.posterior))
+        supported = with_supported_noise(objective, result.theta, result.posterior)
+        return pack(covariance_root(objective, result.theta, supported))
 
 
 def _others(nets: Sequence[Network], result: TrainResult) -> tuple[OtherFit, ...]:
     """What widens the error bars."""
     if result.posterior is None:
         return ()
-    by_size = {net.size: net for net in nets}
-    found = zip(result.posterior.others, result.posterior.share, strict=True)
-    return tuple(OtherFit(by_size[len(theta)], theta, float(share)) for theta, share in found)
+    posterior = result.posterior
+    found = zip(posterior.networks, posterior.others, posterior.share, strict=True)
+    return tuple(OtherFit(nets[network], theta, float(share)) for network, theta, share in found)
 
 
 def _fingerprint(
@@ -567,6 +545,21 @@ def _record(
         "values": data.n_values,
         "derivatives": data.n_derivatives,
         "input_ranges": {name: ranges[name] for name in data.inputs},
+        "sigma": _sigmas(data) if isinstance(data, MixedData) else None,
+    }
+
+
+def _sigmas(data: MixedData) -> dict[str, float]:
+    """The root mean square of each column's measured sigmas, where it has any."""
+    given = {
+        name: sigma[~np.isnan(target) & ~np.isnan(sigma)]
+        for name, target, sigma in data.entry_columns()
+        if sigma is not None
+    }
+    return {
+        name: float(np.linalg.norm(s / s.max()) * s.max() / len(s) ** 0.5)
+        for name, s in given.items()
+        if len(s)
     }
 
 

@@ -29,12 +29,13 @@ from swarmnet.files import write_atomically
 from swarmnet.frames import as_pandas, is_frame, pd
 from swarmnet.network import Network
 from swarmnet.readers import read_query
-from swarmnet.record import with_ranges_mended
+from swarmnet.record import no_error_bars, with_ranges_mended
 from swarmnet.scaling import Scaling
 
 Array = NDArray[Any]
 
-_FORMAT, _VERSION = "swarmnet-model", 1
+_FORMAT, _VERSION = "swarmnet-model", 2
+_BYTES = {1: "<f4", 2: "<f8"}  # of the numbers that error bars are made of, in each version of the format
 _HISTORY = ("iteration", "evaluations", "seconds", "loss", "validation_loss", "stage")
 
 
@@ -65,7 +66,7 @@ class FittedModel:
     outputs: tuple[str, ...]
     training: dict[str, Any] = field(default_factory=dict)
     history: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(_HISTORY)))
-    spread: NDArray[np.float32] | None = None
+    spread: NDArray[np.float64] | None = None
     others: tuple[OtherFit, ...] = ()
 
     def __repr__(self) -> str:
@@ -114,11 +115,10 @@ class FittedModel:
             std = widened(own, best, self.others, lambda other: other.net.jacobian(other.theta, points))
             return partials, _finite(self.scaling.unscale_J(std))
 
-    def _known_spread(self) -> NDArray[np.float32]:
+    def _known_spread(self) -> NDArray[np.float64]:
         if self.spread is None:
-            raise SwarmnetError(
-                "this model has no error bars: train it by hybrid or lm, derivative_weight or l2 left open"
-            )
+            usual = "train it by hybrid or lm, derivative_weight or l2 left open"
+            raise SwarmnetError(f"this model has no error bars: {no_error_bars(self.training) or usual}")
         return self.spread
 
     def hessian(self, X: ArrayLike | pd.DataFrame) -> Array:
@@ -181,7 +181,7 @@ class FittedModel:
             "theta": self.theta.tolist(),
             "spread": None
             if self.spread is None
-            else b64encode(self.spread.astype("<f4").tobytes()).decode(),
+            else b64encode(self.spread.astype(_BYTES[_VERSION]).tobytes()).decode(),
             "others": [
                 network_record(other.net) | {"theta": other.theta.tolist(), "share": other.share}
                 for other in self.others
@@ -302,9 +302,9 @@ def load(path: str | os.PathLike[str]) -> FittedModel:
         ) from None
     if not isinstance(document, dict) or document.get("format") != _FORMAT:
         raise SwarmnetError(f"{path}: not a swarmnet model")
-    if document.get("version") != _VERSION:
+    if document.get("version") not in [*_BYTES]:
         raise SwarmnetError(
-            f"{path}: model version {document.get('version')!r}, this swarmnet reads {_VERSION}: "
+            f"{path}: model version {document.get('version')!r}, this swarmnet reads up to {_VERSION}: "
             "use the swarmnet that wrote it, or a newer one"
         )
     try:
@@ -344,8 +344,9 @@ def _built(document: dict[str, Any]) -> FittedModel:
         raise SwarmnetError("its training record is not a table")
     # Neither lone surrogates nor numbers that are infinite as doubles
     json.dumps([training, list(document["history"])], ensure_ascii=False, allow_nan=False).encode()
-    training = with_ranges_mended(training, inputs, scaling)
-    spread = _spread(document.get("spread"), net.size)
+    if document["version"] == 1:
+        training = with_ranges_mended(training, inputs, scaling)
+    spread = _spread(document.get("spread"), net.size, _BYTES[document["version"]])
     others = tuple(_other(net, record) for record in document.get("others", ()))
     return FittedModel(net, theta, scaling, inputs, outputs, training, history, spread, others)
 
@@ -393,10 +394,10 @@ def _names(document: dict[str, Any], what: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _spread(text: Any, size: int) -> NDArray[np.float32] | None:
+def _spread(text: Any, size: int, numbers: str) -> NDArray[np.float64] | None:
     if text is None:
         return None
-    spread = np.frombuffer(b64decode(text, validate=True), dtype="<f4").astype(np.float32)
+    spread = np.frombuffer(b64decode(text, validate=True), dtype=numbers).astype(np.float64)
     if len(spread) != size * (size + 1) // 2 or not np.isfinite(spread).all():
         raise SwarmnetError("what its error bars are made of does not fit its weights")
     return spread

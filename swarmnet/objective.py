@@ -74,6 +74,7 @@ class Objective:
             "derivative_weight", 1.0 if derivative_weight is None else derivative_weight
         )
         known = data if isinstance(data, MixedData) else data.statistics
+        self.balance = derivative_weight
         values, partials = known.total_weights
         self._weights = EntryWeights(1.0 / (values or 1.0), derivative_weight / (partials or 1.0))
         self._dtype = np.dtype(dtype)
@@ -88,6 +89,7 @@ class Objective:
         self.n_rows = self._rows.n
         self.groups = Groups(net.k, net.d, self._rows.group_sums)
         self._rungs: Sequence[Objective] = ()
+        self.number = 0  # among its rungs
         self.copies: Copies | None = None  # of this objective and its rungs, for work at the same time
         self._is_weight = _weight_mask(net)
 
@@ -99,11 +101,18 @@ class Objective:
     @rungs.setter
     def rungs(self, rungs: "Sequence[Objective]") -> None:
         self._rungs = rungs
+        for number, rung in enumerate(rungs):
+            rung.number = number
 
     @property
     def size(self) -> int:
         """p, weights in theta."""
         return self.net.size
+
+    @property
+    def layers(self) -> int:
+        """How many the network has."""
+        return len(self.net.layers)
 
     @property
     def hidden_size(self) -> int:

@@ -66,7 +66,7 @@ class ProcessCopies:
             self._opener.start()
 
     def map(self, work: Callable[[Any, T], R], items: Sequence[tuple[int, T]]) -> list[R]:
-        """work(copy, item) of each (size, item), on a copy of the objective that has so many weights.
+        """work(copy, item) of each (number, item), on a copy of the objective with that number.
 
         Raises:
             CopiesLost: a process has died, perhaps of the work itself.
@@ -92,7 +92,7 @@ class ProcessCopies:
             process.close()
 
     def _shared_out(self, work: Callable[[Any, T], R], items: Sequence[tuple[int, T]]) -> dict[int, R]:
-        """The answers by their items' numbers: each process gets an item, long theta first, then another."""
+        """The answers by their items' numbers: each process gets one, large networks first."""
         left = deque(sorted(range(len(items)), key=lambda number: -items[number][0]))
         idle, asked = [*self._processes], dict[Connection, tuple[_Process, int]]()
         answers: dict[int, R] = {}
@@ -197,8 +197,8 @@ def serve(pipe: int, parent: int) -> None:
         answer = None
         while True:
             asker.send(answer)
-            work, size, item = _heard(asker, parent)
-            answer = work(workshop.objective(size), item)
+            work, number, item = _heard(asker, parent)
+            answer = work(workshop.objective(number), item)
 
 
 def _heard(asker: Connection, parent: int) -> Any:

@@ -99,6 +99,12 @@ def derivative_weight(record: Record) -> float:
     return weight
 
 
+def no_error_bars(record: Record) -> str:
+    """Why a model has none, where its trainer and settings promised them; else empty."""
+    why = record.get("no_error_bars")
+    return why if isinstance(why, str) and why.isprintable() else ""
+
+
 def scaling(record: Record) -> str | None:
     """How the data were scaled; None where they were not, or where the record has nothing of it.
 

@@ -176,7 +176,7 @@ class Copies(Protocol):
         """Whether they can be asked; it may change at any time."""
 
     def map(self, work: Callable[[Any, T], R], items: Sequence[tuple[int, T]]) -> list[R]:
-        """work(copy, item) of each (size, item), on a copy of the objective that has so many weights.
+        """work(copy, item) of each (number, item), on a copy of the objective with that number.
 
         Raises:
             CopiesLost: the work has to be done elsewhere.

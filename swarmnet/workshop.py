@@ -15,7 +15,7 @@ class Workshop:
 
     Args:
         blueprint: of the objectives.
-        nets: their networks, each with another number of weights.
+        nets: their networks.
     """
 
     def __init__(self, blueprint: Blueprint, nets: Sequence[Network]) -> None:
@@ -35,13 +35,13 @@ class Workshop:
     def make_all(self) -> None:
         """Those of all networks, and whatever else takes time before the first iteration."""
         LM().prepare()
-        for net in self._nets:
-            self.objective(net.size)
+        for number in range(len(self._nets)):
+            self.objective(number)
 
-    def objective(self, size: int) -> Objective:
-        """That with so many weights, on one thread."""
+    def objective(self, number: int) -> Objective:
+        """That of the network with that number, on one thread."""
         with self._one_at_a_time:
-            if size not in self._made:
-                net = next(net for net in self._nets if net.size == size)
-                self._made[size] = self._blueprint.objective(net, threads=1)
-            return self._made[size]
+            if number not in self._made:
+                self._made[number] = self._blueprint.objective(self._nets[number], threads=1)
+                self._made[number].number = number
+            return self._made[number]

@@ -65,7 +65,7 @@ def model_of(
         packed = 0.05 * rng.normal(size=net.size * (net.size + 1) // 2)
         near = OtherFit(net, theta + 0.1 * rng.normal(size=net.size), 0.7)
         wider = Network((net.d, 3, net.k))
-        more = {"spread": packed.astype(np.float32), "others": (near, OtherFit(wider, wider.init(rng), 0.2))}
+        more = {"spread": packed, "others": (near, OtherFit(wider, wider.init(rng), 0.2))}
     return FittedModel(net, theta, scaling, inputs, outputs, training, history, **more)
 
 

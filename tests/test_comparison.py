@@ -191,7 +191,7 @@ def test_mistakes_are_refused_before_anything_is_trained(arguments, words):
 
 def test_what_a_control_takes_for_noise_goes_without_saying():
     """10 values of a wave are too few without its slopes. Each warning would be an error here."""
-    x = np.linspace(0, 4 * np.pi, 40)[:, None]
+    x = np.linspace(0, 6 * np.pi, 40)[:, None]
     seen = (np.arange(40) % 4 == 0)[:, None]
     data = MixedData(x, np.where(seen, np.cos(x), np.nan), np.where(seen, np.nan, -np.sin(x))[:, :, None])
     with pytest.warns(SwarmnetWarning, match="^nearly all of y"):

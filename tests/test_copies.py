@@ -45,7 +45,8 @@ def client(local):
 @pytest.fixture
 def short_ladder(monkeypatch):
     monkeypatch.setattr("swarmnet.fitting._LADDER", ((3,), (5,), (3, 3)))
-    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (6, 12))
+    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (6,))
+    monkeypatch.setattr("swarmnet.trainers.hybrid._CHOSEN", 12)
     monkeypatch.setattr("swarmnet.trainers.race.COLD", 0)  # no hurry
 
 
@@ -93,14 +94,14 @@ def test_each_worker_has_made_its_copies_before_the_clock_starts(client):
     blueprint = Blueprint(problem(), Preparation(Scaling.of(problem().statistics), None), {})
     copies = WorkerCopies(blueprint, nets, Cluster(client))
     assert list(client.run(made).values()) == [[2], [2]]
-    assert copies.map(Objective.loss, [(net.size, np.zeros(net.size)) for net in nets])
+    assert copies.map(Objective.loss, [(n, np.zeros(net.size)) for n, net in enumerate(nets)])
 
 
 def test_dask_hears_what_a_copy_will_take_before_it_is_made():
     data, nets = problem(5000), [Network((2, 3, 1)), Network((2, 5, 1))]
     workshop = Workshop(Blueprint(data, Preparation(Scaling.of(data.statistics), None), {}), nets)
     told = sys.getsizeof(workshop)
-    taken = bytes_of(data) + sum(bytes_of(list(workshop.objective(net.size)._rows.tiles)) for net in nets)
+    taken = bytes_of(data) + sum(bytes_of(list(workshop.objective(n)._rows.tiles)) for n in range(len(nets)))
     assert 0.8 * taken < told < 1.2 * taken
 
 
@@ -157,7 +158,7 @@ def no_search_for_cycles():
 def test_what_a_worker_made_goes_with_the_workshop():
     net = Network((2, 3, 1))
     workshop = Workshop(Blueprint(problem(), Preparation(Scaling.of(problem().statistics), None), {}), [net])
-    made = weakref.ref(workshop.objective(net.size))
+    made = weakref.ref(workshop.objective(0))
     assert made() is not None
     del workshop
     assert made() is None

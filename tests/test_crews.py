@@ -23,12 +23,12 @@ class Pickled:
     ready = True
 
     def __init__(self, rungs):
-        self.rungs, self.asked = {rung.size: rung.twin() for rung in rungs}, []
+        self.rungs, self.asked = [rung.twin() for rung in rungs], []
 
     def map(self, work, items):
         self.asked.append([item[1][1] for item in items])
         sent = pickle.loads(pickle.dumps(items))
-        return pickle.loads(pickle.dumps([work(self.rungs[size], item) for size, item in sent]))
+        return pickle.loads(pickle.dumps([work(self.rungs[number], item) for number, item in sent]))
 
 
 def objective(copied, threads=2):
@@ -59,7 +59,8 @@ def assert_same(one, other):
 
 @pytest.mark.parametrize("budget", [{}, {"iterations": 120}, {"evaluations": 900}], ids=str)
 def test_a_race_elsewhere_is_the_race_here(monkeypatch, budget):
-    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (9, 30))
+    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (9,))
+    monkeypatch.setattr("swarmnet.trainers.hybrid._CHOSEN", 30)
     here, elsewhere = objective(copied=False), objective(copied=True)
     assert_same(trained(replace(SMALL, **budget), here), trained(replace(SMALL, **budget), elsewhere))
     assert max(map(len, elsewhere.copies.asked)) == 2 * len(SIZES)
@@ -67,7 +68,8 @@ def test_a_race_elsewhere_is_the_race_here(monkeypatch, budget):
 
 @pytest.mark.parametrize("stop", [12, 50])
 def test_a_checkpoint_of_either_goes_on_in_the_other(monkeypatch, tmp_path, stop):
-    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (9, 30))
+    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (9,))
+    monkeypatch.setattr("swarmnet.trainers.hybrid._CHOSEN", 30)
     whole = trained(SMALL, objective(copied=False))
     for copied in (False, True):
         path = tmp_path / f"{copied}.ckpt"

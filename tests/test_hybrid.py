@@ -71,13 +71,17 @@ def test_the_network_chosen_gives_the_jacobian_on_unseen_points(function, iterat
     assert np.median(worst) >= 0.99
 
 
-@pytest.mark.parametrize("d", range(1, 17))
-def test_no_two_networks_of_a_ladder_have_as_many_weights(d):
-    """By theta's length a trainer's answer is told to be one network's or another's."""
-    for k in range(1, 17):
-        data = MixedData(np.eye(2, d), np.ones((2, k)))
-        sizes = [net.size for net in ladder(data, "tanh")]
-        assert len(set(sizes)) == len(sizes) > 1
+@pytest.mark.parametrize("first", [0, 1])
+def test_networks_with_as_many_weights_as_each_other_are_told_apart(first):
+    """1-8-8-1 and 1-32-1 both have 97: by the length of theta, one's weights would pass for the other's."""
+    data = one_entry_a_row(simple, 30, d=1)
+    sizes = ((1, 8, 8, 1), (1, 32, 1))
+    rungs = [Objective(Network(sizes[n]), data, derivative_weight=None, l2=None) for n in (first, 1 - first)]
+    rungs[0].rungs = rungs
+    trainer = Hybrid(iterations=80, swarm=ProjectedPSO(iterations=2, particles=4))
+    result = run(trainer, rungs[0], np.random.default_rng(0))
+    assert rungs[result.network].loss(result.theta) == pytest.approx(result.loss, rel=1e-9)
+    assert rungs[1 - result.network].loss(result.theta) != pytest.approx(result.loss, rel=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -95,11 +99,15 @@ def test_a_ladder_follows_the_layers_of_the_activations():
     assert {len(net.sizes) for net in ladder(data, ["tanh", "sine", "linear"])} == {4}
 
 
-def test_a_network_too_dear_is_not_on_the_ladder():
-    few, many = (MixedData(np.random.default_rng(0).normal(size=(n, 3)), np.ones(n)) for n in (100, 2500))
-    sizes = [[net.size for net in ladder(data, "tanh")] for data in (few, many)]
-    assert 0 < len(sizes[1]) < len(sizes[0])
-    assert set(sizes[1]) < set(sizes[0])
+@pytest.mark.parametrize(("n", "k"), [(10, 1), (100, 2), (2500, 1), (30000, 1), (200, 60)])
+def test_a_ladder_has_networks_large_enough_for_many_entries_and_outputs(n, k):
+    data = MixedData(np.random.default_rng(0).normal(size=(n, 3)), np.ones((n, k)))
+    sizes = [net.size for net in ladder(data, "tanh")]
+    assert len(sizes) >= 7
+    iterations = [data.n_entries * size * min(data.n_entries, size) for size in sizes]
+    # those that cannot race must not interpolate
+    assert all(2 * size <= data.n_entries for size, cost in zip(sizes, iterations, strict=True) if cost > 5e8)
+    assert max(sizes) > (4000 if n * k >= 10000 else 1000 if n * k >= 2500 else 700)
 
 
 def test_a_polish_that_knows_no_evidence_has_nothing_to_choose_by():
@@ -131,7 +139,8 @@ def test_the_history_has_all_stages():
 @pytest.fixture
 def short_races(monkeypatch):
     """Of six climbs four are left when the race of networks ends."""
-    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (4, 9))
+    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (4,))
+    monkeypatch.setattr("swarmnet.trainers.hybrid._CHOSEN", 9)
     monkeypatch.setattr("swarmnet.trainers.race.COLD", 0)  # no hurry
 
 
@@ -220,7 +229,8 @@ STOPS = {
 @pytest.mark.parametrize("stops", STOPS)
 def test_a_run_gone_on_with_is_the_run_never_stopped(monkeypatch, tmp_path, stops, budget):
     monkeypatch.setattr("swarmnet.checkpoint._HOLD", 0.0)
-    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (4, 9))
+    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (4,))
+    monkeypatch.setattr("swarmnet.trainers.hybrid._CHOSEN", 9)
     if not budget:
         monkeypatch.setattr("swarmnet.trainers.race.COLD", 0)  # no hurry
     trainer, path = replace(SMALL, starts=3, **budget), tmp_path / "run.ckpt"

@@ -119,7 +119,7 @@ def damaged(document, **changes):
         (lambda d: "[1, 2]", "not a swarmnet model"),
         (lambda d: "[" * 100_000, "not valid JSON"),
         (lambda d: damaged(d, format="other"), "not a swarmnet model"),
-        (lambda d: damaged(d, version=2), "version 2, this swarmnet reads 1"),
+        (lambda d: damaged(d, version=3), "version 3, this swarmnet reads up to 2"),
         (lambda d: damaged(d, theta=d["theta"][:-1]), "do not fit its layer sizes"),
         (lambda d: damaged(d, theta=[None] * len(d["theta"])), "missing or infinite"),
         (lambda d: damaged(d, theta=["a"] * len(d["theta"])), "damaged model"),

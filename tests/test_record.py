@@ -92,6 +92,7 @@ def told_by_the_first_version(data, ranges, tmp_path, **options):
     model = swarmnet.fit(data, hidden=(2,), trainer="lbfgs", iterations=2, **options)
     model.save(tmp_path / "model.json")
     document = json.loads((tmp_path / "model.json").read_text())
+    document |= {"version": 1, "spread": None}
     document["training"]["input_ranges"] = dict(zip(model.inputs, ranges, strict=True))
     (tmp_path / "model.json").write_text(json.dumps(document))
     return swarmnet.load(tmp_path / "model.json").training["input_ranges"]

@@ -153,7 +153,7 @@ def test_a_bias_without_a_prior_adds_a_constant():
 
 
 def test_the_estimates_raise_the_evidence_to_its_maximum():
-    """Of a linear network, over both noises and both priors: no change by a tenth is better."""
+    """Of a linear network, over both noises and the prior of W: no change by a tenth is better."""
     rng = np.random.default_rng(0)
     X, w = rng.normal(size=(60, 6)), rng.normal(size=6)
     Y, J = (X @ w)[:, None] + 0.7 + 0.2 * rng.normal(size=(60, 1)), np.full((60, 1, 6), NAN)
@@ -162,9 +162,9 @@ def test_the_estimates_raise_the_evidence_to_its_maximum():
     for _ in range(150):
         climb.advance()
     hyper, best = climb.hyper, evidence(climb, _Tall)
-    for name in ("precision", "prior"):
+    for name, indices in (("precision", range(2)), ("prior", range(1))):
         found = getattr(hyper, name)
-        for index in range(2):
+        for index in indices:
             for factor in (0.9, 1.1):
                 setattr(hyper, name, np.where(np.arange(len(found)) == index, factor * found, found))
                 assert evidence(climb, _Tall) < best
@@ -382,7 +382,7 @@ def test_slopes_along_an_input_without_effect_may_be_noise():
     X = rng.uniform(-2, 2, (60, 2))
     J = np.column_stack([2.0 * np.cos(2.0 * X[:, 0]), np.zeros(60)]) + 0.1 * rng.normal(size=(60, 2))
     model = fit(MixedData(X, np.sin(2.0 * X[:, 0]), J), hidden=(8,), trainer="lm")
-    assert model.training["status"] == "converged"
+    assert model.training["log_evidence"] > 180.0
 
 
 def double_well(n):
@@ -419,9 +419,10 @@ def test_a_constant_has_to_be_likelier_than_others():
     objective = Objective(Network((2, 3, 1)), mixed(20), **OPEN)
     climb = Climb(objective, objective.initial(np.random.default_rng(0)))
     climb.advance()
-    assert climb.share @ objective.penalised > 1.0 and climb.merit == climb.log_evidence
+    likely = climb.log_evidence + climb.hyper.constants
+    assert climb.share @ objective.penalised > 1.0 and climb.merit == likely
     climb.share = 0.5 * objective.penalised / objective.penalised.sum() + 1.0 - objective.penalised
-    assert climb.merit == pytest.approx(climb.log_evidence - 0.5 * np.log(1e4))
+    assert climb.merit == pytest.approx(likely - 0.5 * np.log(1e4))
 
 
 def derivatives_only(n=40):
@@ -458,7 +459,7 @@ def test_a_rival_without_a_finite_evidence_has_no_share():
     objective = Objective(Network((2, 3, 1)), mixed(20), **OPEN)
     climb = Climb(objective, objective.initial(np.random.default_rng(0)))
     climb.advance()
-    near, lost = (Rival(climb.theta, evidence) for evidence in (climb.log_evidence, np.nan))
+    near, lost = (Rival(climb.theta, evidence, 0) for evidence in (climb.log_evidence, np.nan))
     assert climb.posterior([climb], [near, lost]).share.tolist() == [1.0, 0.0]
 
 
@@ -468,7 +469,7 @@ def test_the_share_of_a_rival_does_not_hang_on_the_size_of_all_weights():
     objective = Objective(Network((2, 3, 1)), light, **OPEN)
     climb = Climb(objective, objective.initial(np.random.default_rng(0)))
     climb.advance()
-    behind = Rival(climb.theta, climb.log_evidence - 10.0 / 1024.0)  # half of a unit for each entry
+    behind = Rival(climb.theta, climb.log_evidence - 10.0 / 1024.0, 0)  # half of a unit for each entry
     np.testing.assert_allclose(climb.posterior([climb], [behind]).share, [np.exp(-1.0)])
 
 
@@ -505,7 +506,7 @@ def test_a_partial_that_is_0_but_for_rounding_does_no_harm():
     test = rng.uniform(-2, 2, (200, 2))
     errors, slopes = [], []
     for seed in range(3):
-        model = fit(data, hidden=(8,), trainer="lm", seed=seed)
+        model = fit(data, hidden=(8,), trainer="lm", seed=seed, iterations=400)
         errors.append(np.abs(model.predict(test)[:, 0] - np.sin(2.0 * test[:, 0])).max())
         slopes.append(np.abs(model.jacobian(test)[:, 0, 1]).max())
     assert np.median(errors) < 0.02

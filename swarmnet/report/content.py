@@ -63,7 +63,6 @@ def _record(name: str, model: FittedModel) -> dict[str, Any]:
             f"The error bars of {model.net.size} weights are too much for a page, which takes {MOST_WEIGHTS} "
             "at most: model.predict(X, return_std=True) has them."
         )
-    spread = None if model.spread is None or reason else model.spread.astype("<f4")
     scaling = {
         key: getattr(model.scaling, key).tolist() for key in ("x_offset", "x_scale", "y_offset", "y_scale")
     }
@@ -71,7 +70,7 @@ def _record(name: str, model: FittedModel) -> dict[str, Any]:
         "name": name,
         **_network(model.net, model.theta),
         "scaling": scaling,
-        "spread": None if spread is None else _bytes(spread.tobytes()),
+        "spread": None if model.spread is None or reason else _encoded(model.spread),
         "others": [_network(other.net, other.theta) | {"share": other.share} for other in model.others],
         "no_bars": reason,
     }

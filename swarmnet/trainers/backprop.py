@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from swarmnet import blas
 from swarmnet.checkpoint import DamagedState, State, array, matching, whole
-from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require_count, require_number
+from swarmnet.trainers.base import (
+    Array,
+    Monitor,
+    ObjectiveLike,
+    Trainer,
+    require,
+    require_count,
+    require_number,
+)
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
@@ -173,9 +181,14 @@ class LBFGS(Trainer):
     much as a gradient, and where the rows are many the walk is several times shorter. It needs the squared
     loss.
 
+    With `solved`, it walks over the weights of the hidden layers alone; at each step the linear output layer
+    is solved for (variable projection: Golub and Pereyra 1973). There the loss does not change with the
+    output layer's weights, so that its gradient is that of the loss with these held.
+
     Args:
         memory: pairs of steps and gradient changes that model the curvature.
         refresh: iterations with one preconditioner; None for none.
+        solved: see above; without a preconditioner.
     """
 
     name: ClassVar[str] = "lbfgs"
@@ -183,16 +196,22 @@ class LBFGS(Trainer):
     patience: int = 100
     memory: int = 20
     refresh: int | None = None
+    solved: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_count("memory", self.memory, 1)
         require_count("refresh", self.refresh, 1, optional=True)
+        require(not (self.solved and self.refresh), "refresh", self.refresh, "None with solved")
 
     @property
     def needs_squares(self) -> bool:
         """Whether it needs the squared loss."""
-        return self.refresh is not None
+        return self.refresh is not None or self.solved
+
+    @property
+    def solves_output(self) -> bool:  # type: ignore[override]
+        return self.solved
 
     def prepare(self) -> None:
         importlib.import_module("scipy.optimize")  # a quarter of a second, which is no training
@@ -200,23 +219,30 @@ class LBFGS(Trainer):
     def train(
         self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
+        self.descend(objective, start, rng, monitor)
+
+    def descend(
+        self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
+    ) -> Array:
+        """Train as `train` does; the weights at the end, (p,)."""
         saved = monitor.resume()
         if saved is None:
             theta = objective.initial(rng) if start is None else start
             loss, _ = objective.loss_and_gradient(theta)
             if not monitor.record(loss, theta, 1):
-                return
+                return theta
             saved = {"start": theta, "rows": self._sample(objective, rng)}
         else:
-            saved = _checked(saved, objective)
+            saved = _checked(saved, objective, self.solved)
         while True:
-            walk = _Walk(objective, monitor.keeps, self.refresh, **saved)
+            walk = _Walk(objective, monitor.keeps, self.refresh, self.solved, **saved)
             monitor.checkpoint(walk.state)
             found = self._minimize(walk, monitor)
             if not walk.full:
                 break
             saved = {"start": walk.theta(found.x), "rows": self._sample(objective, rng)}
         monitor.finish("converged" if found.success else "stalled")
+        return walk.theta(found.x)
 
     def _sample(self, objective: ObjectiveLike, rng: np.random.Generator) -> NDArray[np.intp]:
         """The rows to make a preconditioner of; none without `refresh`."""
@@ -258,6 +284,7 @@ class _Walk:
         objective: who answers.
         keeps: whether to record the answers.
         most: iterations after which it is time to start anew; None for when the record is full.
+        solved: whether the output layer is solved for.
         start: theta (p,) where the optimiser starts.
         rows: of which a preconditioner is made; none for none.
         iterations: how many it has made before, in a walk that is repeated.
@@ -270,6 +297,7 @@ class _Walk:
         objective: ObjectiveLike,
         keeps: bool,
         most: int | None,
+        solved: bool,
         start: Array,
         rows: NDArray[np.intp],
         iterations: int = 0,
@@ -281,16 +309,19 @@ class _Walk:
         self._seen, self._asked, self._spent = 0, 0, 0
         self._given = len(self._losses)
         self._rows = rows
+        self._walked = objective.hidden_size if solved else objective.size
         self._factor = _preconditioner(objective, start, rows) if len(rows) else None
         self.full = False
 
     @property
     def origin(self) -> Array:
         """Where the optimiser starts, in its coordinates."""
-        return self._start if self._factor is None else np.zeros_like(self._start)
+        return self._start[: self._walked] if self._factor is None else np.zeros_like(self._start)
 
     def theta(self, point: Array) -> Array:
         """The weights at a point of the optimiser's."""
+        if self._walked < len(self._start):
+            return np.concatenate([point, self._objective.projected(point[None], ridge=0.0)[1][0]])
         if self._factor is None:
             return point
         return self._start + blas.divide(self._factor, point.copy(), transposed=True)
@@ -301,6 +332,7 @@ class _Walk:
             return self._losses[self._asked - 1], self._gradients[self._asked - 1]
         self._spent += 1
         loss, gradient = self._objective.loss_and_gradient(self.theta(point))
+        gradient = gradient[: self._walked]
         if self._factor is not None:
             gradient = blas.divide(self._factor, gradient)
         if self._keeps:
@@ -341,7 +373,7 @@ class _Walk:
         }
 
 
-def _checked(saved: State, objective: ObjectiveLike) -> State:
+def _checked(saved: State, objective: ObjectiveLike, solved: bool) -> State:
     """What a walk is repeated from, as it was read.
 
     Raises:
@@ -351,7 +383,8 @@ def _checked(saved: State, objective: ObjectiveLike) -> State:
     if len(rows) and not (rows.min() >= 0 and rows.max() < objective.n_rows):
         raise DamagedState("rows must be those of the data")
     losses = array(saved, "losses", (None,), finite=False)
-    shape = (len(losses), objective.size) if len(losses) else (0,)  # of an empty list
+    walked = objective.hidden_size if solved else objective.size
+    shape = (len(losses), walked) if len(losses) else (0,)  # of an empty list
     return {
         "start": array(saved, "start", (objective.size,)),
         "rows": rows,

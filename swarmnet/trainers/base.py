@@ -55,9 +55,12 @@ class ObjectiveLike(Protocol):
     """The sums that trainers ask for; see `swarmnet.Objective`."""
 
     n_rows: int
+    number: int
 
     @property
     def size(self) -> int: ...
+    @property
+    def layers(self) -> int: ...
     @property
     def hidden_size(self) -> int: ...
     def initial(self, rng: np.random.Generator, particles: int | None = None) -> Array: ...
@@ -116,6 +119,7 @@ class Progress:
 
 
 Callback = Callable[[Progress], bool | None]
+Validate = Callable[[Array], float]
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,9 @@ class Posterior:
         precision: (groups,) of the noise.
         decay: (p,) precision of the prior.
         log_evidence: of the data.
-        others: m times the weights to which other starts came, or another network did among those to choose
-            from; their number tells which.
+        others: m times the weights to which another start came, or another network among those to choose
+            from.
+        networks: (m,) whose weights they are: the numbers of their objectives.
         share: (m,) how much each counts beside the best, from 0 to 1.
     """
 
@@ -135,6 +140,7 @@ class Posterior:
     decay: Array
     log_evidence: float
     others: tuple[Array, ...]
+    networks: Array
     share: Array
 
     def saved(self) -> State:
@@ -150,32 +156,40 @@ class Posterior:
         Raises:
             DamagedState: training with this objective cannot have given it.
         """
-        lengths = {rung.size for rung in objective.rungs}
         sizes = array(state, "sizes", (None,), np.int64)
+        networks = array(state, "networks", (len(sizes),), np.int64)
+        own = dict(enumerate(rung.size for rung in objective.rungs))
+        if [own.get(network) for network in networks.tolist()] != sizes.tolist():
+            raise DamagedState("the weights of another start are those of no network")
         ends = np.cumsum(sizes)
         together = array(state, "others", (int(ends[-1]) if len(ends) else 0,))
-        if not set(sizes.tolist()) <= lengths:
-            raise DamagedState("the weights of another start are those of no network")
         return cls(
             array(state, "precision", (len(objective.groups.count),)),
             array(state, "decay", (p,)),
             matching(state, {"log_evidence": 0.0}, finite=("log_evidence",))["log_evidence"],
             tuple(np.split(together, ends)[:-1]),
+            networks,
             array(state, "share", (len(sizes),)),
         )
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The best weights and how they were reached; `status` is a key of `STATUS`."""
+    """The best weights and how they were reached; `status` is a key of `STATUS`.
+
+    `network` is the number of the objective that theta belongs to, among those to choose from; `candidates`
+    has, for each number that second-order climbs were made of, how many, and their largest log evidence.
+    """
 
     theta: Array
+    network: int
     loss: float
     status: str
     history: dict[str, Array]
     evaluations: int
     seconds: float
     posterior: Posterior | None = None
+    candidates: dict[int, tuple[int, float | None]] = field(default_factory=dict)
 
     @property
     def message(self) -> str:
@@ -199,6 +213,7 @@ class Trainer(ABC):
 
     name: ClassVar[str]
     solves_output: ClassVar[bool] = False  # needs a linear output layer and the squared loss
+    finds_noise: ClassVar[bool] = False  # and with it what error bars are made of
     descends: ClassVar[bool] = True  # a much higher loss means that it diverges
     iterations: int | None = 1000
     seconds: float | None = None
@@ -278,6 +293,7 @@ class _Stage:
     limits: Trainer
     seconds: float | None
     span: tuple[float, float]
+    network: int = 0  # the number of the objective at work
     iteration: int = 0
     evaluations: int = 0
     started: float = 0.0
@@ -393,12 +409,14 @@ class Monitor:
     """Keeps the best weights and the history, and says when to stop."""
 
     callback: Callback | None = None
-    validate: Callable[[Array], float] | None = None
+    validate: Sequence[Validate] = ()  # an objective each
     file: Checkpoint | None = None
     rng: np.random.Generator | None = None  # goes into the file too
     best: Array | None = None
+    best_network: int = 0  # the number of its objective
     best_loss: float = np.inf
     posterior: Posterior | None = None  # of the best, where its trainer has one
+    candidates: dict[int, tuple[int, float | None]] = field(default_factory=dict)  # see TrainResult
     status: str = ""
     iteration: int = 0
     evaluations: int = 0
@@ -418,17 +436,21 @@ class Monitor:
 
     @contextmanager
     def limits(
-        self, trainer: Trainer, seconds: float | None = None, span: tuple[float, float] = (0.0, 1.0)
+        self,
+        trainer: Trainer,
+        seconds: float | None = None,
+        span: tuple[float, float] = (0.0, 1.0),
+        network: int = 0,
     ) -> Iterator[None]:
         """Stop by that trainer's limits, counted from here; by `seconds` too, if that is less.
 
         Limits nest: what ends by the inner ones goes on by the outer ones. `span` says which part of the
-        whole training this is, for those who watch.
+        whole training this is, for those who watch; `network` is the number of the objective at work.
         """
         allowed = [s for s in (trainer.seconds, seconds) if s is not None]
         self.status = ""
         allowance = min(allowed) if allowed else None
-        stage = _Stage(trainer, allowance, span, self.iteration, self.evaluations, self.seconds)
+        stage = _Stage(trainer, allowance, span, network, self.iteration, self.evaluations, self.seconds)
         if self._to_resume:
             stage.load(*self._to_resume.pop(0), self)
         self._stages.append(stage)
@@ -484,21 +506,33 @@ class Monitor:
         """Keep the start, which is no iteration, where the first one may end anywhere."""
         self.evaluations += 1
         if self.best is None and np.isfinite(loss):
-            self.best_loss, self.best = loss, np.array(theta, dtype=np.float64)
+            self._keep(loss, theta, self._stages[-1].network)
 
-    def record(self, loss: float, theta: Array, evaluations: int, keep: Posterior | None = None) -> bool:
+    def _keep(self, loss: float, theta: Array, network: int) -> None:
+        self.best_loss, self.best, self.best_network = loss, np.array(theta, dtype=np.float64), network
+
+    def record(
+        self,
+        loss: float,
+        theta: Array,
+        evaluations: int,
+        keep: Posterior | None = None,
+        network: int | None = None,
+    ) -> bool:
         """Note an iteration's loss, weights and number of evaluations; False when it is time to stop.
 
-        The weights with the lowest loss are the result, or those that come with a posterior to `keep`.
+        The weights with the lowest loss are the result, or those that come with a posterior to `keep`. They
+        belong to the objective at work, if no other `network` is named.
         """
         interrupts.insist()
+        network = self._stages[-1].network if network is None else network
         self.iteration += 1
         self.evaluations += evaluations
         loss = float(loss)
         if keep or loss < self.best_loss or (self.best is None and np.isfinite(loss)):
-            self.best_loss, self.best = loss, np.array(theta, dtype=np.float64)
+            self._keep(loss, theta, network)
             self.posterior = keep
-        validation = self._validation(theta)
+        validation = self._validation(network, theta)
         at_work = self._stages[-1].limits.name
         self.history.add(self.iteration, self.evaluations, self.seconds, loss, validation, at_work)
         if self._wants_out(loss, validation):
@@ -556,6 +590,8 @@ class Monitor:
             "run/evaluations": self.evaluations,
             "run/seconds": self.seconds,
             "run/best": self.best,
+            "run/best_network": self.best_network,
+            "run/candidates": [[network, *found] for network, found in self.candidates.items()],
             "run/best_loss": self.best_loss,
             "run/ended_as": self._ended_as,
             "run/stages": [stage.saved() for stage in self._stages],
@@ -575,14 +611,18 @@ class Monitor:
             DamagedState: training with this objective cannot have given it.
         """
         like: State = {"best_loss": 0.0, "seconds": 0.0, "ended": "", "ended_as": "", "stages": []}
-        own = matching(_of("run", saved), like, finite=("seconds",))
+        own = matching(_of("run", saved), like | {"candidates": []}, finite=("seconds",))
         self.iteration, self.evaluations = whole(saved, "run/iteration"), whole(saved, "run/evaluations")
+        self.candidates = {}
+        for candidate in own["candidates"]:
+            network, climbs, best = _candidate(candidate, len(objective.rungs))
+            self.candidates[network] = climbs, best
         if saved.get("run/best") is not None or own["ended"]:
-            self.best, self.best_loss = array(saved, "run/best", (None,)), own["best_loss"]
-            if len(self.best) not in {rung.size for rung in objective.rungs}:
-                raise DamagedState("the best weights are those of no network")
+            self.best_network = whole(saved, "run/best_network", 0, len(objective.rungs) - 1)
+            size = objective.rungs[self.best_network].size
+            self.best, self.best_loss = array(saved, "run/best", (size,)), own["best_loss"]
             if posterior := _of("posterior", saved):
-                self.posterior = Posterior.restored(posterior, objective, len(self.best))
+                self.posterior = Posterior.restored(posterior, objective, size)
         if own["seconds"] < 0.0 or not {own["ended"], own["ended_as"]} <= {"", *STATUS}:
             raise DamagedState("training cannot have ended so")
         self._origin -= own["seconds"]
@@ -614,11 +654,19 @@ class Monitor:
         finally:
             self.file.write()
 
-    def _validation(self, theta: Array) -> float:
-        if self.validate is None:
+    def enter(self, candidates: Sequence[tuple[int, float]], begun: bool = False) -> None:
+        """Note to what log evidence climbs came, by their objectives' numbers; or that they have begun."""
+        for network, log_evidence in candidates:
+            climbs, best = self.candidates.get(network, (0, None))
+            if not begun and np.isfinite(log_evidence):
+                best = log_evidence if best is None else max(best, log_evidence)
+            self.candidates[network] = climbs + begun, best
+
+    def _validation(self, network: int, theta: Array) -> float:
+        if not self.validate:
             return np.nan
         began = time.perf_counter()
-        value = self.validate(theta)
+        value = self.validate[network](theta)
         self._paused += time.perf_counter() - began
         return value
 
@@ -657,6 +705,19 @@ class Monitor:
         return ""
 
 
+def _candidate(state: Any, networks: int) -> tuple[int, int, float | None]:
+    """An item of `Monitor.candidates` that was read.
+
+    Raises:
+        DamagedState: no training can have given it.
+    """
+    if not isinstance(state, list) or len(state) != 3:
+        raise DamagedState("a candidate must be three numbers")
+    named = dict(zip(("network", "climbs", "best"), state, strict=True))
+    best = None if named["best"] is None else matching(named, {"best": 0.0})["best"]
+    return whole(named, "network", 0, networks - 1), whole(named, "climbs"), best
+
+
 def _prefixed(prefix: str, state: State) -> State:
     return {f"{prefix}/{name}": value for name, value in state.items()}
 
@@ -688,7 +749,7 @@ def run(
     *,
     start: Array | None = None,
     callback: Callback | None = None,
-    validate: Callable[[Array], float] | None = None,
+    validate: Validate | Sequence[Validate] = (),
     checkpoint: Checkpoint | None = None,
 ) -> TrainResult:
     """Train; Ctrl-C ends training with the best weights so far.
@@ -699,7 +760,8 @@ def run(
         rng: every random number comes from it.
         start: theta (p,) to start from; random weights by default.
         callback: called with a `Progress` every iteration; it ends training by returning True.
-        validate: loss of theta on rows held out, for the history.
+        validate: loss of theta on rows held out, for the history; a sequence of them where there are several
+            objectives to choose from.
         checkpoint: where the state is kept, and where training goes on from if it holds one.
 
     Raises:
@@ -708,7 +770,7 @@ def run(
     with nullcontext() if checkpoint is None else checkpoint.held():
         saved = None if checkpoint is None else checkpoint.read()
         trainer.prepare()
-        monitor = Monitor(callback, validate, checkpoint, rng)
+        monitor = Monitor(callback, [validate] if callable(validate) else validate, checkpoint, rng)
         start = None if start is None else np.asarray(start, dtype=np.float64)
         try:
             if saved is None or monitor.load(saved, objective):
@@ -727,10 +789,12 @@ def run(
         )
     return TrainResult(
         monitor.best,
+        monitor.best_network,
         monitor.best_loss,
         monitor.ended_as,
         monitor.history.arrays(),
         monitor.evaluations,
         monitor.seconds,
         monitor.posterior,
+        monitor.candidates,
     )

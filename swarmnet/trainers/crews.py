@@ -125,7 +125,7 @@ class Elsewhere:
         if seconds_left is not None and self._iterations * each > seconds_left:
             self._iterations = max(1, int(seconds_left / each))
         began = time.perf_counter()
-        asked = [(len(climb.theta), (climb.state(), self._iterations)) for climb in climbs]
+        asked = [(climb.objective.number, (climb.state(), self._iterations)) for climb in climbs]
         for climb, states in zip(climbs, self._copies.map(_advanced, asked), strict=True):
             self._done[climb] = deque(states)
         self._seconds = time.perf_counter() - began

@@ -4,24 +4,36 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from itertools import product
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from swarmnet.checkpoint import DamagedState, State, array, matching, whole
+from swarmnet.checkpoint import State, array, whole
 from swarmnet.trainers.backprop import LBFGS
 from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require_count, require_number
 from swarmnet.trainers.lm import LM
 from swarmnet.trainers.pso import PSO, ProjectedPSO, Swarm
-from swarmnet.trainers.race import race
-from swarmnet.trainers.second_order import MOST_WEIGHTS, NOISES, Climb, Rival, cost, is_cheap
+from swarmnet.trainers.race import ALONE, race
+from swarmnet.trainers.second_order import MOST_WEIGHTS, NOISES, STALE, Climb, Rival, cost, is_cheap
 
-_POLISH = 400  # iterations of Levenberg-Marquardt, if nothing limits them
+_POLISH = 4000  # iterations of Levenberg-Marquardt, if nothing limits them; most end by their own rule
 _CONDITIONED, _PLAIN = 900, 2500  # those of L-BFGS with and without a preconditioner
 _REFRESH = 20  # iterations with one preconditioner
 _BOTH = NOISES[:2]  # with which each network races
-_HALVINGS = (60, 120, 180)  # iterations after which the worse half of the networks is given up
-_DEAR = 2e10  # multiplications of an iteration from which L-BFGS gets further in the same time
+_HALVINGS = (60, 120)  # iterations after which the worse half of the networks is given up
+_CHOSEN = 180  # iterations after which the best network left is taken
+_STARTS_HALVED = (180, 300)  # iterations after which the worse half of the starts is given up
+# Multiplications of an iteration of Levenberg-Marquardt, of which two cores make some 2e10 to 4e10 a second:
+_RACED = 5e8  # up to which networks race
+_DEAR = 2e10  # from which L-BFGS gets further in the same time
+_CLIMBED_ON = 2e12  # in all, for a large network
+_SETTLED_SOON, _SETTLED_LATE = 1e11, 5e11  # up to which noise and prior are estimated, with and without haste
+_SCREENED = 300  # iterations of L-BFGS by which a larger network is judged
+_PLACE = ("rung", "tried")  # by which states of this trainer tell where they were
+_AS_LARGE = 0.8  # times the weights of the best so far, the fewest of a network that is tried after it
+_SCREENED_SHARE = 0.1  # of the budget for each
+
+P = TypeVar("P", LM, LBFGS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,16 +43,23 @@ class Hybrid(Trainer):
     The climbs run side by side, one a core, from a high, a low and a middle noise, and the largest evidence
     wins. With several networks to choose from, they race first: after 60 and 120 iterations only the half
     with the larger evidence goes on, after 180 the best alone; half of the later starts go to the network
-    that came second. Where the others came to is part of the error bars. Where Levenberg-Marquardt is too
-    dear (many weights and entries) or impossible (another loss than the squared one), L-BFGS polishes the
-    best of one swarm instead, with a preconditioner where there can be one. The swarm's ridge is large: a
-    start whose solved output weights are small is worth more to what follows than one with a lower loss.
-    Where the output layer cannot be solved for, the swarm flies over all weights.
+    that came second. Of the starts, too, the worse half is given up after 180 and 300 iterations, and all but
+    the best after 450. Where the others came to is part of the error bars.
+
+    Larger networks, of which an iteration takes long, do not race. If the largest of the race was about
+    right, L-BFGS trains larger ones from random weights, by their number of layers one after the other,
+    as long as they are better by the Bayesian information criterion; the best of them climbs on alone.
+
+    Where Levenberg-Marquardt is too dear (many weights and entries) or impossible (another loss than the
+    squared one), L-BFGS polishes the best of one swarm instead, with a preconditioner where there can be one,
+    and noise and prior are estimated at its end. The swarm's ridge is large: a start whose solved output
+    weights are small is worth more to what follows than one with a lower loss. Where the output layer cannot
+    be solved for, the swarm flies over all weights.
 
     Iterations, seconds or evaluations are the budget, of which the swarms use `swarm_share` at most and the
-    rest all that is left; the limits of stages that were given hold besides. Without a budget, there are at
-    most 400 iterations of Levenberg-Marquardt (800 where they cost next to nothing), 900 of preconditioned
-    L-BFGS or 2500 of plain L-BFGS.
+    rest all that is left; the limits of stages that were given hold besides. Without a budget,
+    Levenberg-Marquardt ends by its own rule, within 4000 iterations, and L-BFGS after 900 with a
+    preconditioner or 2500 without.
 
     Args:
         swarm: each start's swarm.
@@ -52,6 +71,7 @@ class Hybrid(Trainer):
 
     name: ClassVar[str] = "hybrid"
     descends: ClassVar[bool] = False
+    finds_noise: ClassVar[bool] = True
     iterations: int | None = None
     patience: int = 1_000_000  # the stages' own patience holds
     swarm: ProjectedPSO = field(default_factory=lambda: ProjectedPSO(iterations=20, ridge=1e-3))
@@ -78,47 +98,110 @@ class Hybrid(Trainer):
         self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
         polish = self._polish(objective.rungs[0])
-        if isinstance(polish, LM):
-            self._climb(polish, objective.rungs, start, rng, monitor)
-            return
-        whole = self if self._has_budget else replace(self, evaluations=_part(polish.iterations, 1.0))
-        thetas = whole._fly([objective], start, rng, monitor, 1, {})
-        if thetas:
-            with monitor.limits(polish, monitor.seconds_left, (self.swarm_share, 1.0)):
-                polish.train(objective, thetas[0], rng, monitor)
+        if len(objective.rungs) > 1:
+            self._choose_and_climb(objective.rungs, rng, monitor)
+        elif isinstance(polish, LM):
+            self._climb(objective, start, rng, monitor)
+        else:
+            whole = self if self._has_budget else replace(self, evaluations=_part(polish.iterations, 1.0))
+            thetas = whole._fly([objective], start, rng, monitor, 1, {})
+            if thetas:
+                self._descend(polish, objective, thetas[0], rng, monitor)
+
+    def _descend(
+        self,
+        polish: LBFGS,
+        net: ObjectiveLike,
+        theta: Array,
+        rng: np.random.Generator,
+        monitor: Monitor,
+        rivals: Sequence[Rival] = (),
+    ) -> None:
+        """L-BFGS to the end; then the noise and the prior are estimated there, for error bars."""
+        with monitor.limits(polish, monitor.seconds_left, (self.swarm_share, 1.0), net.number):
+            polish.train(net, theta, rng, monitor)
+        if monitor.best is not None and monitor.best_network == net.number and self._can_settle(net):
+            climb = Climb.from_fit(net, monitor.best)
+            climb.settle()
+            monitor.posterior = climb.posterior([climb], rivals)
+
+    def _can_settle(self, net: ObjectiveLike) -> bool:
+        """Whether noise and prior can be estimated by normal equations, in the time that there is."""
+        most = _SETTLED_SOON if self.seconds is not None else _SETTLED_LATE
+        return net.can_linearise and net.size <= MOST_WEIGHTS and cost(net) <= most
 
     def _climb(
+        self, net: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
+    ) -> None:
+        """Climb from all starts with the only network there is."""
+        starts = min(self.starts or self._usual_starts(net, chosen=False), self._affordable)
+        lanes = [net] * starts
+        noises = [NOISES[number % len(NOISES)] for number in range(starts)]
+        self._climb_from(lanes, noises, _Choice(), start, rng, monitor, starts, {})
+
+    def _choose_and_climb(
+        self, rungs: Sequence[ObjectiveLike], rng: np.random.Generator, monitor: Monitor
+    ) -> None:
+        """Choose the network by a race, or among the larger ones; then climb with it."""
+        raced = [rung for rung in rungs if is_raced(rung)]
+        larger = sorted((r for r in rungs if not is_raced(r)), key=lambda r: (r.layers, r.size))
+        starts = min(self.starts or self._usual_starts(rungs[0], chosen=True), self._affordable)
+        entrants = list(product(raced, _BOTH if self._affordable >= 2 * len(rungs) else NOISES[:1]))
+        swarms = starts + len(entrants) - 1
+        chosen = self._choose(entrants, rungs, rng, monitor, swarms)
+        chosen = chosen and self._grow(chosen, raced, larger, rng, monitor)
+        if chosen is None or chosen.winner is None:
+            return
+        winner, net = chosen.winner, chosen.winner.objective
+        before = chosen.state() | {"tried": len(larger)}
+        if not is_raced(net):
+            self._climb_on(chosen, before, rng, monitor)
+            return
+        starts = min(starts, self.starts or self._usual_starts(net, chosen=True))
+        order = [winner.noise, *(noise for noise in NOISES if noise != winner.noise)]
+        noises = [order[number % len(order)] for number in range(1, starts)]
+        half = len(noises) // 2  # the network that came second may only have begun badly
+        lanes = [net] * (len(noises) - half) + [chosen.runner_up(rungs) or net] * half
+        self._climb_from(lanes, noises, chosen, None, rng, monitor, swarms, before)
+
+    def _climb_from(
         self,
-        polish: LM,
-        rungs: Sequence[ObjectiveLike],
+        lanes: Sequence[ObjectiveLike],
+        noises: Sequence[float],
+        chosen: "_Choice",
         start: Array | None,
         rng: np.random.Generator,
         monitor: Monitor,
+        swarms: int,
+        before: State,
     ) -> None:
-        """Choose the network, if there are several; then climb from all starts."""
-        several = len(rungs) > 1
-        starts = min(self.starts or self._usual_starts(rungs[0], several), self._affordable)
-        entrants = list(product(rungs, _BOTH if self._affordable >= 2 * len(rungs) else NOISES[:1]))
-        swarms = starts + (len(entrants) - 1 if several else 0)
-        chosen = self._choose(polish, entrants, rungs, rng, monitor, swarms) if several else _Choice()
-        if chosen is None:
-            return
-        leading = [] if chosen.winner is None else [chosen.winner]
-        net, first = (leading[0].objective, leading[0].noise) if leading else (rungs[0], NOISES[0])
-        starts = min(starts, self.starts or self._usual_starts(net, several))
-        order = [first, *(noise for noise in NOISES if noise != first)]
-        noises = [order[number % len(order)] for number in range(starts)][len(leading) :]
-        before = chosen.state(rungs)
-        half = len(noises) // 2  # the network that came second may only have begun badly
-        lanes = [net] * (len(noises) - half) + [chosen.runner_up(rungs) or net] * half
-        thetas = self._fly(lanes, None if several else start, rng, monitor, swarms, before)
+        """The race of all starts: the winner of the choice, if there was one, and a swarm's in each lane."""
+        thetas = self._fly(lanes, start, rng, monitor, swarms, before)
         if len(thetas) < len(lanes):
             return
+        leading = [] if chosen.winner is None else [chosen.winner]
         begun = zip(lanes, thetas, noises, strict=True)
-        climbs = [Climb(lane, theta, noise) for lane, theta, noise in begun]
-        share = (self._ladder_share if several else 0.0, 1.0)
-        with monitor.limits(self._climbing(net), monitor.seconds_left, share):
-            race(leading + climbs, monitor, rivals=chosen.rivals)
+        climbs = leading + [Climb(lane, theta, noise) for lane, theta, noise in begun]
+        ahead = leading[0].clock if leading else 0.0
+        halvings, alone = [ahead + clock for clock in _STARTS_HALVED], ahead + ALONE
+        limits = self._climbing()
+        with monitor.limits(limits, monitor.seconds_left, (self._ladder_share if leading else 0.0, 1.0)):
+            race(climbs, monitor, halvings, chosen.rivals, alone=alone)
+
+    def _climb_on(self, chosen: "_Choice", before: State, rng: np.random.Generator, monitor: Monitor) -> None:
+        """Go on with a large network that L-BFGS has trained so far."""
+        assert chosen.winner is not None
+        net = chosen.winner.objective
+        monitor.checkpoint(partial(dict, before))
+        polish = self._polish(net)
+        if isinstance(polish, LBFGS):
+            polish = _descent(net, None if self._has_budget else _SCREENED)
+            self._descend(polish, net, chosen.winner.theta, rng, monitor, chosen.rivals)
+            return
+        iterations = int(np.clip(_CLIMBED_ON / cost(net), 2 * STALE, _POLISH))
+        limits = replace(polish, iterations=None if self._has_budget else iterations)
+        with monitor.limits(limits, monitor.seconds_left, (self._ladder_share, 1.0), net.number):
+            race([chosen.winner], monitor, rivals=chosen.rivals)
 
     def _usual_starts(self, net: ObjectiveLike, chosen: bool) -> int:
         if chosen and is_cheap(net):
@@ -128,46 +211,84 @@ class Hybrid(Trainer):
 
     def _choose(
         self,
-        polish: LM,
         entrants: Sequence[tuple[ObjectiveLike, float]],
         rungs: Sequence[ObjectiveLike],
         rng: np.random.Generator,
         monitor: Monitor,
         swarms: int,
     ) -> "_Choice | None":
-        """The outcome of the race of networks; None if training ended."""
+        """The outcome of the race of networks, or of what came after it; None if training ended."""
         saved = monitor.resume() or {}
         if "rung" in saved:
             return _Choice.restored(saved, rungs)
+        if not entrants:
+            return _Choice()
         thetas = self._fly([rung for rung, _ in entrants], None, rng, monitor, swarms, {})
         if len(thetas) < len(entrants):
             return None
-        share = _share(polish, self, self._ladder_share)
+        share = _share(self._climbing(), self, self._ladder_share)
         with monitor.limits(share, share.seconds, (self.swarm_share, self._ladder_share)):
             pairs = zip(entrants, thetas, strict=True)
             climbs = [Climb(rung, theta, noise) for (rung, noise), theta in pairs]
-            winner, *others = race(climbs, monitor, _HALVINGS)
-        rivals = [Rival(climb.theta, climb.log_evidence) for climb in others]
-        return None if monitor.status else _Choice(winner, rivals)
+            winner, *others = race(climbs, monitor, _HALVINGS, end=_CHOSEN)
+        return None if monitor.status else _Choice(winner, [climb.rival for climb in others])
+
+    def _grow(
+        self,
+        chosen: "_Choice",
+        raced: Sequence[ObjectiveLike],
+        larger: Sequence[ObjectiveLike],
+        rng: np.random.Generator,
+        monitor: Monitor,
+    ) -> "_Choice | None":
+        """The choice with larger networks, as long as they are better; None if training ended.
+
+        They are sorted by layers and size. Of each number of layers they are tried from about the size of the
+        best so far, until one is not better. Where a much smaller network than the largest has won the race,
+        they are not tried.
+        """
+        saved = monitor.resume() or {}
+        tried, given_up = (whole(saved, name) if name in saved else 0 for name in ("tried", "given_up"))
+        if not tried and chosen.winner and 2 * len(chosen.winner.theta) < max(r.size for r in raced):
+            return chosen
+        while tried < len(larger) and (chosen.winner is None or monitor.fraction < self._ladder_share):
+            net, best = larger[tried], chosen.winner
+            if net.layers == given_up or (best is not None and net.size < _AS_LARGE * len(best.theta)):
+                tried += 1
+                continue
+            before = chosen.state() | {"tried": tried, "given_up": given_up}
+            monitor.checkpoint(partial(dict, before))
+            limits = _share(_descent(net, _SCREENED), self, _SCREENED_SHARE)
+            with monitor.limits(limits, limits.seconds, (self.swarm_share, self._ladder_share), net.number):
+                theta = limits.descend(net, None, rng, monitor)
+            if monitor.status:
+                return None
+            climb = Climb.from_fit(net, theta)
+            monitor.enter([(net.number, -np.inf)], begun=True)
+            if best is None or climb.criterion > best.criterion:
+                chosen = chosen.beaten_by(climb)
+            else:
+                given_up = net.layers
+            tried += 1
+        return chosen
 
     def _polish(self, objective: ObjectiveLike) -> LM | LBFGS:
         """The second stage for this objective, with its limits."""
         if self.polish is not None:
             return self.polish
         if climbs_well(objective):
-            return self._climbing(objective)
+            return self._climbing()
         conditioned = objective.can_linearise and objective.size <= MOST_WEIGHTS
         iterations = _CONDITIONED if conditioned else _PLAIN
         return LBFGS(
             iterations=None if self._has_budget else iterations, refresh=_REFRESH if conditioned else None
         )
 
-    def _climbing(self, objective: ObjectiveLike) -> LM:
+    def _climbing(self) -> LM:
         """Levenberg-Marquardt with its limits."""
         if isinstance(self.polish, LM):
             return self.polish
-        iterations = 2 * _POLISH if is_cheap(objective) else _POLISH
-        return LM(iterations=None if self._has_budget else iterations)
+        return LM(iterations=None if self._has_budget else _POLISH)
 
     def _fly(
         self,
@@ -184,13 +305,13 @@ class Hybrid(Trainer):
         """
         swarm = self._swarm(lanes[0], swarms) if lanes else self.swarm
         saved = monitor.resume() or {}
-        mine = saved if saved.get("rung") == before.get("rung") else {}
+        mine = saved if [saved.get(key) for key in _PLACE] == [before.get(key) for key in _PLACE] else {}
         flown = whole(mine, "flown", 0, len(lanes)) if mine else 0
         thetas = [array(mine, f"theta {number}", (lanes[number].size,)) for number in range(flown)]
         for number in range(len(thetas), len(lanes)):
             monitor.checkpoint(partial(_state, thetas, before))
             span = (self.swarm_share * number / swarms, self.swarm_share * (number + 1) / swarms)
-            with monitor.limits(swarm, span=span):
+            with monitor.limits(swarm, span=span, network=lanes[number].number):
                 best = swarm.search(lanes[number], None if number else start, rng, monitor)
             if monitor.status:
                 return []
@@ -234,18 +355,20 @@ class _Choice:
     winner: Climb | None = None
     rivals: Sequence[Rival] = ()
 
+    def beaten_by(self, climb: Climb) -> "_Choice":
+        """The choice with that winner."""
+        return _Choice(climb, [*([] if self.winner is None else [self.winner.rival]), *self.rivals])
+
     def runner_up(self, rungs: Sequence[ObjectiveLike]) -> ObjectiveLike | None:
         """The best of the rivals' networks that is not the winner's."""
-        sizes = [len(rival.theta) for rival in self.rivals]
-        others = [size for size in sizes if self.winner and size != len(self.winner.theta)]
-        return next((rung for rung in rungs if rung.size in others[:1]), None)
+        own = self.winner.objective.number if self.winner else 0
+        return next((rungs[rival.network] for rival in self.rivals if rival.network != own), None)
 
-    def state(self, rungs: Sequence[ObjectiveLike]) -> State:
+    def state(self) -> State:
         """What `restored` takes."""
         if self.winner is None:
             return {}
-        rung = next(n for n, rung in enumerate(rungs) if rung is self.winner.objective)
-        state: State = {"rung": rung, "rivals": len(self.rivals)}
+        state: State = {"rung": self.winner.objective.number, "rivals": len(self.rivals)}
         state |= {f"winner/{name}": value for name, value in self.winner.state().items()}
         for n, rival in enumerate(self.rivals):
             state |= {f"rival {n}/{name}": value for name, value in asdict(rival).items()}
@@ -257,27 +380,26 @@ class _Choice:
             return {key.removeprefix(name): x for key, x in state.items() if key.startswith(name)}
 
         rung = rungs[whole(state, "rung", 0, len(rungs) - 1)]
+        sizes = dict(enumerate(rung.size for rung in rungs))
         winner = Climb.restored(rung, Climb.checked(rung, part("winner/")))
-        return cls(winner, [_rival(part(f"rival {n}/"), rungs) for n in range(whole(state, "rivals"))])
-
-
-def _rival(state: State, rungs: Sequence[ObjectiveLike]) -> Rival:
-    """That of a state that was read.
-
-    Raises:
-        DamagedState: no network can have given it.
-    """
-    theta = array(state, "theta", (None,))
-    if len(theta) not in {rung.size for rung in rungs}:
-        raise DamagedState("a rival is that of no network")
-    return Rival(theta, matching(state, {"log_evidence": 0.0})["log_evidence"])
+        return cls(winner, [Rival.checked(part(f"rival {n}/"), sizes) for n in range(whole(state, "rivals"))])
 
 
 def _state(thetas: Sequence[Array], before: State) -> State:
     return before | {"flown": len(thetas)} | {f"theta {n}": theta for n, theta in enumerate(thetas)}
 
 
-def _share(polish: LM, whole: "Hybrid", share: float) -> LM:
+def is_raced(objective: ObjectiveLike) -> bool:
+    """Whether an iteration is so short that its network can race with others."""
+    return objective.can_linearise and objective.size <= MOST_WEIGHTS and cost(objective) <= _RACED
+
+
+def _descent(net: ObjectiveLike, iterations: int | None) -> LBFGS:
+    """By what a large network is judged, and trained on where Levenberg-Marquardt is too dear."""
+    return LBFGS(iterations=iterations, solved=net.can_project)
+
+
+def _share(polish: P, whole: "Hybrid", share: float) -> P:
     """The polish with a share of the whole's budget."""
     return replace(
         polish,

@@ -10,7 +10,7 @@ import numpy as np
 from swarmnet.errors import SwarmnetWarning
 from swarmnet.trainers.backprop import LBFGS
 from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer
-from swarmnet.trainers.race import race
+from swarmnet.trainers.race import ALONE, race
 from swarmnet.trainers.second_order import MOST_WEIGHTS, NOISES, Climb
 
 
@@ -20,12 +20,13 @@ class LM(Trainer):
 
     It estimates the noise of values and of each derivative column, and the size of the weights, unless
     derivative_weight or l2 are given; with both given it minimises the loss. It climbs side by side with
-    three noises to begin with.
+    three noises to begin with; after 450 iterations the best goes on alone.
     """
 
     name: ClassVar[str] = "lm"
     descends: ClassVar[bool] = False
-    iterations: int | None = 400
+    finds_noise: ClassVar[bool] = True
+    iterations: int | None = 4000
     patience: int = 1_000_000  # its own rule holds
 
     @property
@@ -50,4 +51,4 @@ class LM(Trainer):
             )
             LBFGS(iterations=None).train(objective, theta, rng, monitor)
             return
-        race([Climb(objective, theta, noise) for noise in NOISES], monitor)
+        race([Climb(objective, theta, noise) for noise in NOISES], monitor, alone=ALONE)

@@ -1,52 +1,70 @@
 """The race of climbs: side by side, the worse half given up from time to time."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 
-from swarmnet.checkpoint import DamagedState, State, array, whole
+from swarmnet.checkpoint import DamagedState, State, whole
 from swarmnet.trainers.base import Monitor
 from swarmnet.trainers.crews import crew_for
 from swarmnet.trainers.second_order import COLD, COOLING, Climb, Rival
 
+ALONE = 450  # iterations after which the best of all climbs goes on alone
 _MOST_COOLING = 3.0  # where the budget is short
 
 
 def race(
-    climbs: list[Climb], monitor: Monitor, halvings: Sequence[int] = (), rivals: Sequence[Rival] = ()
+    climbs: list[Climb],
+    monitor: Monitor,
+    halvings: Sequence[float] = (),
+    rivals: Sequence[Rival] = (),
+    end: float = math.inf,
+    alone: float = math.inf,
 ) -> list[Climb]:
     """Let all climb side by side, an iteration each, until the monitor says stop or none gets any further.
 
     Who takes which climb, and how far ahead, changes nothing. Each time the clock passes one of `halvings`,
-    only the half with the larger merit goes on, of those that began with the same noise; the last time
-    ends it. Returns those that were left, the best first; the others stand by it in its posterior, with the
-    rivals, which climbed before.
+    only the half with the larger merit goes on, of those that began with the same noise; past `alone` only
+    the best of all does, and past `end` none. Returns those that were left, the best first. Where the others
+    came to stands by the best in its posterior, with the rivals, which climbed before.
     """
+    rivals = list(rivals)
     if (saved := monitor.resume()) is not None:
-        climbs = _resumed(climbs, saved)
+        climbs, rivals = _resumed(climbs, rivals, saved)
+    else:
+        monitor.enter([_entry(climb) for climb in climbs if climb.iteration == 0], begun=True)
     crew = crew_for(climbs[0].objective)
     began, rounds = monitor.seconds, 0
     while going := [climb for climb in climbs if not climb.done]:
-        monitor.checkpoint(partial(_state, climbs))
+        monitor.checkpoint(partial(_state, climbs, rivals))
         spent, clock = -_evaluations(climbs), max(climb.clock for climb in going)
         crew.advance(going, monitor.seconds_left)
         spent += _evaluations(climbs)
         leader = max(climbs, key=lambda climb: climb.merit)
-        keep = None
+        posterior = None
         if leader.done or leader.clock >= COLD or leader.loss <= monitor.best_loss:
-            keep = leader.posterior(climbs, rivals)
-        if not monitor.record(leader.loss, leader.theta, spent, keep):
+            posterior = leader.posterior(climbs, rivals)
+        monitor.enter([_entry(climb) for climb in going])
+        if not monitor.record(leader.loss, leader.theta, spent, posterior, leader.objective.number):
             return _ranked(climbs)
         now = max(climb.clock for climb in going)
-        if halvings and now >= halvings[-1]:
+        if now >= end:
             return _ranked(climbs)
-        if any(clock < at <= now for at in halvings):
-            climbs = _better_halves(climbs)
+        if any(clock < at <= now for at in (*halvings, alone)):
+            kept = _ranked(climbs)[:1] if now >= alone else _better_halves(climbs)
+            rivals[:0] = [climb.rival for climb in climbs if climb not in kept]
+            climbs = kept
         rounds += 1
         if crew.ahead and monitor.seconds_left is not None:
             continue  # the clock is not exact enough to throw away what is done
         _hurry(going, monitor, (monitor.seconds - began) / rounds)
     monitor.finish("converged")
     return _ranked(climbs)
+
+
+def _entry(climb: Climb) -> tuple[int, float]:
+    return climb.objective.number, climb.log_evidence
 
 
 def _ranked(climbs: Sequence[Climb]) -> list[Climb]:
@@ -66,25 +84,40 @@ def _evaluations(climbs: Sequence[Climb]) -> int:
     return sum(climb.evaluations for climb in climbs)
 
 
-def _state(climbs: Sequence[Climb]) -> State:
-    """All climbs', their fields numbered."""
-    states = enumerate(climb.state() for climb in climbs)
-    return {"climbs": len(climbs)} | {f"{n}/{name}": x for n, state in states for name, x in state.items()}
+def _state(climbs: Sequence[Climb], rivals: Sequence[Rival]) -> State:
+    """All climbs' and rivals', their fields numbered."""
+    parts = [climb.state() | {"network": climb.objective.number} for climb in climbs]
+    parts += [asdict(rival) for rival in rivals]
+    numbered = {f"{n}/{name}": x for n, part in enumerate(parts) for name, x in part.items()}
+    return {"climbs": len(climbs), "rivals": len(rivals)} | numbered
 
 
-def _resumed(climbs: Sequence[Climb], saved: State) -> list[Climb]:
-    """Those that were still climbing, where they were."""
-    going = []
-    for number in range(whole(saved, "climbs", 1, len(climbs))):
+def _resumed(
+    climbs: Sequence[Climb], rivals: Sequence[Rival], saved: State
+) -> tuple[list[Climb], list[Rival]]:
+    """Those that were still climbing, where they were, and those that were no more.
+
+    Raises:
+        DamagedState: none of these climbs and rivals can have given it.
+    """
+
+    def part(number: int) -> State:
         own = f"{number}/"
-        state = {name.removeprefix(own): x for name, x in saved.items() if name.startswith(own)}
-        size = len(array(state, "theta", (None,)))
-        climb = next((c for c in climbs if len(c.theta) == size and c not in going), None)
+        return {name.removeprefix(own): x for name, x in saved.items() if name.startswith(own)}
+
+    going: list[Climb] = []
+    for number in range(whole(saved, "climbs", 1, len(climbs))):
+        state = part(number)
+        network = whole(state, "network")
+        climb = next((c for c in climbs if c.objective.number == network and c not in going), None)
         if climb is None:
             raise DamagedState("a climb is that of no network")
         climb.load(Climb.checked(climb.objective, state))
         going.append(climb)
-    return going
+    sizes = {climb.objective.number: climb.objective.size for climb in climbs}
+    sizes |= {rival.network: len(rival.theta) for rival in rivals}
+    count = whole(saved, "rivals", 0, len(climbs) + len(rivals))
+    return going, [Rival.checked(part(saved["climbs"] + number), sizes) for number in range(count)]
 
 
 def _hurry(climbs: list[Climb], monitor: Monitor, seconds: float) -> None:

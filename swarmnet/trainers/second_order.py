@@ -24,14 +24,14 @@ data, so climbs begin with different noises, and the evidence says which was rig
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from swarmnet import blas
-from swarmnet.checkpoint import DamagedState, State, matching
+from swarmnet.checkpoint import DamagedState, State, array, matching, whole
 from swarmnet.trainers.base import Array, ObjectiveLike, Posterior
 
 MOST_WEIGHTS = 3000  # beyond, a step takes seconds
@@ -40,12 +40,17 @@ NOISES = (1.0 / 3.0, 1e-4, 1e-2)  # to begin with, as shares of the data's mean 
 COOLING = 1.1  # a noise precision's largest factor in an iteration, where nothing hurries
 COLD = 150  # iterations at the usual cooling after which the noise of good data is low
 _FAR = 100.0  # a noise precision's factor from which it may change twice as fast
+_LEAST_FREEDOM = 4.0  # degrees of freedom: with 2 or fewer Student's t has no variance
 _PRIOR_CHANGE = 1.3  # a prior precision's
 _SOMETHING = math.log(1e4)  # prior odds that data hold more than a constant and noise
 _LEAST_PRIOR = 1e-6  # smallest prior precision: a weight of 1,000 is as good as one without a prior
+# Largest prior precision of the output biases: outputs are centred, so their biases are near 0, and an
+# estimate would take them for known. A constant must not be known better than the data say.
+_FREE_PRIOR = 1e-2
+_SETTLED = 3  # estimates without a step in between
 _FRESH = 4  # iterations for which effective numbers of parameters are good
-_STALE = 40  # iterations without progress that end it
-_PROGRESS = 0.1  # of the log evidence for each entry: what a noise a tenth lower is worth
+STALE = 60  # iterations without progress that end it
+_PROGRESS = 0.02  # of the log evidence for each entry: what a noise 2 % lower is worth
 _FALLING = 1.05  # a noise precision's growth since the last progress from which its noise is still falling
 _CHEAP = 2e7  # multiplications of an iteration up to which many cost next to nothing
 _TRIES = 30  # steps tried at a point before it counts as a minimum
@@ -185,7 +190,10 @@ class Hyperparameters:
             self._tells = np.ones(len(count), bool)
             self._fixed = np.zeros(len(count), bool)
         self.precision = self._first_precision(groups, noise)
+        self._values = groups.values[self.count[groups.values] > 0]
         self.prior = np.ones(self.weight_group.max() + 1)
+        self._most_prior = np.full(len(self.prior), 1.0 / _LEAST_PRIOR)
+        self.prior[-1] = self._most_prior[-1] = _FREE_PRIOR
 
     def _first_precision(self, groups: Any, noise: float) -> Array:
         """Of that noise; columns that matter less to the function begin with less weight."""
@@ -230,18 +238,55 @@ class Hyperparameters:
         noise = float(self.count[seen] @ np.log(self.precision[seen] / (2.0 * np.pi)))
         return -energy - 0.5 * log_det + 0.5 * prior + 0.5 * noise
 
-    def update(self, theta: Array, squares: Array, used: Array, share: Array, cooling: float) -> None:
-        """Re-estimate from the effective numbers of parameters; noises change by `cooling` at most."""
+    @property
+    def constants(self) -> float:
+        """What makes an output's constant cost the same evidence whatever the noise.
+
+        To know a constant better takes evidence: half the logarithm of its precision, which is that of the
+        values' noise. So few exact values would be worth more taken for noise than learnt.
+        """
+        return 0.5 * float(np.log(self.precision[self._values]).sum())
+
+    def _by_noise(self, *sums: Array) -> tuple[Array, ...]:
+        """Sums over groups (groups,) as sums over those that share a noise, (noises,)."""
+        noises = int(self._block.max()) + 1
+        return tuple(np.bincount(self._block, one * self._tells, noises) for one in sums)
+
+    def supported(self, squares: Array, used: Array) -> Array:
+        """The noise precisions that the residuals support, (groups,), for error bars.
+
+        None is higher than the residuals left say, whether it was estimated, or given as sigmas that the fit
+        misses. An estimate from few residuals is uncertain itself: with nu degrees of freedom left the
+        posterior is Student's t, whose variance is nu / (nu - 2) times the Gaussian's.
+
+        Args:
+            squares: (groups,) sums of squared residuals.
+            used: (groups,) effective numbers of parameters.
+        """
+        count, gamma, own = self._by_noise(self.count, used, self._share * squares)
+        free = np.maximum(count - gamma, 1e-3 * count)
+        with np.errstate(divide="ignore", invalid="ignore"):  # where nothing is left, or nothing was there
+            seen = (free / own)[self._block] * self._share
+        nu = np.maximum(free[self._block], _LEAST_FREEDOM)
+        unsure = np.where(self.estimated, (nu - 2.0) / nu, 1.0)
+        return np.where(self.count > 0, np.minimum(self.precision, seen) * unsure, self.precision)
+
+    def update(
+        self,
+        theta: Array,
+        squares: Array,
+        used: Array,
+        share: Array,
+        cooling: float = math.inf,
+        prior_change: float = math.inf,
+    ) -> None:
+        """Re-estimate from the effective numbers of parameters; by these factors at most."""
         if self.estimates_prior:
             weights = np.bincount(self.weight_group, theta * theta)
             gamma = np.bincount(self.weight_group, share)
-            target = np.clip(gamma / np.maximum(weights, 1e-300), _LEAST_PRIOR, 1.0 / _LEAST_PRIOR)
-            self.prior = np.clip(target, self.prior / _PRIOR_CHANGE, self.prior * _PRIOR_CHANGE)
-        blocks = int(self._block.max()) + 1
-        count, gamma, squares = (
-            np.bincount(self._block, x * self._tells, blocks)
-            for x in (self.count, used, self._share * squares)
-        )
+            target = np.clip(gamma / np.maximum(weights, 1e-300), _LEAST_PRIOR, self._most_prior)
+            self.prior = np.clip(target, self.prior / prior_change, self.prior * prior_change)
+        count, gamma, squares = self._by_noise(self.count, used, self._share * squares)
         free = np.maximum(count - gamma, 1e-3 * count)
         most = self._matters / _FLOOR**2
         noise = (free / np.maximum(squares, 1e-300))[self._block] * self._share
@@ -258,6 +303,20 @@ class Rival:
 
     theta: Array
     log_evidence: float
+    network: int  # the number of its objective
+
+    @classmethod
+    def checked(cls, state: State, sizes: Mapping[int, int]) -> "Rival":
+        """That of a state that was read; networks have so many weights.
+
+        Raises:
+            DamagedState: no climb of these networks can have given it.
+        """
+        network = whole(state, "network")
+        if network not in sizes:
+            raise DamagedState("a rival is that of no network")
+        evidence = matching(state, {"log_evidence": 0.0})["log_evidence"]
+        return cls(array(state, "theta", (sizes[network],)), evidence, network)
 
 
 class Climb:
@@ -272,7 +331,7 @@ class Climb:
 
     _kept = (
         *("theta", "squares", "damping", "cooling", "iteration", "clock", "evaluations"),
-        *("used", "share", "log_evidence", "best", "best_at", "best_precision", "done", "noise"),
+        *("used", "share", "log_evidence", "best", "best_at", "best_precision", "done", "noise", "warm_up"),
     )
 
     def __init__(
@@ -286,7 +345,6 @@ class Climb:
         self.theta = theta.copy()
         self.squares = objective.group_squares(theta) if squares is None else squares
         self.noise, self.hyper = noise, Hyperparameters(objective, noise)
-        self.patience = 2 if is_cheap(objective) else 1
         self.best_precision = self.hyper.precision
         self.damping, self.cooling = _DAMPING, COOLING
         self.iteration, self.evaluations = 0, 1
@@ -294,6 +352,38 @@ class Climb:
         self.used, self.share = np.zeros(len(self.hyper.count)), np.zeros(len(theta))
         self.log_evidence = self.best = -np.inf
         self.best_at, self.done = 0, False
+        self.warm_up = COLD if self.hyper.estimates_noise else 0
+
+    @classmethod
+    def from_fit(cls, objective: ObjectiveLike, theta: Array) -> "Climb":
+        """The climb from weights that fit already: noise and prior begin at what is seen there."""
+        climb = cls(objective, theta)
+        climb.hyper.update(theta, climb.squares, climb.used, np.ones(len(theta)))
+        climb.clock, climb.warm_up = float(COLD), 0
+        return climb
+
+    def settle(self) -> None:
+        """Estimate noise, prior and evidence where it stands, without a step."""
+        for _ in range(_SETTLED):
+            model = _Tall(self.objective, self.theta, self.hyper.precision, self.hyper.decay)
+            self.used, self.share, log_det = model.effective()
+            self.log_evidence = self.hyper.log_evidence(self.hyper.energy(self.theta, self.squares), log_det)
+            self.hyper.update(self.theta, self.squares, self.used, self.share)
+
+    @property
+    def criterion(self) -> float:
+        """Minus half the Bayesian information criterion (Schwarz 1978), by which networks can be compared.
+
+        It is as good as the evidence where entries are many for each weight, and costs next to nothing. The
+        mean square of a column counts as a millionth of the worst one's at least: else a network too small
+        for the data would win by fitting some columns exactly and none of the others.
+        """
+        count, free = self.hyper.count, self.hyper.estimated
+        mean = self.squares / np.where(count > 0, count, 1.0)
+        floor = max(_FLOOR * float(mean[free].max(initial=0.0)), _FLOOR**2)
+        likelihood = np.where(free, count * np.log(np.maximum(mean, floor)), self.squares)
+        penalty = len(self.theta) * math.log(max(self.hyper.entries, 1))
+        return -0.5 * (float(likelihood[count > 0].sum()) + penalty)
 
     def state(self) -> State:
         """What `load` takes."""
@@ -346,7 +436,7 @@ class Climb:
         lowered = self._step(objective, model, energy)
         self._watch(energy, lowered)
         if hyper.estimates_noise:
-            hyper.update(self.theta, self.squares, self.used, self.share, self.cooling)
+            hyper.update(self.theta, self.squares, self.used, self.share, self.cooling, _PRIOR_CHANGE)
 
     def _step(self, objective: ObjectiveLike, model: Linearisation, energy: float) -> float:
         """Move to a lower M, adapting the damping (Marquardt 1963); by how much it fell."""
@@ -372,23 +462,20 @@ class Climb:
     def _watch(self, energy: float, lowered: float) -> None:
         """Notice when nothing improves any more."""
         merit = self.log_evidence if self.hyper.estimates_noise else -energy
-        gain, patience = self._demanded() if self.hyper.estimates_noise else (1e-6 * energy, 1)
+        gain = _PROGRESS * self._entries_falling() if self.hyper.estimates_noise else 1e-6 * energy
         if merit > self.best + gain:
             self.best, self.best_at, self.best_precision = merit, self.iteration, self.hyper.precision
-        warm_up = COLD if self.hyper.estimates_noise else 0
-        waited = self.iteration - max(self.best_at, warm_up)
-        self.done = waited >= patience * _STALE or (lowered == 0.0 and not self.hyper.estimates_noise)
+        waited = self.iteration - max(self.best_at, self.warm_up)
+        self.done = waited >= STALE or (lowered == 0.0 and not self.hyper.estimates_noise)
 
-    def _demanded(self) -> tuple[float, int]:
-        """What the evidence has to gain, and how patiently that is waited for.
+    def _entries_falling(self) -> float:
+        """Of how many entries the evidence has to gain.
 
-        Where some columns' noise has been found and that of others still falls, these alone have to gain.
+        Where some columns' noise has been found and that of others still falls, these alone have to.
         """
         hyper = self.hyper
         falling = hyper.precision > _FALLING * self.best_precision
-        if not falling.any() or falling[hyper.estimated].all():
-            return _PROGRESS * float(hyper.count.sum()), 1
-        return _PROGRESS / self.patience * float(hyper.count[falling].sum()), self.patience
+        return float(hyper.count[falling].sum() if falling.any() else hyper.count.sum())
 
     @property
     def loss(self) -> float:
@@ -407,13 +494,18 @@ class Climb:
         if not self.hyper.estimates_noise:
             return -self.hyper.energy(self.theta, self.squares)
         determined = float(self.share[self.objective.penalised > 0].sum())
-        return self.log_evidence - _SOMETHING * max(0.0, 1.0 - determined)
+        return self.log_evidence + self.hyper.constants - _SOMETHING * max(0.0, 1.0 - determined)
+
+    @property
+    def rival(self) -> Rival:
+        """What is left of it where another one wins."""
+        return Rival(self.theta, self.log_evidence, self.objective.number)
 
     def posterior(self, climbs: Sequence["Climb"], rivals: Sequence[Rival]) -> Posterior | None:
         """The precisions found, and where the others came to; None where none were sought."""
         if not self.hyper.estimates_noise:
             return None
-        others = [Rival(c.theta, c.log_evidence) for c in climbs if c is not self] + [*rivals]
+        others = [c.rival for c in climbs if c is not self] + [*rivals]
         entries = self.hyper.count.sum() or 1.0
         behind = [(self.log_evidence - other.log_evidence) / entries for other in others]
         return Posterior(
@@ -421,6 +513,7 @@ class Climb:
             self.hyper.decay,
             self.log_evidence,
             tuple(other.theta for other in others),
+            np.array([other.network for other in others], dtype=np.int64),
             # An optimum whose noises are r times larger lies about r times as far off.
             # One without a finite evidence lies infinitely far behind.
             np.exp(-2.0 * np.maximum(np.nan_to_num(behind, nan=np.inf, posinf=np.inf), 0.0)),
@@ -444,5 +537,16 @@ def covariance_root(objective: ObjectiveLike, theta: Array, posterior: Posterior
     A given l2 leaves biases without a prior. With the least that is estimated for others, no number in C is
     so large that an error bar, in which it cancels, would be lost in rounding.
     """
-    decay = np.maximum(posterior.decay, _LEAST_PRIOR)
-    return _Tall(objective, theta, posterior.precision, decay).roots()[1]
+    return _Tall(objective, theta, posterior.precision, _proper(posterior)).roots()[1]
+
+
+def with_supported_noise(objective: ObjectiveLike, theta: Array, posterior: Posterior) -> Posterior:
+    """The posterior with the noise precisions that the residuals at theta support."""
+    used = _Tall(objective, theta, posterior.precision, _proper(posterior)).effective()[0]
+    noise = Hyperparameters(objective, NOISES[0])
+    noise.precision = posterior.precision
+    return replace(posterior, precision=noise.supported(objective.group_squares(theta), used))
+
+
+def _proper(posterior: Posterior) -> Array:
+    return np.maximum(posterior.decay, _LEAST_PRIOR)

@@ -15,7 +15,7 @@ class Model {
     this.network = networkOf(record);
     this.hasBars = record.spread !== null;
     if (!this.hasBars) return;
-    this.spread = decoded(record.spread, Float32Array);
+    this.spread = decoded(record.spread, Float64Array);
     this.others = record.others.map((other) => ({ network: networkOf(other), share: other.share }));
   }
 
