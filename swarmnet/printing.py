@@ -11,7 +11,7 @@ from swarmnet.digits import ends
 from swarmnet.errors import printable
 from swarmnet.frames import pd
 from swarmnet.inspection import RANGE, digits_of
-from swarmnet.record import two_numbers
+from swarmnet.record import for_people, two_numbers
 
 if TYPE_CHECKING:
     from swarmnet.comparison import Comparison
@@ -81,7 +81,9 @@ def show_model(model: "FittedModel", json: bool) -> None:
         "layers": "-".join(map(str, net.sizes)),
         "activations": ", ".join(act.name for act in net.activations),
         "weights": net.size,
-    } | {name: _listed(value) if isinstance(value, dict) else value for name, value in model.training.items()}
+    }
+    told = for_people(model.training)
+    facts |= {name: _listed(value) if isinstance(value, dict) else value for name, value in told.items()}
     console.show(
         pd.DataFrame({"what": list(facts), "value": [printable(str(v)) for v in facts.values()]}), "model"
     )

@@ -117,6 +117,33 @@ def scaling(record: Record) -> str | None:
     return kind
 
 
+def for_people(record: Record) -> dict[str, Any]:
+    """The record in few digits, without what was not set, and with a word for what was estimated."""
+    shown = dict(record)
+    if isinstance(record.get("noise"), Mapping):
+        shown |= {name: "estimated" for name in ("derivative_weight", "l2") if record.get(name, 0) is None}
+    for name in ("noise", "sigma", "prior", "chi2_per_entry"):
+        if isinstance(parts := record.get(name), Mapping):
+            shown[name] = {key: _in_few_digits(value) for key, value in parts.items()}
+    if isinstance(candidates := record.get("candidates"), list):
+        shown["candidates"] = "; ".join(map(_candidate, candidates))
+    return {name: value for name, value in shown.items() if value is not None and value != {}}
+
+
+def _in_few_digits(value: object) -> object:
+    found = number(value)
+    return value if found is None else f"{found:.4g}"
+
+
+def _candidate(found: object) -> str:
+    """A network that was tried: (8, 8) 3 climbs, log evidence 12.3."""
+    if not isinstance(found, Mapping) or not isinstance(found.get("hidden"), list):
+        return str(found)
+    evidence = number(found.get("log_evidence"))
+    end = "" if evidence is None else f", log evidence {evidence:.6g}"
+    return f"({', '.join(map(str, found['hidden']))}) {found.get('climbs')} climbs{end}"
+
+
 def _odd(name: str, value: object, wanted: str) -> SwarmnetError:
     shown = repr(value)
     shown = shown if len(shown) <= 40 else f"{shown[:37]}..."

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from swarmnet import MixedData, SwarmnetError, SwarmnetWarning, fit, load
+from swarmnet.record import for_people
 from swarmnet.trainers import Hybrid, ProjectedPSO
 
 NAN = np.nan
@@ -211,3 +212,10 @@ def test_training_cut_short_is_said_to_be_why_there_are_no_error_bars():
 def test_too_many_weights_are_said_to_be_why_there_are_no_error_bars():
     model = fit(noisy(60), hidden=(60, 60), iterations=3)
     assert "they take at most 3000 weights, and this network has 4022" in why_none(model)
+
+
+def test_people_read_what_was_used_in_few_digits(fitted):
+    told = for_people(fitted[1].training)
+    assert told["derivative_weight"] == told["l2"] == "estimated" and "no_error_bars" not in told
+    assert float(told["noise"]["h"]) == pytest.approx(fitted[1].training["noise"]["h"], rel=1e-3)
+    assert told["candidates"].startswith("(6) 3 climbs, log evidence ")

@@ -12,7 +12,7 @@ import pandas as pd
 from swarmnet.comparison import Comparison
 from swarmnet.digits import for_range
 from swarmnet.inspection import RANGE, DataInspection, digits_of
-from swarmnet.record import two_numbers
+from swarmnet.record import for_people, two_numbers
 
 _PATTERNS = 20  # the most frequent
 _DIGITS = 4
@@ -116,6 +116,7 @@ def inspection_tables(found: DataInspection) -> list[Table]:
 
 def training_table(records: dict[str, dict[str, Any]]) -> Table:
     """What training records say, a column a model."""
+    records = {model: for_people(record) for model, record in records.items()}
     names = dict.fromkeys(name for record in records.values() for name in record)
     rows = [
         [Cell(name.replace("_", " ")), *(Cell(_told(record.get(name))) for record in records.values())]
