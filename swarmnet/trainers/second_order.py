@@ -47,6 +47,7 @@ _LEAST_PRIOR = 1e-6  # smallest prior precision: a weight of 1,000 is as good as
 # Largest prior precision of the output biases: outputs are centred, so their biases are near 0, and an
 # estimate would take them for known. A constant must not be known better than the data say.
 _FREE_PRIOR = 1e-2
+_HIDDEN_PRIOR = 4.0  # likewise of hidden biases, for error bars: that of the values they begin with
 _SETTLED = 3  # estimates without a step in between
 _FRESH = 4  # iterations for which effective numbers of parameters are good
 STALE = 60  # iterations without progress that end it
@@ -535,18 +536,24 @@ def covariance_root(objective: ObjectiveLike, theta: Array, posterior: Posterior
     """C (p, p), lower triangular, with C' C = A^-1 at theta: the weights' covariance.
 
     A given l2 leaves biases without a prior. With the least that is estimated for others, no number in C is
-    so large that an error bar, in which it cancels, would be lost in rounding.
+    so large that an error bar, in which it cancels, would be lost in rounding. Biases have a wide one.
     """
-    return _Tall(objective, theta, posterior.precision, _proper(posterior)).roots()[1]
+    return _Tall(objective, theta, posterior.precision, _proper(objective, posterior)).roots()[1]
 
 
 def with_supported_noise(objective: ObjectiveLike, theta: Array, posterior: Posterior) -> Posterior:
     """The posterior with the noise precisions that the residuals at theta support."""
-    used = _Tall(objective, theta, posterior.precision, _proper(posterior)).effective()[0]
+    used = _Tall(objective, theta, posterior.precision, _proper(objective, posterior)).effective()[0]
     noise = Hyperparameters(objective, NOISES[0])
     noise.precision = posterior.precision
     return replace(posterior, precision=noise.supported(objective.group_squares(theta), used))
 
 
-def _proper(posterior: Posterior) -> Array:
-    return np.maximum(posterior.decay, _LEAST_PRIOR)
+def _proper(objective: ObjectiveLike, posterior: Posterior) -> Array:
+    """The prior's precision (p,) for error bars.
+
+    Of biases that are near 0 it is estimated so large that they would pass for known, and the function for an
+    odd one about the middle of the data.
+    """
+    most = np.where(objective.penalised > 0, np.inf, _HIDDEN_PRIOR)
+    return np.clip(posterior.decay, _LEAST_PRIOR, most)
