@@ -1,5 +1,6 @@
 """Tables, of pandas and other libraries: columns are matched by name, rows by their index, or refused."""
 
+import dask
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
@@ -14,6 +15,13 @@ FRAME = pd.DataFrame({"T": RNG.uniform(300, 400, 12), "p": RNG.uniform(1, 2, 12)
 FRAME["h"] = FRAME["T"] * FRAME["p"]
 FRAME["dh/dT"], FRAME["dh/dp"] = FRAME["p"], FRAME["T"]
 SLOPES = ["dh/dp", "dh/dT"]
+
+
+@pytest.fixture(autouse=True)
+def no_cluster():
+    """That of another test may have left itself as Dask's scheduler."""
+    with dask.config.set(scheduler="threads"):
+        yield
 
 
 class Interchanged:
