@@ -44,7 +44,8 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
     changes what `dydx` must be: after ``StandardScaler`` it is ``dydx * scaler.scale_``, and `jacobian` is
     then with respect to the scaled columns too. Where X looks as if it came from there, `fit` warns. So it
     does within a `TransformedTargetRegressor`, which trains on g(y) and hands everything else on as it is: by
-    the chain rule `dydx` must then be g'(y) dy/dx, and standard deviations |g'(y)| times those of y and dydx.
+    the chain rule `dydx` must then be g'(y) dy/dx, and standard deviations the absolute value of g'(y) times
+    those of y and dydx.
 
     **Routing.** With `sklearn.set_config(enable_metadata_routing=True)` `fit` asks for `dydx`, `y_sigma` and
     `dydx_sigma`, so that `GridSearchCV(...).fit(X, y, dydx=dydx)` and `cross_validate(..., params={"dydx":
