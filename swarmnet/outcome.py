@@ -97,7 +97,7 @@ class Outcome:
                 f"{TAKEN_FOR_NOISE}{listed(names)} was taken for noise: if it is none, give other sizes "
                 "(hidden=), or use trainer 'lbfgs', which fits whatever there is"
             )
-        if (why := self.no_error_bars()) and result.status not in _LIMITS:
+        if (why := self.no_error_bars()) and (own_limit or result.status not in _LIMITS):
             yield f"no error bars: {why}"
         if own_limit or result.status in ("converged", "tolerance", "stalled"):
             for kind, chi2 in self._misfits().items():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from swarmnet import MixedData, Network, Objective
+from swarmnet import MixedData, Network, Objective, SwarmnetWarning, fit
 from swarmnet.checkpoint import Checkpoint, fingerprint
 from swarmnet.trainers import LBFGS, LM, Hybrid, ProjectedPSO, run
 
@@ -135,3 +135,11 @@ def test_solving_for_the_output_layer_comes_further_in_as_many_iterations():
         assert result.loss == pytest.approx(float(objective.loss(result.theta)), rel=1e-9)
         losses.append(result.loss)
     assert losses[1] < 0.1 * losses[0]
+
+
+def test_a_default_fit_without_error_bars_says_why(monkeypatch):
+    """Also where L-BFGS ended by a limit that nobody gave."""
+    for name, value in {"_CONDITIONED": 5, "_PLAIN": 5}.items():
+        monkeypatch.setattr(f"swarmnet.trainers.hybrid.{name}", value)
+    with pytest.warns(SwarmnetWarning, match="^no error bars: they take at most 3000 weights"):
+        fit(problem(), hidden=(60, 60), trainer=SMALL)
