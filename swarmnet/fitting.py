@@ -35,7 +35,8 @@ from swarmnet.streaming import StreamedSource
 from swarmnet.threads import ThreadPool, one_blas_thread
 from swarmnet.trainers import LBFGS, Hybrid, Trainer, TrainResult, configured, run
 from swarmnet.trainers.base import Callback, require_count, require_number
-from swarmnet.trainers.second_order import covariance_root, with_supported_noise
+from swarmnet.trainers.hybrid import RACED
+from swarmnet.trainers.second_order import covariance_root, multiplications, with_supported_noise
 from swarmnet.version import __version__
 
 if TYPE_CHECKING:
@@ -50,7 +51,6 @@ Activations = str | Activation | Sequence[str | Activation]
 _LADDER = ((8,), (16,), (32,), (8, 8), (16, 16), (24, 24), (12, 12, 12))
 _LARGE = ((64,), (128,), (32, 32), (48, 48), (64, 64), (24, 24, 24))  # where entries are many
 _FEW_COUNTS = 0.5  # weights that are less than that on average are hardly meant to say how often rows count
-_SHORT = 5e8  # multiplications of an iteration of Levenberg-Marquardt: a twentieth of a second
 _LONG = 1e9  # entries times weights: a second or so for an iteration of L-BFGS
 _ENTRIES_A_WEIGHT = 2  # fewest in networks of which an iteration is longer
 _WIDTHS = (3, 4, 6, 8, 12, 16, 24, 32)
@@ -349,7 +349,7 @@ def ladder(data: MixedData | FileData, activations: Activations) -> list[Network
     for widths in (*_LADDER, *_LARGE):
         if layers in (None, len(widths) + 1):
             net = network_for(data, widths, activations)
-            is_short = entries * net.size * min(entries, net.size) <= _SHORT
+            is_short = multiplications(entries, net.size) <= RACED
             is_possible = net.size <= entries / _ENTRIES_A_WEIGHT and entries * net.size <= _LONG
             if (is_short and widths in _LADDER) or (is_possible and not is_short):
                 nets.append(net)

@@ -21,13 +21,8 @@ _NEGLIGIBLE = 0.1  # mean square of a column, as a share of its output's largest
 _MISFIT = 1.5  # chi2 per entry from which sigmas are said to be missed, if chance makes it
 _CHANCE = 5.0  # standard deviations of chi2 that chance is held to make
 
-_LIMITS = (
-    "iterations",
-    "evaluations",
-    "seconds",
-    "callback",
-    "interrupted",
-)  # by which training ends too early
+# By which training ends too early
+_LIMITS = ("iterations", "evaluations", "seconds", "callback", "interrupted")
 
 
 class Outcome:

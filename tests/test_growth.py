@@ -44,7 +44,7 @@ def shortened(monkeypatch):
     """Only the smallest network can race; everything is short."""
     rungs = objectives()
     for name, value in {
-        "_RACED": cost(rungs[0]),
+        "RACED": cost(rungs[0]),
         "_HALVINGS": (4,),
         "_CHOSEN": 9,
         "_SCREENED": 40,
@@ -78,7 +78,7 @@ def test_none_is_tried_where_a_small_network_has_won(monkeypatch):
     data = MixedData(problem().X, problem().X @ [[1.0, 2.0], [0.5, -1.0]])
     rungs = [Objective(Network(sizes), data, derivative_weight=None, l2=None) for sizes in SIZES]
     rungs[0].rungs = rungs
-    monkeypatch.setattr("swarmnet.trainers.hybrid._RACED", cost(rungs[3]))
+    monkeypatch.setattr("swarmnet.trainers.hybrid.RACED", cost(rungs[3]))
     assert set(trained(rungs).candidates) == {0, 1, 3}
 
 

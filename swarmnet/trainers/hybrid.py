@@ -24,7 +24,7 @@ _HALVINGS = (60, 120)  # iterations after which the worse half of the networks i
 _CHOSEN = 180  # iterations after which the best network left is taken
 _STARTS_HALVED = (180, 300)  # iterations after which the worse half of the starts is given up
 # Multiplications of an iteration of Levenberg-Marquardt, of which two cores make some 2e10 to 4e10 a second:
-_RACED = 5e8  # up to which networks race
+RACED = 5e8  # up to which networks race
 _DEAR = 2e10  # from which L-BFGS gets further in the same time
 _CLIMBED_ON = 2e12  # in all, for a large network
 _SETTLED_SOON, _SETTLED_LATE = 1e11, 5e11  # up to which noise and prior are estimated, with and without haste
@@ -391,7 +391,7 @@ def _state(thetas: Sequence[Array], before: State) -> State:
 
 def is_raced(objective: ObjectiveLike) -> bool:
     """Whether an iteration is so short that its network can race with others."""
-    return objective.can_linearise and objective.size <= MOST_WEIGHTS and cost(objective) <= _RACED
+    return objective.can_linearise and objective.size <= MOST_WEIGHTS and cost(objective) <= RACED
 
 
 def _descent(net: ObjectiveLike, iterations: int | None) -> LBFGS:

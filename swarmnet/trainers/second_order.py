@@ -523,8 +523,12 @@ class Climb:
 
 def cost(objective: ObjectiveLike) -> float:
     """Multiplications of an iteration's largest product."""
-    entries, p = float(objective.groups.entries.sum()), objective.size
-    return entries * p * min(entries, p)
+    return multiplications(float(objective.groups.entries.sum()), objective.size)
+
+
+def multiplications(entries: float, weights: int) -> float:
+    """Those of an iteration's largest product, for so many entries and weights."""
+    return entries * weights * min(entries, weights)
 
 
 def is_cheap(objective: ObjectiveLike) -> bool:
