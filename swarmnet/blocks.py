@@ -15,7 +15,6 @@ import numpy as np
 
 from swarmnet.floats import far_out
 from swarmnet.rows import Batch, Sums
-from swarmnet.tiles import Tile, joined_tiles
 
 MIXED = 4  # blocks of which minibatches are drawn at a time
 
@@ -90,14 +89,3 @@ class Numbering:
             found[block] = ordered[:count] - (self.ends[block] - self.sizes[block])
             ordered = ordered[count:]
         return found
-
-
-def taken(tiles: Sequence[Tile], rows: Batch) -> list[Tile]:
-    """The rows with these numbers, ascending, which count through the tiles."""
-    found, end = [], 0
-    for tile in tiles:
-        start, end = end, end + tile.rows
-        low, high = np.searchsorted(rows, [start, end])
-        if low < high:
-            found.append(tile.part(rows[low:high] - start))
-    return joined_tiles(found)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.blocks import Node, Numbering, leaves, merged, taken, total
+from swarmnet.blocks import Node, Numbering, leaves, merged, total
+from swarmnet.chunks import Chunks, taken
 from swarmnet.cluster import Cluster
 from swarmnet.data import MixedData
 from swarmnet.filedata import FileData, Reader, most_rows
@@ -23,7 +24,6 @@ from swarmnet.pieces import Piece
 from swarmnet.rows import Batch, HeldRows, Sums, Terms, joined
 from swarmnet.scaling import Preparation, PreparedSource
 from swarmnet.threads import Crew
-from swarmnet.tiles import Tile
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -59,14 +59,14 @@ class Shard:
         group_sums: each one's, see `Grouping.sums`.
     """
 
-    def __init__(self, terms: Terms, blocks: list[list[Tile]], group_sums: list[Array]) -> None:
+    def __init__(self, terms: Terms, blocks: list[list[Chunks]], group_sums: list[Array]) -> None:
         self.terms, self.blocks, self.group_sums = terms, blocks, group_sums
 
     @classmethod
     def of(cls, terms: Terms, preparation: Preparation, rows: Iterable[MixedData]) -> "Shard":
         """Make tiles of blocks of rows."""
         held = [HeldRows.of(terms, preparation.of(block), block, 1) for block in rows]
-        return cls(terms, [list(rows.tiles) for rows in held], [rows.group_sums for rows in held])
+        return cls(terms, [list(rows.parts) for rows in held], [rows.group_sums for rows in held])
 
     def __sizeof__(self) -> int:
         # Dask asks, to know what a worker's memory holds and what moving a shard costs.
@@ -74,14 +74,14 @@ class Shard:
 
     def describe(self) -> tuple[list[int], list[Array]]:
         """The rows of each block, and its sums by groups."""
-        return [sum(tile.rows for tile in tiles) for tiles in self.blocks], self.group_sums
+        return [sum(part.count for part in parts) for parts in self.blocks], self.group_sums
 
     def each(self, call: Call, some: dict[int, Batch] | None) -> Iterator[Sums]:
         """The sums over each block, or over some rows of some of them."""
-        passes = [self.terms.passes()]
+        kernels, most = self.terms.kernels(), self.terms.chunk_rows
         for number in range(len(self.blocks)) if some is None else some:
-            tiles = self.blocks[number] if some is None else taken(self.blocks[number], some[number])
-            rows = HeldRows(self.terms, tiles, self.group_sums[number], Crew(1), passes)
+            parts = self.blocks[number] if some is None else taken(self.blocks[number], some[number], most)
+            rows = HeldRows(self.terms, parts, self.group_sums[number], Crew(1), kernels)
             yield call.sums(rows, *call.args, **call.kwargs)
 
 

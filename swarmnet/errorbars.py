@@ -10,22 +10,25 @@ answers from other starts, and of networks that were almost chosen, lie apart is
 Lakshminarayanan et al. 2017).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet import blas
-from swarmnet.activations import LINEAR
-from swarmnet.network import Network
-from swarmnet.propagation import Propagation
-from swarmnet.threads import one_blas_thread
+from swarmnet.chunks import VALUE, Entries
+from swarmnet.losses import SQUARED
+from swarmnet.network import Network, unit
+from swarmnet.propagation import Passes
+from swarmnet.threads import Crew, one_blas_thread
 
 Array = NDArray[Any]
 
-_NUMBERS = 1 << 21  # numbers in a tile's gradients
+_NUMBERS = 1 << 18  # in the gradients of the rows at a time
+_MANY = 1 << 21  # numbers in all gradients from which compiled kernels are worth their import
 
 
 @dataclass(frozen=True)
@@ -57,29 +60,12 @@ def unpack(packed: NDArray[np.float64], size: int) -> NDArray[np.float64]:
 
 def value_deviations(net: Network, theta: Array, packed: Array, X: Array) -> Array:
     """(n, k) standard deviations of the outputs at X (n, d)."""
-    C = unpack(packed, net.size)
-    out = np.empty((len(X), net.k))
-    for rows, passes in _tiles(net, theta, X, order=1):
-        for o in range(net.k):
-            z_bar = np.zeros((net.k, passes.A[0].shape[-1]))
-            z_bar[o] = 1.0 if passes.layers[-1].activation is LINEAR else passes.S[-1][o]
-            out[rows, o] = _deviation(passes, z_bar, [], C)
-    return out
+    return _deviations(net, theta, packed, X, [VALUE])[:, :, 0]
 
 
 def jacobian_deviations(net: Network, theta: Array, packed: Array, X: Array) -> Array:
     """(n, k, d) standard deviations of the partials at X (n, d)."""
-    C = unpack(packed, net.size)
-    out = np.empty((len(X), net.k, net.d))
-    for rows, passes in _tiles(net, theta, X, order=2):
-        for j in range(net.d):
-            tangent = passes.tangent(j)
-            for o in range(net.k):
-                z_bar = np.zeros((net.k, passes.A[0].shape[-1]))
-                cotangent = np.zeros_like(z_bar)
-                cotangent[o] = 1.0
-                out[rows, o, j] = _deviation(passes, z_bar, [(tangent, cotangent)], C)
-    return out
+    return _deviations(net, theta, packed, X, range(net.d))
 
 
 @one_blas_thread()
@@ -91,15 +77,12 @@ def pinned(net: Network, theta: Array, packed: Array, x: Array, outputs: Array) 
     """
     C = unpack(packed, net.size)
     full = C.copy()
-    _, passes = next(_tiles(net, theta, x, order=1))
+    passes = Passes(net.layers, theta, x.T, order=2)
     for o in outputs:
-        z_bar = np.zeros((net.k, 1))
-        z_bar[o] = 1.0
-        g = np.empty((net.size, 1))
-        passes.backward_rows(z_bar, [], g)
+        g = passes.weight_gradients(int(o))[:, 0]
         bias = net.size - net.k + o
         g[bias] = 0.0
-        full[:, bias] = -(C @ g)[:, 0]
+        full[:, bias] = -(C @ g)
     return _packed(full)
 
 
@@ -124,20 +107,49 @@ def widened(
     return np.asarray(np.sqrt(deviation**2 + apart / total))
 
 
-def _deviation(passes: Propagation, z_bar: Array, tangents: list[Any], C: Array) -> Array:
-    """|C g| for the gradient g of each row."""
-    g = passes.buffer("g", (len(C), z_bar.shape[-1]))
-    passes.backward_rows(z_bar, tangents, g)
-    V = blas.multiply(C, g)
-    return np.asarray(np.sqrt(np.einsum("pr,pr->r", V, V)))
-
-
-def _tiles(net: Network, theta: Array, X: Array, order: int) -> Iterator[tuple[slice, Propagation]]:
-    """Slices of X's rows, each with a forward pass done."""
-    passes = Propagation(net.layers)
-    passes.load(theta)
+def _deviations(net: Network, theta: Array, packed: Array, X: Array, inputs: Sequence[int]) -> Array:
+    """(n, k, inputs) of the partials along some inputs, or of the values."""
+    C = unpack(packed, net.size)
+    out = np.empty((len(X), net.k, len(inputs)))
     step = max(16, _NUMBERS // net.size)
-    for start in range(0, len(X), step):
-        part = X[start : start + step]
-        passes.forward(np.vstack([part.T, np.ones(len(part))]), order=order)
-        yield slice(start, start + len(part)), passes
+    starts = range(0, len(X), step)
+    gradients = _compiled(net, theta) if len(X) * net.size >= _MANY else _plain(net, theta)
+
+    def work(worker: int, task: int) -> None:
+        rows = slice(starts[task], starts[task] + step)
+        for o, column in product(range(net.k), range(len(inputs))):
+            g = gradients(X[rows], o, inputs[column])
+            V = blas.multiply(C, g)
+            out[rows, o, column] = np.sqrt(np.einsum("pr,pr->r", V, V))
+
+    with one_blas_thread():
+        Crew().run(len(starts), work)
+    return out
+
+
+Gradients = Callable[[Array, int, int], Array]
+
+
+def _plain(net: Network, theta: Array) -> Gradients:
+    """(p, rows) at X (rows, d) of an output's value or partial, in NumPy."""
+
+    def gradients(X: Array, output: int, input: int) -> Array:
+        passes = Passes(net.layers, theta, X.T, order=2)
+        return passes.weight_gradients(output, None if input == VALUE else unit(net.d, input))
+
+    return gradients
+
+
+def _compiled(net: Network, theta: Array) -> Gradients:
+    """The same by compiled kernels."""
+    from swarmnet.kernels.bound import BoundKernels, Workspace  # noqa: PLC0415  # imports Numba
+
+    kernels = BoundKernels(net, np.float64, SQUARED)
+
+    def gradients(X: Array, output: int, input: int) -> Array:
+        n = len(X)
+        where = np.arange(n), np.full(n, output), np.full(n, input)
+        table = Entries(X, *where, target=np.zeros(n), weight=np.ones(n), group=np.zeros(n, int))
+        return kernels.entry_gradients(Workspace(), theta, table, 0, n, np.ones(1))[1]
+
+    return gradients

@@ -26,7 +26,6 @@ from swarmnet.model import FittedModel
 from swarmnet.network import Network
 from swarmnet.objective import Objective, output_is_solvable
 from swarmnet.outcome import Outcome
-from swarmnet.processes import copies_for
 from swarmnet.readers import Size, open_files, read
 from swarmnet.reordering import reordered
 from swarmnet.rows import Source
@@ -216,9 +215,6 @@ def _objectives(
     with ExitStack() as others:
         if cluster is None:
             rungs = [plan.objective(net) for net in nets]
-            processes = others.enter_context(copies_for(trainer, rungs, plan))
-            for rung in rungs:
-                rung.copies = processes
         else:
             from swarmnet.copies import shared_out  # noqa: PLC0415  # an extra
 

@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from swarmnet.activations import LINEAR, Activation, activation
 from swarmnet.errors import SwarmnetError
-from swarmnet.propagation import Layer, Propagation
+from swarmnet.propagation import Layer, Passes
 
 Array = NDArray[Any]
 Layers = list[tuple[Array, Array]]
 
 _MOST_WEIGHTS = 10**8  # of a network: it takes a gigabyte then, and training many times that
 _MOST_NUMBERS = 5 * 10**8  # weights of a swarm
-_TILE = 2048  # rows at a time times particles: what the passes keep per row stays in the cache
+_ROWS = 2048  # at a time, times particles: what the passes keep of each stays in the cache
 _VARIANCE: dict[str, Callable[[int, int], float]] = {
     "glorot": lambda fan_in, fan_out: 2.0 / (fan_in + fan_out),  # Glorot and Bengio 2010, eq. 16
     "he": lambda fan_in, fan_out: 2.0 / fan_in,  # He et al. 2015, eq. 10
@@ -165,40 +165,31 @@ class Network:
         """Outputs (n, k), or (s, n, k) for a swarm, at X (n, d)."""
         weights, points = self._theta(theta), self._points(X)
         out = np.empty((*weights.shape[:-1], len(points), self.k))
-        for theta_tile, out_tile, rows, passes in self._tiles(weights, points, out, 0):
-            passes.load(theta_tile)
-            out_tile[...] = passes.forward(rows).swapaxes(-1, -2)
+        for out_tile, passes in self._passes(weights, points, out, 0):
+            out_tile[...] = passes.A[-1].swapaxes(-1, -2)
         return out
 
     def jacobian(self, theta: ArrayLike, X: ArrayLike) -> Array:
         """J (n, k, d) with J[i, o, j] = dY_o/dx_j at row i, or (s, n, k, d) for a swarm."""
         weights, points = self._theta(theta), self._points(X)
         out = np.empty((*weights.shape[:-1], len(points), self.k, self.d))
-        for theta_tile, out_tile, rows, passes in self._tiles(weights, points, out, 1):
-            passes.load(theta_tile)
-            passes.forward(rows, order=1)
+        for out_tile, passes in self._passes(weights, points, out, 1):
             if self.k <= self.d:
                 for o in range(self.k):
-                    gradient = passes.pullback(unit_cotangent(self.k, o))[0]
-                    out_tile[..., o, :] = gradient.swapaxes(-1, -2)
+                    out_tile[..., o, :] = passes.pullback(unit(self.k, o))[0].swapaxes(-1, -2)
             else:
                 for j in range(self.d):
-                    out_tile[..., j] = passes.tangent(j).output.swapaxes(-1, -2)
+                    out_tile[..., j] = passes.tangent(unit(self.d, j))[0][-1].swapaxes(-1, -2)
         return out
 
     def pullback(self, theta: ArrayLike, X: ArrayLike, V: ArrayLike) -> Array:
         """The gradient (n, d), or (s, n, d), of V . Y with respect to X, for V (n, k)."""
         weights, points = self._theta(theta), self._points(X)
-        cotangents = np.asarray(V, float)
+        cotangents = np.asarray(V, dtype=np.float64)
         if cotangents.shape != (len(points), self.k):
-            raise SwarmnetError(f"V must be {(len(points), self.k)}, not {cotangents.shape}")
-        stacked = np.concatenate([points, cotangents], axis=1)
-        out = np.empty((*weights.shape[:-1], len(points), self.d))
-        for theta_tile, out_tile, rows, passes in self._tiles(weights, stacked, out, 1):
-            passes.load(theta_tile)
-            passes.forward(np.concatenate([rows[: self.d], rows[-1:]]), order=1)
-            out_tile[...] = passes.pullback(rows[self.d : -1])[0].swapaxes(-1, -2)
-        return out
+            raise SwarmnetError(f"V must be ({len(points)}, {self.k}), not {cotangents.shape}")
+        passes = Passes(self.layers, weights, points.T, 1)
+        return np.asarray(passes.pullback(cotangents.T)[0].swapaxes(-1, -2))
 
     def hessian(self, theta: ArrayLike, X: ArrayLike) -> Array:
         """H (n, k, d, d) with H[i, o, j, m] = d2Y_o/dx_j dx_m at row i, or (s, n, k, d, d) for a swarm.
@@ -208,36 +199,29 @@ class Network:
         """
         weights, points = self._theta(theta), self._points(X)
         out = np.zeros((*weights.shape[:-1], len(points), self.k, self.d, self.d))
-        for theta_tile, out_tile, rows, passes in self._tiles(weights, points, out, 2):
-            passes.load(theta_tile)
-            passes.forward(rows, order=2)
-            tangents = [passes.tangent(j, name=j) for j in range(self.d)]
+        for out_tile, passes in self._passes(weights, points, out, 2):
+            tangents = [passes.tangent(unit(self.d, j))[1] for j in range(self.d)]
             for o in range(self.k):
-                G = passes.pullback(unit_cotangent(self.k, o))
-                for index, layer in enumerate(self.layers):
-                    if layer.activation is not LINEAR:
-                        bend = G[index + 1] * passes.C[index]
-                        _add_outer(bend, [t.U[index] for t in tangents], out_tile[..., o, :, :])
+                G = passes.pullback(unit(self.k, o))
+                for index, C in enumerate(passes.C):
+                    _add_outer(G[index + 1] * C, [U[index] for U in tangents], out_tile[..., o, :, :])
         return out
 
-    def _tiles(
+    def _passes(
         self, theta: Array, points: Array, out: Array, order: int
-    ) -> Iterator[tuple[Array, Array, Array, Propagation]]:
-        """Cut particles and rows so that memory does not grow with either: views of theta, out and rows."""
-        passes = Propagation(self.layers)
-        step = min(len(points), max(64, _TILE // (1 + order * (self.d if order > 1 else 1))))
-        block = max(1, _TILE // max(1, step))
-        for start in range(0, len(points), max(1, step)):
-            rows = points[start : start + step]
-            stacked = passes.buffer("rows", (rows.shape[1] + 1, len(rows)))
-            stacked[:-1] = rows.T
-            stacked[-1] = 1.0
+    ) -> Iterator[tuple[Array, Passes]]:
+        """Views of out, with the passes for their particles and rows: so that memory grows with neither."""
+        step = max(64, _ROWS // (1 + order * (self.d if order > 1 else 1)))
+        for start in range(0, len(points), step):
+            rows = slice(start, start + step)
+            inputs = np.ascontiguousarray(points[rows].T)
             if theta.ndim == 1:
-                yield theta, out[start : start + step], stacked, passes
+                yield out[rows], Passes(self.layers, theta, inputs, order)
                 continue
+            block = max(1, _ROWS // inputs.shape[1])
             for first in range(0, len(theta), block):
                 particles = slice(first, first + block)
-                yield theta[particles], out[particles, start : start + step], stacked, passes
+                yield out[particles, rows], Passes(self.layers, theta[particles], inputs, order)
 
     def _theta(self, theta: ArrayLike) -> Array:
         weights = np.asarray(theta, dtype=np.float64)
@@ -254,11 +238,11 @@ class Network:
         return points
 
 
-def unit_cotangent(k: int, output: int) -> Array:
-    """(k, 1) that selects one output in a pullback."""
-    unit = np.zeros((k, 1))
-    unit[output] = 1.0
-    return unit
+def unit(size: int, number: int) -> Array:
+    """(size, 1) the direction of one input, or the cotangent of one output."""
+    direction = np.zeros((size, 1))
+    direction[number] = 1.0
+    return direction
 
 
 def _add_outer(bend: Array, U: Sequence[Array], out: Array) -> None:

@@ -20,13 +20,11 @@ from swarmnet.activations import LINEAR
 from swarmnet.data import MixedData
 from swarmnet.errors import SwarmnetError
 from swarmnet.floats import far_out
-from swarmnet.losses import SquaredError, ValueLoss, value_loss
-from swarmnet.memory import keep_freed_memory
+from swarmnet.groups import EntryWeights, Groups
+from swarmnet.losses import CROSS_ENTROPY, LOSSES, SQUARED, value_loss
 from swarmnet.network import Network
 from swarmnet.rows import Batch, HeldRows, RowSums, Source, Terms
-from swarmnet.sums import unpack_gram
 from swarmnet.threads import Copies, one_blas_thread
-from swarmnet.tiles import EntryWeights, Groups
 
 Array = NDArray[Any]
 
@@ -65,7 +63,6 @@ class Objective:
         threads: int | None = None,
         measured: MixedData | None = None,
     ) -> None:
-        keep_freed_memory()
         self.net, self.l2 = net, _at_least_0("l2", L2 if l2 is None else l2)
         self.estimates_l2, self.estimates_balance = l2 is None, derivative_weight is None
         self._value_loss = value_loss(loss)
@@ -152,7 +149,7 @@ class Objective:
     @property
     def can_linearise(self) -> bool:
         """Whether residuals and their gradients can be asked for. The loss must be squared."""
-        return isinstance(self._value_loss, SquaredError)
+        return self._value_loss == SQUARED
 
     @property
     def can_project(self) -> bool:
@@ -243,13 +240,18 @@ class Objective:
         weights = self._residual_weights(theta)
         return self._rows.total(HeldRows.leverages, weights, precision, np.asfortranarray(factor))[0]
 
-    def residual_jacobian(self, theta: ArrayLike) -> tuple[Array, Array, Array]:
+    def residual_jacobian(
+        self, theta: ArrayLike, precision: Array | None = None
+    ) -> tuple[Array, Array, Array]:
         """All residuals (entries,), their gradients (entries, p) and groups (entries,), where they are few.
+
+        Both are times the root of each group's precision (groups,), which is 1 by default.
 
         Raises:
             SwarmnetError: the loss is not squared.
         """
-        r, J, group = self._rows.joined(HeldRows.residuals, self._residual_weights(theta))
+        factors = np.ones(len(self.groups.count)) if precision is None else precision
+        r, J, group = self._rows.joined(HeldRows.residuals, self._residual_weights(theta), factors)
         return r, J, group
 
     def group_squares(self, theta: ArrayLike) -> Array:
@@ -270,7 +272,7 @@ class Objective:
     def _residual_weights(self, theta: ArrayLike) -> Array:
         if not self.can_linearise:
             raise SwarmnetError("normal equations need the squared loss: use another trainer")
-        return self._weight_array(theta, (self.size,))
+        return self._weight_array(theta, (self.size,), np.float64)
 
     @one_blas_thread()
     def projected(self, hidden_swarm: ArrayLike, ridge: float = 1e-9) -> tuple[Array, Array]:
@@ -298,15 +300,15 @@ class Objective:
         hidden = self._weight_array(hidden_swarm, ("particles", self.hidden_size))
         theta = np.zeros((len(hidden), self.size), self._dtype)
         theta[:, : self.hidden_size] = hidden
-        units, k = self.net.sizes[-2] + 1, self.net.k
-        # Each particle's sums: G (grams, units, units), g (units, k), and the targets' squares.
-        grams = 1 if self._rows.one_gram else k
-        (sums,) = self._rows.total(HeldRows.grams, theta, grams)
-        G, g, squares = unpack_gram(sums, grams, units, k)
+        units = self.net.sizes[-2] + 1
+        sums, squares = self._rows.total(HeldRows.grams, theta, 1 if self._rows.one_gram else self.net.k)
+        G = sums[..., :units]  # (s, grams, units, units)
+        g = sums[..., units:]  # (s, 1, units, k), or (s, k, units, 1)
+        g = g.swapaxes(-1, -2).reshape(len(theta), self.net.k, units)
         with far_out():
-            return self._solve(theta, G, g, squares, ridge)
+            return self._solve(theta, G, g, float(squares), ridge)
 
-    def _solve(self, theta: Array, G: Array, g: Array, squares: Array, ridge: float) -> tuple[Array, Array]:
+    def _solve(self, theta: Array, G: Array, g: Array, squares: float, ridge: float) -> tuple[Array, Array]:
         units = G.shape[-1]
         G[..., np.arange(units - 1), np.arange(units - 1)] += self.l2
         trace = np.trace(G, axis1=-2, axis2=-1)[..., None, None]
@@ -317,9 +319,9 @@ class Objective:
         ridge = max(ridge, 4.0 * units * float(np.finfo(float).eps))
         tiny = np.finfo(float).tiny
         stiff = (np.maximum(ridge * trace / units, tiny)) * np.eye(units)
-        w = np.linalg.solve(G + stiff, np.moveaxis(g, -1, 1)[..., None])[..., 0]  # (s, k, units)
+        w = np.linalg.solve(G + stiff, g[..., None])[..., 0]  # (s, k, units)
         # |target - Phi w|^2 + l2 |w|^2 = squares - 2 g.w + w G w
-        fit = np.einsum("skh,shk->s", w, g)
+        fit = np.einsum("skh,skh->s", w, g)
         bent = np.einsum("skh,skh->s", w, (G @ w[..., None])[..., 0])
         loss = np.maximum(squares - 2.0 * fit + bent, np.finfo(float).eps * squares)
         loss += self.l2 * self._square_weights(theta)
@@ -333,22 +335,21 @@ class Objective:
         squares: Array = np.einsum("sp,sp->s", penalised, penalised, dtype=np.float64)
         return squares
 
-    def _weight_array(self, weights: ArrayLike, shape: tuple[int | str, ...]) -> Array:
+    def _weight_array(
+        self, weights: ArrayLike, shape: tuple[int | str, ...], dtype: DTypeLike | None = None
+    ) -> Array:
         """`weights` in the dtype of the sums; text in `shape` stands for any number."""
-        if isinstance(weights, np.ndarray) and weights.dtype == self._dtype:
-            array = np.ascontiguousarray(weights)
-        else:
-            with far_out():  # float32 does not hold all that float64 does
-                array = np.ascontiguousarray(weights, dtype=self._dtype)
+        with far_out():  # float32 does not hold all that float64 does
+            array = np.ascontiguousarray(weights, dtype=dtype or self._dtype)
         if np.ndim(weights) != len(shape) or array.shape[-1] != shape[-1]:
             wanted = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
             raise SwarmnetError(f"the weights must be {wanted} for {self.net!r}, not {np.shape(weights)}")
         return array
 
 
-def output_is_solvable(net: Network, loss: ValueLoss) -> bool:
+def output_is_solvable(net: Network, loss: int) -> bool:
     """Whether the best output layer solves a linear problem: it is linear, and the loss squared."""
-    return net.activations[-1] is LINEAR and isinstance(loss, SquaredError)
+    return net.activations[-1] is LINEAR and loss == SQUARED
 
 
 def _mirror(upper: Array) -> None:
@@ -381,7 +382,7 @@ def _refuse_misfit(net: Network, data: MixedData | Source, loss: str) -> None:
         )
     if (net.d, net.k) != (data.d, data.k):
         raise SwarmnetError(f"{net!r} has {net.d} inputs and {net.k} outputs, the data {data.d} and {data.k}")
-    if loss == "cross-entropy":
+    if LOSSES[loss] == CROSS_ENTROPY:
         if net.activations[-1].name != "sigmoid":
             raise SwarmnetError("cross-entropy needs sigmoid outputs: give the output layer 'sigmoid'")
         if (data.statistics.Y.low < 0).any() or (data.statistics.Y.high > 1).any():

@@ -1,85 +1,81 @@
-"""Rows in memory, cut into tiles, and the sums over them that an `Objective` asks for.
+"""Rows in memory, cut into chunks, and the sums over them that an `Objective` asks for.
 
-Each sum is taken tile by tile (some particles times some rows, small enough for the cache), tiles are shared
-out over threads, and partial sums are added in the tiles' order, so that the number of threads changes
-nothing, to the last bit.
+Compiled kernels take each sum over some chunks. Threads share these out, and partial sums are added in the
+chunks' order, so that the number of threads changes nothing, to the last bit.
 
 An objective does not call these sums itself but hands them to `total`, which every kind of rows has. Where
 the rows are many `HeldRows`, on other machines or one after another on this one, it adds up theirs.
 """
 
 import copy
-import threading
+import queue
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Concatenate, ParamSpec, Protocol
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from swarmnet import blas
+from swarmnet.chunks import Chunker, Chunks, Entries, taken
 from swarmnet.data import MixedData
 from swarmnet.floats import far_out
-from swarmnet.losses import ValueLoss
+from swarmnet.groups import EntryWeights, Grouping
 from swarmnet.moments import Statistics
 from swarmnet.network import Network
-from swarmnet.propagation import Propagation
-from swarmnet.sums import (
-    add_gram,
-    add_leverage,
-    add_normal,
-    add_squares,
-    residuals,
-    tile_gradient,
-    tile_loss,
-)
-from swarmnet.tapes import TapedPropagation
 from swarmnet.threads import Crew, one_blas_thread
-from swarmnet.tiles import EntryWeights, Tile, Tiler
+
+if TYPE_CHECKING:
+    from swarmnet.kernels.bound import BoundKernels, Workspace
 
 Array = NDArray[Any]
 Sums = tuple[Array, ...]
 Batch = NDArray[np.intp]  # a minibatch: rows by their numbers
 P = ParamSpec("P")
 
-_CHUNKS = 8  # partial sums a result is added up from: enough to share out, few enough to keep
-_NORMAL_NUMBERS = 1 << 25  # numbers in all the partial sums of J'J together
-_TILE_BYTES = 1 << 20  # of particles x units x rows of the widest layer in a swarm's tile, at most
-_TILE_ROWS = 1000  # rows that a swarm's tile has at most
-_SMALL_PRODUCT = 1_000_000  # multiplications up to which OpenBLAS takes a quicker way
-_ONE_THREAD = 1 << 18  # multiplications up to which it takes one thread, and so do sums of _FEW terms
-_ENTRIES = 512  # whose gradients a tile has at least, unless it would be the only one
-_QUICK_GRAM = 100_000_000  # multiplications in J'J or JJ' that take no longer than few rows' NumPy calls
-_BUFFER = 128  # numbers in NumPy's buffers: longer than what casting costs, shorter than most rows
-_FEW = 1 << 13  # rows x units up to which a NumPy call costs more than what it computes
-_AS_LONG = 10  # multiplications in a product that take as long as one number in another call
-_LONG_CALL = 6_000_000  # bytes of them, in the mean, from which threads gain where calls are of all lengths
-_SHARED = 30_000  # numbers in a tile from which threads gain more than their hand-overs cost
+_PARTS = 8  # partial sums a result is added up from: enough to share out, few enough to keep
+_PART_WORK = 500_000  # multiplications of a part at least: several times what handing it to a thread takes
+_CHUNK_BYTES = 1 << 16  # of the widest layer's jets in a chunk: they stay in the cache
+_ENTRIES = 512  # whose gradients are in memory at a time, or more if they are few numbers
+_GRADIENTS = 1 << 17
+_ENTRIES_OF_PART = 1024  # in each of the partial sums of J'J, whose adding up costs as well
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What is summed over rows: the terms of the loss under a network."""
+    """What is summed over rows: the terms of the loss under a network.
+
+    Args:
+        net: the network.
+        loss: of values, see `losses.LOSSES`.
+        unit: the factors of values and of partials.
+        dtype: of losses and gradients.
+    """
 
     net: Network
-    loss: ValueLoss
+    loss: int
     unit: EntryWeights
     dtype: np.dtype[Any]
 
     @property
-    def widest(self) -> int:
-        """Units of the widest layer."""
-        return max(self.net.sizes[1:])
+    def chunk_rows(self) -> int:
+        """Rows in a chunk at most, a multiple of eight."""
+        rows = _CHUNK_BYTES // (self.dtype.itemsize * max(self.net.sizes))
+        return int(np.clip(rows // 8 * 8, 32, 256))
 
-    @property
-    def tile_numbers(self) -> int:
-        """Particles x units x rows of the widest layer in a swarm's tile, at most."""
-        return _TILE_BYTES // self.dtype.itemsize
+    def kernels(self) -> "BoundKernels":
+        """Those for the network, in this process."""
+        from swarmnet.kernels.bound import BoundKernels  # noqa: PLC0415  # imports Numba
 
-    def passes(self) -> TapedPropagation:
-        """Buffers for one thread."""
-        return TapedPropagation(self.net.layers, self.dtype, absolute=True)
+        return BoundKernels(self.net, self.dtype, self.loss)
+
+    def workspace(self) -> "Workspace":
+        """Memory for one thread."""
+        from swarmnet.kernels.bound import Workspace  # noqa: PLC0415  # imports Numba
+
+        return Workspace()
 
 
 class RowSums(Protocol):
@@ -150,57 +146,46 @@ class HeldRows:
 
     Args:
         terms: what is summed.
-        tiles: the rows.
+        parts: the rows.
         group_sums: (6, groups) see `Grouping.sums`.
-        crew: the threads that share the tiles.
-        passes: buffers for each of them; their own by default.
-        chunks: the tiles for one theta, if not these.
-        tiler: who makes minibatches.
+        crew: the threads that share the chunks.
+        kernels: for the network; new ones by default.
+        numbers: which row each of those in `parts` is, counted from 0; their own numbers by default.
+        n: how many rows there are, those without an entry among them.
     """
 
     def __init__(
         self,
         terms: Terms,
-        tiles: Sequence[Tile],
+        parts: Sequence[Chunks],
         group_sums: Array,
         crew: Crew,
-        passes: Sequence[TapedPropagation] | None = None,
-        chunks: Sequence[Sequence[Tile]] | None = None,
-        tiler: Tiler | None = None,
+        kernels: "BoundKernels | None" = None,
+        numbers: Batch | None = None,
+        n: int | None = None,
     ) -> None:
-        self.terms, self.group_sums = terms, group_sums
-        self.n = sum(tile.rows for tile in tiles) if tiler is None else tiler.data.n
-        self.tiles, self._chunks, self._tiler = tiles, chunks or _chunked(tiles), tiler
-        self._crew, self._passes = crew, passes or [terms.passes() for _ in range(crew.size)]
-        self._one_call = threading.RLock()  # the buffers serve one call at a time
+        self.terms, self.parts, self.group_sums = terms, parts, group_sums
+        self.n = sum(chunks.count for chunks in parts) if n is None else n
+        self._numbers, self._crew = numbers, crew
+        self._kernels = terms.kernels() if kernels is None else kernels
+        self._free: queue.SimpleQueue[Workspace] = queue.SimpleQueue()
 
     @classmethod
     def of(cls, terms: Terms, data: MixedData, measured: MixedData, threads: int | None = None) -> "HeldRows":
         """The rows of MixedData; `measured` are the same rows with measured sigmas only."""
-        # One theta takes long tiles, so that each NumPy call has work enough; a swarm's are parts of them.
-        worth_a_thread = -(-_SHARED // terms.widest)
-        long_rows = min(max(terms.tile_numbers // 2 // terms.widest, _TILE_ROWS), 4000)
-        long_rows = min(long_rows, max(worth_a_thread, -(-data.n // 4)))  # a few for each thread
-        tiler = Tiler(data, measured, terms.unit, terms.dtype, long_rows)
-        tiles = tiler.all()
-        chunks = None
-        if data.n * terms.widest <= _FEW:
-            chunks = _chunked(tiler.together())
-        elif data.n <= 8 * worth_a_thread:
-            chunks = _chunked(tiler.all(run=worth_a_thread))
-        sums = tiler.groups.sums(data, measured)
-        return cls(terms, tiles, sums, Crew(threads), chunks=chunks, tiler=tiler)
+        parts, numbers = Chunker(data, measured, terms.unit, terms.dtype, terms.chunk_rows).all()
+        sums = Grouping(data.k, data.d).sums(data, measured)
+        return cls(terms, parts, sums, Crew(threads), numbers=numbers, n=data.n)
 
     @property
     def threads(self) -> int:
-        """How many threads share the tiles."""
+        """How many threads share the chunks."""
         return self._crew.size
 
     def twin(self) -> "HeldRows":
-        """The same rows, with one thread and buffers of its own."""
+        """The same rows, with one thread."""
         twin = copy.copy(self)
-        twin._crew, twin._one_call = Crew(1), threading.RLock()
-        twin._passes = [self.terms.passes()]
+        twin._crew = Crew(1)
         return twin
 
     def total(
@@ -218,254 +203,205 @@ class HeldRows:
             yield order[start : start + size]
 
     def some(self, rows: Batch) -> "HeldRows":
-        """The rows with these numbers, in their order; they share these rows' threads and buffers."""
-        assert self._tiler is not None
-        some = object.__new__(HeldRows)  # a copy, several times as fast as copy.copy: one row takes as long
-        vars(some).update(vars(self))
-        some.tiles = self._tiler.batch(rows)
-        some._chunks = _chunked(some.tiles)
-        for name in _OF_ALL_ROWS:
-            vars(some).pop(name, None)
-        return some
+        """The rows with these numbers; they share these rows' threads and kernels."""
+        places = self._places[rows]
+        parts = taken(self.parts, np.sort(places[places >= 0]), self.terms.chunk_rows)
+        return HeldRows(self.terms, parts, self.group_sums, self._crew, self._kernels)
 
     @cached_property
     def one_gram(self) -> bool:
         """Whether every output has the same entries and weights, so that one Gram matrix serves all."""
-        return self.terms.net.k == 1 or _same_for_all_outputs(self.short_tiles)
+        return self.terms.net.k == 1 or all(
+            (part.weight == part.weight[:, :, :1]).all() and (part.J_weight == part.J_weight[:, :1]).all()
+            for part in self.parts
+        )
 
     def losses(self, theta: Array) -> Sums:
         """Each particle's loss, (s,), for theta (s, p)."""
 
-        def add(passes: TapedPropagation, tile: Tile, total: Array) -> None:
-            total += passes.taped(tile_loss, tile, self.terms.loss)
+        def add(work: "Workspace", first: int, last: int, part: Chunks, span: Array, out: Array) -> None:
+            self._kernels.losses(work, theta, first, last, part, span, out)
 
-        return (self._over_swarm(theta, (), add),)
+        return (self._over_swarm(len(theta), (), self.parts, add),)
+
+    def grams(self, theta: Array, grams: int) -> Sums:
+        """[G | g] of each particle's output layer, (s, grams, units, units + targets), and the squares ()."""
+        units, k = self.terms.net.sizes[-2] + 1, self.terms.net.k
+        shape = grams, units, units + (k if grams == 1 else 1)
+        parts = [part.as_jets for part in self.parts]
+
+        def add(work: "Workspace", first: int, last: int, part: Chunks, span: Array, out: Array) -> None:
+            self._kernels.grams(work, theta, first, last, part, span, out)
+
+        return self._over_swarm(len(theta), shape, parts, add), np.array(sum(p.squares for p in self.parts))
 
     def gradient(self, weights: Array) -> Sums:
         """The loss at weights (p,) and half its gradient, (1 + p,)."""
-        chunks = self._chunks
-        sums = np.zeros((len(chunks), 1 + len(weights)))
+        spans = self._spans(self.parts)
+        sums = np.zeros((len(spans), 1 + len(weights)))
+        gradients = np.zeros((len(spans), len(weights)), weights.dtype)
 
-        def work(worker: int, task: int) -> None:
-            passes = self._passes[worker]
-            passes.load(weights)
-            for tile in chunks[task]:
-                costs, gradient = passes.taped(tile_gradient, tile, self.terms.loss)
-                sums[task, 0] += sum(map(float, costs))
-                sums[task, 1:] += gradient
+        def work(number: int) -> None:
+            part, span = spans[number]
+            with self._lent() as memory:
+                sums[number, 0] = self._kernels.gradient(memory, weights, part, span, gradients[number])
 
-        self._run(len(chunks), work, self._has_long_calls, held=not self._is_small)
-        return (sums[0] if len(sums) == 1 else _sum(sums),)
-
-    def grams(self, theta: Array, grams: int) -> Sums:
-        """Each particle's sums of the output layer's least-squares problem, as `unpack_gram` reads them."""
-        units, k = self.terms.net.sizes[-2] + 1, self.terms.net.k
-
-        def add(passes: Propagation, tile: Tile, total: Array) -> None:
-            add_gram(passes, tile, grams, total)
-
-        return (self._over_swarm(theta, (grams * units * units + units * k + 1,), add),)
+        self._run(len(spans), work)
+        sums[:, 1:] = gradients
+        return (_sum(sums),)
 
     def normal(self, weights: Array, precision: Array) -> Sums:
         """Each group's squares (groups,), J'r (p,) and the upper half of J'J (p, p), in Fortran order."""
-        p = len(weights)
-        chunks = self._residual_chunks
-        squares = np.zeros((len(chunks), self.group_sums.shape[1]))
-        Jr = np.zeros((len(chunks), p))
-        total = np.zeros((p, p), order="F")
-        with self._one_call:
-            # Buffers, because getting new memory from the system takes as long as the products.
-            passes = self._passes[0]
-            JJ = [passes.buffer(("JJ", number), (p, p), np.float64).T for number in range(len(chunks))]
+        p, spans = len(weights), self._entry_spans
+        squares = np.zeros((len(spans), self.group_sums.shape[1]))
+        Jr = np.zeros((len(spans), p))
+        JJ = [np.zeros((p, p), order="F") for _ in spans]
+        root = np.sqrt(precision)
 
-            def add(passes: Propagation, tile: Tile, task: int) -> None:
-                add_normal(passes, tile, self.terms.unit, precision, (squares[task], Jr[task], JJ[task]))
+        def work(number: int) -> None:
+            for r, J, group in self._gradients(weights, spans[number], root):
+                squares[number] += np.bincount(group, r * r, squares.shape[1])
+                blas.add_gram(J, JJ[number])
+                Jr[number] += J @ (r * root[group])
 
-            for part in JJ:
-                part.fill(0.0)
-            self._over_residuals(weights, chunks, add)
-            for part in JJ:
-                total += part
-        return squares.sum(0), Jr.sum(0), total
+        self._run(len(spans), work)
+        for part in JJ[1:]:
+            JJ[0] += part
+        return squares.sum(0), Jr.sum(0), JJ[0]
 
     def leverages(self, weights: Array, precision: Array, factor: Array) -> Sums:
         """Each group's sum of precision j' (L L')^-1 j, (groups,), with L = `factor` (p, p)."""
-        chunks = self._residual_chunks
-        totals = np.zeros((len(chunks), self.group_sums.shape[1]))
+        spans = self._entry_spans
+        totals = np.zeros((len(spans), self.group_sums.shape[1]))
+        root = np.sqrt(precision)
 
-        def add(passes: Propagation, tile: Tile, task: int) -> None:
-            add_leverage(passes, tile, self.terms.unit, precision, factor, totals[task])
+        def work(number: int) -> None:
+            for _, J, group in self._gradients(weights, spans[number], root):
+                V = blas.divide(factor, J)
+                totals[number] += np.bincount(group, np.einsum("pe,pe->e", V, V), totals.shape[1])
 
-        self._over_residuals(weights, chunks, add)
+        self._run(len(spans), work)
         return (totals.sum(0),)
 
     def squares(self, weights: Array) -> Sums:
         """Each group's sum of squared residuals, (groups,)."""
-        chunks = self._residual_chunks
-        totals = np.zeros((len(chunks), self.group_sums.shape[1]))
+        spans = self._entry_spans
+        totals = np.zeros((len(spans), self.group_sums.shape[1]))
 
-        def add(passes: TapedPropagation, tile: Tile, task: int) -> None:
-            add_squares(passes, tile, self.terms.unit, totals[task])
+        def work(number: int) -> None:
+            with self._lent() as memory:
+                self._kernels.squares(memory, weights, self._entries, *spans[number], totals[number])
 
-        self._over_residuals(weights, chunks, add)
+        self._run(len(spans), work)
         return (totals.sum(0),)
 
-    def residuals(self, weights: Array) -> Sums:
-        """All residuals (entries,), their gradients (entries, p) and groups (entries,): for `joined`."""
-        chunks = self._residual_chunks
-        parts: list[list[tuple[Array, Array, Array]]] = [[] for _ in chunks]
-        ones = np.ones(self.group_sums.shape[1], self.terms.dtype)
+    def residuals(self, weights: Array, precision: Array) -> Sums:
+        """All residuals (entries,), their gradients (entries, p) and groups (entries,), times sqrt(precision).
 
-        def add(passes: Propagation, tile: Tile, task: int) -> None:
-            for J, residual, group in residuals(passes, tile, self.terms.unit, ones):
-                parts[task].append((residual, J.T.copy(), group))
+        For `joined`.
+        """
+        root = np.sqrt(precision)
+        with self._lent() as memory:
+            r, J = self._kernels.entry_gradients(memory, weights, self._entries, 0, self._entries.count, root)
+            return r * root[self._entries.group], J.T.copy(), self._entries.group
 
-        self._over_residuals(weights, chunks, add)
-        return tuple(map(np.concatenate, zip(*(part for chunk in parts for part in chunk), strict=True)))
+    def _gradients(
+        self, weights: Array, span: tuple[int, int], root: Array
+    ) -> Iterator[tuple[Array, Array, Array]]:
+        """Some entries' residuals, their gradients (p, entries) times each group's root, and groups.
 
-    @cached_property
-    def short_tiles(self) -> list[Tile]:
-        """The tiles for a swarm."""
-        rows = _swarm_rows(self.terms.net)
-        return [part for tile in self.tiles for part in tile.parts(rows)]
-
-    @cached_property
-    def _short_chunks(self) -> list[list[Tile]]:
-        return _chunked(self.short_tiles)
-
-    @cached_property
-    def _has_long_calls(self) -> bool:
-        """Whether the NumPy calls of a gradient are long enough to gain from threads."""
-        layers = self.terms.net.layers
-        row = sum((layer.fan_in + 1 + _AS_LONG) * layer.fan_out for layer in layers) / len(layers)
-        return _mean_rows(self._chunks) * row * self.terms.dtype.itemsize >= _LONG_CALL
+        The gradients are overwritten by the next ones.
+        """
+        (first, last), most = span, max(_ENTRIES, _GRADIENTS // len(weights))
+        with self._lent() as memory:
+            for start in range(first, last, most):
+                stop = min(start + most, last)
+                r, J = self._kernels.entry_gradients(memory, weights, self._entries, start, stop, root)
+                yield r, J, self._entries.group[start:stop]
 
     @cached_property
-    def _is_small(self) -> bool:
-        """Whether OpenBLAS takes no threads for a gradient even if it may: its products are too small."""
-        longest = max((tile.rows for chunk in self._chunks for tile in chunk), default=0)
-        numbers = max(longest, self.terms.widest) * (max(self.terms.net.sizes) + 1)
-        return numbers <= _FEW and numbers * self.terms.widest <= _ONE_THREAD
+    def _places(self) -> Batch:
+        """(n,) where in `parts` each row is, -1 for those without an entry."""
+        if self._numbers is None:
+            return np.arange(self.n)
+        places = np.full(self.n, -1)
+        places[self._numbers] = np.arange(len(self._numbers))
+        return places
 
     @cached_property
-    def _residual_chunks(self) -> Sequence[Sequence[Tile]]:
-        """The tiles for sums over residuals' gradients."""
-        # These rows' own entries: a shard's sums are those of the same rows in files.
-        p, entries = self.terms.net.size, sum(tile.entries for tile in self.tiles)
-        if self.n * self.terms.widest <= _FEW and entries * p * min(entries, p) <= _QUICK_GRAM:
-            return self._chunks  # as few as may be
-        tiles = self.short_tiles
-        most = min(_CHUNKS, max(4, _NORMAL_NUMBERS // (8 * p * p)), max(1, _NORMAL_NUMBERS // (p * p)))
-        if p >= 256:  # of long residual gradients few rows are work enough to share
-            rows = sum(tile.rows for tile in tiles)
-            part = -(-rows // min(4, max(2, entries // _ENTRIES)))
-            tiles = [shorter for tile in tiles for shorter in tile.parts(max(1, part))]
-        return _chunked(tiles, most)
+    def _entries(self) -> Entries:
+        return Entries.of(self.parts, self.terms.unit)
 
-    def _over_residuals(
-        self,
-        weights: Array,
-        chunks: Sequence[Sequence[Tile]],
-        add: Callable[[TapedPropagation, Tile, int], None],
-    ) -> None:
-        """Call add(passes, tile, chunk) for every tile."""
+    @cached_property
+    def _entry_spans(self) -> list[tuple[int, int]]:
+        """Entries from one to another, for each partial sum over them."""
+        count = self._entries.count
+        parts = int(np.clip(count // _ENTRIES_OF_PART, 1, _PARTS))
+        return [(count * i // parts, count * (i + 1) // parts) for i in range(parts)]
 
-        def work(worker: int, task: int) -> None:
-            passes = self._passes[worker]
-            passes.load(weights)
-            for tile in chunks[task]:
-                add(passes, tile, task)
+    def _spans(self, parts: Sequence[Chunks]) -> list[tuple[Chunks, Array]]:
+        """Chunks from one to another, for each partial sum over them; how many threads there are changes nothing."""
+        found = []
+        whole = sum(self._work(part) for part in parts)
+        for part in parts:
+            count = len(part.inputs)
+            each = max(_PART_WORK, whole / _PARTS)
+            pieces = int(np.clip(round(self._work(part) / each), 1, count))
+            edges = [count * i // pieces for i in range(pieces + 1)]
+            found += [(part, np.array(span)) for span in zip(edges[:-1], edges[1:], strict=True)]
+        return found
 
-        self._run(len(chunks), work, len(weights) * _mean_rows(chunks) >= _SHARED)
+    def _work(self, part: Chunks) -> float:
+        """Multiplications of a loss over some chunks."""
+        jets = 1 + part.tangents + len(part.outputs)
+        return float(len(part.inputs) * part.rows * jets * self.terms.net.size)
 
     def _over_swarm(
         self,
-        theta: Array,
+        s: int,
         shape: tuple[int, ...],
-        add: Callable[[TapedPropagation, Tile, Array], None],
+        parts: Sequence[Chunks],
+        add: "Callable[[Workspace, int, int, Chunks, Array, Array], None]",
     ) -> Array:
-        """Sum add() over all tiles for each particle: (s, *shape), in float64."""
-        s, chunks = len(theta), self._short_chunks
-        numbers = self.terms.widest * _mean_rows(chunks)
-        count = -(-s * numbers // self.terms.tile_numbers)
-        if count * len(chunks) < 4:  # too few tasks to balance: more and smaller ones
-            count = max(count, min(4, s * numbers // (2 * _SHARED)))
-        step = max(1, -(-s // max(1, count)))
-        blocks = [slice(start, start + step) for start in range(0, s, step)]
-        sums = np.zeros((len(chunks), s, *shape))
+        """Sum add() over all chunks for each particle: (s, *shape), in float64."""
+        spans = self._spans(parts)
+        sums = np.zeros((len(spans), s, *shape))
+        whole = s * sum(self._work(part) for part in parts)
+        blocks = int(np.clip(whole // (len(spans) * _PART_WORK), 1, min(s, 4 * self._crew.size)))
+        edges = [s * i // blocks for i in range(blocks + 1)]
 
-        def work(worker: int, task: int) -> None:
-            block, chunk = blocks[task // len(chunks)], task % len(chunks)
-            passes = self._passes[worker]
-            passes.load(theta[block])
-            with _short_buffers():
-                for tile in chunks[chunk]:
-                    add(passes, tile, sums[chunk, block])
+        def work(number: int) -> None:
+            (part, span), block = spans[number // blocks], number % blocks
+            with self._lent() as memory:
+                add(memory, edges[block], edges[block + 1], part, span, sums[number // blocks])
 
-        self._run(len(blocks) * len(chunks), work, step * numbers >= _SHARED)
+        self._run(len(spans) * blocks, work)
         return _sum(sums)
 
-    def _run(self, tasks: int, work: Callable[[int, int], None], shared: bool, held: bool = True) -> None:
-        """Do the tasks, shared out to the threads or not, with BLAS held to one thread or not.
+    @contextmanager
+    def _lent(self) -> "Iterator[Workspace]":
+        """Memory that no other thread works in meanwhile."""
+        try:
+            memory = self._free.get_nowait()
+        except queue.Empty:
+            memory = self.terms.workspace()
+        try:
+            yield memory
+        finally:
+            self._free.put(memory)
 
-        Holding it, where it is not held already, takes as long as a few dozen small products.
-        """
+    def _run(self, tasks: int, work: Callable[[int], None]) -> None:
+        """Do the tasks, shared out to the threads, with BLAS held to one thread."""
 
         def quietly(worker: int, task: int) -> None:
-            with far_out():  # again, because each thread has a state of its own
-                work(worker, task)
+            with far_out():  # each thread has a state of its own
+                work(task)
 
-        with self._one_call, one_blas_thread() if held else nullcontext(), far_out():
-            self._crew.run(tasks, quietly if shared else work, shared)
-
-
-_OF_ALL_ROWS = [name for name, made in vars(HeldRows).items() if isinstance(made, cached_property)]
+        with one_blas_thread():
+            self._crew.run(tasks, quietly)
 
 
 def _sum(parts: Array) -> Array:
     with far_out():
         total: Array = np.add.reduce(parts)
     return total
-
-
-@contextmanager
-def _short_buffers() -> Iterator[None]:
-    """Keep NumPy from copying through its buffers where runs of an array are shorter than they are.
-
-    That takes up to three times as long as the work itself, and the activations, which have a row of ones
-    between the particles, are such arrays.
-    """
-    before = np.setbufsize(_BUFFER)
-    try:
-        yield
-    finally:
-        np.setbufsize(before)
-
-
-def _swarm_rows(net: Network) -> int:
-    """Rows of a swarm's tiles at most: few enough for the quick way, if that leaves rows enough."""
-    quick = _SMALL_PRODUCT // max((a + 1) * b for a, b in zip(net.sizes[:-1], net.sizes[1:], strict=True))
-    return min(quick, _TILE_ROWS) if quick >= _TILE_ROWS // 8 else _TILE_ROWS
-
-
-def _mean_rows(chunks: Sequence[Sequence[Tile]]) -> int:
-    tiles = [tile.rows for chunk in chunks for tile in chunk]
-    return max(1, sum(tiles) // max(1, len(tiles)))
-
-
-def _chunked(tiles: Sequence[Tile], most: int = _CHUNKS) -> list[list[Tile]]:
-    count = min(most, len(tiles))
-    edges = [len(tiles) * i // max(1, count) for i in range(count + 1)]
-    return [list(tiles[a:b]) for a, b in zip(edges[:-1], edges[1:], strict=True)]
-
-
-def _same_for_all_outputs(tiles: Sequence[Tile]) -> bool:
-    return all(
-        (weight == weight[0]).all()
-        for tile in tiles
-        for weight in (
-            tile.Y_weight,
-            *(a.weight for a in tile.along),
-            *([] if tile.J_weight is None else [tile.J_weight]),
-        )
-    )

@@ -1,6 +1,6 @@
-"""Tiles in a temporary file, to be read again and again where they do not fit into memory.
+"""Chunks in a temporary file, to be read again and again where they do not fit into memory.
 
-Making tiles takes longer than using them once: they are made once, and later passes read them as they are.
+Making chunks takes longer than using them once: they are made once, and later passes read them as they are.
 The file is written in the folder that TMPDIR names, or in /var/tmp (/tmp may be memory), has no name, and is
 gone with the process, however that ends.
 """
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet.errors import SwarmnetError
-from swarmnet.tiles import Tile
+from swarmnet.chunks import Chunks
 
 Array = NDArray[Any]
 
@@ -29,7 +29,7 @@ _ALIGNED = 64  # bytes, as vector instructions like it
 
 @dataclass(frozen=True)
 class Extent:
-    """Where some tiles are: their pickle without its arrays, and the arrays' first and last bytes."""
+    """Where some chunks are: their pickle without its arrays, and the arrays' first and last bytes."""
 
     head: bytes
     spans: list[tuple[int, int]]
@@ -37,8 +37,8 @@ class Extent:
     size: int
 
 
-class TileFile:
-    """A temporary file of tiles. Threads may share it.
+class ChunkFile:
+    """A temporary file of chunks. Threads may share it.
 
     Raises:
         SwarmnetError: no file can be made there.
@@ -53,13 +53,13 @@ class TileFile:
             raise self._unwritable(error) from None
         weakref.finalize(self, self._file.close)
 
-    def write(self, tiles: Sequence[Tile]) -> Extent:
-        """Add tiles.
+    def write(self, chunks: Sequence[Chunks]) -> Extent:
+        """Add chunks.
 
         Raises:
             SwarmnetError: the disk is full.
         """
-        head, arrays = _packed(tiles)
+        head, arrays = _packed(chunks)
         spans, end = [], 0
         for array in arrays:
             spans.append((end, end + array.nbytes))
@@ -78,8 +78,8 @@ class TileFile:
                 raise self._unwritable(error) from None
         return extent
 
-    def read(self, extent: Extent) -> list[Tile]:
-        """The tiles that were written there."""
+    def read(self, extent: Extent) -> list[Chunks]:
+        """The chunks that were written there."""
         image = np.empty(extent.size, np.uint8).data
         with self._lock:
             self._file.seek(extent.offset)
@@ -89,8 +89,8 @@ class TileFile:
         if rest:
             raise SwarmnetError(f"{self._folder}: the rows that do not fit into memory were cut off there")
         buffers = [image[start:stop] for start, stop in extent.spans]
-        tiles: list[Tile] = pickle.loads(extent.head, buffers=buffers)
-        return tiles
+        chunks: list[Chunks] = pickle.loads(extent.head, buffers=buffers)
+        return chunks
 
     def _unwritable(self, error: OSError) -> SwarmnetError:
         return SwarmnetError(
@@ -107,10 +107,10 @@ def _folder() -> str:
     return "/var/tmp" if os.access("/var/tmp", os.W_OK) else tempfile.gettempdir()
 
 
-def _packed(tiles: Sequence[Tile]) -> tuple[bytes, list[memoryview]]:
+def _packed(chunks: Sequence[Chunks]) -> tuple[bytes, list[memoryview]]:
     """A pickle without the arrays, and the arrays' bytes."""
     head, arrays = BytesIO(), list[memoryview]()
-    _Packer(head, 5, buffer_callback=lambda buffer: arrays.append(buffer.raw())).dump(list(tiles))
+    _Packer(head, 5, buffer_callback=lambda buffer: arrays.append(buffer.raw())).dump(list(chunks))
     return head.getvalue(), arrays
 
 

@@ -1,27 +1,24 @@
-"""Sums over rows that do not fit into memory: their tiles are in a temporary file, and are read in each pass.
+"""Sums over rows that do not fit into memory: their chunks are in a temporary file, and are read in each pass.
 
 Some threads each read and sum up a block of rows at a time.
 """
 
 import copy
-import queue
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.blocks import MIXED, Numbering, leaves, taken, total
+from swarmnet.blocks import MIXED, Numbering, leaves, total
+from swarmnet.chunks import Chunks, taken
 from swarmnet.filedata import FileData
 from swarmnet.pieces import Piece
 from swarmnet.rows import Batch, HeldRows, Sums, Terms, joined
 from swarmnet.scaling import Preparation, PreparedSource
-from swarmnet.scratch import Extent, TileFile
-from swarmnet.tapes import TapedPropagation
+from swarmnet.scratch import Extent, ChunkFile
 from swarmnet.threads import Crew, Pool, ThreadPool, default_threads, in_order
-from swarmnet.tiles import Tile
 
 Array = NDArray[Any]
 P = ParamSpec("P")
@@ -33,7 +30,7 @@ class StreamedSource(PreparedSource):
     data: FileData
 
     def rows(self, terms: Terms, threads: int | None) -> "StreamedRows":
-        """Make tiles of the rows."""
+        """Make chunks of the rows."""
         return StreamedRows(terms, self.data, self.preparation, threads)
 
 
@@ -42,7 +39,7 @@ def _threads(pool: Pool) -> int:
 
 
 class StreamedRows:
-    """Rows in a temporary file of tiles.
+    """Rows in a temporary file of chunks.
 
     Args:
         terms: what is summed.
@@ -59,11 +56,9 @@ class StreamedRows:
     ) -> None:
         self.terms, self._preparation, self._data = terms, preparation, data
         self._workers = min(_threads(data.pool), Crew(threads).size)
-        self._file, self._one_call = TileFile(), threading.RLock()
-        self._free: queue.SimpleQueue[TapedPropagation] = queue.SimpleQueue()
-        for _ in range(self._workers):
-            self._free.put(terms.passes())
-        self._cache, self._cached = threading.Lock(), dict[int, list[Tile]]()
+        self._file, self._one_call = ChunkFile(), threading.RLock()
+        self._kernels = terms.kernels()
+        self._cache, self._cached = threading.Lock(), dict[int, list[Chunks]]()
         self._some: dict[int, Batch] | None = None  # rows of some blocks, where not all of all are meant
         sizes: list[int] = []
         self._extents: list[Extent] = []
@@ -110,50 +105,40 @@ class StreamedRows:
         return self._numbering.batches(size, rng)
 
     def some(self, rows: Batch) -> "StreamedRows":
-        """The rows with these numbers, which count them in the order of the file of tiles."""
+        """The rows with these numbers, which count them in the order of the file of chunks."""
         some = copy.copy(self)
         some._some = self._numbering.by_block(rows)
         return some
 
     def _tiled(self, piece: Piece) -> list[tuple[Extent, int, Array]]:
-        """Put the tiles of a piece into the file, a block at a time."""
+        """Put the chunks of a piece into the file, a block at a time."""
         blocks = []
         for block in self._data.reader.blocks(piece):
             held = HeldRows.of(self.terms, self._preparation.of(block), block, 1)
-            size = sum(tile.rows for tile in held.tiles)
-            blocks.append((self._file.write(held.tiles), size, held.group_sums))
+            size = sum(part.count for part in held.parts)
+            blocks.append((self._file.write(held.parts), size, held.group_sums))
         return blocks
 
     def _each(self, work: Callable[[HeldRows], Sums]) -> Iterator[Sums]:
         """work(rows) for each block of rows, in order."""
 
         def on(block: int) -> Sums:
-            with self._lent() as passes:
-                return work(HeldRows(self.terms, self._read(block), self.group_sums, Crew(1), [passes]))
+            return work(HeldRows(self.terms, self._read(block), self.group_sums, Crew(1), self._kernels))
 
         blocks = range(len(self._extents)) if self._some is None else list(self._some)
         if len(blocks) == 1:
             return iter([on(blocks[0])])
         return in_order(on, blocks, self._workers)
 
-    def _read(self, block: int) -> list[Tile]:
+    def _read(self, block: int) -> list[Chunks]:
         if self._some is None:
             return self._file.read(self._extents[block])
         with self._cache:
-            tiles = self._cached.get(block)
-        if tiles is None:
-            tiles = self._file.read(self._extents[block])
+            parts = self._cached.get(block)
+        if parts is None:
+            parts = self._file.read(self._extents[block])
             with self._cache:
-                self._cached[block] = tiles  # for the next minibatch of the same blocks
+                self._cached[block] = parts  # for the next minibatch of the same blocks
                 while len(self._cached) > MIXED:
                     self._cached.pop(next(iter(self._cached)))
-        return taken(tiles, self._some[block])
-
-    @contextmanager
-    def _lent(self) -> Iterator[TapedPropagation]:
-        passes = self._free.get()
-        try:
-            yield passes
-        finally:
-            passes.release()  # it would keep the whole block's memory
-            self._free.put(passes)
+        return taken(parts, self._some[block], self.terms.chunk_rows)

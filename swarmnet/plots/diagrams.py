@@ -15,10 +15,10 @@ from matplotlib.lines import Line2D
 from swarmnet.activations import LINEAR
 from swarmnet.errors import SwarmnetError, unknown
 from swarmnet.model import FittedModel
-from swarmnet.network import unit_cotangent
+from swarmnet.network import unit
 from swarmnet.plots import style
 from swarmnet.plots.queries import Array, At, base_point, columns_of, input_ranges, place, require_model
-from swarmnet.propagation import Propagation
+from swarmnet.propagation import Passes
 
 _MOST_UNITS, _MOST_LAYERS = 40, 12
 _FARTHEST = 0.25  # between units, of the height
@@ -99,18 +99,14 @@ def derivative_flow(model: FittedModel, column: str, at: At = None, ax: Axes | N
 
 def edge_flows(model: FittedModel, point: Array, output: int, input: int) -> list[Array]:
     """What of a partial derivative at the point (d,) flows through each edge: (fan_in, fan_out) a layer."""
-    passes = Propagation(model.net.layers)
-    passes.load(model.theta)
-    passes.forward(np.append(model.scaling.scale_X(point), 1.0)[:, None], order=1)
-    tangents = [np.eye(model.net.d)[input], *(T[:, 0] for T in passes.tangent(input).T)]
-    gradients = passes.pullback(unit_cotangent(model.net.k, output))
-    unit = model.scaling.y_scale[output] / model.scaling.x_scale[input]
+    passes = Passes(model.net.layers, model.theta, model.scaling.scale_X(point)[:, None], order=1)
+    tangents = [np.eye(model.net.d)[input], *(T[:, 0] for T in passes.tangent(unit(model.net.d, input))[0])]
+    gradients = passes.pullback(unit(model.net.k, output))
+    factor = model.scaling.y_scale[output] / model.scaling.x_scale[input]
     flows = []
-    for index, (layer, (W, _)) in enumerate(
-        zip(model.net.layers, model.net.unflatten(model.theta), strict=True)
-    ):
-        slope = 1.0 if layer.activation is LINEAR else passes.S[index][:, 0]
-        flows.append(unit * tangents[index][:, None] * W * (slope * gradients[index + 1][:, 0]))
+    for index, (W, _) in enumerate(model.net.unflatten(model.theta)):
+        slope = passes.S[index][:, 0]
+        flows.append(factor * tangents[index][:, None] * W * (slope * gradients[index + 1][:, 0]))
     return flows
 
 

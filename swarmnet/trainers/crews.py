@@ -10,7 +10,7 @@ from swarmnet.checkpoint import State
 from swarmnet.floats import far_out
 from swarmnet.threads import Copies, CopiesLost, Crew, one_blas_thread
 from swarmnet.trainers.base import ObjectiveLike
-from swarmnet.trainers.second_order import Climb, is_cheap
+from swarmnet.trainers.second_order import Climb
 
 _CALL = 0.5  # seconds that a call may take before no more iterations are asked for at a time
 _MOST = 64  # iterations that are asked for at a time
@@ -52,15 +52,12 @@ class Here:
         if len(climbs) == 1:
             climbs[0].advance(alone=False)
             return
-        for cheap in (False, True):
-            self._share([climb for climb in climbs if is_cheap(climb.objective) == cheap], not cheap)
 
-    def _share(self, climbs: Sequence[Climb], threads: bool) -> None:
         def work(worker: int, task: int) -> None:
             with far_out():  # each thread has a state of its own
                 climbs[task].advance()
 
-        self._crew.run(len(climbs), work, shared=threads)
+        self._crew.run(len(climbs), work)
 
 
 class Elsewhere:

@@ -114,14 +114,12 @@ class _Wide:
     """Through K = J diag(1/alpha) J' (entries, entries), where residuals are few and every alpha positive."""
 
     def __init__(self, objective: ObjectiveLike, theta: Array, precision: Array, decay: Array) -> None:
-        r, Q, self._group = objective.residual_jacobian(theta)
-        root = np.sqrt(precision)[self._group]
-        Q *= root[:, None]
+        r, Q, self._group = objective.residual_jacobian(theta, precision)
         self._root = np.sqrt(decay)
         Q *= 1.0 / self._root
         self._Q, self._K = Q, np.zeros((len(Q), len(Q)), order="F")
         blas.add_gram(Q, self._K, lower=True)
-        self._slope = (r * root) @ Q + decay * theta / self._root
+        self._slope = r @ Q + decay * theta / self._root
         self.gradient = self._slope * self._root
         self._Q_slope = Q @ self._slope
         self._groups = len(precision)

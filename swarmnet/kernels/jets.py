@@ -1,0 +1,155 @@
+"""The passes through a network that all kernels are made of, on jets.
+
+A jet is a value with its tangents along some directions. Those of a layer's units at a chunk of rows are an
+array (1 + m, units, rows): the values, then each of m tangents. The inputs' own are the rows and the
+directions. For layer l with weights W, b and activation f:
+
+    forward    z = W' a + b,   u = W' t,   a <- f(z),   t <- f'(z) u
+    backward   with the loss's cotangents a', t' of what a layer gives:
+               u' = f'(z) t',   z' = f'(z) a' + f''(z) u t',   W' = a z'^T + t u'^T,   b' = z' summed over rows,
+               and W z', W u' for the layer below.
+
+The latter is double backpropagation (Drucker and Le Cun 1992). All a chunk's arrays are contiguous with the
+rows last: a layer is a matrix product for each part of the jets, and activations run along the rows.
+"""
+
+import numpy as np
+
+from swarmnet.kernels.activate import activate
+from swarmnet.kernels.compiling import kernel
+
+
+@kernel
+def layer_weights(theta, start, fan_in, fan_out):
+    """W (fan_in, fan_out) and b (fan_out,) of the layer that begins at `start` in theta."""
+    stop = start + fan_in * fan_out
+    return theta[start:stop].reshape(fan_in, fan_out), theta[stop : stop + fan_out]
+
+
+@kernel
+def add_bias(Z, b):
+    """Z (units, rows) += b."""
+    for j in range(Z.shape[0]):
+        shift, z = b[j], Z[j]
+        for r in range(len(z)):
+            z[r] += shift
+
+
+@kernel
+def multiply(A, S):
+    """A *= S, both (units, rows)."""
+    for j in range(A.shape[0]):
+        a, s = A[j], S[j]
+        for r in range(len(a)):
+            a[r] *= s[r]
+
+
+@kernel
+def pull_jets(theta, start, act, inputs, out, slopes):
+    """One layer forward, of which nothing is kept: inputs (1 + m, fan_in, rows), out (1 + m, fan_out, rows).
+
+    slopes (fan_out, rows) is overwritten.
+    """
+    parts, fan_in = inputs.shape[0], inputs.shape[1]
+    W, b = layer_weights(theta, start, fan_in, out.shape[1])
+    for part in range(parts):
+        np.dot(W.T, inputs[part], out[part])
+    if act == 0:
+        add_bias(out[0], b)
+    elif parts == 1:
+        activate(act, 0, out[0], b, slopes, slopes)
+    elif parts == 2:
+        activate(act, 3, out[0], b, out[1], slopes)
+    else:
+        activate(act, 1, out[0], b, slopes, slopes)
+        for part in range(1, parts):
+            multiply(out[part], slopes)
+
+
+@kernel
+def bend(S, C, T, B):
+    """From u in T: B <- f'' u, T <- f' u; all (units, rows)."""
+    for j in range(T.shape[0]):
+        s, c, t, bent = S[j], C[j], T[j], B[j]
+        for r in range(len(t)):
+            bent[r] = c[r] * t[r]
+            t[r] = s[r] * t[r]
+
+
+@kernel
+def pull_kept(theta, start, act, inputs, out, S, C, B):
+    """One layer forward, with what the way back needs: slopes S and curvatures C (fan_out, rows), B = f'' u."""
+    parts, fan_in = inputs.shape[0], inputs.shape[1]
+    W, b = layer_weights(theta, start, fan_in, out.shape[1])
+    for part in range(parts):
+        np.dot(W.T, inputs[part], out[part])
+    if act == 0:
+        add_bias(out[0], b)
+        return
+    activate(act, 2, out[0], b, S, C)
+    for part in range(1, parts):
+        bend(S, C, out[part], B[part - 1])
+
+
+@kernel
+def pull_tangent(theta, start, act, direction, out, S, C, B):
+    """One layer's tangent along `direction` (fan_in, rows), after `pull_kept` of the values."""
+    W, _ = layer_weights(theta, start, direction.shape[0], out.shape[0])
+    np.dot(W.T, direction, out)
+    if act != 0:
+        bend(S, C, out, B)
+
+
+@kernel
+def push(act, S, B, cotangents, values):
+    """Cotangents (1 + m, units, rows) of what a layer gives <- those of its z and u.
+
+    Unless `values`, those of the values are there already, and only what tangents add to them is added.
+    """
+    if act == 0:
+        return
+    if values:
+        multiply(cotangents[0], S)
+    for part in range(1, cotangents.shape[0]):
+        for j in range(S.shape[0]):
+            s, bent, z, t = S[j], B[part - 1, j], cotangents[0, j], cotangents[part, j]
+            for r in range(len(s)):
+                z[r] += bent[r] * t[r]
+                t[r] *= s[r]
+
+
+@kernel
+def add_row_sums(Z, total):
+    """total (units,) += Z (units, rows) summed over rows."""
+    for j in range(Z.shape[0]):
+        found = total[j]
+        for r in range(Z.shape[1]):
+            found += Z[j, r]
+        total[j] = found
+
+
+@kernel
+def add_weight_gradient(start, inputs, cotangents, product, gradient):
+    """Add the gradient of a layer's W and b, from the cotangents of its z and u, to gradient (p,)."""
+    fan_in, fan_out = inputs.shape[1], cotangents.shape[1]
+    count = fan_in * fan_out
+    term = product[:count].reshape(fan_in, fan_out)
+    for part in range(inputs.shape[0]):
+        np.dot(inputs[part], cotangents[part].T, term)
+        for i in range(count):
+            gradient[start + i] += product[i]
+    add_row_sums(cotangents[0], gradient[start + count : start + count + fan_out])
+
+
+@kernel
+def push_products(theta, start, cotangents, out):
+    """Cotangents of z and u (1 + m, fan_out, rows) <- W times them, out (1 + m, fan_in, rows)."""
+    W, _ = layer_weights(theta, start, out.shape[1], cotangents.shape[1])
+    for part in range(cotangents.shape[0]):
+        np.dot(W, cotangents[part], out[part])
+
+
+@kernel
+def block(memory, parts, units, rows):
+    """(parts, units, rows) at the beginning of memory."""
+    return memory[: parts * units * rows].reshape(parts, units, rows)
