@@ -4,6 +4,7 @@ Either each worker gets all rows, once, makes tiles of them when it is first ask
 iterations further by itself; or each has its share of the rows, and adds these up (see `distributed`).
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,9 +17,9 @@ from swarmnet.filedata import FileData, most_rows
 from swarmnet.network import Network
 from swarmnet.objective import Objective
 from swarmnet.threads import ThreadPool
-from swarmnet.trainers import Trainer
+from swarmnet.trainers import LM, Trainer
+from swarmnet.trainers.executor import OnReplicas
 from swarmnet.trainers.second_order import cost
-from swarmnet.workshop import Workshop
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -34,12 +35,49 @@ _LONG = 5e9
 _MOST_HERE = 1 << 16  # rows in files that this process reads as well: too few to be worth its calls
 
 
-def _work_on(work: Callable[[Any, T], R], workshop: Workshop, number: int, item: T) -> R:
-    return work(workshop.objective(number), item)
+class Objectives:
+    """The objectives of some networks on one worker, each made when it is first asked for.
+
+    Args:
+        blueprint: of the objectives.
+        nets: their networks.
+    """
+
+    def __init__(self, blueprint: Blueprint, nets: Sequence[Network]) -> None:
+        self._blueprint, self._nets = blueprint, nets
+        self._made: dict[int, Objective] = {}
+        self._one_at_a_time = threading.Lock()
+
+    def __sizeof__(self) -> int:
+        # Dask asks when it comes, before anything is made: tiles hold inputs, and three numbers an entry.
+        known, d, k = self._blueprint.rows.statistics, self._blueprint.rows.d, self._blueprint.rows.k
+        tiles = known.n * d + 3 * known.n_entries
+        return 8 * (known.n * (d + k * (1 + d)) + len(self._nets) * tiles)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Objectives, (self._blueprint, self._nets)  # what is made stays here
+
+    def make_all(self) -> None:
+        """Those of all networks, and whatever else takes time before the first iteration."""
+        LM().prepare()
+        for number in range(len(self._nets)):
+            self.objective(number)
+
+    def objective(self, number: int) -> Objective:
+        """That of the network with that number, on one thread."""
+        with self._one_at_a_time:
+            if number not in self._made:
+                self._made[number] = self._blueprint.objective(self._nets[number], threads=1)
+                self._made[number].number = number
+            return self._made[number]
 
 
-class WorkerCopies:
-    """Copies on workers, made at once; where a worker dies, others do its work again.
+def _work_on(work: Callable[[Any, T], R], objectives: Objectives, number: int, item: T) -> R:
+    return work(objectives.objective(number), item)
+
+
+class WorkerReplicas:
+    """Replicas on workers, made at once; where a worker dies, others do its work again.
 
     Args:
         blueprint: of the objectives.
@@ -52,21 +90,24 @@ class WorkerCopies:
 
     def __init__(self, blueprint: Blueprint, nets: Sequence[Network], cluster: Cluster) -> None:
         self._cluster = cluster
-        self._workshop: Future = cluster.kept(Workshop(blueprint, nets))
-        cluster.on_each(Workshop.make_all, self._workshop)  # or the clock would take it for slow iterations
-        self.ready = True
+        self._objectives: Future = cluster.kept(Objectives(blueprint, nets))
+        cluster.on_each(
+            Objectives.make_all, self._objectives
+        )  # or the clock would take it for slow iterations
 
     def map(self, work: Callable[[Any, T], R], items: Sequence[tuple[int, T]]) -> list[R]:
-        """work(copy, item) of each (number, item), on a copy of the objective with that number."""
+        """work(objective, item) of each (number, item), with the objective of that number."""
         numbers, each = zip(*items, strict=True)
-        same = [(work, self._workshop)] * len(items)
+        same = [(work, self._objectives)] * len(items)
         return self._cluster.results(self._cluster.submit(_work_on, *zip(*same, strict=True), numbers, each))
 
 
 def shared_out(
     data: MixedData | FileData, nets: Sequence[Network], plan: Blueprint, trainer: Trainer, cluster: Cluster
-) -> list[Objective]:
+) -> tuple[list[Objective], OnReplicas | None]:
     """Objectives by which a trainer has the workers of a cluster do most of its work, one for each network.
+
+    And the executor that has them run climbs, if these are not to share the rows out instead.
 
     Args:
         data: the rows; of FileData the plan's are on the workers.
@@ -86,18 +127,15 @@ def shared_out(
     else:
         spread = replace(plan, rows=SentSource(data, plan.preparation, cluster))
     if _bytes(data) > _MOST_BYTES:
-        return [spread.objective(net) for net in nets]
+        return [spread.objective(net) for net in nets], None
     first = here.objective(nets[0])
     if climbs := trainer.climbs_at_once(first):
         blocks = -(-data.n // most_rows(data.d, data.k))
         if cost(first) <= _LONG or blocks < 2 * climbs:
-            rungs = [first, *(here.objective(net) for net in nets[1:])]
-            copies = WorkerCopies(copied, nets, cluster)
-            for rung in rungs:
-                rung.copies = copies
-            return rungs
+            candidates = [first, *(here.objective(net) for net in nets[1:])]
+            return candidates, OnReplicas(WorkerReplicas(copied, nets, cluster))
     first = first if here is spread else spread.objective(nets[0])
-    return [first, *(spread.objective(net) for net in nets[1:])]
+    return [first, *(spread.objective(net) for net in nets[1:])], None
 
 
 def _bytes(data: MixedData | FileData) -> int:

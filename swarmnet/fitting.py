@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, astuple, fields, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ from swarmnet.threads import ThreadPool, one_blas_thread
 from swarmnet.trainers import LBFGS, Hybrid, Trainer, TrainResult, configured, run
 from swarmnet.trainers.base import Callback, require_count, require_number
 from swarmnet.trainers.hybrid import RACED
+from swarmnet.trainers.protocols import Executor
 from swarmnet.trainers.second_order import covariance_root, multiplications, with_supported_noise
 from swarmnet.version import __version__
 
@@ -161,18 +162,19 @@ def fit(
         of_run = _fingerprint(mixed, nets, what, configured_trainer, seed, validation)
         kept = Checkpoint(checkpoint, of_run, checkpoint_every)
 
-    with _objectives(mixed, nets, plan(mixed), configured_trainer, cluster) as rungs:
+    with _objectives(mixed, nets, plan(mixed), configured_trainer, cluster) as (candidates, executor):
         result = run(
             configured_trainer,
-            rungs[0],
+            candidates[0],
             rng,
             callback=callback,
             validate=()
             if validation is None
             else [_loss_of(plan(validation).objective(net)) for net in nets],
             checkpoint=kept,
+            executor=executor,
         )
-    chosen = rungs[result.network]
+    chosen = candidates[result.network]
     if result.status == "interrupted":
         warnings.warn(result.message, SwarmnetWarning, stacklevel=2)
     _warn_of_weights(given, result)
@@ -210,21 +212,20 @@ def _objectives(
     plan: Blueprint,
     trainer: Trainer,
     cluster: "Cluster | None",
-) -> Iterator[list[Objective]]:
-    """Those of all networks, and whoever else works on them; when done with they let go of both."""
-    with ExitStack() as others:
-        if cluster is None:
-            rungs = [plan.objective(net) for net in nets]
-        else:
-            from swarmnet.copies import shared_out  # noqa: PLC0415  # an extra
+) -> Iterator[tuple[list[Objective], Executor | None]]:
+    """Those of all networks, and who runs their climbs; when done with they let go of each other."""
+    executor: Executor | None = None
+    if cluster is None:
+        candidates = [plan.objective(net) for net in nets]
+    else:
+        from swarmnet.copies import shared_out  # noqa: PLC0415  # an extra
 
-            rungs = shared_out(data, nets, plan, trainer, cluster)
-        rungs[0].rungs = rungs
-        try:
-            yield rungs
-        finally:
-            for rung in rungs:
-                rung.rungs, rung.copies = (), None
+        candidates, executor = shared_out(data, nets, plan, trainer, cluster)
+    candidates[0].candidates = candidates
+    try:
+        yield candidates, executor
+    finally:
+        candidates[0].candidates = ()
 
 
 def located(data: Data, memory_limit: Size | None, client: "Client | None" = None) -> MixedData | FileData:

@@ -1,4 +1,4 @@
-"""Groups of entries that share a noise: each output's values, each derivative column, and what has a sigma."""
+"""Groups of entries that share a noise: an output's values, a derivative column, and what has a sigma."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -207,9 +207,7 @@ class Network:
                     _add_outer(G[index + 1] * C, [U[index] for U in tangents], out_tile[..., o, :, :])
         return out
 
-    def _passes(
-        self, theta: Array, points: Array, out: Array, order: int
-    ) -> Iterator[tuple[Array, Passes]]:
+    def _passes(self, theta: Array, points: Array, out: Array, order: int) -> Iterator[tuple[Array, Passes]]:
         """Views of out, with the passes for their particles and rows: so that memory grows with neither."""
         step = max(64, _ROWS // (1 + order * (self.d if order > 1 else 1)))
         for start in range(0, len(points), step):

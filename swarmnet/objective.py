@@ -24,7 +24,7 @@ from swarmnet.groups import EntryWeights, Groups
 from swarmnet.losses import CROSS_ENTROPY, LOSSES, SQUARED, value_loss
 from swarmnet.network import Network
 from swarmnet.rows import Batch, HeldRows, RowSums, Source, Terms
-from swarmnet.threads import Copies, one_blas_thread
+from swarmnet.threads import one_blas_thread
 
 Array = NDArray[Any]
 
@@ -85,21 +85,22 @@ class Objective:
             self._rows = data.rows(terms, threads)
         self.n_rows = self._rows.n
         self.groups = Groups(net.k, net.d, self._rows.group_sums)
-        self._rungs: Sequence[Objective] = ()
-        self.number = 0  # among its rungs
-        self.copies: Copies | None = None  # of this objective and its rungs, for work at the same time
+        self._candidates: Sequence[Objective] = ()
+        self.number = 0  # among the candidates
         self._is_weight = _weight_mask(net)
 
     @property
-    def rungs(self) -> "Sequence[Objective]":
+    def candidates(self) -> "Sequence[Objective]":
         """Objectives of other networks for the same data, from which a trainer may choose, and this one."""
-        return self._rungs or (self,)  # held by itself, it would keep its rows until Python looks for cycles
+        return self._candidates or (
+            self,
+        )  # held by itself, it would keep its rows until Python looks for cycles
 
-    @rungs.setter
-    def rungs(self, rungs: "Sequence[Objective]") -> None:
-        self._rungs = rungs
-        for number, rung in enumerate(rungs):
-            rung.number = number
+    @candidates.setter
+    def candidates(self, candidates: "Sequence[Objective]") -> None:
+        self._candidates = candidates
+        for number, candidate in enumerate(candidates):
+            candidate.number = number
 
     @property
     def size(self) -> int:

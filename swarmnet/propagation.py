@@ -87,7 +87,7 @@ class Passes:
         return G[::-1]
 
     def weight_gradients(self, output: int, direction: Array | None = None) -> Array:
-        """(p, rows) the gradient with respect to theta (p,) of an output, or of its derivative along a direction."""
+        """(p, rows) the gradient by theta of an output, or of its derivative along a direction."""
         rows, layers = self.A[0].shape[-1], len(self._W)
         A_bar, T_bar = np.zeros((2, *self.A[-1].shape))
         if direction is None:
@@ -98,10 +98,10 @@ class Passes:
             T = [np.broadcast_to(direction, self.A[0].shape), *T]
             T_bar[output] = 1.0
         blocks: list[Array] = []
-        for l in reversed(range(layers)):
-            z_bar = self.S[l] * A_bar + self.C[l] * U[l] * T_bar
-            U_bar = self.S[l] * T_bar
-            W_bar = self.A[l][:, None] * z_bar + T[l][:, None] * U_bar
+        for layer in reversed(range(layers)):
+            z_bar = self.S[layer] * A_bar + self.C[layer] * U[layer] * T_bar
+            U_bar = self.S[layer] * T_bar
+            W_bar = self.A[layer][:, None] * z_bar + T[layer][:, None] * U_bar
             blocks[:0] = [W_bar.reshape(-1, rows), z_bar]
-            A_bar, T_bar = self._W[l] @ z_bar, self._W[l] @ U_bar
+            A_bar, T_bar = self._W[layer] @ z_bar, self._W[layer] @ U_bar
         return np.concatenate(blocks)

@@ -296,7 +296,7 @@ class HeldRows:
         return (totals.sum(0),)
 
     def residuals(self, weights: Array, precision: Array) -> Sums:
-        """All residuals (entries,), their gradients (entries, p) and groups (entries,), times sqrt(precision).
+        """All residuals (entries,) and gradients (entries, p), times sqrt(precision), and groups (entries,).
 
         For `joined`.
         """
@@ -340,7 +340,7 @@ class HeldRows:
         return [(count * i // parts, count * (i + 1) // parts) for i in range(parts)]
 
     def _spans(self, parts: Sequence[Chunks]) -> list[tuple[Chunks, Array]]:
-        """Chunks from one to another, for each partial sum over them; how many threads there are changes nothing."""
+        """Chunks from one to another, for each partial sum over them."""
         found = []
         whole = sum(self._work(part) for part in parts)
         for part in parts:

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.errors import SwarmnetError
 from swarmnet.chunks import Chunks
+from swarmnet.errors import SwarmnetError
 
 Array = NDArray[Any]
 

@@ -1,4 +1,4 @@
-"""Sums over rows that do not fit into memory: their chunks are in a temporary file, and are read in each pass.
+"""Sums over rows that do not fit into memory: chunks in a temporary file that is read in each pass.
 
 Some threads each read and sum up a block of rows at a time.
 """
@@ -17,7 +17,7 @@ from swarmnet.filedata import FileData
 from swarmnet.pieces import Piece
 from swarmnet.rows import Batch, HeldRows, Sums, Terms, joined
 from swarmnet.scaling import Preparation, PreparedSource
-from swarmnet.scratch import Extent, ChunkFile
+from swarmnet.scratch import ChunkFile, Extent
 from swarmnet.threads import Crew, Pool, ThreadPool, default_threads, in_order
 
 Array = NDArray[Any]

@@ -8,13 +8,13 @@ import itertools
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ContextDecorator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from threadpoolctl import LibController, ThreadpoolController
 
@@ -162,25 +162,6 @@ class Pool(Protocol):
 
     def map(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """work(item) of each item, in the items' order."""
-
-
-class CopiesLost(Exception):
-    """The copies have died, and with them the answers to what they were asked."""
-
-
-class Copies(Protocol):
-    """Copies of an objective and its rungs in other processes, which work at the same time."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether they can be asked; it may change at any time."""
-
-    def map(self, work: Callable[[Any, T], R], items: Sequence[tuple[int, T]]) -> list[R]:
-        """work(copy, item) of each (number, item), on a copy of the objective with that number.
-
-        Raises:
-            CopiesLost: the work has to be done elsewhere.
-        """
 
 
 @dataclass(frozen=True)

@@ -82,29 +82,33 @@ class BoundKernels:
     def grams(
         self, work: Workspace, swarm: Array, first: int, last: int, part: Chunks, span: Array, out: Array
     ) -> None:
-        """Add [G | g] of particles first to last over some chunks to out (s, grams, units, units + targets)."""
+        """Add particles' [G | g] over some chunks to out (s, grams, units, units + targets)."""
         of = swarm, first, last, self._sizes, self._activations.addresses, span
         memory = work.rows("losses", 5, (1 + part.tangents) * part.rows * self._widest, self._dtype)
         gram_sums(*of, part.inputs, part.target, part.weight, memory, out)
         self._activations.check()
 
-    def squares(self, work: Workspace, theta: Array, table: Entries, first: int, last: int, out: Array) -> None:
+    def squares(
+        self, work: Workspace, theta: Array, table: Entries, first: int, last: int, out: Array
+    ) -> None:
         """Add the squared residuals of entries first to last to their groups' in out."""
         memory = work.rows("entries", 4, 2 * AT_A_TIME * self._widest, np.float64)
         of = theta, self._sizes, self._exact.addresses
-        add_squares_of_entries(*of, *table.columns, first, last, memory, out)
+        add_squares_of_entries(*of, *table.columns, first, last, memory, out)  # type: ignore[call-arg]
         self._exact.check()
 
     def entry_gradients(
         self, work: Workspace, theta: Array, table: Entries, first: int, last: int, root: Array
     ) -> tuple[Array, Array]:
-        """Residuals of entries first to last (entries,), and their gradients (p, entries) times each group's root.
+        """Residuals of entries first to last (entries,), and their gradients (p, entries).
+
+        The latter are times the root of each one's group.
 
         The gradients are overwritten by the next ones.
         """
         memory = work.rows("kept", 7, 2 * AT_A_TIME * self._all, np.float64)
         r, J = np.empty(last - first), work.rows("J", len(theta), last - first, np.float64)
         of = theta, self._sizes, self._exact.addresses
-        entry_gradients(*of, *table.columns, first, last, root, self._offsets, memory, r, J)
+        entry_gradients(*of, *table.columns, first, last, root, self._offsets, memory, r, J)  # type: ignore[call-arg]
         self._exact.check()
         return r, J

@@ -14,7 +14,7 @@ from numba import config, njit
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-JIT = not config.DISABLE_JIT
+JIT = not config.DISABLE_JIT  # type: ignore[attr-defined]
 
 # Sums keep their order, so that they do not depend on the processor, and NaN stays NaN.
 FASTMATH = {"contract", "nsz", "arcp"}
@@ -31,7 +31,7 @@ def kernel(function: F) -> F:
 
 def inlined(function: F) -> F:
     """Compile a function of numbers into the kernels that call it."""
-    return njit(inline="always", error_model="numpy", fastmath=FASTMATH)(function)  # type: ignore[no-any-return]
+    return njit(inline="always", error_model="numpy", fastmath=FASTMATH)(function)  # type: ignore[return-value]
 
 
 def _compiled(decorator: Callable[..., Any], function: F, *args: Any, **options: Any) -> F:

@@ -1,8 +1,8 @@
 """Kernels of single entries: residuals, and the gradient of each.
 
 An entry is one number of one row: the value of an output there, or its derivative along one input (see
-`chunks.Entries`, whose columns these take). Each is a jet of its own, with no tangent if it is a value and one
-if it is a partial. They are taken some at a time: values first, then partials.
+`chunks.Entries`, whose columns these take). Each is a jet of its own, with no tangent if it is a value and
+one if it is a partial. They are taken some at a time: values first, then partials.
 """
 
 import math
@@ -50,10 +50,10 @@ def add_squares_of_entries(
         jets = block(memory[3], parts, d, rows)
         gather(X, row[start:stop], along[start:stop], jets)
         begin = 0
-        for l in range(layers):
-            out = block(memory[l % 2], parts, sizes[l + 1], rows)
-            pull_jets(theta, begin, acts[l], jets, out, block(memory[2], 1, sizes[l + 1], rows)[0])
-            begin += (sizes[l] + 1) * sizes[l + 1]
+        for layer in range(layers):
+            out = block(memory[layer % 2], parts, sizes[layer + 1], rows)
+            pull_jets(theta, begin, acts[layer], jets, out, block(memory[2], 1, sizes[layer + 1], rows)[0])
+            begin += (sizes[layer] + 1) * sizes[layer + 1]
             jets = out
         for r in range(rows):
             e = jets[parts - 1, output[start + r], r] - target[start + r]
@@ -97,13 +97,22 @@ def entry_gradients(
         points = block(memory[6], parts, d, rows)
         gather(X, row[start:stop], along[start:stop], points)
         jets, begin = points, 0
-        for l in range(layers):
-            at, below = offsets[l] * rows, jets
-            jets = block(memory[0][parts * at :], parts, sizes[l + 1], rows)
-            slopes = block(memory[1][at:], 1, sizes[l + 1], rows)[0]
-            bent = block(memory[3][(parts - 1) * at :], parts - 1, sizes[l + 1], rows)
-            pull_kept(theta, begin, acts[l], below, jets, slopes, block(memory[2], 1, sizes[l + 1], rows)[0], bent)
-            begin += (sizes[l] + 1) * sizes[l + 1]
+        for layer in range(layers):
+            at, below = offsets[layer] * rows, jets
+            jets = block(memory[0][parts * at :], parts, sizes[layer + 1], rows)
+            slopes = block(memory[1][at:], 1, sizes[layer + 1], rows)[0]
+            bent = block(memory[3][(parts - 1) * at :], parts - 1, sizes[layer + 1], rows)
+            pull_kept(
+                theta,
+                begin,
+                acts[layer],
+                below,
+                jets,
+                slopes,
+                block(memory[2], 1, sizes[layer + 1], rows)[0],
+                bent,
+            )
+            begin += (sizes[layer] + 1) * sizes[layer + 1]
         bars = block(memory[4], parts, sizes[layers], rows)
         bars[:] = 0.0
         for e in range(rows):
@@ -112,16 +121,22 @@ def entry_gradients(
             r[n - first] = sigma * (jets[parts - 1, output[n], e] - target[n])
             bars[parts - 1, output[n], e] = sigma * root[group[n]]
         for index in range(layers):
-            l = layers - 1 - index
-            fan_in, fan_out = sizes[l], sizes[l + 1]
+            layer = layers - 1 - index
+            fan_in, fan_out = sizes[layer], sizes[layer + 1]
             begin -= (fan_in + 1) * fan_out
-            at = offsets[l] * rows
+            at = offsets[layer] * rows
             slopes = block(memory[1][at:], 1, fan_out, rows)[0]
-            push(acts[l], slopes, block(memory[3][(parts - 1) * at :], parts - 1, fan_out, rows), bars, True)
-            if l == 0:
+            push(
+                acts[layer],
+                slopes,
+                block(memory[3][(parts - 1) * at :], parts - 1, fan_out, rows),
+                bars,
+                True,
+            )
+            if layer == 0:
                 write_gradients(begin, points, bars, J, start - first)
             else:
-                below = block(memory[0][parts * offsets[l - 1] * rows :], parts, fan_in, rows)
+                below = block(memory[0][parts * offsets[layer - 1] * rows :], parts, fan_in, rows)
                 write_gradients(begin, below, bars, J, start - first)
                 next_bars = block(memory[4 + (index + 1) % 2], parts, fan_in, rows)
                 push_products(theta, begin, bars, next_bars)

@@ -6,7 +6,7 @@ directions. For layer l with weights W, b and activation f:
 
     forward    z = W' a + b,   u = W' t,   a <- f(z),   t <- f'(z) u
     backward   with the loss's cotangents a', t' of what a layer gives:
-               u' = f'(z) t',   z' = f'(z) a' + f''(z) u t',   W' = a z'^T + t u'^T,   b' = z' summed over rows,
+               u' = f'(z) t',   z' = f'(z) a' + f''(z) u t',   W' = a z'^T + t u'^T,   b' = z' over all rows,
                and W z', W u' for the layer below.
 
 The latter is double backpropagation (Drucker and Le Cun 1992). All a chunk's arrays are contiguous with the
@@ -78,7 +78,7 @@ def bend(S, C, T, B):
 
 @kernel
 def pull_kept(theta, start, act, inputs, out, S, C, B):
-    """One layer forward, with what the way back needs: slopes S and curvatures C (fan_out, rows), B = f'' u."""
+    """One layer forward, with what the way back needs: slopes S, curvatures C (fan_out, rows), B = f'' u."""
     parts, fan_in = inputs.shape[0], inputs.shape[1]
     W, b = layer_weights(theta, start, fan_in, out.shape[1])
     for part in range(parts):

@@ -28,9 +28,6 @@ from swarmnet.kernels.jets import (
 from swarmnet.losses import CROSS_ENTROPY, SQUARED
 
 
-
-
-
 @kernel
 def add_squares(predicted, target, weight, total):
     """total (rows,) += weight (predicted - target)^2, summed over units; the others are (units, rows)."""
@@ -73,7 +70,7 @@ def total_of(terms):
 
 @kernel
 def jet_losses(swarm, first, last, sizes, acts, loss, chunks, inputs, target, weight, memory, out):
-    """out[s] = the sum over chunks[0] to chunks[1] of particle s, for particles first to last of swarm (s, p).
+    """out[s] = the sum over chunks[0] to chunks[1] for particles s from first to last of swarm (s, p).
 
     memory (5, parts x rows x units of the widest layer) holds two layers' jets and one's slopes.
     """
@@ -84,16 +81,25 @@ def jet_losses(swarm, first, last, sizes, acts, loss, chunks, inputs, target, we
         terms[:] = 0.0
         for chunk in range(chunks[0], chunks[1]):
             jets, start = inputs[chunk], 0
-            for l in range(layers):
-                out_jets = block(memory[l % 2], parts, sizes[l + 1], rows)
-                slopes = block(memory[2], 1, sizes[l + 1], rows)[0]
-                if l < layers - 1:
-                    pull_jets(theta, start, acts[l], jets, out_jets, slopes)
+            for layer in range(layers):
+                out_jets = block(memory[layer % 2], parts, sizes[layer + 1], rows)
+                slopes = block(memory[2], 1, sizes[layer + 1], rows)[0]
+                if layer < layers - 1:
+                    pull_jets(theta, start, acts[layer], jets, out_jets, slopes)
                 else:
                     last_values(
-                        theta, start, acts[l], loss, jets, out_jets, slopes, target[chunk, 0], weight[chunk, 0], terms
+                        theta,
+                        start,
+                        acts[layer],
+                        loss,
+                        jets,
+                        out_jets,
+                        slopes,
+                        target[chunk, 0],
+                        weight[chunk, 0],
+                        terms,
                     )
-                start += (sizes[l] + 1) * sizes[l + 1]
+                start += (sizes[layer] + 1) * sizes[layer + 1]
                 jets = out_jets
             for part in range(1, parts):
                 add_squares(jets[part], target[chunk, part], weight[chunk, part], terms)
@@ -107,21 +113,21 @@ def pull_back(theta, sizes, acts, output, S, offsets, memory, rows):
     start = len(theta)
     G = block(memory[0], 1, sizes[layers - 1], rows)[0]
     for index in range(layers):
-        l = layers - 1 - index
-        fan_in, fan_out = sizes[l], sizes[l + 1]
+        layer = layers - 1 - index
+        fan_in, fan_out = sizes[layer], sizes[layer + 1]
         start -= (fan_in + 1) * fan_out
         W, _ = layer_weights(theta, start, fan_in, fan_out)
-        slopes = block(S[offsets[l] * rows :], 1, fan_out, rows)[0]
+        slopes = block(S[offsets[layer] * rows :], 1, fan_out, rows)[0]
         if index == 0:
             for i in range(fan_in):
                 w = W[i, output]
                 for r in range(rows):
                     G[i, r] = w
-                if acts[l] != 0:
+                if acts[layer] != 0:
                     for r in range(rows):
                         G[i, r] *= slopes[output, r]
         else:
-            if acts[l] != 0:
+            if acts[layer] != 0:
                 multiply(G, slopes)
             below = block(memory[index % 2], 1, fan_in, rows)[0]
             np.dot(W, G, below)
@@ -131,12 +137,13 @@ def pull_back(theta, sizes, acts, output, S, offsets, memory, rows):
 
 @kernel
 def gradient_losses(
-    swarm, first, last, sizes, acts, loss, chunks, inputs, target, weight, J, J_weight, outputs, offsets, memory, out
+    swarm, first, last, sizes, acts, loss, chunks, inputs, target, weight,
+    J, J_weight, outputs, offsets, memory, out,
 ):  # fmt: skip
     """As `jet_losses`, of rows with many partials; `outputs` are those with any.
 
-    memory (5, rows x units of all layers): two layers' values, all slopes, layer l's from offsets[l] rows on,
-    and two layers' gradients pulled back.
+    memory (5, rows x units of all layers): two layers' values, all slopes (those of a layer from
+    offsets[layer] rows on), and two layers' gradients pulled back.
     """
     layers, rows = len(acts), inputs.shape[3]
     S, terms = memory[2], np.empty(rows)
@@ -145,19 +152,19 @@ def gradient_losses(
         terms[:] = 0.0
         for chunk in range(chunks[0], chunks[1]):
             jets, start = inputs[chunk], 0
-            for l in range(layers):
-                fan_out = sizes[l + 1]
-                out_jets = block(memory[l % 2], 1, fan_out, rows)
-                slopes = block(S[offsets[l] * rows :], 1, fan_out, rows)[0]
-                W, b = layer_weights(theta, start, sizes[l], fan_out)
+            for layer in range(layers):
+                fan_out = sizes[layer + 1]
+                out_jets = block(memory[layer % 2], 1, fan_out, rows)
+                slopes = block(S[offsets[layer] * rows :], 1, fan_out, rows)[0]
+                W, b = layer_weights(theta, start, sizes[layer], fan_out)
                 np.dot(W.T, jets[0], out_jets[0])
-                if l == layers - 1 and loss == CROSS_ENTROPY:
+                if layer == layers - 1 and loss == CROSS_ENTROPY:
                     add_cross_entropies(out_jets[0], b, target[chunk, 0], weight[chunk, 0], terms)
-                if acts[l] == 0:
+                if acts[layer] == 0:
                     add_bias(out_jets[0], b)
                 else:
-                    activate(acts[l], 1, out_jets[0], b, slopes, slopes)
-                start += (sizes[l] + 1) * fan_out
+                    activate(acts[layer], 1, out_jets[0], b, slopes, slopes)
+                start += (sizes[layer] + 1) * fan_out
                 jets = out_jets
             if loss == SQUARED:
                 add_squares(jets[0], target[chunk, 0], weight[chunk, 0], terms)
@@ -182,7 +189,7 @@ def cotangents_of(predicted, target, weight, out):
 
 @kernel
 def value_cotangents(theta, start, act, loss, inputs, predicted, slopes, target, weight, out):
-    """Half the gradient of the values' costs with respect to the output layer's z, in out; returns the costs."""
+    """Write half the gradient of the values' costs with respect to the last z to out; returns the costs."""
     if loss == SQUARED:
         total = cotangents_of(predicted, target, weight, out)
         if act != 0:
@@ -202,24 +209,24 @@ def value_cotangents(theta, start, act, loss, inputs, predicted, slopes, target,
 
 @kernel
 def back(theta, sizes, acts, inputs, A, S, B, offsets, cotangent, product, gradient):
-    """From the cotangents of the output layer's z and u, at the beginning of cotangent[0]: add to gradient."""
+    """From the cotangents of the last z and u, at the beginning of cotangent[0]: add to gradient."""
     layers, parts, rows = len(acts), inputs.shape[0], inputs.shape[2]
     start = len(theta)
     bars = block(cotangent[0], parts, sizes[layers], rows)
     for index in range(layers):
-        l = layers - 1 - index
-        fan_in, fan_out = sizes[l], sizes[l + 1]
+        layer = layers - 1 - index
+        fan_in, fan_out = sizes[layer], sizes[layer + 1]
         start -= (fan_in + 1) * fan_out
-        if l == 0:
+        if layer == 0:
             add_weight_gradient(start, inputs, bars, product, gradient)
             return
-        below = block(A[parts * offsets[l - 1] * rows :], parts, fan_in, rows)
+        below = block(A[parts * offsets[layer - 1] * rows :], parts, fan_in, rows)
         add_weight_gradient(start, below, bars, product, gradient)
         next_bars = block(cotangent[(index + 1) % 2], parts, fan_in, rows)
         push_products(theta, start, bars, next_bars)
-        slopes = block(S[offsets[l - 1] * rows :], 1, fan_in, rows)[0]
-        bent = block(B[(parts - 1) * offsets[l - 1] * rows :], parts - 1, fan_in, rows)
-        push(acts[l - 1], slopes, bent, next_bars, True)
+        slopes = block(S[offsets[layer - 1] * rows :], 1, fan_in, rows)[0]
+        bent = block(B[(parts - 1) * offsets[layer - 1] * rows :], parts - 1, fan_in, rows)
+        push(acts[layer - 1], slopes, bent, next_bars, True)
         bars = next_bars
 
 
@@ -237,13 +244,15 @@ def jet_gradient(
     total = 0.0
     for chunk in range(chunks[0], chunks[1]):
         jets, start, below = inputs[chunk], 0, inputs[chunk]
-        for l in range(layers):
-            below, at = jets, offsets[l] * rows
-            jets = block(A[parts * at :], parts, sizes[l + 1], rows)
-            slopes = block(S[at:], 1, sizes[l + 1], rows)[0]
-            bent = block(B[(parts - 1) * at :], parts - 1, sizes[l + 1], rows)
-            pull_kept(theta, start, acts[l], below, jets, slopes, block(C, 1, sizes[l + 1], rows)[0], bent)
-            start += (sizes[l] + 1) * sizes[l + 1]
+        for layer in range(layers):
+            below, at = jets, offsets[layer] * rows
+            jets = block(A[parts * at :], parts, sizes[layer + 1], rows)
+            slopes = block(S[at:], 1, sizes[layer + 1], rows)[0]
+            bent = block(B[(parts - 1) * at :], parts - 1, sizes[layer + 1], rows)
+            pull_kept(
+                theta, start, acts[layer], below, jets, slopes, block(C, 1, sizes[layer + 1], rows)[0], bent
+            )
+            start += (sizes[layer] + 1) * sizes[layer + 1]
         last, k = layers - 1, sizes[layers]
         start -= (sizes[last] + 1) * k
         at = offsets[last] * rows
@@ -251,7 +260,16 @@ def jet_gradient(
         bent = block(B[(parts - 1) * at :], parts - 1, k, rows)
         bars = block(cotangent[0], parts, k, rows)
         total += value_cotangents(
-            theta, start, acts[last], loss, below[0], jets[0], slopes, target[chunk, 0], weight[chunk, 0], bars[0]
+            theta,
+            start,
+            acts[last],
+            loss,
+            below[0],
+            jets[0],
+            slopes,
+            target[chunk, 0],
+            weight[chunk, 0],
+            bars[0],
         )
         for part in range(1, parts):
             total += cotangents_of(jets[part], target[chunk, part], weight[chunk, part], bars[part])
@@ -264,7 +282,7 @@ def jet_gradient(
 def pulled_gradient(
     theta, sizes, acts, loss, chunks, inputs, target, weight, J, J_weight, outputs, offsets, memory, gradient
 ):  # fmt: skip
-    """As `jet_gradient`, of rows with many partials; in memory besides what is pulled back, and the inputs' jets."""
+    """As `jet_gradient`, of rows with many partials; memory holds what is pulled back as well."""
     layers, rows, d = len(acts), inputs.shape[3], inputs.shape[2]
     A, S, C, B, cotangent, product = memory[0], memory[1], memory[2], memory[3], memory[4:6], memory[6]
     pulled, jets = memory[7:9], block(memory[9], 2, d, rows)
@@ -272,13 +290,22 @@ def pulled_gradient(
     for chunk in range(chunks[0], chunks[1]):
         jets[0] = inputs[chunk, 0]
         below, start = jets[:1], 0
-        for l in range(layers):
-            at = offsets[l] * rows
-            values = block(A[2 * at :], 1, sizes[l + 1], rows)
-            slopes = block(S[at:], 1, sizes[l + 1], rows)[0]
-            pull_kept(theta, start, acts[l], below, values, slopes, block(C[at:], 1, sizes[l + 1], rows)[0], values)
-            start += (sizes[l] + 1) * sizes[l + 1]
-            if l < layers - 1:
+        for layer in range(layers):
+            at = offsets[layer] * rows
+            values = block(A[2 * at :], 1, sizes[layer + 1], rows)
+            slopes = block(S[at:], 1, sizes[layer + 1], rows)[0]
+            pull_kept(
+                theta,
+                start,
+                acts[layer],
+                below,
+                values,
+                slopes,
+                block(C[at:], 1, sizes[layer + 1], rows)[0],
+                values,
+            )
+            start += (sizes[layer] + 1) * sizes[layer + 1]
+            if layer < layers - 1:
                 below = values
         last, k = layers - 1, sizes[layers]
         at = offsets[last] * rows
@@ -301,15 +328,16 @@ def pulled_gradient(
             else:
                 jets[1] = 0.0
             direction, start_at = jets[1], 0
-            for l in range(layers):
-                here = offsets[l] * rows
-                tangent = block(A[2 * here :], 2, sizes[l + 1], rows)[1]
+            for layer in range(layers):
+                here = offsets[layer] * rows
+                tangent = block(A[2 * here :], 2, sizes[layer + 1], rows)[1]
                 pull_tangent(
-                    theta, start_at, acts[l], direction, tangent,
-                    block(S[here:], 1, sizes[l + 1], rows)[0], block(C[here:], 1, sizes[l + 1], rows)[0],
-                    block(B[here:], 1, sizes[l + 1], rows)[0],
+                    theta, start_at, acts[layer], direction, tangent,
+                    block(S[here:], 1, sizes[layer + 1], rows)[0],
+                    block(C[here:], 1, sizes[layer + 1], rows)[0],
+                    block(B[here:], 1, sizes[layer + 1], rows)[0],
                 )  # fmt: skip
-                start_at += (sizes[l] + 1) * sizes[l + 1]
+                start_at += (sizes[layer] + 1) * sizes[layer + 1]
                 direction = tangent
             push(acts[last], slopes, block(B[at:], 1, k, rows), bars, False)
             back(theta, sizes, acts, jets, A, S, B, offsets, cotangent, product, gradient)

@@ -28,10 +28,12 @@ def gram_sums(
         theta = swarm[s]
         for chunk in range(chunks[0], chunks[1]):
             jets, start = inputs[chunk], 0
-            for l in range(hidden):
-                below = block(memory[l % 2], parts, sizes[l + 1], rows)
-                pull_jets(theta, start, acts[l], jets, below, block(memory[2], 1, sizes[l + 1], rows)[0])
-                start += (sizes[l] + 1) * sizes[l + 1]
+            for layer in range(hidden):
+                below = block(memory[layer % 2], parts, sizes[layer + 1], rows)
+                pull_jets(
+                    theta, start, acts[layer], jets, below, block(memory[2], 1, sizes[layer + 1], rows)[0]
+                )
+                start += (sizes[layer] + 1) * sizes[layer + 1]
                 jets = below
             for part in range(parts):
                 constant = 1.0 if part == 0 else 0.0

@@ -31,37 +31,37 @@ _ROOT_HALF, _DENSITY = math.sqrt(0.5), 1.0 / math.sqrt(2.0 * math.pi)
 if JIT:
 
     @intrinsic
-    def _bits(typingctx, x):  # type: ignore[no-untyped-def]
+    def _bits(typingctx, x):
         """The bits of a float64 as an int64."""
 
-        def code(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        def code(context, builder, signature, args):
             return builder.bitcast(args[0], ir.IntType(64))
 
         return types.int64(types.float64), code
 
     @intrinsic
-    def _float(typingctx, bits):  # type: ignore[no-untyped-def]
+    def _float(typingctx, bits):
         """The float64 of those bits."""
 
-        def code(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        def code(context, builder, signature, args):
             return builder.bitcast(args[0], ir.DoubleType())
 
         return types.float64(types.int64), code
 
     @intrinsic
-    def _bits32(typingctx, x):  # type: ignore[no-untyped-def]
+    def _bits32(typingctx, x):
         """The bits of a float32 as an int32."""
 
-        def code(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        def code(context, builder, signature, args):
             return builder.bitcast(args[0], ir.IntType(32))
 
         return types.int32(types.float32), code
 
     @intrinsic
-    def _float32(typingctx, bits):  # type: ignore[no-untyped-def]
+    def _float32(typingctx, bits):
         """The float32 of those bits."""
 
-        def code(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        def code(context, builder, signature, args):
             return builder.bitcast(args[0], ir.FloatType())
 
         return types.float32(types.int32), code

@@ -12,7 +12,6 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from swarmnet.activations import LINEAR
 from swarmnet.errors import SwarmnetError, unknown
 from swarmnet.model import FittedModel
 from swarmnet.network import unit

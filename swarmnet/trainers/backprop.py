@@ -13,12 +13,12 @@ from swarmnet.checkpoint import DamagedState, State, array, matching, whole
 from swarmnet.trainers.base import (
     Array,
     Monitor,
-    ObjectiveLike,
     Trainer,
     require,
     require_count,
     require_number,
 )
+from swarmnet.trainers.protocols import Trainable
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
@@ -48,7 +48,7 @@ class _Descent(Trainer):
 
     def _descend(
         self,
-        objective: ObjectiveLike,
+        objective: Trainable,
         start: Array | None,
         rng: np.random.Generator,
         monitor: Monitor,
@@ -133,7 +133,7 @@ class SGD(_Descent):
         require_number("momentum", self.momentum, "from 0 to 1", lambda x: 0 <= x < 1)
 
     def train(
-        self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
+        self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
         step = _MomentumStep(self.learning_rate, self.momentum, objective.size)
         self._descend(objective, start, rng, monitor, step)
@@ -160,7 +160,7 @@ class Adam(_Descent):
         require_number("beta2", self.beta2, "from 0 to 1", lambda x: 0 <= x < 1)
 
     def train(
-        self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
+        self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
         step = _AdamStep(self.learning_rate, self.beta1, self.beta2, objective.size)
         self._descend(objective, start, rng, monitor, step)
@@ -217,12 +217,12 @@ class LBFGS(Trainer):
         importlib.import_module("scipy.optimize")  # a quarter of a second, which is no training
 
     def train(
-        self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
+        self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
         self.descend(objective, start, rng, monitor)
 
     def descend(
-        self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
+        self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> Array:
         """Train as `train` does; the weights at the end, (p,)."""
         saved = monitor.resume()
@@ -244,7 +244,7 @@ class LBFGS(Trainer):
         monitor.finish("converged" if found.success else "stalled")
         return walk.theta(found.x)
 
-    def _sample(self, objective: ObjectiveLike, rng: np.random.Generator) -> NDArray[np.intp]:
+    def _sample(self, objective: Trainable, rng: np.random.Generator) -> NDArray[np.intp]:
         """The rows to make a preconditioner of; none without `refresh`."""
         if self.refresh is None:
             return np.empty(0, dtype=np.intp)
@@ -294,7 +294,7 @@ class _Walk:
 
     def __init__(
         self,
-        objective: ObjectiveLike,
+        objective: Trainable,
         keeps: bool,
         most: int | None,
         solved: bool,
@@ -373,7 +373,7 @@ class _Walk:
         }
 
 
-def _checked(saved: State, objective: ObjectiveLike, solved: bool) -> State:
+def _checked(saved: State, objective: Trainable, solved: bool) -> State:
     """What a walk is repeated from, as it was read.
 
     Raises:
@@ -394,7 +394,7 @@ def _checked(saved: State, objective: ObjectiveLike, solved: bool) -> State:
     }
 
 
-def _preconditioner(objective: ObjectiveLike, theta: Array, rows: NDArray[np.intp]) -> Array | None:
+def _preconditioner(objective: Trainable, theta: Array, rows: NDArray[np.intp]) -> Array | None:
     """L with L L' the damped Gauss-Newton Hessian of some rows; None where it has no finite numbers."""
     precision = 2.0 * objective.unit_precision * (objective.n_rows / len(rows))
     _, _, H = objective.gauss_newton(theta, precision, rows)

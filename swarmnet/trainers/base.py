@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from numbers import Real
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,8 @@ from swarmnet.checkpoint import (
 )
 from swarmnet.errors import SwarmnetError
 from swarmnet.floats import far_out
-from swarmnet.threads import Copies, one_blas_thread
+from swarmnet.threads import one_blas_thread
+from swarmnet.trainers.protocols import Executor, Trainable
 
 Array = NDArray[Any]
 
@@ -49,56 +50,6 @@ STATUS = {
     "interrupted": "interrupted; the best weights so far are kept",
     "diverged": "the loss grew without bound; the best weights are kept: try a smaller learning rate",
 }
-
-
-class ObjectiveLike(Protocol):
-    """The sums that trainers ask for; see `swarmnet.Objective`."""
-
-    n_rows: int
-    number: int
-
-    @property
-    def size(self) -> int: ...
-    @property
-    def layers(self) -> int: ...
-    @property
-    def hidden_size(self) -> int: ...
-    def initial(self, rng: np.random.Generator, particles: int | None = None) -> Array: ...
-    def loss(self, swarm: Array) -> Array: ...
-    def batches(self, size: int, rng: np.random.Generator) -> Iterator[Any]: ...
-    def loss_and_gradient(self, theta: Array, rows: Any = None) -> tuple[float, Array]: ...
-    @property
-    def can_project(self) -> bool: ...
-    def projected(self, hidden_swarm: Array, ridge: float = ...) -> tuple[Array, Array]: ...
-
-    # What the second-order trainers ask for besides
-    @property
-    def rungs(self) -> Sequence["ObjectiveLike"]: ...
-    @property
-    def copies(self) -> Copies | None: ...
-
-    l2: float
-    groups: Any
-    estimates_l2: bool
-    estimates_balance: bool
-
-    @property
-    def threads(self) -> int: ...
-    def twin(self) -> "ObjectiveLike": ...
-    @property
-    def can_linearise(self) -> bool: ...
-    @property
-    def unit_precision(self) -> Array: ...
-    @property
-    def weight_groups(self) -> Array: ...
-    @property
-    def penalised(self) -> Array: ...
-    def gauss_newton(
-        self, theta: Array, precision: Array, rows: NDArray[np.intp] | None = None
-    ) -> tuple[Array, Array, Array]: ...
-    def leverages(self, theta: Array, precision: Array, factor: Array) -> Array: ...
-    def residual_jacobian(self, theta: Array) -> tuple[Array, Array, Array]: ...
-    def group_squares(self, theta: Array) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -150,7 +101,7 @@ class Posterior:
         return own | {"others": np.concatenate([*self.others, np.empty(0)]), "sizes": sizes}
 
     @classmethod
-    def restored(cls, state: State, objective: ObjectiveLike, p: int) -> "Posterior":
+    def restored(cls, state: State, objective: Trainable, p: int) -> "Posterior":
         """That of a state that was read, for p weights.
 
         Raises:
@@ -158,7 +109,7 @@ class Posterior:
         """
         sizes = array(state, "sizes", (None,), np.int64)
         networks = array(state, "networks", (len(sizes),), np.int64)
-        own = dict(enumerate(rung.size for rung in objective.rungs))
+        own = dict(enumerate(rung.size for rung in objective.candidates))
         if [own.get(network) for network in networks.tolist()] != sizes.tolist():
             raise DamagedState("the weights of another start are those of no network")
         ends = np.cumsum(sizes)
@@ -235,8 +186,8 @@ class Trainer(ABC):
         require_number("tolerance", self.tolerance, "from 0 to 1", lambda x: 0 <= x < 1)
         require_number("target_loss", self.target_loss, "a number", lambda x: True, optional=True)
 
-    def climbs_at_once(self, objective: ObjectiveLike) -> int:
-        """Climbs on which it spends its time, side by side: the objective's copies can take them over."""
+    def climbs_at_once(self, objective: Trainable) -> int:
+        """Climbs on which it spends its time, side by side: an executor can take them over."""
         return 0
 
     def prepare(self) -> None:
@@ -245,7 +196,7 @@ class Trainer(ABC):
 
     @abstractmethod
     def train(
-        self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: "Monitor"
+        self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: "Monitor"
     ) -> None:
         """Lower the loss, reporting to `monitor`; `start` is theta (p,), or None for random weights."""
 
@@ -412,6 +363,7 @@ class Monitor:
     validate: Sequence[Validate] = ()  # an objective each
     file: Checkpoint | None = None
     rng: np.random.Generator | None = None  # goes into the file too
+    executor: Executor | None = None  # who runs climbs, if not the objective's own threads
     best: Array | None = None
     best_network: int = 0  # the number of its objective
     best_loss: float = np.inf
@@ -604,7 +556,7 @@ class Monitor:
             state |= _prefixed(f"stage {depth}", stage.state or {})
         return state
 
-    def load(self, saved: State, objective: ObjectiveLike) -> bool:
+    def load(self, saved: State, objective: Trainable) -> bool:
         """Go on from what the checkpoint holds; False if training had ended.
 
         Raises:
@@ -615,11 +567,11 @@ class Monitor:
         self.iteration, self.evaluations = whole(saved, "run/iteration"), whole(saved, "run/evaluations")
         self.candidates = {}
         for candidate in own["candidates"]:
-            network, climbs, best = _candidate(candidate, len(objective.rungs))
+            network, climbs, best = _candidate(candidate, len(objective.candidates))
             self.candidates[network] = climbs, best
         if saved.get("run/best") is not None or own["ended"]:
-            self.best_network = whole(saved, "run/best_network", 0, len(objective.rungs) - 1)
-            size = objective.rungs[self.best_network].size
+            self.best_network = whole(saved, "run/best_network", 0, len(objective.candidates) - 1)
+            size = objective.candidates[self.best_network].size
             self.best, self.best_loss = array(saved, "run/best", (size,)), own["best_loss"]
             if posterior := _of("posterior", saved):
                 self.posterior = Posterior.restored(posterior, objective, size)
@@ -732,7 +684,7 @@ def _of(prefix: str, saved: State) -> State:
 
 def _train(
     trainer: Trainer,
-    objective: ObjectiveLike,
+    objective: Trainable,
     start: Array | None,
     rng: np.random.Generator,
     monitor: Monitor,
@@ -744,13 +696,14 @@ def _train(
 
 def run(
     trainer: Trainer,
-    objective: ObjectiveLike,
+    objective: Trainable,
     rng: np.random.Generator,
     *,
     start: Array | None = None,
     callback: Callback | None = None,
     validate: Validate | Sequence[Validate] = (),
     checkpoint: Checkpoint | None = None,
+    executor: Executor | None = None,
 ) -> TrainResult:
     """Train; Ctrl-C ends training with the best weights so far.
 
@@ -763,6 +716,7 @@ def run(
         validate: loss of theta on rows held out, for the history; a sequence of them where there are several
             objectives to choose from.
         checkpoint: where the state is kept, and where training goes on from if it holds one.
+        executor: who runs climbs; by default the threads of the objective.
 
     Raises:
         SwarmnetError: no finite loss was found, or a checkpoint that is damaged, not of this run, or in use.
@@ -770,7 +724,7 @@ def run(
     with nullcontext() if checkpoint is None else checkpoint.held():
         saved = None if checkpoint is None else checkpoint.read()
         trainer.prepare()
-        monitor = Monitor(callback, [validate] if callable(validate) else validate, checkpoint, rng)
+        monitor = Monitor(callback, [validate] if callable(validate) else validate, checkpoint, rng, executor)
         start = None if start is None else np.asarray(start, dtype=np.float64)
         try:
             if saved is None or monitor.load(saved, objective):

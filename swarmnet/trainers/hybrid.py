@@ -10,8 +10,9 @@ import numpy as np
 
 from swarmnet.checkpoint import State, array, whole
 from swarmnet.trainers.backprop import LBFGS
-from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require_count, require_number
+from swarmnet.trainers.base import Array, Monitor, Trainer, require_count, require_number
 from swarmnet.trainers.lm import LM
+from swarmnet.trainers.protocols import Trainable
 from swarmnet.trainers.pso import PSO, ProjectedPSO, Swarm
 from swarmnet.trainers.race import ALONE, race
 from swarmnet.trainers.second_order import MOST_WEIGHTS, NOISES, STALE, Climb, Rival, cost, is_cheap
@@ -29,7 +30,7 @@ _DEAR = 2e10  # from which L-BFGS gets further in the same time
 _CLIMBED_ON = 2e12  # in all, for a large network
 _SETTLED_SOON, _SETTLED_LATE = 1e11, 5e11  # up to which noise and prior are estimated, with and without haste
 _SCREENED = 300  # iterations of L-BFGS by which a larger network is judged
-_PLACE = ("rung", "tried")  # by which states of this trainer tell where they were
+_PLACE = ("candidate", "tried")  # by which states of this trainer tell where they were
 _AS_LARGE = 0.8  # times the weights of the best so far, the fewest of a network that is tried after it
 _SCREENED_SHARE = 0.1  # of the budget for each
 
@@ -85,7 +86,7 @@ class Hybrid(Trainer):
         require_count("starts", self.starts, 1, optional=True)
         require_number("swarm_share", self.swarm_share, "between 0 and 1", lambda x: 0 < x < 1)
 
-    def climbs_at_once(self, objective: ObjectiveLike) -> int:
+    def climbs_at_once(self, objective: Trainable) -> int:
         if not isinstance(self._polish(objective), LM):
             return 0
         return self.starts or self._usual_starts(objective, chosen=False)
@@ -95,11 +96,11 @@ class Hybrid(Trainer):
         (self.polish or LM()).prepare()  # where L-BFGS follows, its imports are next to nothing
 
     def train(
-        self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
+        self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
-        polish = self._polish(objective.rungs[0])
-        if len(objective.rungs) > 1:
-            self._choose_and_climb(objective.rungs, rng, monitor)
+        polish = self._polish(objective.candidates[0])
+        if len(objective.candidates) > 1:
+            self._choose_and_climb(objective.candidates, rng, monitor)
         elif isinstance(polish, LM):
             self._climb(objective, start, rng, monitor)
         else:
@@ -111,7 +112,7 @@ class Hybrid(Trainer):
     def _descend(
         self,
         polish: LBFGS,
-        net: ObjectiveLike,
+        net: Trainable,
         theta: Array,
         rng: np.random.Generator,
         monitor: Monitor,
@@ -125,14 +126,12 @@ class Hybrid(Trainer):
             climb.settle()
             monitor.posterior = climb.posterior([climb], rivals)
 
-    def _can_settle(self, net: ObjectiveLike) -> bool:
+    def _can_settle(self, net: Trainable) -> bool:
         """Whether noise and prior can be estimated by normal equations, in the time that there is."""
         most = _SETTLED_SOON if self.seconds is not None else _SETTLED_LATE
         return net.can_linearise and net.size <= MOST_WEIGHTS and cost(net) <= most
 
-    def _climb(
-        self, net: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
-    ) -> None:
+    def _climb(self, net: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor) -> None:
         """Climb from all starts with the only network there is."""
         starts = min(self.starts or self._usual_starts(net, chosen=False), self._affordable)
         lanes = [net] * starts
@@ -140,15 +139,15 @@ class Hybrid(Trainer):
         self._climb_from(lanes, noises, _Choice(), start, rng, monitor, starts, {})
 
     def _choose_and_climb(
-        self, rungs: Sequence[ObjectiveLike], rng: np.random.Generator, monitor: Monitor
+        self, candidates: Sequence[Trainable], rng: np.random.Generator, monitor: Monitor
     ) -> None:
         """Choose the network by a race, or among the larger ones; then climb with it."""
-        raced = [rung for rung in rungs if is_raced(rung)]
-        larger = sorted((r for r in rungs if not is_raced(r)), key=lambda r: (r.layers, r.size))
-        starts = min(self.starts or self._usual_starts(rungs[0], chosen=True), self._affordable)
-        entrants = list(product(raced, _BOTH if self._affordable >= 2 * len(rungs) else NOISES[:1]))
+        raced = [candidate for candidate in candidates if is_raced(candidate)]
+        larger = sorted((r for r in candidates if not is_raced(r)), key=lambda r: (r.layers, r.size))
+        starts = min(self.starts or self._usual_starts(candidates[0], chosen=True), self._affordable)
+        entrants = list(product(raced, _BOTH if self._affordable >= 2 * len(candidates) else NOISES[:1]))
         swarms = starts + len(entrants) - 1
-        chosen = self._choose(entrants, rungs, rng, monitor, swarms)
+        chosen = self._choose(entrants, candidates, rng, monitor, swarms)
         chosen = chosen and self._grow(chosen, raced, larger, rng, monitor)
         if chosen is None or chosen.winner is None:
             return
@@ -161,12 +160,12 @@ class Hybrid(Trainer):
         order = [winner.noise, *(noise for noise in NOISES if noise != winner.noise)]
         noises = [order[number % len(order)] for number in range(1, starts)]
         half = len(noises) // 2  # the network that came second may only have begun badly
-        lanes = [net] * (len(noises) - half) + [chosen.runner_up(rungs) or net] * half
+        lanes = [net] * (len(noises) - half) + [chosen.runner_up(candidates) or net] * half
         self._climb_from(lanes, noises, chosen, None, rng, monitor, swarms, before)
 
     def _climb_from(
         self,
-        lanes: Sequence[ObjectiveLike],
+        lanes: Sequence[Trainable],
         noises: Sequence[float],
         chosen: "_Choice",
         start: Array | None,
@@ -203,7 +202,7 @@ class Hybrid(Trainer):
         with monitor.limits(limits, monitor.seconds_left, (self._ladder_share, 1.0), net.number):
             race([chosen.winner], monitor, rivals=chosen.rivals)
 
-    def _usual_starts(self, net: ObjectiveLike, chosen: bool) -> int:
+    def _usual_starts(self, net: Trainable, chosen: bool) -> int:
         if chosen and is_cheap(net):
             return 1 + 3 * len(NOISES)
         # One a thread only where the clock decides anyway: else the model would depend on the machine.
@@ -211,33 +210,33 @@ class Hybrid(Trainer):
 
     def _choose(
         self,
-        entrants: Sequence[tuple[ObjectiveLike, float]],
-        rungs: Sequence[ObjectiveLike],
+        entrants: Sequence[tuple[Trainable, float]],
+        candidates: Sequence[Trainable],
         rng: np.random.Generator,
         monitor: Monitor,
         swarms: int,
     ) -> "_Choice | None":
         """The outcome of the race of networks, or of what came after it; None if training ended."""
         saved = monitor.resume() or {}
-        if "rung" in saved:
-            return _Choice.restored(saved, rungs)
+        if "candidate" in saved:
+            return _Choice.restored(saved, candidates)
         if not entrants:
             return _Choice()
-        thetas = self._fly([rung for rung, _ in entrants], None, rng, monitor, swarms, {})
+        thetas = self._fly([candidate for candidate, _ in entrants], None, rng, monitor, swarms, {})
         if len(thetas) < len(entrants):
             return None
         share = _share(self._climbing(), self, self._ladder_share)
         with monitor.limits(share, share.seconds, (self.swarm_share, self._ladder_share)):
             pairs = zip(entrants, thetas, strict=True)
-            climbs = [Climb(rung, theta, noise) for (rung, noise), theta in pairs]
+            climbs = [Climb(candidate, theta, noise) for (candidate, noise), theta in pairs]
             winner, *others = race(climbs, monitor, _HALVINGS, end=_CHOSEN)
         return None if monitor.status else _Choice(winner, [climb.rival for climb in others])
 
     def _grow(
         self,
         chosen: "_Choice",
-        raced: Sequence[ObjectiveLike],
-        larger: Sequence[ObjectiveLike],
+        raced: Sequence[Trainable],
+        larger: Sequence[Trainable],
         rng: np.random.Generator,
         monitor: Monitor,
     ) -> "_Choice | None":
@@ -272,7 +271,7 @@ class Hybrid(Trainer):
             tried += 1
         return chosen
 
-    def _polish(self, objective: ObjectiveLike) -> LM | LBFGS:
+    def _polish(self, objective: Trainable) -> LM | LBFGS:
         """The second stage for this objective, with its limits."""
         if self.polish is not None:
             return self.polish
@@ -292,7 +291,7 @@ class Hybrid(Trainer):
 
     def _fly(
         self,
-        lanes: Sequence[ObjectiveLike],
+        lanes: Sequence[Trainable],
         start: Array | None,
         rng: np.random.Generator,
         monitor: Monitor,
@@ -333,7 +332,7 @@ class Hybrid(Trainer):
     def _has_budget(self) -> bool:
         return (self.iterations, self.seconds, self.evaluations) != (None, None, None)
 
-    def _swarm(self, objective: ObjectiveLike, starts: int) -> Swarm:
+    def _swarm(self, objective: Trainable, starts: int) -> Swarm:
         """One start's swarm with its share of the budget."""
         swarm: Swarm = self.swarm
         if not objective.can_project:
@@ -359,29 +358,29 @@ class _Choice:
         """The choice with that winner."""
         return _Choice(climb, [*([] if self.winner is None else [self.winner.rival]), *self.rivals])
 
-    def runner_up(self, rungs: Sequence[ObjectiveLike]) -> ObjectiveLike | None:
+    def runner_up(self, candidates: Sequence[Trainable]) -> Trainable | None:
         """The best of the rivals' networks that is not the winner's."""
         own = self.winner.objective.number if self.winner else 0
-        return next((rungs[rival.network] for rival in self.rivals if rival.network != own), None)
+        return next((candidates[rival.network] for rival in self.rivals if rival.network != own), None)
 
     def state(self) -> State:
         """What `restored` takes."""
         if self.winner is None:
             return {}
-        state: State = {"rung": self.winner.objective.number, "rivals": len(self.rivals)}
+        state: State = {"candidate": self.winner.objective.number, "rivals": len(self.rivals)}
         state |= {f"winner/{name}": value for name, value in self.winner.state().items()}
         for n, rival in enumerate(self.rivals):
             state |= {f"rival {n}/{name}": value for name, value in asdict(rival).items()}
         return state
 
     @classmethod
-    def restored(cls, state: State, rungs: Sequence[ObjectiveLike]) -> "_Choice":
+    def restored(cls, state: State, candidates: Sequence[Trainable]) -> "_Choice":
         def part(name: str) -> State:
             return {key.removeprefix(name): x for key, x in state.items() if key.startswith(name)}
 
-        rung = rungs[whole(state, "rung", 0, len(rungs) - 1)]
-        sizes = dict(enumerate(rung.size for rung in rungs))
-        winner = Climb.restored(rung, Climb.checked(rung, part("winner/")))
+        candidate = candidates[whole(state, "candidate", 0, len(candidates) - 1)]
+        sizes = dict(enumerate(candidate.size for candidate in candidates))
+        winner = Climb.restored(candidate, Climb.checked(candidate, part("winner/")))
         return cls(winner, [Rival.checked(part(f"rival {n}/"), sizes) for n in range(whole(state, "rivals"))])
 
 
@@ -389,12 +388,12 @@ def _state(thetas: Sequence[Array], before: State) -> State:
     return before | {"flown": len(thetas)} | {f"theta {n}": theta for n, theta in enumerate(thetas)}
 
 
-def is_raced(objective: ObjectiveLike) -> bool:
+def is_raced(objective: Trainable) -> bool:
     """Whether an iteration is so short that its network can race with others."""
     return objective.can_linearise and objective.size <= MOST_WEIGHTS and cost(objective) <= RACED
 
 
-def _descent(net: ObjectiveLike, iterations: int | None) -> LBFGS:
+def _descent(net: Trainable, iterations: int | None) -> LBFGS:
     """By what a large network is judged, and trained on where Levenberg-Marquardt is too dear."""
     return LBFGS(iterations=iterations, solved=net.can_project)
 
@@ -409,7 +408,7 @@ def _share(polish: P, whole: "Hybrid", share: float) -> P:
     )
 
 
-def climbs_well(objective: ObjectiveLike) -> bool:
+def climbs_well(objective: Trainable) -> bool:
     """Whether Levenberg-Marquardt is possible, and gets further than L-BFGS in the same time."""
     return objective.can_linearise and objective.size <= MOST_WEIGHTS and cost(objective) <= _DEAR
 

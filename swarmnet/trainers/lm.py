@@ -9,7 +9,8 @@ import numpy as np
 
 from swarmnet.errors import SwarmnetWarning
 from swarmnet.trainers.backprop import LBFGS
-from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer
+from swarmnet.trainers.base import Array, Monitor, Trainer
+from swarmnet.trainers.protocols import Trainable
 from swarmnet.trainers.race import ALONE, race
 from swarmnet.trainers.second_order import MOST_WEIGHTS, NOISES, Climb
 
@@ -33,14 +34,14 @@ class LM(Trainer):
     def needs_squares(self) -> bool:
         return True
 
-    def climbs_at_once(self, objective: ObjectiveLike) -> int:
+    def climbs_at_once(self, objective: Trainable) -> int:
         return len(NOISES) if objective.size <= MOST_WEIGHTS else 0
 
     def prepare(self) -> None:
         importlib.import_module("scipy.linalg")  # a tenth of a second, which is no training
 
     def train(
-        self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
+        self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
         theta = objective.initial(rng) if start is None else start
         if not self.climbs_at_once(objective):

@@ -24,7 +24,8 @@ import numpy as np
 
 from swarmnet.checkpoint import DamagedState, State, array, is_empty, matching
 from swarmnet.errors import unknown
-from swarmnet.trainers.base import Array, Monitor, ObjectiveLike, Trainer, require_count, require_number
+from swarmnet.trainers.base import Array, Monitor, Trainer, require_count, require_number
+from swarmnet.trainers.protocols import Trainable
 
 Schedule = float | Sequence[float]
 
@@ -90,14 +91,14 @@ class Swarm(Trainer):
             importlib.import_module("pyswarms.backend")
 
     @abstractmethod
-    def _evaluate(self, objective: ObjectiveLike, positions: Array) -> tuple[Array, Array]:
+    def _evaluate(self, objective: Trainable, positions: Array) -> tuple[Array, Array]:
         """Costs (s,) of positions (s, dimensions), none NaN, and theta (p,) of the best of them."""
 
-    def _exact(self, objective: ObjectiveLike, theta: Array, cost: float) -> tuple[float, int]:
+    def _exact(self, objective: Trainable, theta: Array, cost: float) -> tuple[float, int]:
         """The loss at theta whose cost is known, and the evaluations that it took."""
         return cost, 0
 
-    def _positions(self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator) -> Array:
+    def _positions(self, objective: Trainable, start: Array | None, rng: np.random.Generator) -> Array:
         """Theta (p,) of each particle from the network's own initialiser, the first one at `start`."""
         positions = objective.initial(rng, self.particles)
         if start is not None:
@@ -105,18 +106,18 @@ class Swarm(Trainer):
         return positions
 
     def train(
-        self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
+        self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
         self.search(objective, start, rng, monitor)
 
     @abstractmethod
     def search(
-        self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
+        self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> Array | None:
         """Train, and return this swarm's best weights; None if no loss was finite."""
 
     def _fly(
-        self, objective: ObjectiveLike, positions: Array, rng: np.random.Generator, monitor: Monitor
+        self, objective: Trainable, positions: Array, rng: np.random.Generator, monitor: Monitor
     ) -> Array | None:
         """Move the swarm until the monitor says stop; memory does not grow with the iterations."""
         with _quiet_pyswarms():
@@ -241,11 +242,11 @@ class PSO(Swarm):
     iterations: int | None = 2000
 
     def search(
-        self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
+        self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> Array | None:
         return self._fly(objective, self._positions(objective, start, rng), rng, monitor)
 
-    def _evaluate(self, objective: ObjectiveLike, positions: Array) -> tuple[Array, Array]:
+    def _evaluate(self, objective: Trainable, positions: Array) -> tuple[Array, Array]:
         costs = _without_nan(objective.loss(positions))
         return costs, positions[int(np.argmin(costs))].copy()
 
@@ -272,7 +273,7 @@ class ProjectedPSO(Swarm):
         require_number("ridge", self.ridge, "0 or more", lambda x: x >= 0)
 
     def search(
-        self, objective: ObjectiveLike, start: Array | None, rng: np.random.Generator, monitor: Monitor
+        self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> Array | None:
         positions = self._positions(objective, start, rng)
         # The start's own output weights may be better than those that the ridge allows.
@@ -284,12 +285,12 @@ class ProjectedPSO(Swarm):
             return start
         return best
 
-    def _evaluate(self, objective: ObjectiveLike, positions: Array) -> tuple[Array, Array]:
+    def _evaluate(self, objective: Trainable, positions: Array) -> tuple[Array, Array]:
         costs, output = objective.projected(positions, self.ridge)
         costs = _without_nan(costs)
         best = int(np.argmin(costs))
         return costs, np.concatenate([positions[best], output[best]])
 
-    def _exact(self, objective: ObjectiveLike, theta: Array, cost: float) -> tuple[float, int]:
+    def _exact(self, objective: Trainable, theta: Array, cost: float) -> tuple[float, int]:
         # The cost comes from differences of sums, which are rounded where the fit is close.
         return float(objective.loss(theta)), 1

@@ -7,7 +7,7 @@ from functools import partial
 
 from swarmnet.checkpoint import DamagedState, State, whole
 from swarmnet.trainers.base import Monitor
-from swarmnet.trainers.crews import crew_for
+from swarmnet.trainers.executor import Threads
 from swarmnet.trainers.second_order import COLD, COOLING, Climb, Rival
 
 ALONE = 450  # iterations after which the best of all climbs goes on alone
@@ -34,12 +34,12 @@ def race(
         climbs, rivals = _resumed(climbs, rivals, saved)
     else:
         monitor.enter([_entry(climb) for climb in climbs if climb.iteration == 0], begun=True)
-    crew = crew_for(climbs[0].objective)
+    executor = monitor.executor or Threads(climbs[0].objective.threads)
     began, rounds = monitor.seconds, 0
     while going := [climb for climb in climbs if not climb.done]:
         monitor.checkpoint(partial(_state, climbs, rivals))
         spent, clock = -_evaluations(climbs), max(climb.clock for climb in going)
-        crew.advance(going, monitor.seconds_left)
+        executor.advance(going, monitor.seconds_left)
         spent += _evaluations(climbs)
         leader = max(climbs, key=lambda climb: climb.merit)
         posterior = None
@@ -56,7 +56,7 @@ def race(
             rivals[:0] = [climb.rival for climb in climbs if climb not in kept]
             climbs = kept
         rounds += 1
-        if crew.ahead and monitor.seconds_left is not None:
+        if executor.ahead and monitor.seconds_left is not None:
             continue  # the clock is not exact enough to throw away what is done
         _hurry(going, monitor, (monitor.seconds - began) / rounds)
     monitor.finish("converged")

@@ -32,7 +32,8 @@ import numpy as np
 
 from swarmnet import blas
 from swarmnet.checkpoint import DamagedState, State, array, matching, whole
-from swarmnet.trainers.base import Array, ObjectiveLike, Posterior
+from swarmnet.trainers.base import Array, Posterior
+from swarmnet.trainers.protocols import LeastSquares, Trainable
 
 MOST_WEIGHTS = 3000  # beyond, a step takes seconds
 _FLOOR = 1e-6  # smallest noise, relative to each entry's scale: beyond it A is singular in double precision
@@ -76,7 +77,7 @@ class Linearisation(Protocol):
 class _Tall:
     """Through J'J (p, p)."""
 
-    def __init__(self, objective: ObjectiveLike, theta: Array, precision: Array, decay: Array) -> None:
+    def __init__(self, objective: LeastSquares, theta: Array, precision: Array, decay: Array) -> None:
         self._objective, self._theta, self._precision, self._decay = objective, theta, precision, decay
         _, Jr, self._JJ = objective.gauss_newton(theta, precision)
         self.gradient = Jr + decay * theta
@@ -113,7 +114,7 @@ class _Tall:
 class _Wide:
     """Through K = J diag(1/alpha) J' (entries, entries), where residuals are few and every alpha positive."""
 
-    def __init__(self, objective: ObjectiveLike, theta: Array, precision: Array, decay: Array) -> None:
+    def __init__(self, objective: LeastSquares, theta: Array, precision: Array, decay: Array) -> None:
         r, Q, self._group = objective.residual_jacobian(theta, precision)
         self._root = np.sqrt(decay)
         Q *= 1.0 / self._root
@@ -169,7 +170,7 @@ class Hyperparameters:
     estimated, and M is half the loss. `noise` is what it begins with, a share of the data's mean square.
     """
 
-    def __init__(self, objective: ObjectiveLike, noise: float) -> None:
+    def __init__(self, objective: LeastSquares, noise: float) -> None:
         groups = objective.groups
         count, unit = groups.count, objective.unit_precision
         self.count = np.where(unit > 0, count, 0.0)
@@ -335,7 +336,7 @@ class Climb:
 
     def __init__(
         self,
-        objective: ObjectiveLike,
+        objective: Trainable,
         theta: Array,
         noise: float = NOISES[0],
         squares: Array | None = None,
@@ -354,7 +355,7 @@ class Climb:
         self.warm_up = COLD if self.hyper.estimates_noise else 0
 
     @classmethod
-    def from_fit(cls, objective: ObjectiveLike, theta: Array) -> "Climb":
+    def from_fit(cls, objective: Trainable, theta: Array) -> "Climb":
         """The climb from weights that fit already: noise and prior begin at what is seen there."""
         climb = cls(objective, theta)
         climb.hyper.update(theta, climb.squares, climb.used, np.ones(len(theta)))
@@ -390,14 +391,14 @@ class Climb:
         return own | {"precision": self.hyper.precision, "prior": self.hyper.prior}
 
     @classmethod
-    def restored(cls, objective: ObjectiveLike, state: State) -> "Climb":
+    def restored(cls, objective: Trainable, state: State) -> "Climb":
         """The climb of that state."""
         climb = cls(objective, state["theta"], state["noise"], state["squares"])
         climb.load(state)
         return climb
 
     @classmethod
-    def checked(cls, objective: ObjectiveLike, state: State) -> State:
+    def checked(cls, objective: Trainable, state: State) -> State:
         """A state that was read.
 
         Raises:
@@ -437,7 +438,7 @@ class Climb:
         if hyper.estimates_noise:
             hyper.update(self.theta, self.squares, self.used, self.share, self.cooling, _PRIOR_CHANGE)
 
-    def _step(self, objective: ObjectiveLike, model: Linearisation, energy: float) -> float:
+    def _step(self, objective: LeastSquares, model: Linearisation, energy: float) -> float:
         """Move to a lower M, adapting the damping (Marquardt 1963); by how much it fell."""
         for _ in range(_TRIES):
             step = model.step(self.damping)
@@ -519,7 +520,7 @@ class Climb:
         )
 
 
-def cost(objective: ObjectiveLike) -> float:
+def cost(objective: LeastSquares) -> float:
     """Multiplications of an iteration's largest product."""
     return multiplications(float(objective.groups.entries.sum()), objective.size)
 
@@ -529,12 +530,12 @@ def multiplications(entries: float, weights: int) -> float:
     return entries * weights * min(entries, weights)
 
 
-def is_cheap(objective: ObjectiveLike) -> bool:
+def is_cheap(objective: LeastSquares) -> bool:
     """Whether iterations cost so little that there may be many."""
     return cost(objective) <= _CHEAP
 
 
-def covariance_root(objective: ObjectiveLike, theta: Array, posterior: Posterior) -> Array:
+def covariance_root(objective: LeastSquares, theta: Array, posterior: Posterior) -> Array:
     """C (p, p), lower triangular, with C' C = A^-1 at theta: the weights' covariance.
 
     A given l2 leaves biases without a prior. With the least that is estimated for others, no number in C is
@@ -543,7 +544,7 @@ def covariance_root(objective: ObjectiveLike, theta: Array, posterior: Posterior
     return _Tall(objective, theta, posterior.precision, _proper(objective, posterior)).roots()[1]
 
 
-def with_supported_noise(objective: ObjectiveLike, theta: Array, posterior: Posterior) -> Posterior:
+def with_supported_noise(objective: LeastSquares, theta: Array, posterior: Posterior) -> Posterior:
     """The posterior with the noise precisions that the residuals at theta support."""
     used = _Tall(objective, theta, posterior.precision, _proper(objective, posterior)).effective()[0]
     noise = Hyperparameters(objective, NOISES[0])
@@ -551,7 +552,7 @@ def with_supported_noise(objective: ObjectiveLike, theta: Array, posterior: Post
     return replace(posterior, precision=noise.supported(objective.group_squares(theta), used))
 
 
-def _proper(objective: ObjectiveLike, posterior: Posterior) -> Array:
+def _proper(objective: LeastSquares, posterior: Posterior) -> Array:
     """The prior's precision (p,) for error bars.
 
     Of biases that are near 0 it is estimated so large that they would pass for known, and the function for an
