@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from swarmnet.detours import BY_EXP, BY_EXP2, BY_TABLE, BY_TANH, Detours
-
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
 
@@ -23,13 +21,6 @@ def loud() -> Iterator[None]:
     """Any overflow or invalid operation is an error, wherever it happens on this thread."""
     with np.errstate(over="raise", divide="raise", invalid="raise"):
         yield
-
-
-@pytest.fixture(params=[BY_EXP2 | BY_TANH, BY_TABLE | BY_EXP], ids=["AVX-512", "AVX2"])
-def each_processor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Detours:
-    """The activations' detours of each kind of processor, taken whatever kind this one is."""
-    monkeypatch.setattr("swarmnet.propagation.DETOURS", request.param)
-    return request.param  # type: ignore[no-any-return]
 
 
 class JaxReference:

@@ -140,7 +140,6 @@ def test_loss_of_each_activation_is_its_definition(rng: np.random.Generator, nam
     np.testing.assert_allclose(Objective(net, data, **WEIGHTS).loss(swarm), expected, rtol=1e-12)
 
 
-@pytest.mark.usefixtures("each_processor")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", ["tanh", "sigmoid"])
 @pytest.mark.parametrize("sizes", [(3, 8, 2), (3, 40, 7, 2), (3, 200, 1), (3, 5, 60, 5, 1)])
