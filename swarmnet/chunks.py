@@ -140,6 +140,9 @@ class Entries:
     def of(cls, parts: Sequence[Chunks], unit: EntryWeights) -> "Entries":
         """Of rows in chunks, whose weights hold the factors `unit` besides."""
         found = [entry for chunks in parts for entry in _entries(chunks, unit)]
+        if not found:
+            none = np.zeros(0, np.intp)
+            return cls(np.zeros((0, 1)), none, none, none, np.zeros(0), np.zeros(0), none)
         starts = np.cumsum([0, *(len(X) for X, *_ in found)])
         columns = [
             (row + start, output, input, target, weight, group)

@@ -218,7 +218,7 @@ def _objectives(
     if cluster is None:
         candidates = [plan.objective(net) for net in nets]
     else:
-        from swarmnet.copies import shared_out  # noqa: PLC0415  # an extra
+        from swarmnet.replicas import shared_out  # noqa: PLC0415  # an extra
 
         candidates, executor = shared_out(data, nets, plan, trainer, cluster)
     candidates[0].candidates = candidates

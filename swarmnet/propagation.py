@@ -104,4 +104,4 @@ class Passes:
             W_bar = self.A[layer][:, None] * z_bar + T[layer][:, None] * U_bar
             blocks[:0] = [W_bar.reshape(-1, rows), z_bar]
             A_bar, T_bar = self._W[layer] @ z_bar, self._W[layer] @ U_bar
-        return np.concatenate(blocks)
+        return np.ascontiguousarray(np.concatenate(blocks))

@@ -37,6 +37,7 @@ P = ParamSpec("P")
 
 _PARTS = 8  # partial sums a result is added up from: enough to share out, few enough to keep
 _PART_WORK = 500_000  # multiplications of a part at least: several times what handing it to a thread takes
+_SHARED = 1_000_000  # multiplications from which threads gain more than their hand-overs cost
 _CHUNK_BYTES = 1 << 16  # of the widest layer's jets in a chunk: they stay in the cache
 _ENTRIES = 512  # whose gradients are in memory at a time, or more if they are few numbers
 _GRADIENTS = 1 << 17
@@ -237,16 +238,18 @@ class HeldRows:
 
     def gradient(self, weights: Array) -> Sums:
         """The loss at weights (p,) and half its gradient, (1 + p,)."""
-        spans = self._spans(self.parts)
+        spans = self._spans
         sums = np.zeros((len(spans), 1 + len(weights)))
         gradients = np.zeros((len(spans), len(weights)), weights.dtype)
 
         def work(number: int) -> None:
             part, span = spans[number]
             with self._lent() as memory:
-                sums[number, 0] = self._kernels.gradient(memory, weights, part, span, gradients[number])
+                sums[number, 0] = self._kernels.gradient(
+                    memory, weights, self.parts[part], span, gradients[number]
+                )
 
-        self._run(len(spans), work)
+        self._run(len(spans), work, 3.0 * self._work)
         sums[:, 1:] = gradients
         return (_sum(sums),)
 
@@ -264,7 +267,7 @@ class HeldRows:
                 blas.add_gram(J, JJ[number])
                 Jr[number] += J @ (r * root[group])
 
-        self._run(len(spans), work)
+        self._run(len(spans), work, self._entries.count * p * p)
         for part in JJ[1:]:
             JJ[0] += part
         return squares.sum(0), Jr.sum(0), JJ[0]
@@ -280,7 +283,7 @@ class HeldRows:
                 V = blas.divide(factor, J)
                 totals[number] += np.bincount(group, np.einsum("pe,pe->e", V, V), totals.shape[1])
 
-        self._run(len(spans), work)
+        self._run(len(spans), work, self._entries.count * len(weights) ** 2)
         return (totals.sum(0),)
 
     def squares(self, weights: Array) -> Sums:
@@ -292,7 +295,7 @@ class HeldRows:
             with self._lent() as memory:
                 self._kernels.squares(memory, weights, self._entries, *spans[number], totals[number])
 
-        self._run(len(spans), work)
+        self._run(len(spans), work, self._entries.count * len(weights))
         return (totals.sum(0),)
 
     def residuals(self, weights: Array, precision: Array) -> Sums:
@@ -339,20 +342,24 @@ class HeldRows:
         parts = int(np.clip(count // _ENTRIES_OF_PART, 1, _PARTS))
         return [(count * i // parts, count * (i + 1) // parts) for i in range(parts)]
 
-    def _spans(self, parts: Sequence[Chunks]) -> list[tuple[Chunks, Array]]:
-        """Chunks from one to another, for each partial sum over them."""
+    @cached_property
+    def _spans(self) -> list[tuple[int, Array]]:
+        """A part's number, and its chunks from one to another, for each partial sum over them."""
         found = []
-        whole = sum(self._work(part) for part in parts)
-        for part in parts:
+        most = max(_PART_WORK, self._work / _PARTS)
+        for number, part in enumerate(self.parts):
             count = len(part.inputs)
-            each = max(_PART_WORK, whole / _PARTS)
-            pieces = int(np.clip(round(self._work(part) / each), 1, count))
+            pieces = int(np.clip(round(self._work_of(part) / most), 1, count))
             edges = [count * i // pieces for i in range(pieces + 1)]
-            found += [(part, np.array(span)) for span in zip(edges[:-1], edges[1:], strict=True)]
+            found += [(number, np.array(span)) for span in zip(edges[:-1], edges[1:], strict=True)]
         return found
 
-    def _work(self, part: Chunks) -> float:
-        """Multiplications of a loss over some chunks."""
+    @cached_property
+    def _work(self) -> float:
+        """Multiplications of a loss."""
+        return sum(map(self._work_of, self.parts))
+
+    def _work_of(self, part: Chunks) -> float:
         jets = 1 + part.tangents + len(part.outputs)
         return float(len(part.inputs) * part.rows * jets * self.terms.net.size)
 
@@ -364,18 +371,17 @@ class HeldRows:
         add: "Callable[[Workspace, int, int, Chunks, Array, Array], None]",
     ) -> Array:
         """Sum add() over all chunks for each particle: (s, *shape), in float64."""
-        spans = self._spans(parts)
+        spans = self._spans
         sums = np.zeros((len(spans), s, *shape))
-        whole = s * sum(self._work(part) for part in parts)
-        blocks = int(np.clip(whole // (len(spans) * _PART_WORK), 1, min(s, 4 * self._crew.size)))
+        blocks = int(np.clip(s * self._work // (len(spans) * _PART_WORK), 1, min(s, 4 * self._crew.size)))
         edges = [s * i // blocks for i in range(blocks + 1)]
 
         def work(number: int) -> None:
             (part, span), block = spans[number // blocks], number % blocks
             with self._lent() as memory:
-                add(memory, edges[block], edges[block + 1], part, span, sums[number // blocks])
+                add(memory, edges[block], edges[block + 1], parts[part], span, sums[number // blocks])
 
-        self._run(len(spans) * blocks, work)
+        self._run(len(spans) * blocks, work, s * self._work)
         return _sum(sums)
 
     @contextmanager
@@ -390,15 +396,15 @@ class HeldRows:
         finally:
             self._free.put(memory)
 
-    def _run(self, tasks: int, work: Callable[[int], None]) -> None:
-        """Do the tasks, shared out to the threads, with BLAS held to one thread."""
+    def _run(self, tasks: int, work: Callable[[int], None], multiplications: float) -> None:
+        """Do the tasks, shared out to the threads if they are long, with BLAS held to one thread."""
 
         def quietly(worker: int, task: int) -> None:
             with far_out():  # each thread has a state of its own
                 work(task)
 
         with one_blas_thread():
-            self._crew.run(tasks, quietly)
+            self._crew.run(tasks, quietly, shared=multiplications >= _SHARED)
 
 
 def _sum(parts: Array) -> Array:

@@ -29,9 +29,9 @@ def problem(n=150):
 
 
 def objectives():
-    rungs = [Objective(Network(sizes), problem(), derivative_weight=None, l2=None) for sizes in SIZES]
-    rungs[0].rungs = rungs
-    return rungs
+    candidates = [Objective(Network(sizes), problem(), derivative_weight=None, l2=None) for sizes in SIZES]
+    candidates[0].candidates = candidates
+    return candidates
 
 
 def cost(objective):
@@ -42,9 +42,9 @@ def cost(objective):
 @pytest.fixture
 def shortened(monkeypatch):
     """Only the smallest network can race; everything is short."""
-    rungs = objectives()
+    candidates = objectives()
     for name, value in {
-        "RACED": cost(rungs[0]),
+        "RACED": cost(candidates[0]),
         "_HALVINGS": (4,),
         "_CHOSEN": 9,
         "_SCREENED": 40,
@@ -52,16 +52,16 @@ def shortened(monkeypatch):
     }.items():
         monkeypatch.setattr(f"swarmnet.trainers.hybrid.{name}", value)
     monkeypatch.setattr("swarmnet.checkpoint._HOLD", 0.0)
-    return rungs
+    return candidates
 
 
-def trained(rungs, path=None, stop_at=None, trainer=SMALL):
+def trained(candidates, path=None, stop_at=None, trainer=SMALL):
     def callback(now):
         if now.iteration == stop_at:
             raise Killed
 
     kept = None if path is None else Checkpoint(path, RUN, 1000.0)
-    return run(trainer, rungs[0], np.random.default_rng(5), callback=callback, checkpoint=kept)
+    return run(trainer, candidates[0], np.random.default_rng(5), callback=callback, checkpoint=kept)
 
 
 def test_a_larger_network_is_taken_where_the_largest_of_the_race_is_too_small(shortened):
@@ -76,10 +76,10 @@ def test_a_larger_network_is_taken_where_the_largest_of_the_race_is_too_small(sh
 def test_none_is_tried_where_a_small_network_has_won(monkeypatch):
     """A line needs no more than the smallest of three that race."""
     data = MixedData(problem().X, problem().X @ [[1.0, 2.0], [0.5, -1.0]])
-    rungs = [Objective(Network(sizes), data, derivative_weight=None, l2=None) for sizes in SIZES]
-    rungs[0].rungs = rungs
-    monkeypatch.setattr("swarmnet.trainers.hybrid.RACED", cost(rungs[3]))
-    assert set(trained(rungs).candidates) == {0, 1, 3}
+    candidates = [Objective(Network(sizes), data, derivative_weight=None, l2=None) for sizes in SIZES]
+    candidates[0].candidates = candidates
+    monkeypatch.setattr("swarmnet.trainers.hybrid.RACED", cost(candidates[3]))
+    assert set(trained(candidates).candidates) == {0, 1, 3}
 
 
 @pytest.mark.parametrize("dear", [False, True], ids=["climbs on", "goes down on"])

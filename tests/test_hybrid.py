@@ -43,12 +43,12 @@ def rich(X):
 
 def objectives(threads=2, **options):
     data = one_entry_a_row(simple, 40, d=2)
-    rungs = [
+    candidates = [
         Objective(Network(sizes), data, threads=threads, **{"derivative_weight": None, "l2": None} | options)
         for sizes in SIZES
     ]
-    rungs[0].rungs = rungs
-    return rungs[0]
+    candidates[0].candidates = candidates
+    return candidates[0]
 
 
 LADDER = objectives()
@@ -76,12 +76,14 @@ def test_networks_with_as_many_weights_as_each_other_are_told_apart(first):
     """1-8-8-1 and 1-32-1 both have 97: by the length of theta, one's weights would pass for the other's."""
     data = one_entry_a_row(simple, 30, d=1)
     sizes = ((1, 8, 8, 1), (1, 32, 1))
-    rungs = [Objective(Network(sizes[n]), data, derivative_weight=None, l2=None) for n in (first, 1 - first)]
-    rungs[0].rungs = rungs
+    candidates = [
+        Objective(Network(sizes[n]), data, derivative_weight=None, l2=None) for n in (first, 1 - first)
+    ]
+    candidates[0].candidates = candidates
     trainer = Hybrid(iterations=80, swarm=ProjectedPSO(iterations=2, particles=4))
-    result = run(trainer, rungs[0], np.random.default_rng(0))
-    assert rungs[result.network].loss(result.theta) == pytest.approx(result.loss, rel=1e-9)
-    assert rungs[1 - result.network].loss(result.theta) != pytest.approx(result.loss, rel=1e-3)
+    result = run(trainer, candidates[0], np.random.default_rng(0))
+    assert candidates[result.network].loss(result.theta) == pytest.approx(result.loss, rel=1e-9)
+    assert candidates[1 - result.network].loss(result.theta) != pytest.approx(result.loss, rel=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -162,7 +164,7 @@ def test_there_are_more_starts_where_they_cost_nothing(monkeypatch):
 
 
 def test_a_single_network_has_its_swarms_and_one_race():
-    alone = objectives().rungs[1]
+    alone = objectives().candidates[1]
     result = run(replace(SMALL, starts=3), alone, np.random.default_rng(0))
     assert len(result.history["loss"]) == 3 * 3 + 25
     assert [len(theta) for theta in result.posterior.others] == [alone.size] * 2

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from swarmnet import MixedData, Network, Objective, SwarmnetError, sums
+from swarmnet import MixedData, Network, Objective, SwarmnetError
 
 NAN = np.nan
 NETS = {
@@ -118,14 +118,13 @@ def test_they_are_those_of_residuals_written_out(reference, net, pattern, sigmas
 
 
 @pytest.mark.parametrize("pattern", ["one entry a row", "few", "full"])
-def test_they_are_for_more_rows_than_a_tile(reference, pattern):
+def test_they_are_for_rows_of_several_partial_sums(reference, pattern):
     objective, theta, dense = case(reference, "tanh", pattern, n=2600)
-    assert len(objective._rows.short_tiles) > 2
     check(objective, theta, dense)
 
 
 def test_they_are_for_many_weights_and_inputs_of_which_one_is_seen_more_often(reference):
-    """J'J is mirrored block by block, and the entries along the other inputs are cut into several calls."""
+    """J'J is mirrored block by block."""
     net = Network((15, 16, 10, 1))
     data, theta = make_data(net, "full", n=1400, sigmas=False), net.init(np.random.default_rng(1))
     group = np.arange(data.n)[:, None, None] % 7
@@ -133,21 +132,12 @@ def test_they_are_for_many_weights_and_inputs_of_which_one_is_seen_more_often(re
     J = np.where((inputs == 0) | ((inputs + 1) // 2 == group + 1), data.J, NAN)
     data = MixedData(data.X, data.Y, J)
     objective, dense = Objective(net, data), Dense(reference, net, data, theta)
-    calls = [
-        [len(call.row) for call in entries.calls(sums._MANY)]
-        for chunk in objective._rows._residual_chunks
-        for tile in chunk
-        for entries in sums._entries(tile, objective._rows.terms.unit)
-        if (entries.input != sums._VALUE).all()
-    ]
-    assert calls == 4 * [[350, 350, 350]]
     check(objective, theta, dense)
 
 
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize(("values", "partials"), [(300, 100), (200, 300), (260, 1)])
-def test_many_values_and_partials_have_passes_in_common(reference, net, values, partials):
-    """Together they are no more than one call's, but as many of one kind as would have one of their own."""
+def test_they_are_where_a_call_has_many_values_and_partials(reference, net, values, partials):
     net = NETS[net]
     full, theta = make_data(net, "full", n=values + partials), net.init(np.random.default_rng(1))
     Y, J = np.full(full.Y.shape, NAN), np.full(full.J.shape, NAN)
@@ -155,8 +145,6 @@ def test_many_values_and_partials_have_passes_in_common(reference, net, values, 
     J[values:, -1, 1] = full.J[values:, -1, 1]
     data = MixedData(full.X, Y, J)
     objective = Objective(net, data)
-    (((tile,),),) = [objective._rows._residual_chunks]
-    assert tile.entries == values + partials
     check(objective, theta, Dense(reference, net, data, theta))
 
 
@@ -252,14 +240,6 @@ def test_twins_work_at_the_same_time():
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(work, twins):
             assert np.array_equal(found, expected)
-
-
-def test_a_twin_does_not_wait_for_the_other():
-    net = NETS["tanh"]
-    objective = Objective(net, make_data(net, "few"))
-    twin, theta = objective.twin(), net.init(np.random.default_rng(1))
-    with ThreadPoolExecutor(1) as pool, objective._rows._one_call:
-        assert np.isfinite(pool.submit(twin.group_squares, theta).result(timeout=20)).all()
 
 
 @pytest.mark.parametrize("pattern", DENSITIES)

@@ -23,8 +23,8 @@ from swarmnet.trainers import LM, TRAINERS, Hybrid, ProjectedPSO, run
 
 distributed = pytest.importorskip("distributed")
 from swarmnet.cluster import Cluster  # noqa: E402
-from swarmnet.copies import WorkerCopies, Workshop  # noqa: E402
 from swarmnet.distributed import SentSource, bytes_of  # noqa: E402
+from swarmnet.replicas import Objectives, WorkerReplicas  # noqa: E402
 
 CLIMBS = Hybrid(polish=LM(iterations=20), swarm=ProjectedPSO(iterations=2, particles=4), starts=3)
 TANH = TABLE["tanh"]
@@ -66,8 +66,8 @@ def assert_same_model(one, other):
 
 @pytest.mark.usefixtures("short_ladder")
 def test_the_networks_race_on_the_workers_as_here(monkeypatch, client):
-    sent, plain = [], Workshop.__reduce__
-    monkeypatch.setattr(Workshop, "__reduce__", lambda self: sent.append(1) or plain(self))
+    sent, plain = [], Objectives.__reduce__
+    monkeypatch.setattr(Objectives, "__reduce__", lambda self: sent.append(1) or plain(self))
     model = swarmnet.fit(problem(), trainer=CLIMBS, client=client)
     assert_same_model(model, swarmnet.fit(problem(), trainer=CLIMBS))
     assert len(sent) <= 2  # the rows leave once; this cluster's scheduler, which passes them on, is here too
@@ -76,32 +76,34 @@ def test_the_networks_race_on_the_workers_as_here(monkeypatch, client):
 @pytest.mark.parametrize("here", [True, False])
 def test_few_rows_in_files_are_read_by_each_worker(monkeypatch, client, tmp_path, here):
     if not here:
-        monkeypatch.setattr("swarmnet.copies._MOST_HERE", 0)
+        monkeypatch.setattr("swarmnet.replicas._MOST_HERE", 0)
     path = written(tmp_path, table(200, outputs=1), "parquet")
-    asked, work = [], WorkerCopies.map
-    monkeypatch.setattr(WorkerCopies, "map", lambda *arguments: asked.append(1) or work(*arguments))
+    asked, work = [], WorkerReplicas.map
+    monkeypatch.setattr(WorkerReplicas, "map", lambda *arguments: asked.append(1) or work(*arguments))
     settings = {"hidden": (4,), "trainer": LM(iterations=15)}
     expected = swarmnet.fit(open_files(path), **settings)
     assert_same_model(swarmnet.fit(path, client=client, **settings), expected)
     assert asked
 
 
-def test_each_worker_has_made_its_copies_before_the_clock_starts(client):
+def test_each_worker_has_made_its_replicas_before_the_clock_starts(client):
     def made(dask_worker):
-        return [len(item._made) for item in dask_worker.data.values() if isinstance(item, Workshop)]
+        return [len(item._made) for item in dask_worker.data.values() if isinstance(item, Objectives)]
 
     nets = [Network((2, 3, 1)), Network((2, 5, 1))]
     blueprint = Blueprint(problem(), Preparation(Scaling.of(problem().statistics), None), {})
-    copies = WorkerCopies(blueprint, nets, Cluster(client))
+    replicas = WorkerReplicas(blueprint, nets, Cluster(client))
     assert list(client.run(made).values()) == [[2], [2]]
-    assert copies.map(Objective.loss, [(n, np.zeros(net.size)) for n, net in enumerate(nets)])
+    assert replicas.map(Objective.loss, [(n, np.zeros(net.size)) for n, net in enumerate(nets)])
 
 
-def test_dask_hears_what_a_copy_will_take_before_it_is_made():
+def test_dask_hears_what_a_replica_will_take_before_it_is_made():
     data, nets = problem(5000), [Network((2, 3, 1)), Network((2, 5, 1))]
-    workshop = Workshop(Blueprint(data, Preparation(Scaling.of(data.statistics), None), {}), nets)
-    told = sys.getsizeof(workshop)
-    taken = bytes_of(data) + sum(bytes_of(list(workshop.objective(n)._rows.tiles)) for n in range(len(nets)))
+    objectives = Objectives(Blueprint(data, Preparation(Scaling.of(data.statistics), None), {}), nets)
+    told = sys.getsizeof(objectives)
+    taken = bytes_of(data) + sum(
+        bytes_of(list(objectives.objective(n)._rows.parts)) for n in range(len(nets))
+    )
     assert 0.8 * taken < told < 1.2 * taken
 
 
@@ -155,26 +157,28 @@ def no_search_for_cycles():
 
 
 @pytest.mark.usefixtures("no_search_for_cycles")
-def test_what_a_worker_made_goes_with_the_workshop():
+def test_what_a_worker_made_goes_with_the_objectives():
     net = Network((2, 3, 1))
-    workshop = Workshop(Blueprint(problem(), Preparation(Scaling.of(problem().statistics), None), {}), [net])
-    made = weakref.ref(workshop.objective(0))
+    objectives = Objectives(
+        Blueprint(problem(), Preparation(Scaling.of(problem().statistics), None), {}), [net]
+    )
+    made = weakref.ref(objectives.objective(0))
     assert made() is not None
-    del workshop
+    del objectives
     assert made() is None
 
 
 @pytest.mark.usefixtures("short_ladder", "no_search_for_cycles")
 def test_after_a_fit_no_rows_are_kept_here_or_on_workers(monkeypatch, client):
-    made, plain = [], WorkerCopies.__init__
+    made, plain = [], WorkerReplicas.__init__
 
     def noted(self, blueprint, nets, cluster):
         plain(self, blueprint, nets, cluster)
-        made.append(weakref.ref(self._workshop))
+        made.append(weakref.ref(self._objectives))
 
-    monkeypatch.setattr(WorkerCopies, "__init__", noted)
+    monkeypatch.setattr(WorkerReplicas, "__init__", noted)
     swarmnet.fit(problem(), trainer=CLIMBS, client=client)
-    assert [workshop() for workshop in made] == [None]
+    assert [objectives() for objectives in made] == [None]
 
 
 def test_rows_in_memory_are_summed_up_on_the_workers(monkeypatch, client):
@@ -197,7 +201,7 @@ def test_the_trainers_without_climbs_have_their_rows_on_the_workers(monkeypatch,
 
 
 def test_too_many_rows_for_each_worker_are_shared_out(monkeypatch, client):
-    monkeypatch.setattr("swarmnet.copies._MOST_BYTES", 100)
+    monkeypatch.setattr("swarmnet.replicas._MOST_BYTES", 100)
     settings = {"hidden": (3,), "trainer": LM(iterations=4)}
     model = swarmnet.fit(problem(), client=client, **settings)
     np.testing.assert_allclose(model.theta, swarmnet.fit(problem(), **settings).theta, rtol=1e-8)
@@ -206,16 +210,16 @@ def test_too_many_rows_for_each_worker_are_shared_out(monkeypatch, client):
 def test_rows_whose_iterations_take_long_are_shared_out_if_there_are_blocks_for_more_than_the_climbs(
     monkeypatch, client
 ):
-    monkeypatch.setattr("swarmnet.copies._LONG", 0.0)
+    monkeypatch.setattr("swarmnet.replicas._LONG", 0.0)
     given = []
 
     def noted(trainer, objective, *arguments, **settings):
-        given.append(objective.copies is not None)
+        given.append(settings["executor"] is not None)
         return run(trainer, objective, *arguments, **settings)
 
     monkeypatch.setattr("swarmnet.fitting.run", noted)
     for rows in (12, 10):  # a block: five for three climbs, or six
-        monkeypatch.setattr("swarmnet.copies.most_rows", lambda d, k, rows=rows: rows)
+        monkeypatch.setattr("swarmnet.replicas.most_rows", lambda d, k, rows=rows: rows)
         swarmnet.fit(problem(), hidden=(3,), trainer=LM(iterations=2), client=client)
     assert given == [True, False]
 

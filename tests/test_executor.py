@@ -1,0 +1,178 @@
+"""Climbs that replicas of the objective elsewhere take further: the same race to the last bit."""
+
+import itertools
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from swarmnet import MixedData, Network, Objective
+from swarmnet.checkpoint import Checkpoint, fingerprint
+from swarmnet.trainers import LM, Hybrid, ProjectedPSO, run
+from swarmnet.trainers.executor import OnReplicas, Threads
+from swarmnet.trainers.second_order import Climb
+
+SIZES = ((2, 3, 1), (2, 5, 1), (2, 3, 3, 1))
+SMALL = Hybrid(polish=LM(iterations=60), swarm=ProjectedPSO(iterations=2, particles=4), starts=4)
+
+
+class Pickled:
+    """Replicas to which everything goes, and from which it comes, as to another process."""
+
+    def __init__(self, candidates):
+        self.candidates, self.asked = [candidate.twin() for candidate in candidates], []
+
+    def map(self, work, items):
+        self.asked.append([item[1][1] for item in items])
+        sent = pickle.loads(pickle.dumps(items))
+        return pickle.loads(pickle.dumps([work(self.candidates[number], item) for number, item in sent]))
+
+
+def objective(threads=2):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (40, 2))
+    data = MixedData(X, np.sin(2 * X[:, 0]) * X[:, 1] + 0.01 * rng.normal(size=40))
+    candidates = [
+        Objective(Network(sizes), data, threads=threads, derivative_weight=None, l2=None) for sizes in SIZES
+    ]
+    candidates[0].candidates = candidates
+    return candidates[0]
+
+
+def trained(trainer, replicas=None, **arguments):
+    """With replicas, or on threads."""
+    executor = None if replicas is None else OnReplicas(replicas)
+    return run(trainer, objective(), np.random.default_rng(3), executor=executor, **arguments)
+
+
+def pickled():
+    return Pickled(objective().candidates)
+
+
+def assert_same(one, other):
+    assert np.array_equal(one.theta, other.theta)
+    assert (one.loss, one.status, one.evaluations) == (other.loss, other.status, other.evaluations)
+    for name in ("iteration", "evaluations", "loss", "stage"):
+        assert np.array_equal(one.history[name], other.history[name]), name
+    for name, value in one.posterior.saved().items():
+        assert np.array_equal(other.posterior.saved()[name], value), name
+
+
+@pytest.mark.parametrize("budget", [{}, {"iterations": 120}, {"evaluations": 900}], ids=str)
+def test_a_race_elsewhere_is_the_race_here(monkeypatch, budget):
+    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (9,))
+    monkeypatch.setattr("swarmnet.trainers.hybrid._CHOSEN", 30)
+    replicas = pickled()
+    assert_same(trained(replace(SMALL, **budget)), trained(replace(SMALL, **budget), replicas))
+    assert max(map(len, replicas.asked)) == 2 * len(SIZES)
+
+
+@pytest.mark.parametrize("stop", [12, 50])
+def test_a_checkpoint_of_either_goes_on_in_the_other(monkeypatch, tmp_path, stop):
+    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (9,))
+    monkeypatch.setattr("swarmnet.trainers.hybrid._CHOSEN", 30)
+    whole = trained(SMALL)
+    for one, other in ((None, pickled()), (pickled(), None)):
+        path = tmp_path / f"{one is None}.ckpt"
+
+        def killed(now):
+            if now.iteration == stop:
+                raise RuntimeError
+
+        kept = [Checkpoint(path, fingerprint({"these": 0}), 0.0) for _ in range(2)]
+        with pytest.raises(RuntimeError):
+            trained(SMALL, one, callback=killed, checkpoint=kept[0])
+        assert_same(whole, trained(SMALL, other, checkpoint=kept[1]))
+
+
+def climbs(number=3):
+    on = objective()
+    return [Climb(on, theta) for theta in on.initial(np.random.default_rng(0), number)]
+
+
+def test_more_iterations_are_asked_for_while_calls_are_short_and_none_is_wasted(monkeypatch):
+    monkeypatch.setattr("swarmnet.trainers.executor._CALL", 60.0)
+    monkeypatch.setattr("swarmnet.trainers.executor._MOST", 8)
+    monkeypatch.setattr("swarmnet.trainers.executor._CAUTION", 2)
+    replicas = pickled()
+    executor, three = OnReplicas(replicas), climbs()
+    for _ in range(1 + 2 + 4 + 8 + 5):
+        executor.advance(three)
+    assert replicas.asked == [[1] * 3, [2] * 3, [4] * 3, [8] * 3, [8] * 3]
+    assert executor.ahead == 3
+    for climb in three:
+        climb.cooling *= 1.1
+    for _ in range(1 + 1 + 1 + 2):
+        executor.advance(three)
+    assert replicas.asked[5:] == [[1] * 3, [1] * 3, [1] * 3, [2] * 3]
+    assert {climb.iteration for climb in three} == {25}
+    monkeypatch.setattr("swarmnet.trainers.executor._CALL", 0.0)
+    for _ in range(2):
+        executor.advance(three)
+    assert replicas.asked[9:] == [[1] * 3] * 2
+
+
+def test_where_seconds_are_the_limit_nothing_is_wasted(monkeypatch):
+    """There the cooling would change with every look at the clock."""
+    monkeypatch.setattr("swarmnet.trainers.executor._CALL", 60.0)
+    left = iter(np.linspace(100.0, 50.0, 200))
+    monkeypatch.setattr("swarmnet.trainers.base.Monitor.iterations_left", lambda *arguments: next(left))
+    replicas = pickled()
+    trained(LM(iterations=None, seconds=300.0), replicas, callback=lambda now: now.iteration == 14)
+    assert replicas.asked == [[1] * 3, [2] * 3, [4] * 3, [8] * 3]
+
+
+def test_no_more_is_asked_for_than_there_are_seconds_left_for(monkeypatch):
+    now = itertools.count(0.0)  # each call takes a second
+    monkeypatch.setattr("swarmnet.trainers.executor.time.perf_counter", lambda: next(now))
+    monkeypatch.setattr("swarmnet.trainers.executor._CALL", 60.0)
+    replicas = pickled()
+    executor, three = OnReplicas(replicas), climbs()
+    for seconds_left in (None, *[9.0] * 2, *[1.0] * 4, *[0.6] * 2, 0.1, 0.0):
+        executor.advance(three, seconds_left)
+    assert [asked[0] for asked in replicas.asked] == [1, 2, 2, 2, 1, 1, 1, 1]
+
+
+def test_a_climb_given_up_is_asked_for_no_more():
+    replicas = pickled()
+    executor, three = OnReplicas(replicas), climbs()
+    for _ in range(2):
+        executor.advance(three)
+    executor.advance(three[1:])  # done ahead
+    executor.advance(three[1:])
+    assert [len(asked) for asked in replicas.asked] == [3, 3, 2]
+    for climb, other, iterations in zip(three, climbs(), (2, 4, 4), strict=True):
+        for _ in range(iterations):
+            other.advance()
+        assert np.array_equal(climb.theta, other.theta)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_threads_change_nothing(threads):
+    three, others = climbs(), climbs()
+    executor = Threads(threads)
+    for _ in range(5):
+        executor.advance(three)
+        executor.advance(three[:1])
+    for climb, other, iterations in zip(three, others, (10, 5, 5), strict=True):
+        for _ in range(iterations):
+            other.advance()
+        assert np.array_equal(climb.theta, other.theta)
+
+
+def test_ctrl_c_in_the_middle_of_a_call_keeps_the_best_so_far(monkeypatch, tmp_path):
+    replicas, whole = pickled(), trained(LM(iterations=40))
+    work, path = replicas.map, tmp_path / "run.ckpt"
+
+    def interrupted(*arguments):
+        if len(replicas.asked) == 3:
+            raise KeyboardInterrupt
+        return work(*arguments)
+
+    kept = [Checkpoint(path, fingerprint({"these": 0}), 0.0) for _ in range(2)]
+    monkeypatch.setattr(replicas, "map", interrupted)
+    stopped = trained(LM(iterations=40), replicas, checkpoint=kept[0])
+    assert (stopped.status, stopped.history["iteration"][-1]) == ("interrupted", 3)
+    monkeypatch.setattr(replicas, "map", work)
+    assert_same(whole, trained(LM(iterations=40), replicas, checkpoint=kept[1]))
