@@ -1,6 +1,6 @@
 """Sums over rows that lie on the workers of a Dask cluster, and are read there: pip install ".[dask]".
 
-A shard is some blocks of rows (see `blocks`), made into tiles on the worker that holds it. Each sum sends the
+A shard is some blocks of rows (see `blocks`), cut into chunks on the worker that holds it. Each sum sends the
 weights out, one task a shard, and brings partial sums back. Where a worker dies, Dask has its shards read
 again on others, and repeats what they were asked.
 """
@@ -55,7 +55,7 @@ class Shard:
 
     Args:
         terms: what is summed.
-        blocks: each one's tiles.
+        blocks: each one's chunks.
         group_sums: each one's, see `Grouping.sums`.
     """
 
@@ -64,7 +64,7 @@ class Shard:
 
     @classmethod
     def of(cls, terms: Terms, preparation: Preparation, rows: Iterable[MixedData]) -> "Shard":
-        """Make tiles of blocks of rows."""
+        """Cut blocks of rows into chunks."""
         held = [HeldRows.of(terms, preparation.of(block), block, 1) for block in rows]
         return cls(terms, [list(rows.parts) for rows in held], [rows.group_sums for rows in held])
 

@@ -98,12 +98,12 @@ def _packed(root: Array) -> NDArray[np.float64]:
     return pack(R[::-1, ::-1])
 
 
-def widened(
-    deviation: Array, best: Array, others: Sequence[OtherFit], answer: Callable[[OtherFit], Array]
-) -> Array:
+def widened(deviation: Array, best: Array, fits: Sequence[OtherFit], answers: Sequence[Array]) -> Array:
     """A deviation with the mean square distance of all fits' answers from the best one, whose share is 1."""
-    total = 1.0 + sum(other.share for other in others)
-    apart = sum((other.share * (answer(other) - best) ** 2 for other in others), np.zeros_like(best))
+    total = 1.0 + sum(fit.share for fit in fits)
+    apart = np.zeros_like(best)
+    for fit, answer in zip(fits, answers, strict=True):
+        apart += fit.share * (answer - best) ** 2
     return np.asarray(np.sqrt(deviation**2 + apart / total))
 
 

@@ -1,7 +1,7 @@
 """FileData: values and partial derivatives that stay in their files, because they do not fit into memory.
 
-They are read piece by piece: once for their statistics, and once more to make tiles of them, which go into a
-temporary file (see `scratch`). Each sum over the rows is then one pass over that file.
+They are read piece by piece: once for their statistics, and once more to cut them into chunks. These go into
+a temporary file (see `scratch`). Each sum over the rows is then one pass over that file.
 """
 
 import zlib

@@ -280,7 +280,7 @@ def _cluster(data: MixedData | FileData, client: "Client | None") -> "Cluster | 
 
 
 def _source(data: FileData, preparation: Preparation) -> Source:
-    """The rows in a file of tiles on this machine, or on the workers that read them."""
+    """The rows in a file of chunks on this machine, or on the workers that read them."""
     if isinstance(data.pool, ThreadPool):
         return StreamedSource(data, preparation)
     from swarmnet.cluster import Cluster  # noqa: PLC0415  # an extra
@@ -486,7 +486,7 @@ def _fingerprint(
         "seed": int(seed),
         "trainer": trainer.name,
         **{f"{trainer.name}'s {name}": value for name, value in settings.items()},
-        "versions of the software": {name: version(name) for name in ("numpy", "scipy", "pyswarms")}
+        "versions of the software": {name: version(name) for name in ("numpy", "scipy", "numba", "pyswarms")}
         | {"swarmnet": __version__},
     }
     return fingerprint(parts)

@@ -13,6 +13,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from swarmnet import queries
 from swarmnet.columns import (
     derivative_name,
     listed,
@@ -88,12 +89,13 @@ class FittedModel:
         """
         with _no_overflow():
             points = self._scaled(X)
-            best = self.net.forward(self.theta, points)
+            best = queries.outputs(self.net, self.theta, points)
             values = _finite(self.scaling.unscale_Y(best))
             if not return_std:
                 return values
             own = value_deviations(self.net, self.theta, self._known_spread(), points)
-            std = widened(own, best, self.others, lambda other: other.net.forward(other.theta, points))
+            answers = [queries.outputs(other.net, other.theta, points) for other in self.others]
+            std = widened(own, best, self.others, answers)
             return values, _finite(std * self.scaling.y_scale)
 
     @overload
@@ -107,12 +109,13 @@ class FittedModel:
         """
         with _no_overflow():
             points = self._scaled(X)
-            best = self.net.jacobian(self.theta, points)
+            best = queries.jacobian(self.net, self.theta, points)
             partials = _finite(self.scaling.unscale_J(best))
             if not return_std:
                 return partials
             own = jacobian_deviations(self.net, self.theta, self._known_spread(), points)
-            std = widened(own, best, self.others, lambda other: other.net.jacobian(other.theta, points))
+            answers = [queries.jacobian(other.net, other.theta, points) for other in self.others]
+            std = widened(own, best, self.others, answers)
             return partials, _finite(self.scaling.unscale_J(std))
 
     def _known_spread(self) -> NDArray[np.float64]:

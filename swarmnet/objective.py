@@ -119,7 +119,7 @@ class Objective:
 
     @property
     def threads(self) -> int:
-        """How many threads share the tiles."""
+        """How many threads share the work."""
         return self._rows.threads
 
     def twin(self) -> "Objective":
@@ -196,8 +196,9 @@ class Objective:
     def normal_equations(self, theta: ArrayLike) -> tuple[float, Array, Array]:
         """The loss at theta (p,) as a sum of squared residuals r'r, with J'r (p,) and J'J (p, p).
 
-        J holds each residual's gradient; it is never kept for more than a tile. The loss's gradient is
-        2 J'r, and 2 J'J its Gauss-Newton Hessian. l2 counts as a residual sqrt(l2) w of each weight.
+        J holds each residual's gradient; it is never kept for more than some entries at a time. The loss's
+        gradient is 2 J'r, and 2 J'J its Gauss-Newton Hessian. l2 counts as a residual sqrt(l2) w of each
+        weight.
 
         Raises:
             SwarmnetError: the loss is not squared.

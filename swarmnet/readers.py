@@ -23,7 +23,7 @@ Size = float | str
 Roles = tuple[Iterable[str] | None, Iterable[str] | None]  # names of inputs and outputs, as given
 
 _PROGRAM = 2.5e8  # bytes that the process takes without any data
-_COPIES = 9  # of the data in memory while a network is trained on them: rows, tiles, and what comes between
+_COPIES = 9  # of the data in memory while a network is trained on them: rows, chunks, and what comes between
 _SIZE = re.compile(r"(?P<number>\d+(\.\d*)?(e\+?\d+)?)\s*(?P<unit>[KMGT]?B)?", re.IGNORECASE | re.ASCII)
 
 

@@ -1,6 +1,6 @@
 """A training shared out among the workers of a Dask cluster: pip install ".[dask]".
 
-Either each worker gets all rows, once, makes tiles of them when it is first asked, and takes climbs some
+Either each worker gets all rows, once, cuts them into chunks when it is first asked, and takes climbs some
 iterations further by itself; or each has its share of the rows, and adds these up (see `distributed`).
 """
 
@@ -49,10 +49,10 @@ class Objectives:
         self._one_at_a_time = threading.Lock()
 
     def __sizeof__(self) -> int:
-        # Dask asks when it comes, before anything is made: tiles hold inputs, and three numbers an entry.
+        # Dask asks when it comes, before anything is made: chunks hold inputs, and three numbers an entry.
         known, d, k = self._blueprint.rows.statistics, self._blueprint.rows.d, self._blueprint.rows.k
-        tiles = known.n * d + 3 * known.n_entries
-        return 8 * (known.n * (d + k * (1 + d)) + len(self._nets) * tiles)
+        chunks = known.n * d + 3 * known.n_entries
+        return 8 * (known.n * (d + k * (1 + d)) + len(self._nets) * chunks)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Objectives, (self._blueprint, self._nets)  # what is made stays here

@@ -63,7 +63,7 @@ class StreamedRows:
         sizes: list[int] = []
         self._extents: list[Extent] = []
         group_sums: list[Sums] = []
-        for blocks in in_order(self._tiled, data.pieces, self._workers):
+        for blocks in in_order(self._chunked, data.pieces, self._workers):
             for extent, size, sums in blocks:
                 self._extents.append(extent)
                 sizes.append(size)
@@ -110,7 +110,7 @@ class StreamedRows:
         some._some = self._numbering.by_block(rows)
         return some
 
-    def _tiled(self, piece: Piece) -> list[tuple[Extent, int, Array]]:
+    def _chunked(self, piece: Piece) -> list[tuple[Extent, int, Array]]:
         """Put the chunks of a piece into the file, a block at a time."""
         blocks = []
         for block in self._data.reader.blocks(piece):

@@ -1,7 +1,7 @@
-"""Sharing tiles of work out over threads, and holding BLAS to one thread meanwhile.
+"""Sharing work out over threads, and holding BLAS to one thread meanwhile.
 
-NumPy lets go of the GIL inside matrix products and ufuncs, so plain threads scale as long as each task is a
-few hundred microseconds long. BLAS's own threads would only get in each other's way.
+Compiled kernels let go of the GIL, so plain threads scale as long as each task is some hundred microseconds
+long. BLAS's own threads would only get in each other's way.
 """
 
 import itertools
@@ -110,7 +110,7 @@ class Crew:
     def run(self, tasks: int, work: Callable[[int, int], None], shared: bool = True) -> None:
         """Call work(worker, task) for each task; results must not depend on which worker takes which.
 
-        With `shared` False the caller does it all: handing the GIL over costs microseconds a NumPy call.
+        With `shared` False the caller does it all: handing a task over costs some 50 microseconds.
         """
         if self.size == 1 or tasks <= 1 or not shared:
             for task in range(tasks):

@@ -49,8 +49,8 @@ def test_other_fits_widen_by_their_distance():
     best, own, net = np.array([1.0, 2.0]), np.array([0.5, 0.5]), Network((1, 1, 1))
     others = [OtherFit(net, np.array([1.0, 5.0]), 1.0), OtherFit(net, np.array([1.0, -2.0]), 0.25)]
     expected = [0.5, np.sqrt(0.25 + (9 + 0.25 * 16) / 2.25)]
-    np.testing.assert_allclose(widened(own, best, others, lambda other: other.theta), expected)
-    np.testing.assert_array_equal(widened(own, best, [], lambda other: other.theta), own)
+    np.testing.assert_allclose(widened(own, best, others, [other.theta for other in others]), expected)
+    np.testing.assert_array_equal(widened(own, best, [], []), own)
 
 
 def test_a_pinned_constant_leaves_the_doubt_of_differences(reference):

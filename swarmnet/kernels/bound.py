@@ -10,6 +10,7 @@ from swarmnet.kernels.activate import Activations
 from swarmnet.kernels.entries import AT_A_TIME, add_squares_of_entries, entry_gradients
 from swarmnet.kernels.losses import gradient_losses, jet_gradient, jet_losses, pulled_gradient
 from swarmnet.kernels.projection import gram_sums
+from swarmnet.kernels.queries import jacobians, outputs
 from swarmnet.network import Network
 
 Array = NDArray[Any]
@@ -112,3 +113,15 @@ class BoundKernels:
         entry_gradients(*of, *table.columns, first, last, root, self._offsets, memory, r, J)  # type: ignore[call-arg]
         self._exact.check()
         return r, J
+
+    def outputs(self, work: Workspace, theta: Array, X: Array, first: int, last: int, out: Array) -> None:
+        """Write Y (n, k) at rows first to last of X (n, d) to out."""
+        memory = work.rows("queries", 5, AT_A_TIME * self._all, np.float64)
+        outputs(theta, self._sizes, self._exact.addresses, X, first, last, memory, out)
+        self._exact.check()
+
+    def jacobians(self, work: Workspace, theta: Array, X: Array, first: int, last: int, out: Array) -> None:
+        """Write J (n, k, d) at rows first to last of X (n, d) to out."""
+        memory = work.rows("queries", 5, AT_A_TIME * self._all, np.float64)
+        jacobians(theta, self._sizes, self._exact.addresses, X, first, last, self._offsets, memory, out)
+        self._exact.check()

@@ -153,3 +153,32 @@ def push_products(theta, start, cotangents, out):
 def block(memory, parts, units, rows):
     """(parts, units, rows) at the beginning of memory."""
     return memory[: parts * units * rows].reshape(parts, units, rows)
+
+
+@kernel
+def pull_back(theta, sizes, acts, output, S, offsets, memory, rows):
+    """The gradient (d, rows) of an output with respect to the inputs, after a forward pass that kept S."""
+    layers = len(acts)
+    start = len(theta)
+    G = block(memory[0], 1, sizes[layers - 1], rows)[0]
+    for index in range(layers):
+        layer = layers - 1 - index
+        fan_in, fan_out = sizes[layer], sizes[layer + 1]
+        start -= (fan_in + 1) * fan_out
+        W, _ = layer_weights(theta, start, fan_in, fan_out)
+        slopes = block(S[offsets[layer] * rows :], 1, fan_out, rows)[0]
+        if index == 0:
+            for i in range(fan_in):
+                w = W[i, output]
+                for r in range(rows):
+                    G[i, r] = w
+                if acts[layer] != 0:
+                    for r in range(rows):
+                        G[i, r] *= slopes[output, r]
+        else:
+            if acts[layer] != 0:
+                multiply(G, slopes)
+            below = block(memory[index % 2], 1, fan_in, rows)[0]
+            np.dot(W, G, below)
+            G = below
+    return G
