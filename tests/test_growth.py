@@ -79,6 +79,7 @@ def test_none_is_tried_where_a_small_network_has_won(monkeypatch):
     rungs = [Objective(Network(sizes), data, derivative_weight=None, l2=None) for sizes in SIZES]
     rungs[0].rungs = rungs
     monkeypatch.setattr("swarmnet.trainers.hybrid.RACED", cost(rungs[3]))
+    monkeypatch.setattr("swarmnet.trainers.hybrid._POLISH", 120)
     assert set(trained(rungs).candidates) == {0, 1, 3}
 
 
