@@ -11,6 +11,8 @@ _CUTS = [
     (r"(swarmnet\.compare\(\w+,)(?!.*repeats=)", r"\1 repeats=1,"),
     # Where every other training ends by itself, these pages show none of what it came to
     (r"\bseed=0\)", "seed=0, iterations=100)"),
+    (r'fit\("datasets/smooth2d.csv"\)', 'fit("datasets/smooth2d.csv", iterations=60)'),
+    (r'trainer="lm"\)', 'trainer="lm", iterations=100)'),
 ]
 
 

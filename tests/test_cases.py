@@ -7,15 +7,15 @@ import pytest
 
 import swarmnet
 from swarmnet import MixedData, evaluate, fit, read_csv
-from swarmnet.trainers import LBFGS, PSO, SGD, TRAINERS, Adam, Hybrid
+from swarmnet.trainers import LBFGS, LM, PSO, SGD, TRAINERS, Adam, Hybrid
 
 DATASETS = Path(__file__).parents[1] / "datasets"
 
 # Settings, and the median worst R2 of a partial on unseen points that must be reached from 60 rows.
 SMOOTH = {
-    "hybrid": (Hybrid(iterations=150), 0.99),
+    "hybrid": (Hybrid(iterations=100), 0.99),
     "projected": ("projected", 0.95),
-    "lm": ("lm", 0.99),
+    "lm": (LM(iterations=150), 0.99),
     "lbfgs": ("lbfgs", 0.99),
     "adam": ("adam", 0.9),
     "pso": ("pso", 0.75),
@@ -128,7 +128,8 @@ def test_slopes_alone_give_the_field_up_to_its_constant():
 
 def test_water_derivatives_from_few_enthalpies():
     data, test = read_csv(DATASETS / "water_enthalpy.csv"), read_csv(DATASETS / "water_enthalpy_test.csv")
-    errors = evaluate(fit(data), test).set_index("column")
+    # What the default comes to without a limit is in the tutorial, and tested there
+    errors = evaluate(fit(data, iterations=150), test).set_index("column")
     assert errors.loc["dh/dT", "r2"] > 0.99
     assert errors.loc["dh/dp", "r2"] > 0.995
     assert errors.loc["h", "rmse"] < 100.0  # J/kg, over a range of 800,000

@@ -79,6 +79,7 @@ def test_none_is_tried_where_a_small_network_has_won(monkeypatch):
     candidates = [Objective(Network(sizes), data, derivative_weight=None, l2=None) for sizes in SIZES]
     candidates[0].candidates = candidates
     monkeypatch.setattr("swarmnet.trainers.hybrid.RACED", cost(candidates[3]))
+    monkeypatch.setattr("swarmnet.trainers.hybrid._POLISH", 120)
     assert set(trained(candidates).candidates) == {0, 1, 3}
 
 

@@ -57,7 +57,7 @@ LADDER = objectives()
 # The choice of a network
 
 
-@pytest.mark.parametrize(("function", "iterations"), [(simple, 80), (rich, 200)])
+@pytest.mark.parametrize(("function", "iterations"), [(simple, 50), (rich, 140)])
 def test_the_network_chosen_gives_the_jacobian_on_unseen_points(function, iterations):
     X = np.random.default_rng(9).uniform(-1, 1, (300, 3))
     Y, J = function(X)

@@ -161,7 +161,7 @@ def test_a_constant_is_known_as_well_as_its_values_say():
     rng = np.random.default_rng(0)
     x = np.linspace(-1, 1, 20)[:, None]
     data = MixedData(x, 5.0 + 0.2 * rng.normal(size=x.shape), Y_sigma=np.full(x.shape, 0.2))
-    bar = fit(data).predict([[0.0]], return_std=True)[1][0, 0]
+    bar = fit(data, hidden=(8,)).predict([[0.0]], return_std=True)[1][0, 0]
     assert bar == pytest.approx(0.2 / np.sqrt(20), rel=0.25)
 
 
@@ -169,13 +169,13 @@ def test_a_constant_is_known_as_well_as_its_values_say():
 def test_the_truth_lies_within_two_deviations_at_the_middle_and_the_edges(slopes):
     """1 + 2x from 12 points, of which a network with the bias held at 0 was sure: 2 percent at x = 0."""
     points, within = np.array([[-1.0], [0.0], [1.0]]), []
-    for seed in range(15):
+    for seed in range(10):
         rng = np.random.default_rng(seed)
         x = np.linspace(-1, 1, 12)[:, None]
         Y, J = 1 + 2 * x + 0.2 * rng.normal(size=x.shape), 2 + 0.2 * rng.normal(size=x.shape)
         if slopes:
             Y[1::2], J[::2] = NAN, NAN
-        model = fit(MixedData(x, Y, J[:, :, None] if slopes else None), (4,), trainer="lm", iterations=250)
+        model = fit(MixedData(x, Y, J[:, :, None] if slopes else None), (4,), trainer="lm", iterations=120)
         answer, bar = model.predict(points, return_std=True)
         within.append(np.abs(answer - 1 - 2 * points)[:, 0] < 2 * bar[:, 0])
     assert np.mean(within, axis=0).min() >= 0.8

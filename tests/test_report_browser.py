@@ -233,6 +233,37 @@ def test_numbers_that_differ_in_late_digits_are_told_apart(page: Page, tmp_path:
     assert abs(float(shown) - values[0]) < 1e-4
 
 
+_LABELS = """
+return [...document.querySelectorAll(".panel .chart")].map(({chart, clientWidth}) => {
+  const axis = chart.axes[0];
+  const left = chart.over.getBoundingClientRect().left - chart.root.getBoundingClientRect().left;
+  chart.ctx.font = "12px system-ui, sans-serif";
+  return axis._splits.map((at, n) => {
+    const middle = left + chart.valToPos(at, "x"), half = chart.ctx.measureText(axis._values[n]).width / 2;
+    return [axis._values[n], at, middle - half, clientWidth - middle - half, middle + half];
+  });
+});
+"""
+
+
+def test_narrow_charts_have_two_numbers_along_them_that_neither_meet_nor_are_cut(
+    page: Page, tmp_path: Path
+) -> None:
+    model = model_of(inputs=("T", "t", "mass fraction"), outputs=("h",))
+    ranges = {"T": [299.012, 300.992], "t": [1.7e9 - 20, 1.7e9 + 20], "mass fraction": [0.00901, 0.01098]}
+    for name, (low, high) in ranges.items():
+        model.training["input_ranges"][name] = [low, high]
+    model.report(tmp_path / "report.html")
+    page.open(tmp_path / "report.html")
+    panels = page.script(_LABELS)
+    assert len(panels) == 3 * 4
+    for labels in panels:
+        assert len(labels) >= 2
+        assert [float(text) for text, *_ in labels] == pytest.approx([at for _, at, *_ in labels], rel=1e-12)
+        assert min(room for *_, room, _ in labels) > 0
+        assert all(one[-1] < other[2] for one, other in zip(labels, labels[1:], strict=False))
+
+
 def test_a_page_with_a_diagram_fetches_nothing(page: Page, tmp_path: Path) -> None:
     model = model_of()
     model.report(tmp_path / "report.html", data_of(model))

@@ -506,7 +506,7 @@ def test_a_partial_that_is_0_but_for_rounding_does_no_harm():
     test = rng.uniform(-2, 2, (200, 2))
     errors, slopes = [], []
     for seed in range(3):
-        model = fit(data, hidden=(8,), trainer="lm", seed=seed, iterations=400)
+        model = fit(data, hidden=(8,), trainer="lm", seed=seed, iterations=200)
         errors.append(np.abs(model.predict(test)[:, 0] - np.sin(2.0 * test[:, 0])).max())
         slopes.append(np.abs(model.jacobian(test)[:, 0, 1]).max())
     assert np.median(errors) < 0.02

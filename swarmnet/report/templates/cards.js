@@ -113,7 +113,7 @@ class Panel {
   constructor(card, q) {
     Object.assign(this, { card, q, number: card.profiler.quantities.indexOf(q) });
     this.element = clone("panel");
-    this.element.querySelector(".quantity").textContent = q.name;
+    writeName(this.element.querySelector(".quantity"), q.name);
   }
 
   draw(n) {
@@ -167,6 +167,7 @@ class Panel {
           x: { time: false, range: () => [this.card.xs[0], this.card.xs.at(-1)] },
           y: { range: () => profiler.scales[this.number] },
         },
+        padding: [null, beyond, null, null],
         axes: [xAxis(), yAxis()],
         series: [
           {},

@@ -36,7 +36,7 @@ function axis(label, extra = {}) {
     stroke: () => colour("muted"),
     grid: { stroke: () => colour("grid"), width: 1 },
     ticks: { stroke: () => colour("grid"), width: 1, size: 4 },
-    values: (_, splits, axis, space, step) => splits.map((number) => short(number, digitsFor(splits, step))),
+    values: (_, splits, axis, space, step) => splits.map((number) => short(number, digitsFor(splits, step / 5))),
     ...extra,
   };
 }
@@ -52,8 +52,34 @@ function digitsIn([low, high]) {
   return high > low ? Math.min(17, Math.max(6, digitsFor([low, high], (high - low) / 100))) : 6;
 }
 
-const xAxis = (label, extra) => axis(label, { size: 26, space: 56, ...extra });
+const xAxis = (label, extra) => axis(label, { size: 26, space: room, splits: atLeastTwo, ...extra });
 const yAxis = (label, extra) => axis(label, { size: widest, space: 28, ...extra });
+
+// Pixels for a number of the horizontal axis, so that none runs into the next.
+function room(_, axis, low, high) {
+  const digits = digitsFor([low, high], (high - low) / 4);
+  return Math.max(56, 12 + 7 * Math.max(...[low, high].map((number) => short(number, digits).length)));
+}
+
+// Round numbers along the horizontal axis; between the first and the last of a narrow chart only what has room.
+function atLeastTwo(_, axis, low, high, step, space) {
+  const usual = multiples(step, low, high);
+  if (usual.length > 1) return usual;
+  const finer = multiples(step / 5, low, high), ends = [finer[0], finer.at(-1)];
+  const apart = (number) => ends.every((end) => (Math.abs(number - end) / step) * space >= room(_, axis, low, high));
+  return [ends[0], ...usual.filter(apart), ends[1]];
+}
+
+// Pixels right of a chart, for the half of the last number that reaches beyond it.
+function beyond(plot) {
+  const { min, max } = plot.scales.x;
+  return max > min ? Math.max(18, room(plot, 0, min, max) / 2) : 18;
+}
+
+function multiples(step, low, high) {
+  const first = Math.ceil(low / step), count = Math.max(0, Math.floor(high / step) - first + 1);
+  return Array.from({ length: count }, (_, n) => Number(((first + n) * step).toPrecision(15)));
+}
 
 // As wide as the longest of an axis's numbers; most are as wide as six digits, so that charts stand in line.
 function widest(_, values) {
@@ -96,6 +122,12 @@ function padded(low, high) {
   if (!(high >= low)) return [-1, 1];
   const room = 0.06 * (high - low) || 0.1 * Math.abs(high) || 1;
   return [low - room, high + room];
+}
+
+// A name in an element, which may go on in a new line after a slash.
+function writeName(element, name) {
+  const parts = name.split(/(?<=\/)/);
+  element.replaceChildren(...parts.flatMap((part) => [part, document.createElement("wbr")]));
 }
 
 function clone(id) {

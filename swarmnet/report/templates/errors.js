@@ -73,6 +73,7 @@ function scatter(holder, label, ranges) {
         x: { time: false, range: (u) => ranges(u)[0] },
         y: { range: (u) => ranges(u)[1] },
       },
+      padding: [null, beyond, null, null],
       axes: [xAxis("predicted"), yAxis(label)],
       series: [
         {},
@@ -122,7 +123,7 @@ function drawLosses(holder, label, curves) {
     300,
     {
       scales: { x: { time: false, distr: 3 }, y: { distr: 3 } },
-      axes: [xAxis(label, powers), yAxis("training loss", powers)],
+      axes: [xAxis(label, { ...powers, space: 56, splits: null }), yAxis("training loss", powers)],
       series,
       bands,
     },

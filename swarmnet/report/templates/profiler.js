@@ -122,7 +122,7 @@ class Profiler {
 
   numberRow(q) {
     const row = clone("number");
-    row.querySelector("th").textContent = q.name;
+    writeName(row.querySelector("th"), q.name);
     this.root.querySelector(".numbers tbody").append(row);
     return { value: row.querySelector(".value"), sigma: row.querySelector(".sigma") };
   }
