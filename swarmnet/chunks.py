@@ -95,7 +95,9 @@ class Chunks:
         directions[:, np.arange(len(inputs)), inputs] = 1.0
 
         def joined(values: Array, partials: Array) -> Array:
-            return np.concatenate([values, partials[:, :, inputs].swapaxes(1, 2)], axis=1)
+            return np.ascontiguousarray(
+                np.concatenate([values, partials[:, :, inputs].swapaxes(1, 2)], axis=1)
+            )
 
         none = self.J[:, :0]
         return Chunks(
@@ -161,7 +163,7 @@ class Entries:
     @cached_property
     def columns(self) -> tuple[Array, ...]:
         """All of this, as kernels take it."""
-        return tuple(getattr(self, field.name) for field in fields(self))
+        return tuple(np.require(getattr(self, field.name), requirements=["C", "W"]) for field in fields(self))
 
 
 def _entries(chunks: Chunks, unit: EntryWeights) -> Iterator[tuple[Array, ...]]:

@@ -12,7 +12,7 @@ import queue
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol
 
 import numpy as np
@@ -23,6 +23,7 @@ from swarmnet.chunks import Chunker, Chunks, Entries, taken
 from swarmnet.data import MixedData
 from swarmnet.floats import far_out
 from swarmnet.groups import EntryWeights, Grouping
+from swarmnet.losses import SQUARED
 from swarmnet.moments import Statistics
 from swarmnet.network import Network
 from swarmnet.threads import Crew, one_blas_thread
@@ -67,7 +68,12 @@ class Terms:
         return int(np.clip(rows // 8 * 8, 32, 256))
 
     def kernels(self) -> "BoundKernels":
-        """Those for the network, in this process."""
+        """Those for the network, compiled: where rows are made ready, so that no training waits for them."""
+        _warm_up(self.dtype.name, self.loss)
+        return self.bound()
+
+    def bound(self) -> "BoundKernels":
+        """The same, each compiled when it is first called."""
         from swarmnet.kernels.bound import BoundKernels  # noqa: PLC0415  # imports Numba
 
         return BoundKernels(self.net, self.dtype, self.loss)
@@ -411,3 +417,22 @@ def _sum(parts: Array) -> Array:
     with far_out():
         total: Array = np.add.reduce(parts)
     return total
+
+
+@cache
+def _warm_up(dtype: str, loss: int) -> None:
+    """Take each sum over two rows: a kernel is compiled, or read from its cache, when it is first called."""
+    J = np.array([[[0.0, np.nan]], [[0.0, 0.0]]])  # rows with few partials, and with many
+    data = MixedData(np.zeros((2, 2)), np.zeros((2, 1)), J)
+    terms = Terms(Network((2, 1)), loss, EntryWeights(1.0, 1.0), np.dtype(dtype))
+    parts, _ = Chunker(data, data, terms.unit, terms.dtype, terms.chunk_rows).all()
+    sums = Grouping(data.k, data.d).sums(data, data)
+    rows = HeldRows(terms, parts, sums, Crew(1), terms.bound())
+    theta = np.zeros(terms.net.size)
+    weights = theta.astype(terms.dtype)
+    rows.losses(weights[None])
+    rows.gradient(weights)
+    if loss == SQUARED:
+        rows.grams(weights[None], 1)
+        rows.squares(theta)
+        rows.normal(theta, np.ones(sums.shape[1]))
