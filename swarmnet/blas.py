@@ -32,19 +32,19 @@ def add_gram(J: Array, total: Array, lower: bool = False) -> None:
 
 
 def factor(A: Array) -> bool:
-    """Write L, lower triangular with L L' = A (n, n), over A; False where A is not positive definite."""
+    """Write L, with L L' = A (n, n), over the lower half of A; False where A is not positive definite."""
     _check(A)
     n, info = len(A), ctypes.c_int()
     _call("potrf", A, "L", n, A, n, info)
-    np.copyto(A, 0.0, where=np.tri(n, k=-1, dtype=bool).T)
     return info.value == 0
 
 
 def inverse(L: Array) -> Array:
-    """L^-1 of a lower triangular L (n, n), lower triangular too."""
+    """L^-1 of L (n, n), of which the lower half counts, lower triangular."""
     _check(L)
     n, found = len(L), L.copy(order="F")
     _call("trtri", L, "L", "N", n, found, n, ctypes.c_int())
+    np.copyto(found, 0.0, where=np.tri(n, k=-1, dtype=bool).T)
     return found
 
 

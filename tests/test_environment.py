@@ -329,25 +329,3 @@ def test_two_processes_fitting_at_once_do_not_disturb_each_other(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["0.json", "1.json", "data.csv"]
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another library's allocator")
-def test_memory_that_is_dropped_and_taken_again_is_not_given_back_in_between():
-    """Else the system fills it with zeros each time, which takes a third of some climbs."""
-    code = (
-        "import resource, sys, numpy as np, swarmnet as s\n"
-        "if 'made' in sys.argv: s.Objective(s.Network((1, 1)), s.MixedData([[0]], [0]))\n"
-        "def work(): return [np.ones(2**17) for _ in range(4)]\n"  # of 1 MB each
-        "work()\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-        "for _ in range(10): work()\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
-    )
-    named = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")  # Dask sets some of them, too
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(named)}
-
-    def faults(*made):
-        command = [sys.executable, "-c", code, *made]
-        return int(subprocess.run(command, capture_output=True, text=True, env=environment).stdout)
-
-    if faults() < 1000:
-        pytest.skip("this system does not fill pages one by one, or does not count it")
-    assert faults("made") < 100  # of 10,240

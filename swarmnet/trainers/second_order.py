@@ -94,21 +94,24 @@ class _Tall:
         return used, share, 2.0 * float(np.log(np.diag(L)).sum())
 
     def roots(self) -> tuple[Array, Array]:
-        """L with L L' = A, and its inverse, both lower triangular."""
+        """L with L L' = A, in the lower half, and its inverse, lower triangular."""
         L, unit = self._factor(self._decay)
         L = np.asfortranarray(L / unit[:, None])
         return L, blas.inverse(L)
 
     def _factor(self, diagonal: Array) -> tuple[Array, Array]:
         """L and u with L L' = u (JJ + diagonal) u, whose diagonal is 1."""
-        A = self._JJ.copy(order="F")
-        own = _diagonal(A)
-        own += diagonal
-        np.maximum(own, _LEAST_KNOWN * (own.max() or 1.0), out=own)
+        own = _diagonal(self._JJ) + diagonal
+        own = np.maximum(own, _LEAST_KNOWN * (own.max() or 1.0))
         unit = 1.0 / np.sqrt(own)
-        A *= unit
-        A *= unit[:, None]
-        return _cholesky(A), unit
+
+        def scaled() -> Array:
+            A = self._JJ * unit
+            A *= unit[:, None]
+            _diagonal(A)[:] = 1.0
+            return A
+
+        return _cholesky(scaled), unit
 
 
 class _Wide:
@@ -140,10 +143,14 @@ class _Wide:
         return np.bincount(self._group, used, self._groups), share, log_det
 
     def _factor(self, stiff: float) -> Array:
-        """L with L L' = K / stiff + 1, its upper half 0."""
-        K = self._K / stiff if stiff != 1.0 else self._K.copy(order="F")
-        _diagonal(K)[:] += 1.0
-        return _cholesky(K)
+        """L with L L' = K / stiff + 1."""
+
+        def damped() -> Array:
+            K = self._K / stiff
+            _diagonal(K)[:] += 1.0
+            return K
+
+        return _cholesky(damped)
 
 
 def _diagonal(A: Array) -> Array:
@@ -151,14 +158,15 @@ def _diagonal(A: Array) -> Array:
     return np.asarray(np.einsum("ii->i", A))
 
 
-def _cholesky(A: Array) -> Array:
-    """The lower factor of A; where rounding has made A indefinite, of A with a larger diagonal."""
-    diagonal = _diagonal(A).copy()
+def _cholesky(made: Callable[[], Array]) -> Array:
+    """L of a new A; where rounding has made A indefinite, of A with a larger diagonal."""
     for jitter in (0.0, 1e-13, 1e-11, 1e-9, 1e-7):
-        L = A.copy(order="F")
-        _diagonal(L)[:] = diagonal + jitter * diagonal.max()
-        if blas.factor(L):
-            return L
+        A = made()
+        if jitter:
+            diagonal = _diagonal(A)
+            diagonal += jitter * diagonal.max()
+        if blas.factor(A):
+            return A
     raise np.linalg.LinAlgError("A is not positive definite")
 
 
