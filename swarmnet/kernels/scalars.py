@@ -24,8 +24,8 @@ _F = np.float32
 _S_LOG2_E, _S_LN2_HIGH, _S_LN2_LOW = _F(_LOG2_E), _F(0.693359375), _F(-2.12194440e-4)
 _S_ROUNDER = _F(12582912.0)  # 1.5 * 2^23
 _S2, _S3, _S4, _S5, _S6 = (_F(1.0 / math.factorial(k)) for k in range(2, 7))
-_S1, _TWO = _F(1.0), _F(2.0)
-_S20, _S80 = _F(20.0), _F(80.0)
+_S0, _S1, _TWO = _F(0.0), _F(1.0), _F(2.0)
+_S20, _S80, _S87, _S104 = _F(20.0), _F(80.0), _F(87.0), _F(104.0)
 _ROOT_HALF, _DENSITY = math.sqrt(0.5), 1.0 / math.sqrt(2.0 * math.pi)
 
 if JIT:
@@ -69,7 +69,7 @@ if JIT:
 
 @inlined
 def _exp_parts(y):
-    """2^n and exp(r) - 1, |y| < 700."""
+    """2^n and exp(r) - 1, for y from -700 to 709."""
     t = y * _LOG2_E + _ROUNDER
     n = t - _ROUNDER
     r = y - n * _LN2_HIGH
@@ -91,7 +91,7 @@ def _exp_parts(y):
 
 @inlined
 def _exp_parts32(y):
-    """2^n and exp(r) - 1, |y| < 85."""
+    """2^n and exp(r) - 1, for y from -85 to 87."""
     t = y * _S_LOG2_E + _S_ROUNDER
     n = t - _S_ROUNDER
     r = y - n * _S_LN2_HIGH
@@ -129,22 +129,24 @@ def tanh32(z):
 
 @inlined
 def sigmoid(z):
-    """1 / (1 + exp(-z)) of a float64."""
+    """1 / (1 + exp(-z)) of a float64, to 4 units in the last place; 0 where exp(z) is."""
     y = -z
-    y = 700.0 if y > 700.0 else y
+    y = 709.0 if y > 709.0 else y
     y = -700.0 if y < -700.0 else y
     power, rest = _exp_parts(y)
-    return 1.0 / (1.0 + (power * rest + power))
+    a = 1.0 / (1.0 + (power * rest + power))
+    return 0.0 if z < -745.0 else a
 
 
 @inlined
 def sigmoid32(z):
-    """1 / (1 + exp(-z)) of a float32."""
+    """1 / (1 + exp(-z)) of a float32; 0 where exp(z) is."""
     y = -z
-    y = _S80 if y > _S80 else y
+    y = _S87 if y > _S87 else y
     y = -_S80 if y < -_S80 else y
     power, rest = _exp_parts32(y)
-    return _S1 / (_S1 + (power * rest + power))
+    a = _S1 / (_S1 + (power * rest + power))
+    return _S0 if z < -_S104 else a
 
 
 @inlined

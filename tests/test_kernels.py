@@ -1,0 +1,389 @@
+"""Compiled kernels against their definition in NumPy: `Network`, `Passes` and the activations' records."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import kernel_sums
+import numpy as np
+import pytest
+
+from swarmnet import Activation, MixedData, Network, Objective
+from swarmnet.activations import TABLE
+from swarmnet.errorbars import jacobian_deviations, pack, value_deviations
+from swarmnet.kernels.activate import CURVATURE, SLOPE, TANGENT, VALUE, Activations, activate
+from swarmnet.network import unit
+from swarmnet.propagation import Passes
+
+Array = np.ndarray[Any, Any]
+NAN = np.nan
+
+
+def softsign(z: Array, out: Array) -> None:
+    out[...] = z / (1.0 + np.abs(z))
+
+
+def softsign_slope(z: Array, a: Array, out: Array) -> None:
+    out[...] = (1.0 + np.abs(z)) ** -2.0
+
+
+def softsign_curvature(z: Array, a: Array, s: Array, out: Array) -> None:
+    out[...] = -2.0 * np.sign(z) * (1.0 + np.abs(z)) ** -3.0
+
+
+OWN = Activation("softsign", softsign, softsign_slope, softsign_curvature)  # as a user may have one
+ALL = {**TABLE, "own": OWN}
+CURVED = {name: record for name, record in ALL.items() if name != "linear"}
+each_dtype = pytest.mark.parametrize("dtype", ["float64", "float32"])
+
+
+# Activations
+
+
+def by_kernels(record: Activation, z: Array, wanted: int = CURVATURE) -> tuple[Array, Array, Array]:
+    Z, S, C = z[None].copy(), np.ones((1, len(z)), z.dtype), np.ones((1, len(z)), z.dtype)
+    of = Activations([record], z.dtype)
+    activate(of.addresses[0], wanted, Z, np.zeros(1, z.dtype), S, C)
+    of.check()
+    return Z[0], S[0], C[0]
+
+
+def by_record(record: Activation, z: Array) -> tuple[Array, Array, Array]:
+    """In float64, whatever z is."""
+    z = z.astype(float)
+    a, s, c = np.empty((3, len(z)))
+    with np.errstate(all="ignore"):
+        record.value(z.copy(), a)
+        record.slope(z, a, s)
+        record.curvature(z, a, s, c)
+    return a, s, c
+
+
+def points(dtype: str) -> Array:
+    far, rng = np.geomspace(1e-300, 800.0, 3000), np.random.default_rng(0)
+    return np.concatenate([[0.0], far, -far, rng.uniform(-40.0, 40.0, 20_000)]).astype(dtype)
+
+
+@each_dtype
+@pytest.mark.parametrize("name", CURVED)
+def test_activations_are_exact_to_some_units_in_the_last_place(name: str, dtype: str) -> None:
+    z = points(dtype)
+    size = 8.0 * float(np.finfo(dtype).eps)
+    for found, right in zip(by_kernels(CURVED[name], z), by_record(CURVED[name], z), strict=True):
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, right, rtol=size, atol=size)
+
+
+@each_dtype
+@pytest.mark.parametrize(
+    ("name", "low", "high", "parts"),
+    [
+        ("tanh", -1e-300, -1.0, 1),
+        ("tanh", 1e-300, 1.0, 1),
+        ("sine", 1e-300, 1.0, 1),
+        ("sigmoid", -1.0, -708.0, 3),
+        ("softplus", -1.0, -708.0, 3),
+        ("silu", -3.0, -708.0, 3),
+    ],
+)
+def test_small_values_keep_their_digits(name: str, low: float, high: float, parts: int, dtype: str) -> None:
+    last = high if dtype == "float64" else max(high, -80.0)
+    first = low if dtype == "float64" else np.sign(low) * max(abs(low), 1e-30)
+    z = np.geomspace(first, last, 5000).astype(dtype)
+    size = 16.0 * float(np.finfo(dtype).eps)
+    for found, right in list(zip(by_kernels(TABLE[name], z), by_record(TABLE[name], z), strict=True))[:parts]:
+        np.testing.assert_allclose(found, right, rtol=size, atol=0.0)
+
+
+@each_dtype
+@pytest.mark.parametrize("name", CURVED)
+def test_activations_far_out(name: str, dtype: str) -> None:
+    """Where exp has come to 0 or to infinity; NaN stays NaN."""
+    far = [1e5, 1e30] if dtype == "float32" else [1e5, 1e30, 1e300]
+    z = np.array([NAN, *far, *(-x for x in far)], dtype)
+    (a, *_), right = by_kernels(CURVED[name], z), by_record(CURVED[name], z)
+    assert np.isnan(a[0])
+    found = [part[1:] for part in by_kernels(CURVED[name], z)]
+    for ours, theirs in zip(found, right, strict=True):
+        np.testing.assert_allclose(ours, theirs[1:], rtol=1e-6, atol=1e-30)
+
+
+@each_dtype
+@pytest.mark.parametrize("name", CURVED)
+def test_less_of_an_activation_is_the_same(name: str, dtype: str) -> None:
+    z = points(dtype)[::37]
+    a, s, _ = by_kernels(CURVED[name], z)
+    np.testing.assert_array_equal(by_kernels(CURVED[name], z, VALUE)[0], a)
+    for part, expected in zip(by_kernels(CURVED[name], z, SLOPE), (a, s, np.ones_like(z)), strict=True):
+        np.testing.assert_array_equal(part, expected)
+    for part, expected in zip(by_kernels(CURVED[name], z, TANGENT), (a, s, np.ones_like(z)), strict=True):
+        np.testing.assert_array_equal(part, expected)  # a tangent of 1, times the slope
+
+
+# Sums over rows
+
+KINDS = ("values", "one partial a row", "several", "full", "mixed")
+SIZES = ((4, 2), (1, 5, 1), (4, 6, 3), (2, 4, 3, 3, 1))
+BALANCE, L2 = 0.3, 0.02
+
+
+def data_of(
+    rng: np.random.Generator, kind: str, d: int, k: int, n: int = 24, share: bool = False
+) -> MixedData:
+    """Half of the entries have a sigma, and some rows the weight 0; with `share` values are from 0 to 1."""
+    X, J = rng.normal(size=(n, d)), rng.normal(size=(n, k, d))
+    Y = rng.uniform(size=(n, k)) if share else rng.normal(size=(n, k))
+    along = np.arange(n)[:, None, None] % d == np.arange(d)
+    if kind == "values":
+        J[:] = NAN
+    elif kind == "one partial a row":
+        J[~(along & (np.arange(n)[:, None, None] % k == np.arange(k)[:, None]))] = NAN
+        Y[::2] = NAN
+    elif kind == "several":
+        J[np.broadcast_to(along, J.shape)] = NAN
+    elif kind == "mixed":
+        J[rng.random(J.shape) < 0.5], Y[rng.random(Y.shape) < 0.5] = NAN, NAN
+    Y[0] = 0.5
+    sigma = [np.where(rng.random(a.shape) < 0.5, rng.uniform(0.5, 2.0, a.shape), NAN) for a in (Y, J)]
+    return MixedData(X, Y, J, *sigma, weights=np.arange(n) % 4)
+
+
+class Definition:
+    """Every entry of MixedData under a network, written out.
+
+    Attributes:
+        row: (entries,) which each belongs to.
+        y: what the network gives there, and g (entries, p) its gradient.
+        target: what was observed.
+        r: residuals, and J (entries, p) their gradients.
+        group: as `groups.Groups` counts them.
+        weight: of (y - target)^2 in the loss.
+    """
+
+    def __init__(self, net: Network, data: MixedData, theta: Array) -> None:
+        self.net, self.theta = net, theta
+        passes = Passes(net.layers, theta, data.X.T, order=2)
+        Y, J = net.forward(theta, data.X), net.jacobian(theta, data.X)
+        answers = [(Y[:, o], passes.weight_gradients(o)) for o in range(net.k)]
+        sigmas = np.full(J.shape, NAN) if data.J_sigma is None else data.J_sigma
+        targets = [(data.Y[:, o], data.Y_sigma[:, o]) for o in range(net.k)]
+        for o in range(net.k):
+            for i in range(net.d):
+                answers.append((J[:, o, i], passes.weight_gradients(o, unit(net.d, i))))
+                targets.append((data.J[:, o, i], sigmas[:, o, i]))
+        columns = []
+        for column, ((y, g), (target, sigma)) in enumerate(zip(answers, targets, strict=True)):
+            seen = np.flatnonzero(~np.isnan(target) & (data.row_weights > 0))
+            columns.append((seen, y[seen], g.T[seen], target[seen], sigma[seen], np.full(len(seen), column)))
+        self.row, self.y, self.g, self.target, sigma, column = map(np.concatenate, zip(*columns, strict=True))
+        self.is_partial = column >= net.k
+        self.groups = net.k * (1 + net.d) + 2
+        self.group = np.where(np.isnan(sigma), column, self.groups - 2 + self.is_partial)
+        often = data.row_weights[self.row]
+        precision = often / np.where(np.isnan(sigma), 1.0, sigma) ** 2
+        self.r, self.J = np.sqrt(precision) * (self.y - self.target), np.sqrt(precision)[:, None] * self.g
+        counts = [often[self.is_partial == kind].sum() or 1.0 for kind in (False, True)]
+        self.weight = precision * np.where(self.is_partial, BALANCE / counts[1], 1.0 / counts[0])
+        self.penalised = Objective(net, data).penalised
+
+    def sums(self, entries: Array) -> Array:
+        """Group by group."""
+        return np.bincount(self.group, entries, self.groups)
+
+    def loss(self, cross_entropy: bool = False) -> float:
+        costs = (self.y - self.target) ** 2
+        if cross_entropy:
+            values = ~self.is_partial
+            y, t = self.y[values], self.target[values]
+            costs[values] = -t * np.log(y) - (1.0 - t) * np.log(1.0 - y)
+        return float(self.weight @ costs + L2 * self.penalised @ self.theta**2)
+
+    def gradient(self, rows: Array, cross_entropy: bool = False) -> Array:
+        """Of the loss, if there were those rows only, each as often as it is there."""
+        slopes = 2.0 * (self.y - self.target)
+        if cross_entropy:
+            values = ~self.is_partial
+            slopes[values] /= 2.0 * self.y[values] * (1.0 - self.y[values])
+        times = np.bincount(rows, minlength=self.row.max() + 1)[self.row]
+        return (times * self.weight * slopes) @ self.g + 2.0 * L2 * self.penalised * self.theta
+
+    def projected(self) -> float:
+        """The loss with the best output layer, in whose weights all is linear."""
+        first = self.net.layers[-1].start
+        A, penalty = self.g[:, first:], L2 * np.diag(self.penalised[first:])
+        target = self.target - self.y + A @ self.theta[first:]
+        w = np.linalg.lstsq((A.T * self.weight) @ A + penalty, (A.T * self.weight) @ target)[0]
+        hidden = self.penalised[:first] @ self.theta[:first] ** 2
+        return float(self.weight @ (A @ w - target) ** 2 + w @ penalty @ w + L2 * hidden)
+
+
+def cases(name: str, output: str = "linear", **options: Any) -> Iterator[tuple[Network, MixedData, Array]]:
+    """Networks, data and a swarm, of every kind and size."""
+    for sizes in SIZES:
+        for kind in KINDS:
+            rng = np.random.default_rng([len(kind), *sizes])
+            hidden = [ALL[name]] * (len(sizes) - 2)
+            net = Network(sizes, [*hidden, output])
+            yield net, data_of(rng, kind, net.d, net.k, **options), net.init(rng, 3)
+
+
+def close(found: Any, right: Any, dtype: str) -> None:
+    accuracy = 1e-9 if dtype == "float64" else 1e-4
+    np.testing.assert_allclose(
+        found, right, rtol=accuracy, atol=accuracy * max(np.abs(right).max(initial=0.0), 1e-3)
+    )
+
+
+@each_dtype
+@pytest.mark.parametrize("name", ALL)
+def test_losses_and_gradients_are_their_definition(name: str, dtype: str) -> None:
+    for net, data, swarm in cases(name):
+        objective = Objective(net, data, dtype=dtype, derivative_weight=BALANCE, l2=L2)
+        definitions = [Definition(net, data, theta) for theta in swarm]
+        close(objective.loss(swarm), [each.loss() for each in definitions], dtype)
+        every, some = np.arange(data.n), np.array([3, 1, 7, 7, 2, 9])
+        loss, gradient = objective.loss_and_gradient(swarm[0])
+        close(loss, definitions[0].loss(), dtype)
+        close(gradient, definitions[0].gradient(every), dtype)
+        scaled = definitions[1].gradient(np.repeat(some, 4))  # 24 rows in 6
+        close(objective.loss_and_gradient(swarm[1], some)[1], scaled, dtype)
+        losses, _ = objective.projected(swarm[:, : objective.hidden_size], ridge=0.0)
+        close(losses, [each.projected() for each in definitions], dtype)
+
+
+@each_dtype
+@pytest.mark.parametrize("name", ALL)
+def test_sums_over_residuals_are_their_definition(name: str, dtype: str) -> None:
+    for net, data, (theta, *_) in cases(name):
+        objective = Objective(net, data, dtype=dtype, derivative_weight=BALANCE)
+        right = Definition(net, data, theta)
+        precision = np.linspace(0.5, 2.0, right.groups)
+        beta = precision[right.group]
+        close(objective.group_squares(theta), right.sums(right.r**2), dtype)
+        squares, Jr, JJ = objective.gauss_newton(theta, precision)
+        close(squares, right.sums(right.r**2), dtype)
+        close(Jr, (beta * right.r) @ right.J, dtype)
+        close(JJ, (right.J.T * beta) @ right.J, dtype)
+        A = (right.J.T * beta) @ right.J + np.eye(net.size)
+        used = beta * np.einsum("ep,ep->e", right.J @ np.linalg.inv(A), right.J)
+        close(objective.leverages(theta, precision, np.linalg.cholesky(A)), right.sums(used), dtype)
+        r, J, group = objective.residual_jacobian(theta)
+        for ours, theirs in ((r, right.r), (r**2 @ J, right.r**2 @ right.J), (group, right.group)):
+            close(np.sort(ours), np.sort(theirs), dtype)
+
+
+@each_dtype
+@pytest.mark.parametrize("name", ["tanh", "relu", "own"])
+def test_cross_entropies_are_their_definition(name: str, dtype: str) -> None:
+    for net, data, swarm in cases(name, "sigmoid", share=True):
+        objective = Objective(net, data, loss="cross-entropy", dtype=dtype, derivative_weight=BALANCE, l2=L2)
+        definitions = [Definition(net, data, theta) for theta in swarm]
+        close(objective.loss(swarm), [each.loss(True) for each in definitions], dtype)
+        loss, gradient = objective.loss_and_gradient(swarm[0])
+        close(loss, definitions[0].loss(True), dtype)
+        close(gradient, definitions[0].gradient(np.arange(data.n), True), dtype)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("sizes", SIZES)
+def test_error_bars_are_those_of_plain_numpy(
+    name: str, sizes: tuple[int, ...], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = Network(sizes, [ALL[name]] * (len(sizes) - 1))
+    of = (
+        net,
+        net.init(rng),
+        pack(np.tril(rng.normal(size=(net.size, net.size)))),
+        rng.normal(size=(60, net.d)),
+    )
+    for deviations in (value_deviations, jacobian_deviations):
+        found = []
+        for many in (0, 10**9):  # numbers from which kernels are worth their import
+            monkeypatch.setattr("swarmnet.errorbars._MANY", many)
+            found.append(deviations(*of))
+        close(found[0], found[1], "float64")
+
+
+@each_dtype
+@pytest.mark.parametrize("kind", KINDS)
+def test_threads_change_no_bit_of_long_sums(kind: str, dtype: str, rng: np.random.Generator) -> None:
+    net = Network((3, 24, 16, 2))
+    data, swarm = data_of(rng, kind, 3, 2, n=2500), net.init(rng, 10)
+
+    def found(threads: int) -> Iterator[Array]:
+        return kernel_sums.sums(Objective(net, data, dtype=dtype, threads=threads), swarm)
+
+    for one, two, eight in zip(*map(found, (1, 2, 8)), strict=True):
+        np.testing.assert_array_equal(one, two)
+        np.testing.assert_array_equal(one, eight)
+
+
+# What goes wrong
+
+
+@each_dtype
+@pytest.mark.parametrize("name", CURVED)
+def test_no_weight_makes_a_finite_loss_that_is_wrong(name: str, dtype: str, rng: np.random.Generator) -> None:
+    """NaN, infinite, or so large that squares overflow: the loss is that of NumPy, infinite or NaN."""
+    net = Network((3, 4, 3, 2), ALL[name])
+    accuracy = 0.1 if (name, dtype) == ("sine", "float32") else 1e-3  # a phase of 1e12 has few digits
+    extremes = [NAN, np.inf, -np.inf, 1e300, -1e300, 1e150, -1e30, 1e12]
+    for kind in KINDS:
+        data = data_of(rng, kind, 3, 2)
+        swarm = np.tile(net.init(rng), (3 * len(extremes), 1))
+        for place, at in enumerate((2, 20, net.size - 1)):
+            swarm[place * len(extremes) : (place + 1) * len(extremes), at] = extremes
+        objective = Objective(net, data, dtype=dtype, derivative_weight=BALANCE, l2=L2)
+        losses = objective.loss(swarm)
+        one_by_one = [objective.loss_and_gradient(theta)[0] for theta in swarm]
+        with np.errstate(all="ignore"):
+            right = np.array([Definition(net, data, theta).loss() for theta in swarm])
+        for found in (losses, np.array(one_by_one)):
+            finite = np.isfinite(found)
+            assert not finite[np.isnan(swarm).any(1)].any()
+            np.testing.assert_allclose(found[finite], right[finite], rtol=accuracy)
+
+
+PARTS = ("value", "slope", "curvature")
+
+
+def listed(found: Any) -> list[Any]:
+    return list(found) if isinstance(found, tuple) else [found]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("out of order"), KeyboardInterrupt()], ids=repr)
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("kind", ["values", "several", "full"])
+def test_what_an_activation_of_ones_own_raises_comes_out(
+    kind: str, part: str, error: BaseException, rng: np.random.Generator
+) -> None:
+    broken = False
+
+    def watched(name: str) -> Any:
+        def call(*arguments: Array) -> None:
+            if broken and name == part:
+                raise error
+            getattr(OWN, name)(*arguments)
+
+        return call
+
+    net = Network((2, 4, 3, 1), Activation("own", *map(watched, PARTS)))
+    objective, swarm = Objective(net, data_of(rng, kind, 2, 1), l2=L2), net.init(rng, 3)
+    calls = {
+        "loss": lambda: objective.loss(swarm),
+        "projected": lambda: objective.projected(swarm[:, : objective.hidden_size]),
+        "group_squares": lambda: objective.group_squares(swarm[0]),
+        "gradient": lambda: objective.loss_and_gradient(swarm[0]),
+        "normal equations": lambda: objective.normal_equations(swarm[0]),
+        "residuals": lambda: objective.residual_jacobian(swarm[0]),
+    }
+    first = 0 if part == "value" or (part == "slope" and kind != "values") else 3
+    for name in list(calls)[first:]:
+        before = calls[name]()
+        broken = True
+        with pytest.raises(type(error)) as raised:
+            calls[name]()
+        assert raised.value is error
+        broken = False
+        after = calls[name]()
+        for found, right in zip(*map(listed, (after, before)), strict=True):
+            np.testing.assert_array_equal(found, right)
