@@ -242,6 +242,16 @@ class Objective:
         weights = self._residual_weights(theta)
         return self._rows.total(HeldRows.leverages, weights, precision, np.asfortranarray(factor))[0]
 
+    def bends(self, theta: ArrayLike, step: Array, precision: Array) -> Array:
+        """J'r'' (p,): how the residuals bend along a step from theta, as the gradient sees it.
+
+        Args:
+            theta: (p,) weights.
+            step: (p,).
+            precision: (groups,) as in `gauss_newton`.
+        """
+        return self._rows.total(HeldRows.bends, self._residual_weights(theta), step, precision)[0]
+
     def residual_jacobian(
         self, theta: ArrayLike, precision: Array | None = None
     ) -> tuple[Array, Array, Array]:

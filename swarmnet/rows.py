@@ -42,6 +42,7 @@ _SHARED = 1_000_000  # multiplications from which threads gain more than their h
 _CHUNK_BYTES = 1 << 16  # of the widest layer's jets in a chunk: they stay in the cache
 _ENTRIES = 512  # whose gradients are in memory at a time, or more if they are few numbers
 _GRADIENTS = 1 << 17
+_PROBE = 0.1  # of a step, to whose end residuals bend (Transtrum and Sethna 2012, section 4)
 _ENTRIES_OF_PART = 1024  # in each of the partial sums of J'J, whose adding up costs as well
 
 
@@ -298,10 +299,31 @@ class HeldRows:
         totals = np.zeros((len(spans), self.group_sums.shape[1]))
 
         def work(number: int) -> None:
+            first, last = spans[number]
             with self._lent() as memory:
-                self._kernels.squares(memory, weights, self._entries, *spans[number], totals[number])
+                r = self._kernels.residuals(memory, weights, self._entries, first, last)
+            totals[number] = np.bincount(self._entries.group[first:last], r * r, totals.shape[1])
 
         self._run(len(spans), work, self._entries.count * len(weights))
+        return (totals.sum(0),)
+
+    def bends(self, weights: Array, step: Array, precision: Array) -> Sums:
+        """J'r'' (p,) with r'' the second derivatives of the residuals along a step (p,), by differences."""
+        spans = self._entry_spans
+        totals = np.zeros((len(spans), len(weights)))
+        root, table = np.sqrt(precision), self._entries
+        probe = weights + _PROBE * step
+
+        def work(number: int) -> None:
+            start = spans[number][0]
+            for r, J, group in self._gradients(weights, spans[number], root):
+                with self._lent() as memory:
+                    moved = self._kernels.residuals(memory, probe, table, start, start + len(r))
+                slope = (moved - r) * (root[group] / _PROBE)
+                totals[number] += J @ ((slope - step @ J) * (2.0 / _PROBE))
+                start += len(r)
+
+        self._run(len(spans), work, 2.0 * table.count * len(weights))
         return (totals.sum(0),)
 
     def residuals(self, weights: Array, precision: Array) -> Sums:

@@ -117,6 +117,20 @@ def test_they_are_those_of_residuals_written_out(reference, net, pattern, sigmas
     assert np.array_equal(objective.groups.count, dense.sums(None))
 
 
+@pytest.mark.parametrize("sigmas", [False, True], ids=["no sigmas", "sigmas"])
+@pytest.mark.parametrize("pattern", DENSITIES)
+@pytest.mark.parametrize("net", NETS)
+def test_residuals_bend_along_a_step_as_differences_of_their_gradients_say(reference, net, pattern, sigmas):
+    objective, theta, dense = case(reference, net, pattern, sigmas=sigmas, n=1500 if pattern == "few" else 40)
+    rng = np.random.default_rng(4)
+    precision, step = rng.uniform(0.5, 3.0, dense.groups), 1e-3 * rng.normal(size=len(theta))
+    data = make_data(NETS[net], pattern, sigmas=sigmas, n=1500 if pattern == "few" else 40)
+    ahead, behind = (Dense(reference, NETS[net], data, theta + sign * step) for sign in (1.0, -1.0))
+    expected = dense.J.T @ (precision[dense.group] * ((ahead.J - behind.J) @ step / 2.0))
+    found = objective.bends(theta, step, precision)
+    np.testing.assert_allclose(found, expected, atol=max(1e-3 * np.abs(expected).max(), 1e-10))
+
+
 @pytest.mark.parametrize("pattern", ["one entry a row", "few", "full"])
 def test_they_are_for_rows_of_several_partial_sums(reference, pattern):
     objective, theta, dense = case(reference, "tanh", pattern, n=2600)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from swarmnet.chunks import Chunks, Entries
 from swarmnet.kernels.activate import Activations
-from swarmnet.kernels.entries import AT_A_TIME, add_squares_of_entries, entry_gradients
+from swarmnet.kernels.entries import AT_A_TIME, entry_gradients, residuals_of_entries
 from swarmnet.kernels.losses import gradient_losses, jet_gradient, jet_losses, pulled_gradient
 from swarmnet.kernels.projection import gram_sums
 from swarmnet.kernels.queries import jacobians, outputs
@@ -89,14 +89,13 @@ class BoundKernels:
         gram_sums(*of, part.inputs, part.target, part.weight, memory, out)
         self._activations.check()
 
-    def squares(
-        self, work: Workspace, theta: Array, table: Entries, first: int, last: int, out: Array
-    ) -> None:
-        """Add the squared residuals of entries first to last to their groups' in out."""
+    def residuals(self, work: Workspace, theta: Array, table: Entries, first: int, last: int) -> Array:
+        """The residuals of entries first to last (entries,)."""
         memory = work.rows("entries", 4, 2 * AT_A_TIME * self._widest, np.float64)
-        of = theta, self._sizes, self._exact.addresses
-        add_squares_of_entries(*of, *table.columns, first, last, memory, out)  # type: ignore[call-arg]
+        of, r = (theta, self._sizes, self._exact.addresses), np.empty(last - first)
+        residuals_of_entries(*of, *table.columns, first, last, memory, r)  # type: ignore[call-arg]
         self._exact.check()
+        return r
 
     def entry_gradients(
         self, work: Workspace, theta: Array, table: Entries, first: int, last: int, root: Array

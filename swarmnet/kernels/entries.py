@@ -36,10 +36,10 @@ def end_of_kind(along, start, last):
 
 
 @kernel
-def add_squares_of_entries(
-    theta, sizes, acts, X, row, output, along, target, weight, group, first, last, memory, total
+def residuals_of_entries(
+    theta, sizes, acts, X, row, output, along, target, weight, group, first, last, memory, r
 ):  # fmt: skip
-    """Add weight (prediction - target)^2 of entries first to last to their groups' in total.
+    """The residuals sqrt(weight) (prediction - target) of entries first to last, in r (entries,).
 
     memory (4, 2 x entries at a time x units of the widest layer, inputs included).
     """
@@ -55,9 +55,9 @@ def add_squares_of_entries(
             pull_jets(theta, begin, acts[layer], jets, out, block(memory[2], 1, sizes[layer + 1], rows)[0])
             begin += (sizes[layer] + 1) * sizes[layer + 1]
             jets = out
-        for r in range(rows):
-            e = jets[parts - 1, output[start + r], r] - target[start + r]
-            total[group[start + r]] += weight[start + r] * e * e
+        for e in range(rows):
+            n = start + e
+            r[n - first] = math.sqrt(weight[n]) * (jets[parts - 1, output[n], e] - target[n])
         start = stop
 
 

@@ -21,9 +21,9 @@ _POLISH = 4000  # iterations of Levenberg-Marquardt, if nothing limits them; mos
 _CONDITIONED, _PLAIN = 900, 2500  # those of L-BFGS with and without a preconditioner
 _REFRESH = 20  # iterations with one preconditioner
 _BOTH = NOISES[:2]  # with which each network races
-_HALVINGS = (60, 120)  # iterations after which the worse half of the networks is given up
-_CHOSEN = 180  # iterations after which the best network left is taken
-_STARTS_HALVED = (180, 300)  # iterations after which the worse half of the starts is given up
+_HALVINGS = (20, 40)  # iterations after which the worse half of the networks is given up
+_CHOSEN = 60  # iterations after which the best network left is taken
+_STARTS_HALVED = (60, 100)  # iterations after which the worse half of the starts is given up
 # Multiplications of an iteration of Levenberg-Marquardt, of which two cores make some 2e10 to 4e10 a second:
 RACED = 5e8  # up to which networks race
 _DEAR = 2e10  # from which L-BFGS gets further in the same time
@@ -42,10 +42,10 @@ class Hybrid(Trainer):
     """Swarms over the hidden layers, then Levenberg-Marquardt with Bayesian regularisation from their best.
 
     The climbs run side by side, one a core, from a high, a low and a middle noise, and the largest evidence
-    wins. With several networks to choose from, they race first: after 60 and 120 iterations only the half
-    with the larger evidence goes on, after 180 the best alone; half of the later starts go to the network
-    that came second. Of the starts, too, the worse half is given up after 180 and 300 iterations, and all but
-    the best after 450. Where the others came to is part of the error bars.
+    wins. With several networks to choose from, they race first: after 20 and 40 iterations only the half
+    with the larger evidence goes on, after 60 the best alone; half of the later starts go to the network
+    that came second. Of the starts, too, the worse half is given up after 60 and 100 iterations, and all but
+    the best after 150. Where the others came to is part of the error bars.
 
     Larger networks, of which an iteration takes long, do not race. If the largest of the race was about
     right, L-BFGS trains larger ones from random weights, by their number of layers one after the other,

@@ -21,7 +21,7 @@ class LM(Trainer):
 
     It estimates the noise of values and of each derivative column, and the size of the weights, unless
     derivative_weight or l2 are given; with both given it minimises the loss. It climbs side by side with
-    three noises to begin with; after 450 iterations the best goes on alone.
+    three noises to begin with; after 150 iterations the best goes on alone.
     """
 
     name: ClassVar[str] = "lm"

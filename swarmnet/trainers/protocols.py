@@ -94,6 +94,9 @@ class LeastSquares(Loss, Protocol):
     def residual_jacobian(self, theta: Array, precision: Array | None = None) -> tuple[Array, Array, Array]:
         """Residuals (entries,), gradients (entries, p), groups (entries,)."""
 
+    def bends(self, theta: Array, step: Array, precision: Array) -> Array:
+        """(p,) J'r'' with r'' the residuals' second derivatives along a step (p,)."""
+
     def group_squares(self, theta: Array) -> Array:
         """(groups,) sums of squared residuals."""
 

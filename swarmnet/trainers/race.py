@@ -10,7 +10,7 @@ from swarmnet.trainers.base import Monitor
 from swarmnet.trainers.executor import Threads
 from swarmnet.trainers.second_order import COLD, COOLING, Climb, Rival
 
-ALONE = 450  # iterations after which the best of all climbs goes on alone
+ALONE = 150  # iterations after which the best of all climbs goes on alone
 _MOST_COOLING = 3.0  # where the budget is short
 
 

@@ -38,11 +38,11 @@ from swarmnet.trainers.protocols import LeastSquares, Trainable
 MOST_WEIGHTS = 3000  # beyond, a step takes seconds
 _FLOOR = 1e-6  # smallest noise, relative to each entry's scale: beyond it A is singular in double precision
 NOISES = (1.0 / 3.0, 1e-4, 1e-2)  # to begin with, as shares of the data's mean square
-COOLING = 1.1  # a noise precision's largest factor in an iteration, where nothing hurries
-COLD = 150  # iterations at the usual cooling after which the noise of good data is low
+COOLING = 1.3  # a noise precision's largest factor in an iteration, where nothing hurries
+COLD = 55  # iterations at the usual cooling after which the noise of good data is low
 _FAR = 100.0  # a noise precision's factor from which it may change twice as fast
 _LEAST_FREEDOM = 4.0  # degrees of freedom: with 2 or fewer Student's t has no variance
-_PRIOR_CHANGE = 1.3  # a prior precision's
+_PRIOR_CHANGE = 2.0  # a prior precision's
 _SOMETHING = math.log(1e4)  # prior odds that data hold more than a constant and noise
 _LEAST_PRIOR = 1e-6  # smallest prior precision: a weight of 1,000 is as good as one without a prior
 # Largest prior precision of the output biases: outputs are centred, so their biases are near 0, and an
@@ -55,6 +55,7 @@ STALE = 60  # iterations without progress that end it
 _PROGRESS = 0.02  # of the log evidence for each entry: what a noise 2 % lower is worth
 _FALLING = 1.05  # a noise precision's growth since the last progress from which its noise is still falling
 _CHEAP = 2e7  # multiplications of an iteration up to which many cost next to nothing
+_MOST_BEND = 0.75  # twice the length of a second-order step, as a share of the first-order one
 _TRIES = 30  # steps tried at a point before it counts as a minimum
 _ROUNDING = 1e-15  # of M: by no more a step cannot be seen to lower it
 _DAMPING = 1e-2  # to begin with, as a share of the mean diagonal of J'J, or of the prior
@@ -70,6 +71,9 @@ class Linearisation(Protocol):
     def step(self, damping: float) -> Array:
         """The minimum of the model with A + damping diag(metric) for A."""
 
+    def bend(self, step: Array) -> Array:
+        """What to add to that step, because the residuals bend along it."""
+
     def effective(self) -> tuple[Array, Array, float]:
         """gamma_g (groups,), 1 - alpha_i (A^-1)_ii (p,), and log|A|."""
 
@@ -84,8 +88,16 @@ class _Tall:
         self._metric = float(np.mean(np.diag(self._JJ)))
 
     def step(self, damping: float) -> Array:
-        L, unit = self._factor(self._decay + damping * self._metric)
-        return np.asarray(-unit * blas.solve(L, unit * self.gradient))
+        self._damped = self._factor(self._decay + damping * self._metric)
+        return self._solved(self.gradient)
+
+    def _solved(self, gradient: Array) -> Array:
+        L, unit = self._damped
+        return np.asarray(-unit * blas.solve(L, unit * gradient))
+
+    def bend(self, step: Array) -> Array:
+        bends = self._objective.bends(self._theta, step, self._precision)
+        return _half(self._solved(bends), step)
 
     def effective(self) -> tuple[Array, Array, float]:
         L, inverse = self.roots()
@@ -106,7 +118,7 @@ class _Tall:
         unit = 1.0 / np.sqrt(own)
 
         def scaled() -> Array:
-            A = self._JJ * unit
+            A: Array = self._JJ * unit
             A *= unit[:, None]
             _diagonal(A)[:] = 1.0
             return A
@@ -118,6 +130,7 @@ class _Wide:
     """Through K = J diag(1/alpha) J' (entries, entries), where residuals are few and every alpha positive."""
 
     def __init__(self, objective: LeastSquares, theta: Array, precision: Array, decay: Array) -> None:
+        self._objective, self._theta, self._precision = objective, theta, precision
         r, Q, self._group = objective.residual_jacobian(theta, precision)
         self._root = np.sqrt(decay)
         Q *= 1.0 / self._root
@@ -129,9 +142,18 @@ class _Wide:
         self._groups = len(precision)
 
     def step(self, damping: float) -> Array:
-        stiff = 1.0 + damping
-        z = blas.solve(self._factor(stiff), self._Q_slope / stiff)
-        return np.asarray(-(self._slope - z @ self._Q) / (stiff * self._root))
+        self._stiff = 1.0 + damping
+        self._damped = self._factor(self._stiff)
+        return self._solved(self._slope, self._Q_slope)
+
+    def _solved(self, slope: Array, Q_slope: Array) -> Array:
+        z = blas.solve(self._damped, Q_slope / self._stiff)
+        return np.asarray(-(slope - z @ self._Q) / (self._stiff * self._root))
+
+    def bend(self, step: Array) -> Array:
+        bends = self._objective.bends(self._theta, step, self._precision) / self._root
+        second = self._solved(bends, self._Q @ bends)
+        return np.asarray(_half(second * self._root, step * self._root) / self._root)
 
     def effective(self) -> tuple[Array, Array, float]:
         L = self._factor(1.0)
@@ -146,11 +168,17 @@ class _Wide:
         """L with L L' = K / stiff + 1."""
 
         def damped() -> Array:
-            K = self._K / stiff
+            K: Array = self._K / stiff
             _diagonal(K)[:] += 1.0
             return K
 
         return _cholesky(damped)
+
+
+def _half(second: Array, first: Array) -> Array:
+    """Half of the second-order step, or nothing where it is no small correction of the first."""
+    small = 2.0 * float(np.linalg.norm(second)) <= _MOST_BEND * float(np.linalg.norm(first))
+    return 0.5 * second if small else np.zeros_like(second)
 
 
 def _diagonal(A: Array) -> Array:
@@ -447,12 +475,16 @@ class Climb:
             hyper.update(self.theta, self.squares, self.used, self.share, self.cooling, _PRIOR_CHANGE)
 
     def _step(self, objective: LeastSquares, model: Linearisation, energy: float) -> float:
-        """Move to a lower M, adapting the damping (Marquardt 1963); by how much it fell."""
+        """Move to a lower M, adapting the damping (Marquardt 1963); by how much it fell.
+
+        A step goes along the geodesic on which the residuals move evenly, to second order (Transtrum and
+        Sethna 2012): where they bend, that is several times as far as a straight step can go.
+        """
         for _ in range(_TRIES):
             step = model.step(self.damping)
-            trial = self.theta + step
+            trial = self.theta + step + model.bend(step)
             squares = objective.group_squares(trial)
-            self.evaluations += 1
+            self.evaluations += 2
             lowered = energy - self.hyper.energy(trial, squares)
             expected = -0.5 * float(model.gradient @ step)
             if lowered > 0:
