@@ -127,7 +127,8 @@ class FittedModel:
     def hessian(self, X: ArrayLike | pd.DataFrame) -> Array:
         """Second derivatives (n, k, d, d): [i, o, j, m] is d2Y_o/dx_j dx_m. Raises as `predict` does."""
         with _no_overflow():
-            return _finite(self.scaling.unscale_H(self.net.hessian(self.theta, self._scaled(X))))
+            found = queries.hessian(self.net, self.theta, self._scaled(X))
+            return _finite(self.scaling.unscale_H(found))
 
     def table(
         self,

@@ -34,6 +34,15 @@ def jacobian(net: Network, theta: Array, X: Array) -> Array:
     return out
 
 
+def hessian(net: Network, theta: Array, X: Array) -> Array:
+    """H (n, k, d, d) at X (n, d)."""
+    if len(X) * net.size * (1 + net.k + net.d) < _MANY:
+        return net.hessian(theta, X)
+    out = np.empty((len(X), net.k, net.d, net.d))
+    _answered(net, theta, X, out, "hessians")
+    return out
+
+
 def _answered(net: Network, theta: Array, X: Array, out: Array, what: str) -> None:
     from swarmnet.kernels.bound import BoundKernels, Workspace  # noqa: PLC0415  # imports Numba
 

@@ -3,7 +3,6 @@
 import gc
 import logging
 import os
-import platform
 import random
 import signal
 import subprocess
@@ -327,5 +326,3 @@ def test_two_processes_fitting_at_once_do_not_disturb_each_other(tmp_path):
     for n in range(2):
         assert swarmnet.load(tmp_path / f"{n}.json").theta.tobytes() == alone.theta.tobytes()
     assert sorted(os.listdir(tmp_path)) == ["0.json", "1.json", "data.csv"]
-
-

@@ -10,7 +10,7 @@ from swarmnet.kernels.activate import Activations
 from swarmnet.kernels.entries import AT_A_TIME, entry_gradients, residuals_of_entries
 from swarmnet.kernels.losses import gradient_losses, jet_gradient, jet_losses, pulled_gradient
 from swarmnet.kernels.projection import gram_sums
-from swarmnet.kernels.queries import jacobians, outputs
+from swarmnet.kernels.queries import hessians, jacobians, outputs
 from swarmnet.network import Network
 
 Array = NDArray[Any]
@@ -123,4 +123,11 @@ class BoundKernels:
         """Write J (n, k, d) at rows first to last of X (n, d) to out."""
         memory = work.rows("queries", 5, AT_A_TIME * self._all, np.float64)
         jacobians(theta, self._sizes, self._exact.addresses, X, first, last, self._offsets, memory, out)
+        self._exact.check()
+
+    def hessians(self, work: Workspace, theta: Array, X: Array, first: int, last: int, out: Array) -> None:
+        """Write H (n, k, d, d) at rows first to last of X (n, d) to out."""
+        width = (1 + X.shape[1]) * AT_A_TIME * self._all
+        memory = work.rows("hessians", 5, width, np.float64)
+        hessians(theta, self._sizes, self._exact.addresses, X, first, last, self._offsets, memory, out)
         self._exact.check()
