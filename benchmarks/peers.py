@@ -1,4 +1,4 @@
-"""The same sums by naive NumPy, JAX and torch.func, as their users would write them.
+"""The same sums by JAX and torch.func, as their users would write them.
 
 Rows with a value go through a forward pass, rows with one partial through one Jacobian-vector product along
 their input, rows with all partials through one vector-Jacobian product an output.
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks.problems import Shape
-from swarmnet import MixedData, Network
+from swarmnet import MixedData
 
 jax.config.update("jax_enable_x64", True)
 
@@ -36,29 +36,6 @@ class Rows:
         self.V[row, into] = 1.0
         self.output = output
         self.T = data.J[single][row, output, into].astype(dtype)
-
-
-def naive_loss(net: Network, data: MixedData, swarm: np.ndarray) -> Timed:
-    """Every particle in turn, the full Jacobian of every row by einsum, NaN left out at the end."""
-
-    def one(theta: np.ndarray) -> float:
-        a, D = data.X, np.broadcast_to(np.eye(data.d), (data.n, data.d, data.d))
-        layers = net.unflatten(theta)
-        for W, b in layers[:-1]:
-            a = np.tanh(a @ W + b)
-            D = np.einsum("njd,nj->njd", np.einsum("nid,ij->njd", D, W), 1 - a * a)
-        W, b = layers[-1]
-        loss = np.nanmean((a @ W + b - data.Y) ** 2)
-        if data.n_derivatives:
-            loss += np.nanmean((np.einsum("nid,ij->njd", D, W) - data.J) ** 2)
-        return float(loss)
-
-    return lambda: [one(theta) for theta in swarm]
-
-
-def naive_gradient_cost(net: Network, data: MixedData, swarm: np.ndarray) -> Timed:
-    """The least that forward differences cost: one loss, once a weight; measured on a few weights."""
-    return naive_loss(net, data, swarm[:1])
 
 
 class Jax:
@@ -114,24 +91,49 @@ class Jax:
             "map": lambda: one_by_one(S).block_until_ready(),
         }
 
-    def gradient(self, theta: np.ndarray) -> Timed:
+    def gradient(self, theta: np.ndarray) -> dict[str, Timed]:
         t = jnp.asarray(theta.astype(self.dtype))
         both = jax.jit(jax.value_and_grad(self._loss))
-        return lambda: both(t)[1].block_until_ready()
+        return {"value_and_grad": lambda: both(t)[1].block_until_ready()}
 
-    def normal_equations(self, theta: np.ndarray) -> Timed:
+    def normal_equations(self, theta: np.ndarray) -> dict[str, Timed]:
+        """The Jacobian by reverse mode row by row: forward mode would go through the rows once a weight."""
         t = jnp.asarray(theta.astype(self.dtype))
-
-        def residuals(theta: Any) -> Any:
-            value, partial = self._residuals(theta)
-            return jnp.concatenate([value.ravel(), partial.ravel()])
 
         @jax.jit
         def normal(theta: Any) -> Any:
-            J = jax.jacfwd(residuals)(theta)
-            return J.T @ J, J.T @ residuals(theta)
+            r, J = self._joined(theta), self._row_jacobians(theta)
+            return J.T @ J, J.T @ r
 
-        return lambda: normal(t)[0].block_until_ready()
+        return {"jacrev": lambda: normal(t)[0].block_until_ready()}
+
+    def _joined(self, theta: Any) -> Any:
+        """All residuals, those of one row side by side."""
+        value, partial = self._residuals(theta)
+        if self.rows.kind == "full":
+            return jnp.concatenate([value, partial.reshape(len(value), -1)], axis=1).ravel()
+        return jnp.concatenate([value.ravel(), partial])
+
+    def _row_jacobians(self, theta: Any) -> Any:
+        """The residuals' Jacobian, in the order of `_joined`."""
+
+        def value(theta: Any, x: Any) -> Any:
+            return self._forward(theta, x)
+
+        def full(theta: Any, x: Any) -> Any:
+            y, pull = jax.vjp(lambda X: self._forward(theta, X), x)
+            return jnp.concatenate([y, jax.vmap(pull)(jnp.eye(len(y), dtype=y.dtype))[0].ravel()])
+
+        def slope(theta: Any, x: Any, v: Any, output: Any) -> Any:
+            return jax.jvp(lambda X: self._forward(theta, X), (x,), (v,))[1][output]
+
+        A, p = self.arrays, len(theta)
+        rows = full if self.rows.kind == "full" else value
+        J = jax.vmap(jax.jacrev(rows), (None, 0))(theta, A["X"]).reshape(-1, p)
+        if self.rows.kind != "single":
+            return J
+        slopes = jax.vmap(jax.grad(slope), (None, 0, 0, 0))(theta, A["Xs"], A["V"], self.output)
+        return jnp.concatenate([J, slopes])
 
     def projected(self, swarm: np.ndarray) -> dict[str, Timed]:
         S = jnp.asarray(swarm.astype(self.dtype))
@@ -167,7 +169,7 @@ class Jax:
 
 
 class Torch:
-    """torch.func: vmap over the particles, and grad."""
+    """torch.func's gradient."""
 
     def __init__(self, shape: Shape, data: MixedData, dtype: str) -> None:
         self.rows = Rows(data, shape.kind, dtype)
@@ -203,16 +205,6 @@ class Torch:
         _, slope = torch.func.jvp(lambda X: self._forward(theta, X), (A["Xs"],), (A["V"],))
         residual = (slope * self.picked).sum(1) - A["T"]
         return loss + (residual**2).sum() / r.n_partials
-
-    def loss(self, swarm: np.ndarray) -> Timed:
-        S = torch.from_numpy(swarm).to(self.arrays["X"].dtype)
-        over_swarm = torch.func.vmap(self._loss)
-
-        def timed() -> Any:
-            with torch.no_grad():
-                return over_swarm(S)
-
-        return timed
 
     def gradient(self, theta: np.ndarray) -> Timed:
         t = torch.from_numpy(theta).to(self.arrays["X"].dtype)

@@ -198,7 +198,7 @@ def one_fit(problem: Problem, seed: int) -> tuple[float, float]:
 def climbed(task: Task, theta: Array, seconds: float) -> Climb:
     monitor, trainer = Monitor(), LM()
     with monitor.limits(trainer, seconds):
-        return race([Climb(task.objective, theta)], monitor)
+        return race([Climb(task.objective, theta)], monitor)[0]
 
 
 def restarts(task: Task, start: Start, seconds: float, rng: np.random.Generator) -> dict[str, float]:

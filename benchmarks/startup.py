@@ -4,8 +4,9 @@
     python -m benchmarks.startup [--repeats 9]
 
 Each figure is the median over so many new processes, taken in turns. A first fit lasts from the call
-to the first iteration's report: it waits for SciPy and PySwarms to be imported. Beside it are JAX, which
-compiles, and torch: their import, and then their first gradient of the same loss.
+to the first iteration's report: it waits for SciPy, PySwarms and Numba to be imported, and for compiled
+kernels to be read from their cache. Beside it are JAX, which compiles, and torch: their import, and then
+their first gradient of the same loss.
 """
 
 import argparse
@@ -73,7 +74,7 @@ def main() -> None:
     work = {name: (inside, program) for name, program in _PROGRAMS.items()}
     work |= {name: (outside, command) for name, command in _COMMANDS.items()}
     for run, argument in work.values():
-        run(argument)  # fills the disk's cache
+        run(argument)  # fills the disk's cache, and that of compiled kernels
     times: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(repeats):
         for name, (run, argument) in work.items():
