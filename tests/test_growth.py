@@ -75,7 +75,8 @@ def test_a_larger_network_is_taken_where_the_largest_of_the_race_is_too_small(sh
 
 def test_none_is_tried_where_a_small_network_has_won(monkeypatch):
     """A line needs no more than the smallest of three that race."""
-    data = MixedData(problem().X, problem().X @ [[1.0, 2.0], [0.5, -1.0]])
+    noise = 0.1 * np.random.default_rng(1).normal(size=(len(problem().X), 2))
+    data = MixedData(problem().X, problem().X @ [[1.0, 2.0], [0.5, -1.0]] + noise)
     candidates = [Objective(Network(sizes), data, derivative_weight=None, l2=None) for sizes in SIZES]
     candidates[0].candidates = candidates
     monkeypatch.setattr("swarmnet.trainers.hybrid.RACED", cost(candidates[3]))

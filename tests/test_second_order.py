@@ -268,7 +268,7 @@ def test_at_a_minimum_one_step_is_tried():
     climb = Climb(objective, np.zeros(objective.size))
     before = climb.evaluations
     climb.advance()
-    assert climb.evaluations == before + 2  # the model's and the step's
+    assert climb.evaluations == before + 3  # the model's, a part of the step's, and the step's
     assert climb.loss == 0.0
 
 
@@ -485,8 +485,8 @@ def test_single_precision_comes_as_far_as_double(n, hidden):
     assert errors[1] < 1.2 * errors[0]
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_noisy_slopes_do_not_end_a_climb_while_exact_values_are_still_learned(seed):
+@pytest.mark.parametrize(("seed", "least"), [(1, 800), (2, 500)])
+def test_noisy_slopes_do_not_end_a_climb_while_exact_values_are_still_learned(seed, least):
     rng = np.random.default_rng(seed)
     X = rng.uniform(-1, 1, (50, 2))
     phase = 4.0 * X[:, 0] + X[:, 1]
@@ -494,7 +494,7 @@ def test_noisy_slopes_do_not_end_a_climb_while_exact_values_are_still_learned(se
     J = np.cos(phase)[:, None] * [4.0, 1.0] + np.column_stack([X[:, 1] ** 2, 2.0 * X[:, 0] * X[:, 1]])
     data = MixedData(X, y, J + 0.3 * J.std(0) * rng.normal(size=J.shape))
     model = fit(data, hidden=(10,), trainer="lm", seed=seed)
-    assert len(model.history) > 300  # counted by all entries, progress would end near 200
+    assert len(model.history) > least  # counted by all entries, progress would end near 700, and near 400
 
 
 def test_a_partial_that_is_0_but_for_rounding_does_no_harm():
