@@ -351,9 +351,16 @@ class Objective:
         self, weights: ArrayLike, shape: tuple[int | str, ...], dtype: DTypeLike | None = None
     ) -> Array:
         """`weights` in the dtype of the sums; text in `shape` stands for any number."""
-        with far_out():  # float32 does not hold all that float64 does
-            # Kernels would be compiled once more for arrays that are read-only.
-            array = np.require(weights, dtype or self._dtype, ["C", "W"])
+        if (
+            isinstance(weights, np.ndarray)
+            and weights.dtype == (dtype or self._dtype)
+            and weights.flags.carray
+        ):
+            array = weights
+        else:
+            with far_out():  # float32 does not hold all that float64 does
+                # Kernels would be compiled once more for arrays that are read-only.
+                array = np.require(weights, dtype or self._dtype, ["C", "W"])
         if np.ndim(weights) != len(shape) or array.shape[-1] != shape[-1]:
             wanted = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
             raise SwarmnetError(f"the weights must be {wanted} for {self.net!r}, not {np.shape(weights)}")

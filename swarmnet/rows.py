@@ -10,7 +10,7 @@ the rows are many `HeldRows`, on other machines or one after another on this one
 import copy
 import queue
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol
@@ -37,9 +37,10 @@ Batch = NDArray[np.intp]  # a minibatch: rows by their numbers
 P = ParamSpec("P")
 
 _PARTS = 8  # partial sums a result is added up from: enough to share out, few enough to keep
-_PART_WORK = 500_000  # multiplications of a part at least: several times what handing it to a thread takes
-_SHARED = 1_000_000  # multiplications from which threads gain more than their hand-overs cost
-_CHUNK_BYTES = 1 << 16  # of the widest layer's jets in a chunk: they stay in the cache
+_PART_WORK = 150_000  # multiplications of a part at least: several times what handing it to a thread takes
+_SHARED = 300_000  # multiplications from which threads gain more than their hand-overs cost
+_ONE_THREAD = 1 << 18  # multiplications of a product up to which OpenBLAS takes one thread
+_CHUNK_BYTES = 1 << 18  # of the widest layer's values in a chunk: they stay in the cache
 _ENTRIES = 512  # whose gradients are in memory at a time, or more if they are few numbers
 _GRADIENTS = 1 << 17
 _PROBE = 0.1  # of a step, to whose end residuals bend (Transtrum and Sethna 2012, section 4)
@@ -246,7 +247,7 @@ class HeldRows:
     def gradient(self, weights: Array) -> Sums:
         """The loss at weights (p,) and half its gradient, (1 + p,)."""
         spans = self._spans
-        sums = np.zeros((len(spans), 1 + len(weights)))
+        sums = np.empty((len(spans), 1 + len(weights)))
         gradients = np.zeros((len(spans), len(weights)), weights.dtype)
 
         def work(number: int) -> None:
@@ -256,7 +257,7 @@ class HeldRows:
                     memory, weights, self.parts[part], span, gradients[number]
                 )
 
-        self._run(len(spans), work, 3.0 * self._work)
+        self._run(len(spans), work, 3.0 * self._work, large=False)
         sums[:, 1:] = gradients
         return (_sum(sums),)
 
@@ -409,7 +410,7 @@ class HeldRows:
             with self._lent() as memory:
                 add(memory, edges[block], edges[block + 1], parts[part], span, sums[number // blocks])
 
-        self._run(len(spans) * blocks, work, s * self._work)
+        self._run(len(spans) * blocks, work, s * self._work, large=False)
         return _sum(sums)
 
     @contextmanager
@@ -424,18 +425,40 @@ class HeldRows:
         finally:
             self._free.put(memory)
 
-    def _run(self, tasks: int, work: Callable[[int], None], multiplications: float) -> None:
-        """Do the tasks, shared out to the threads if they are long, with BLAS held to one thread."""
+    def _run(
+        self, tasks: int, work: Callable[[int], None], multiplications: float, large: bool = True
+    ) -> None:
+        """Do the tasks, shared out to the threads if they are long, with BLAS held to one thread.
+
+        Where only layers are multiplied and no larger matrices (not `large`), they may be too small for more.
+        """
+
+        # Holding BLAS takes as long as a small gradient.
+        held = nullcontext() if self._has_small_products and not large else one_blas_thread()
+        if self._crew.size == 1 or tasks == 1 or multiplications < _SHARED:
+            with held, far_out():
+                for task in range(tasks):
+                    work(task)
+            return
 
         def quietly(worker: int, task: int) -> None:
             with far_out():  # each thread has a state of its own
                 work(task)
 
-        with one_blas_thread():
-            self._crew.run(tasks, quietly, shared=multiplications >= _SHARED)
+        with held:
+            self._crew.run(tasks, quietly)
+
+    @cached_property
+    def _has_small_products(self) -> bool:
+        """Whether BLAS takes one thread for a layer even if it may take more."""
+        sizes = self.terms.net.sizes
+        largest = max(a * b for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        return largest * max((part.rows for part in self.parts), default=0) <= _ONE_THREAD
 
 
 def _sum(parts: Array) -> Array:
+    if len(parts) == 1:
+        return parts[0]  # type: ignore[no-any-return]
     with far_out():
         total: Array = np.add.reduce(parts)
     return total
