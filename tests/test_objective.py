@@ -698,8 +698,8 @@ def test_blas_is_held_to_one_thread_and_then_given_back(rng: np.random.Generator
         during.extend(blas_threads())
         tanh.value(z, out)
 
-    # Units enough that BLAS, if it may, takes threads for a gradient: it is not held for smaller ones.
-    net = Network((3, 40, 2), Activation("watched", watched, tanh.slope, tanh.curvature))
+    # Units enough that BLAS, if it may, takes threads for a layer: it is not held for smaller ones.
+    net = Network((3, 40, 40, 2), Activation("watched", watched, tanh.slope, tanh.curvature))
     objective = Objective(net, make_data(rng, "mixed", n=2000), threads=threads)
     swarm = net.init(rng, 2)
     with threadpoolctl.threadpool_limits(2, user_api="blas"):

@@ -18,6 +18,26 @@ import numpy as np
 from swarmnet.kernels.activate import activate
 from swarmnet.kernels.compiling import kernel
 
+# A product each: so the code around NumPy's dot is compiled once, and not wherever one is taken.
+
+
+@kernel
+def forward_product(W, A, out):
+    """out = W' A."""
+    np.dot(W.T, A, out)
+
+
+@kernel
+def backward_product(W, Z, out):
+    """out = W Z."""
+    np.dot(W, Z, out)
+
+
+@kernel
+def outer_product(A, Z, out):
+    """out = A Z'."""
+    np.dot(A, Z.T, out)
+
 
 @kernel
 def layer_weights(theta, start, fan_in, fan_out):
@@ -53,7 +73,7 @@ def pull_jets(theta, start, act, inputs, out, slopes):
     parts, fan_in = inputs.shape[0], inputs.shape[1]
     W, b = layer_weights(theta, start, fan_in, out.shape[1])
     for part in range(parts):
-        np.dot(W.T, inputs[part], out[part])
+        forward_product(W, inputs[part], out[part])
     if act == 0:
         add_bias(out[0], b)
     elif parts == 1:
@@ -82,7 +102,7 @@ def pull_kept(theta, start, act, inputs, out, S, C, B):
     parts, fan_in = inputs.shape[0], inputs.shape[1]
     W, b = layer_weights(theta, start, fan_in, out.shape[1])
     for part in range(parts):
-        np.dot(W.T, inputs[part], out[part])
+        forward_product(W, inputs[part], out[part])
     if act == 0:
         add_bias(out[0], b)
         return
@@ -95,7 +115,7 @@ def pull_kept(theta, start, act, inputs, out, S, C, B):
 def pull_tangent(theta, start, act, direction, out, S, C, B):
     """One layer's tangent along `direction` (fan_in, rows), after `pull_kept` of the values."""
     W, _ = layer_weights(theta, start, direction.shape[0], out.shape[0])
-    np.dot(W.T, direction, out)
+    forward_product(W, direction, out)
     if act != 0:
         bend(S, C, out, B)
 
@@ -135,7 +155,7 @@ def add_weight_gradient(start, inputs, cotangents, product, gradient):
     count = fan_in * fan_out
     term = product[:count].reshape(fan_in, fan_out)
     for part in range(inputs.shape[0]):
-        np.dot(inputs[part], cotangents[part].T, term)
+        outer_product(inputs[part], cotangents[part], term)
         for i in range(count):
             gradient[start + i] += product[i]
     add_row_sums(cotangents[0], gradient[start + count : start + count + fan_out])
@@ -146,7 +166,7 @@ def push_products(theta, start, cotangents, out):
     """Cotangents of z and u (1 + m, fan_out, rows) <- W times them, out (1 + m, fan_in, rows)."""
     W, _ = layer_weights(theta, start, out.shape[1], cotangents.shape[1])
     for part in range(cotangents.shape[0]):
-        np.dot(W, cotangents[part], out[part])
+        backward_product(W, cotangents[part], out[part])
 
 
 @kernel
@@ -179,6 +199,6 @@ def pull_back(theta, sizes, acts, output, S, offsets, memory, rows):
             if acts[layer] != 0:
                 multiply(G, slopes)
             below = block(memory[index % 2], 1, fan_in, rows)[0]
-            np.dot(W, G, below)
+            backward_product(W, G, below)
             G = below
     return G

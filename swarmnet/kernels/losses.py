@@ -17,6 +17,7 @@ from swarmnet.kernels.jets import (
     add_bias,
     add_weight_gradient,
     block,
+    forward_product,
     layer_weights,
     multiply,
     pull_back,
@@ -54,7 +55,7 @@ def last_values(theta, start, act, loss, inputs, out, slopes, target, weight, to
     """The output layer forward, and the values' costs added to total (rows,)."""
     if loss == CROSS_ENTROPY:
         W, b = layer_weights(theta, start, inputs.shape[1], out.shape[1])
-        np.dot(W.T, inputs[0], out[0])
+        forward_product(W, inputs[0], out[0])
         add_cross_entropies(out[0], b, target, weight, total)
     pull_jets(theta, start, act, inputs, out, slopes)
     if loss == SQUARED:
@@ -129,7 +130,7 @@ def gradient_losses(
                 out_jets = block(memory[layer % 2], 1, fan_out, rows)
                 slopes = block(S[offsets[layer] * rows :], 1, fan_out, rows)[0]
                 W, b = layer_weights(theta, start, sizes[layer], fan_out)
-                np.dot(W.T, jets[0], out_jets[0])
+                forward_product(W, jets[0], out_jets[0])
                 if layer == layers - 1 and loss == CROSS_ENTROPY:
                     add_cross_entropies(out_jets[0], b, target[chunk, 0], weight[chunk, 0], terms)
                 if acts[layer] == 0:
@@ -169,7 +170,7 @@ def value_cotangents(theta, start, act, loss, inputs, predicted, slopes, target,
         return total
     total = 0.0
     W, b = layer_weights(theta, start, inputs.shape[0], predicted.shape[0])
-    np.dot(W.T, inputs, out)
+    forward_product(W, inputs, out)
     for o in range(out.shape[0]):
         for r in range(out.shape[1]):
             x = out[o, r] + b[o]

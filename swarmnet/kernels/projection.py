@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from swarmnet.kernels.compiling import kernel
-from swarmnet.kernels.jets import block, pull_jets
+from swarmnet.kernels.jets import block, outer_product, pull_jets
 
 
 @kernel
@@ -52,5 +52,5 @@ def gram_sums(
                             t[r] = y[r] * root[r]
                     for r in range(rows):
                         root[r] *= constant
-                    np.dot(features[:units], features.T, product)
+                    outer_product(features[:units], features, product)
                     out[s, o] += product

@@ -4,7 +4,16 @@ import numpy as np
 
 from swarmnet.kernels.activate import activate
 from swarmnet.kernels.compiling import kernel
-from swarmnet.kernels.jets import add_bias, block, layer_weights, multiply, pull_back, pull_jets
+from swarmnet.kernels.jets import (
+    add_bias,
+    backward_product,
+    block,
+    forward_product,
+    layer_weights,
+    multiply,
+    pull_back,
+    pull_jets,
+)
 
 AT_A_TIME = 128
 
@@ -41,7 +50,7 @@ def jacobians(theta, sizes, acts, X, first, last, offsets, memory, out):
         for layer in range(layers):
             W, b = layer_weights(theta, begin, sizes[layer], sizes[layer + 1])
             above = block(memory[layer % 2], 1, sizes[layer + 1], rows)[0]
-            np.dot(W.T, below, above)
+            forward_product(W, below, above)
             if acts[layer] == 0:
                 add_bias(above, b)
             else:
@@ -87,7 +96,7 @@ def hessians(theta, sizes, acts, X, first, last, offsets, memory, out):
             bent = block(memory[4][d * at :], d, fan_out, rows)
             W, b = layer_weights(theta, begin, sizes[layer], fan_out)
             for part in range(1 + d):
-                np.dot(W.T, below[part], above[part])
+                forward_product(W, below[part], above[part])
             bent[:] = above[1:]
             if acts[layer] == 0:
                 add_bias(above[0], b)
@@ -117,7 +126,7 @@ def hessians(theta, sizes, acts, X, first, last, offsets, memory, out):
                 if layer > 0:
                     W, _ = layer_weights(theta, end, fan_in, fan_out)
                     pulled = block(memory[(index + 1) % 2], 1, fan_in, rows)[0]
-                    np.dot(W, G, pulled)
+                    backward_product(W, G, pulled)
                     G = pulled
             for i in range(d):
                 for j in range(i + 1):

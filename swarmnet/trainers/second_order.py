@@ -55,6 +55,7 @@ STALE = 60  # iterations without progress that end it
 _PROGRESS = 0.02  # of the log evidence for each entry: what a noise 2 % lower is worth
 _FALLING = 1.05  # a noise precision's growth since the last progress from which its noise is still falling
 _CHEAP = 2e7  # multiplications of an iteration up to which many cost next to nothing
+_MOST_WEIGHT = 1e8  # beyond, a step is rounding where precisions are 1e16 and more apart
 _MOST_BEND = 0.75  # twice the length of a second-order step, as a share of the first-order one
 _TRIES = 30  # steps tried at a point before it counts as a minimum
 _ROUNDING = 1e-15  # of M: by no more a step cannot be seen to lower it
@@ -487,7 +488,7 @@ class Climb:
             self.evaluations += 2
             lowered = energy - self.hyper.energy(trial, squares)
             expected = -0.5 * float(model.gradient @ step)
-            if lowered > 0:
+            if lowered > 0 and np.abs(trial).max() < _MOST_WEIGHT:
                 ratio = lowered / max(expected, 1e-300)
                 factor = 0.4 if ratio > 0.75 else 1.0 if ratio > 0.25 else 2.0
                 self.damping = max(self.damping * factor, _LEAST_DAMPING)
