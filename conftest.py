@@ -1,6 +1,8 @@
 """Which modules are collected, and who runs them when several processes share the tests."""
 
 import os
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import pytest
 
 # Modules that need an extra have no doctests where it is not installed
-_DASK = ["swarmnet/cluster.py", "swarmnet/copies.py", "swarmnet/distributed.py"]
+_DASK = ["swarmnet/cluster.py", "swarmnet/distributed.py", "swarmnet/replicas.py"]
 collect_ignore = [] if find_spec("distributed") else _DASK
 
 # The longest come first, so that all processes end together: whose tests are shared out one by one, and whole
@@ -16,12 +18,23 @@ SINGLY = ["test_docs.py", "test_notebooks.py", "test_cases.py"]
 WHOLE = ["test_second_order.py", "test_cli.py", "test_distributed.py", "test_hostile.py", "test_hybrid.py"]
 RANK = {name: rank for rank, name in enumerate([*SINGLY, *WHOLE])}
 
+_COMPILE = (
+    "import swarmnet as s; s.Objective(s.Network((1, 1)), s.MixedData([[0.0]], [0.0]), dtype='{dtype}')"
+)
 
-def pytest_configure() -> None:
-    """Each of several processes takes its share of the cores: fits would otherwise have processes in each."""
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Each of several processes takes its share of the cores, and finds the kernels compiled."""
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if processes > 1:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        compiled = [
+            subprocess.Popen([sys.executable, "-c", _COMPILE.format(dtype=dtype)])
+            for dtype in ("float64", "float32")
+        ]
+        for process in compiled:
+            process.wait()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
