@@ -9,7 +9,7 @@ from swarmnet.checkpoint import State
 from swarmnet.floats import far_out
 from swarmnet.threads import Crew, one_blas_thread
 from swarmnet.trainers.protocols import Trainable
-from swarmnet.trainers.second_order import Climb
+from swarmnet.trainers.second_order import Climb, is_cheap
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -20,7 +20,11 @@ _CAUTION = 8  # calls of one iteration each after some were wasted
 
 
 class Threads:
-    """So many threads of this process: one climb has all of them, several have one each."""
+    """So many threads of this process: one climb has all of them, several have one each.
+
+    Climbs with cheap iterations have one together: between their short kernels they hold Python's lock, and
+    handing it over takes longer than another thread gains (twice as long, as measured on two cores).
+    """
 
     ahead = 0
 
@@ -32,12 +36,15 @@ class Threads:
         if len(climbs) == 1:
             climbs[0].advance(alone=False)
             return
+        cheap = [climb for climb in climbs if is_cheap(climb.objective)]
+        shares = [[climb] for climb in climbs if not is_cheap(climb.objective)] + [cheap]
 
         def work(worker: int, task: int) -> None:
             with far_out():  # each thread has a state of its own
-                climbs[task].advance()
+                for climb in shares[task]:
+                    climb.advance()
 
-        self._crew.run(len(climbs), work)
+        self._crew.run(len(shares), work)
 
 
 class Replicas(Protocol):
