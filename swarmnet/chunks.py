@@ -65,11 +65,6 @@ class Chunks:
         """Those with any of the many partials."""
         return np.flatnonzero(self.J_weight.any((0, 2, 3)))
 
-    @property
-    def entries(self) -> int:
-        """How many values and partials have a weight."""
-        return int(np.count_nonzero(self.weight) + np.count_nonzero(self.J_weight))
-
     @cached_property
     def squares(self) -> float:
         """The weighted sum of the squared targets."""

@@ -113,17 +113,19 @@ def _deviations(net: Network, theta: Array, packed: Array, X: Array, inputs: Seq
     out = np.empty((len(X), net.k, len(inputs)))
     step = max(16, _NUMBERS // net.size)
     starts = range(0, len(X), step)
-    gradients = _compiled(net, theta) if len(X) * net.size >= _MANY else _plain(net, theta)
+    crew = Crew()
+    many = len(X) * net.size >= _MANY
+    gradients = [_compiled(net, theta) if many else _plain(net, theta) for _ in range(crew.size)]
 
     def work(worker: int, task: int) -> None:
         rows = slice(starts[task], starts[task] + step)
         for o, column in product(range(net.k), range(len(inputs))):
-            g = gradients(X[rows], o, inputs[column])
+            g = gradients[worker](X[rows], o, inputs[column])
             V = blas.multiply(C, g)
             out[rows, o, column] = np.sqrt(np.einsum("pr,pr->r", V, V))
 
     with one_blas_thread():
-        Crew().run(len(starts), work)
+        crew.run(len(starts), work)
     return out
 
 
@@ -141,15 +143,15 @@ def _plain(net: Network, theta: Array) -> Gradients:
 
 
 def _compiled(net: Network, theta: Array) -> Gradients:
-    """The same by compiled kernels."""
+    """The same by compiled kernels, for one thread: the next call overwrites what one gives."""
     from swarmnet.kernels.bound import BoundKernels, Workspace  # noqa: PLC0415  # imports Numba
 
-    kernels = BoundKernels(net, np.float64, SQUARED)
+    kernels, memory = BoundKernels(net, np.float64, SQUARED), Workspace()
 
     def gradients(X: Array, output: int, input: int) -> Array:
         n = len(X)
         where = np.arange(n), np.full(n, output), np.full(n, input)
         table = Entries(X, *where, target=np.zeros(n), weight=np.ones(n), group=np.zeros(n, int))
-        return kernels.entry_gradients(Workspace(), theta, table, 0, n, np.ones(1))[1]
+        return kernels.entry_gradients(memory, theta, table, 0, n, np.ones(1))[1]
 
     return gradients

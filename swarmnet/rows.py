@@ -193,6 +193,7 @@ class HeldRows:
 
     def twin(self) -> "HeldRows":
         """The same rows, with one thread."""
+        _ = self._entries  # which all twins then have in common
         twin = copy.copy(self)
         twin._crew = Crew(1)
         return twin

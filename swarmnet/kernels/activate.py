@@ -1,7 +1,7 @@
 """Activations of whole layers, which kernels call by address.
 
-Kernels hold no activation's code: they are compiled once for all, a built-in activation is one line more in
-`_fill64`, and an activation of the user's, made of NumPy functions, is called back.
+Kernels hold no activation's code: they are compiled once for all. A built-in activation is a function for
+each dtype in `_FUNCTIONS`; one of the user's, made of NumPy functions, is called back.
 """
 
 import ctypes
@@ -59,16 +59,16 @@ def _layer(f, slope, curvature, wanted, Z, b, S, C):
     """Z <- f(Z + b), with S and C as wanted; all (units, rows) but b (units,)."""
     for j in range(Z.shape[0]):
         shift, z, s, c = b[j], Z[j], S[j], C[j]
-        if wanted == 0:
+        if wanted == VALUE:
             for r in range(len(z)):
                 z[r] = f(z[r] + shift)
-        elif wanted == 1:
+        elif wanted == SLOPE:
             for r in range(len(z)):
                 x = z[r] + shift
                 a = f(x)
                 z[r] = a
                 s[r] = slope(x, a)
-        elif wanted == 2:
+        elif wanted == CURVATURE:
             for r in range(len(z)):
                 x = z[r] + shift
                 a = f(x)
@@ -175,19 +175,19 @@ _FUNCTIONS = {
 
 if JIT:
 
-    @intrinsic
-    def _doubles(typingctx, address):
-        def code(context, builder, signature, args):
-            return builder.inttoptr(args[0], ir.DoubleType().as_pointer())
+    def _pointer(number: Any) -> Any:
+        """A function that takes an address for a pointer to numbers."""
 
-        return types.CPointer(types.float64)(types.int64), code
+        @intrinsic
+        def pointer(typingctx, address):
+            def code(context, builder, signature, args):
+                return builder.inttoptr(args[0], context.get_value_type(types.CPointer(number)))
 
-    @intrinsic
-    def _floats(typingctx, address):
-        def code(context, builder, signature, args):
-            return builder.inttoptr(args[0], ir.FloatType().as_pointer())
+            return types.CPointer(number)(types.int64), code
 
-        return types.CPointer(types.float32)(types.int64), code
+        return pointer
+
+    _doubles, _floats = _pointer(types.float64), _pointer(types.float32)
 
     @intrinsic
     def _call(typingctx, address, wanted, units, rows, z, b, s, c):

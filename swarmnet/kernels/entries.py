@@ -8,7 +8,7 @@ one if it is a partial. They are taken some at a time: values first, then partia
 import math
 
 from swarmnet.kernels.compiling import kernel
-from swarmnet.kernels.jets import block, pull_jets, pull_kept, push, push_products
+from swarmnet.kernels.jets import block, forward, forward_kept, push, push_products
 
 AT_A_TIME = 128
 
@@ -47,14 +47,9 @@ def residuals_of_entries(
     while start < last:
         stop = end_of_kind(along, start, last)
         parts, rows = 1 if along[start] < 0 else 2, stop - start
-        jets = block(memory[3], parts, d, rows)
-        gather(X, row[start:stop], along[start:stop], jets)
-        begin = 0
-        for layer in range(layers):
-            out = block(memory[layer % 2], parts, sizes[layer + 1], rows)
-            pull_jets(theta, begin, acts[layer], jets, out, block(memory[2], 1, sizes[layer + 1], rows)[0])
-            begin += (sizes[layer] + 1) * sizes[layer + 1]
-            jets = out
+        points = block(memory[3], parts, d, rows)
+        gather(X, row[start:stop], along[start:stop], points)
+        jets = forward(theta, sizes, acts, layers, points, memory)
         for e in range(rows):
             n = start + e
             r[n - first] = math.sqrt(weight[n]) * (jets[parts - 1, output[n], e] - target[n])
@@ -96,23 +91,8 @@ def entry_gradients(
         parts, rows = 1 if along[start] < 0 else 2, stop - start
         points = block(memory[6], parts, d, rows)
         gather(X, row[start:stop], along[start:stop], points)
-        jets, begin = points, 0
-        for layer in range(layers):
-            at, below = offsets[layer] * rows, jets
-            jets = block(memory[0][parts * at :], parts, sizes[layer + 1], rows)
-            slopes = block(memory[1][at:], 1, sizes[layer + 1], rows)[0]
-            bent = block(memory[3][(parts - 1) * at :], parts - 1, sizes[layer + 1], rows)
-            pull_kept(
-                theta,
-                begin,
-                acts[layer],
-                below,
-                jets,
-                slopes,
-                block(memory[2], 1, sizes[layer + 1], rows)[0],
-                bent,
-            )
-            begin += (sizes[layer] + 1) * sizes[layer + 1]
+        A, S, C, B = memory[0], memory[1], memory[2], memory[3]
+        jets, begin = forward_kept(theta, sizes, acts, points, offsets, A, S, C, B), len(theta)
         bars = block(memory[4], parts, sizes[layers], rows)
         bars[:] = 0.0
         for e in range(rows):
@@ -125,18 +105,12 @@ def entry_gradients(
             fan_in, fan_out = sizes[layer], sizes[layer + 1]
             begin -= (fan_in + 1) * fan_out
             at = offsets[layer] * rows
-            slopes = block(memory[1][at:], 1, fan_out, rows)[0]
-            push(
-                acts[layer],
-                slopes,
-                block(memory[3][(parts - 1) * at :], parts - 1, fan_out, rows),
-                bars,
-                True,
-            )
+            bent = block(B[(parts - 1) * at :], parts - 1, fan_out, rows)
+            push(acts[layer], block(S[at:], 1, fan_out, rows)[0], bent, bars, True)
             if layer == 0:
                 write_gradients(begin, points, bars, J, start - first)
             else:
-                below = block(memory[0][parts * offsets[layer - 1] * rows :], parts, fan_in, rows)
+                below = block(A[parts * offsets[layer - 1] * rows :], parts, fan_in, rows)
                 write_gradients(begin, below, bars, J, start - first)
                 next_bars = block(memory[4 + (index + 1) % 2], parts, fan_in, rows)
                 push_products(theta, begin, bars, next_bars)

@@ -15,7 +15,7 @@ rows last: a layer is a matrix product for each part of the jets, and activation
 
 import numpy as np
 
-from swarmnet.kernels.activate import activate
+from swarmnet.kernels.activate import CURVATURE, SLOPE, TANGENT, VALUE, activate
 from swarmnet.kernels.compiling import kernel
 
 # A product each: so the code around NumPy's dot is compiled once, and not wherever one is taken.
@@ -37,6 +37,12 @@ def backward_product(W, Z, out):
 def outer_product(A, Z, out):
     """out = A Z'."""
     np.dot(A, Z.T, out)
+
+
+@kernel
+def block(memory, parts, units, rows):
+    """(parts, units, rows) at the beginning of memory."""
+    return memory[: parts * units * rows].reshape(parts, units, rows)
 
 
 @kernel
@@ -65,25 +71,57 @@ def multiply(A, S):
 
 
 @kernel
+def forward_products(theta, start, inputs, out):
+    """W' times each part of inputs (1 + m, fan_in, rows), in out (1 + m, fan_out, rows); returns b."""
+    W, b = layer_weights(theta, start, inputs.shape[1], out.shape[1])
+    for part in range(inputs.shape[0]):
+        forward_product(W, inputs[part], out[part])
+    return b
+
+
+@kernel
 def pull_jets(theta, start, act, inputs, out, slopes):
     """One layer forward, of which nothing is kept: inputs (1 + m, fan_in, rows), out (1 + m, fan_out, rows).
 
     slopes (fan_out, rows) is overwritten.
     """
-    parts, fan_in = inputs.shape[0], inputs.shape[1]
-    W, b = layer_weights(theta, start, fan_in, out.shape[1])
-    for part in range(parts):
-        forward_product(W, inputs[part], out[part])
+    parts, b = inputs.shape[0], forward_products(theta, start, inputs, out)
     if act == 0:
         add_bias(out[0], b)
     elif parts == 1:
-        activate(act, 0, out[0], b, slopes, slopes)
+        activate(act, VALUE, out[0], b, slopes, slopes)
     elif parts == 2:
-        activate(act, 3, out[0], b, out[1], slopes)
+        activate(act, TANGENT, out[0], b, out[1], slopes)
     else:
-        activate(act, 1, out[0], b, slopes, slopes)
+        activate(act, SLOPE, out[0], b, slopes, slopes)
         for part in range(1, parts):
             multiply(out[part], slopes)
+
+
+@kernel
+def forward(theta, sizes, acts, layers, inputs, memory):
+    """The jets that come out of the first `layers` layers, of which nothing is kept.
+
+    memory (3, parts x rows x units of the widest layer) holds two layers' jets and one's slopes.
+    """
+    parts, rows = inputs.shape[0], inputs.shape[2]
+    jets, start = inputs, 0
+    for layer in range(layers):
+        out = block(memory[layer % 2], parts, sizes[layer + 1], rows)
+        pull_jets(theta, start, acts[layer], jets, out, block(memory[2], 1, sizes[layer + 1], rows)[0])
+        start += (sizes[layer] + 1) * sizes[layer + 1]
+        jets = out
+    return jets
+
+
+@kernel
+def pull_slopes(theta, start, act, inputs, out, slopes):
+    """One layer's values forward, with its slopes (fan_out, rows): what `pull_back` needs."""
+    b = forward_products(theta, start, inputs, out)
+    if act == 0:
+        add_bias(out[0], b)
+    else:
+        activate(act, SLOPE, out[0], b, slopes, slopes)
 
 
 @kernel
@@ -99,16 +137,31 @@ def bend(S, C, T, B):
 @kernel
 def pull_kept(theta, start, act, inputs, out, S, C, B):
     """One layer forward, with what the way back needs: slopes S, curvatures C (fan_out, rows), B = f'' u."""
-    parts, fan_in = inputs.shape[0], inputs.shape[1]
-    W, b = layer_weights(theta, start, fan_in, out.shape[1])
-    for part in range(parts):
-        forward_product(W, inputs[part], out[part])
+    b = forward_products(theta, start, inputs, out)
     if act == 0:
         add_bias(out[0], b)
         return
-    activate(act, 2, out[0], b, S, C)
-    for part in range(1, parts):
+    activate(act, CURVATURE, out[0], b, S, C)
+    for part in range(1, inputs.shape[0]):
         bend(S, C, out[part], B[part - 1])
+
+
+@kernel
+def forward_kept(theta, sizes, acts, inputs, offsets, A, S, C, B):
+    """All layers forward, with what the way back needs: jets A, slopes S and B = f'' u of every layer.
+
+    Those of a layer begin offsets[layer] rows on. C holds one layer's curvatures.
+    """
+    layers, parts, rows = len(acts), inputs.shape[0], inputs.shape[2]
+    jets, start = inputs, 0
+    for layer in range(layers):
+        units, at, below = sizes[layer + 1], offsets[layer] * rows, jets
+        jets = block(A[parts * at :], parts, units, rows)
+        slopes, curvatures = block(S[at:], 1, units, rows)[0], block(C, 1, units, rows)[0]
+        bent = block(B[(parts - 1) * at :], parts - 1, units, rows)
+        pull_kept(theta, start, acts[layer], below, jets, slopes, curvatures, bent)
+        start += (sizes[layer] + 1) * units
+    return jets
 
 
 @kernel
@@ -167,12 +220,6 @@ def push_products(theta, start, cotangents, out):
     W, _ = layer_weights(theta, start, out.shape[1], cotangents.shape[1])
     for part in range(cotangents.shape[0]):
         backward_product(W, cotangents[part], out[part])
-
-
-@kernel
-def block(memory, parts, units, rows):
-    """(parts, units, rows) at the beginning of memory."""
-    return memory[: parts * units * rows].reshape(parts, units, rows)
 
 
 @kernel

@@ -11,18 +11,20 @@ import math
 
 import numpy as np
 
-from swarmnet.kernels.activate import activate
-from swarmnet.kernels.compiling import kernel
+from swarmnet.kernels.compiling import inlined, kernel
 from swarmnet.kernels.jets import (
-    add_bias,
     add_weight_gradient,
     block,
+    forward,
+    forward_kept,
     forward_product,
+    forward_products,
     layer_weights,
     multiply,
     pull_back,
     pull_jets,
     pull_kept,
+    pull_slopes,
     pull_tangent,
     push,
     push_products,
@@ -40,26 +42,19 @@ def add_squares(predicted, target, weight, total):
             total[r] += w[r] * e * e
 
 
+@inlined
+def cross_entropy(z, target):
+    """That of sigmoid(z), and a target from 0 to 1."""
+    return max(z, 0.0) + math.log1p(math.exp(-abs(z))) - target * z
+
+
 @kernel
-def add_cross_entropies(z, b, target, weight, total):
-    """total (rows,) += weight times the cross-entropy of sigmoid(z + b)."""
+def add_cross_entropies(theta, start, inputs, out, target, weight, total):
+    """total (rows,) += weight times the cross-entropies of sigmoid(z); out (1, k, rows) is overwritten."""
+    b = forward_products(theta, start, inputs[:1], out)
     for o in range(target.shape[0]):
         for r in range(len(total)):
-            x = z[o, r] + b[o]
-            cost = max(x, 0.0) + math.log1p(math.exp(-abs(x))) - target[o, r] * x
-            total[r] += weight[o, r] * cost
-
-
-@kernel
-def last_values(theta, start, act, loss, inputs, out, slopes, target, weight, total):
-    """The output layer forward, and the values' costs added to total (rows,)."""
-    if loss == CROSS_ENTROPY:
-        W, b = layer_weights(theta, start, inputs.shape[1], out.shape[1])
-        forward_product(W, inputs[0], out[0])
-        add_cross_entropies(out[0], b, target, weight, total)
-    pull_jets(theta, start, act, inputs, out, slopes)
-    if loss == SQUARED:
-        add_squares(out[0], target, weight, total)
+            total[r] += weight[o, r] * cross_entropy(out[0, o, r] + b[o], target[o, r])
 
 
 @kernel
@@ -74,35 +69,22 @@ def total_of(terms):
 def jet_losses(swarm, first, last, sizes, acts, loss, chunks, inputs, target, weight, memory, out):
     """out[s] = the sum over chunks[0] to chunks[1] for particles s from first to last of swarm (s, p).
 
-    memory (5, parts x rows x units of the widest layer) holds two layers' jets and one's slopes.
+    The memory is that of `jets.forward`.
     """
-    layers, parts, rows = len(acts), inputs.shape[1], inputs.shape[3]
+    layers, parts, rows, k = len(acts), inputs.shape[1], inputs.shape[3], sizes[-1]
+    start = swarm.shape[1] - (sizes[layers - 1] + 1) * k
     terms = np.empty(rows)
     for s in range(first, last):
         theta = swarm[s]
         terms[:] = 0.0
         for chunk in range(chunks[0], chunks[1]):
-            jets, start = inputs[chunk], 0
-            for layer in range(layers):
-                out_jets = block(memory[layer % 2], parts, sizes[layer + 1], rows)
-                slopes = block(memory[2], 1, sizes[layer + 1], rows)[0]
-                if layer < layers - 1:
-                    pull_jets(theta, start, acts[layer], jets, out_jets, slopes)
-                else:
-                    last_values(
-                        theta,
-                        start,
-                        acts[layer],
-                        loss,
-                        jets,
-                        out_jets,
-                        slopes,
-                        target[chunk, 0],
-                        weight[chunk, 0],
-                        terms,
-                    )
-                start += (sizes[layer] + 1) * sizes[layer + 1]
-                jets = out_jets
+            below = forward(theta, sizes, acts, layers - 1, inputs[chunk], memory)
+            jets = block(memory[(layers - 1) % 2], parts, k, rows)
+            if loss == CROSS_ENTROPY:
+                add_cross_entropies(theta, start, below, jets[:1], target[chunk, 0], weight[chunk, 0], terms)
+            pull_jets(theta, start, acts[layers - 1], below, jets, block(memory[2], 1, k, rows)[0])
+            if loss == SQUARED:
+                add_squares(jets[0], target[chunk, 0], weight[chunk, 0], terms)
             for part in range(1, parts):
                 add_squares(jets[part], target[chunk, part], weight[chunk, part], terms)
         out[s] = total_of(terms)
@@ -129,14 +111,11 @@ def gradient_losses(
                 fan_out = sizes[layer + 1]
                 out_jets = block(memory[layer % 2], 1, fan_out, rows)
                 slopes = block(S[offsets[layer] * rows :], 1, fan_out, rows)[0]
-                W, b = layer_weights(theta, start, sizes[layer], fan_out)
-                forward_product(W, jets[0], out_jets[0])
                 if layer == layers - 1 and loss == CROSS_ENTROPY:
-                    add_cross_entropies(out_jets[0], b, target[chunk, 0], weight[chunk, 0], terms)
-                if acts[layer] == 0:
-                    add_bias(out_jets[0], b)
-                else:
-                    activate(acts[layer], 1, out_jets[0], b, slopes, slopes)
+                    add_cross_entropies(
+                        theta, start, jets, out_jets, target[chunk, 0], weight[chunk, 0], terms
+                    )
+                pull_slopes(theta, start, acts[layer], jets, out_jets, slopes)
                 start += (sizes[layer] + 1) * fan_out
                 jets = out_jets
             if loss == SQUARED:
@@ -173,9 +152,7 @@ def value_cotangents(theta, start, act, loss, inputs, predicted, slopes, target,
     forward_product(W, inputs, out)
     for o in range(out.shape[0]):
         for r in range(out.shape[1]):
-            x = out[o, r] + b[o]
-            cost = max(x, 0.0) + math.log1p(math.exp(-abs(x))) - target[o, r] * x
-            total += weight[o, r] * cost
+            total += weight[o, r] * cross_entropy(out[o, r] + b[o], target[o, r])
             out[o, r] = 0.5 * weight[o, r] * (predicted[o, r] - target[o, r])
     return total
 
@@ -212,23 +189,14 @@ def jet_gradient(
     memory (10, parts x rows x units of all layers, or the weights of a layer if these are more): all layers'
     jets A, slopes S, curvatures C, B = f'' u, two layers' cotangents, and a layer's gradient.
     """
-    layers, parts, rows = len(acts), inputs.shape[1], inputs.shape[3]
+    parts, rows, last, k = inputs.shape[1], inputs.shape[3], len(acts) - 1, sizes[-1]
     A, S, C, B, cotangent, product = memory[0], memory[1], memory[2], memory[3], memory[4:6], memory[6]
+    start, at = len(theta) - (sizes[last] + 1) * k, offsets[last] * rows
     total = 0.0
     for chunk in range(chunks[0], chunks[1]):
-        jets, start, below = inputs[chunk], 0, inputs[chunk]
-        for layer in range(layers):
-            below, at = jets, offsets[layer] * rows
-            jets = block(A[parts * at :], parts, sizes[layer + 1], rows)
-            slopes = block(S[at:], 1, sizes[layer + 1], rows)[0]
-            bent = block(B[(parts - 1) * at :], parts - 1, sizes[layer + 1], rows)
-            pull_kept(
-                theta, start, acts[layer], below, jets, slopes, block(C, 1, sizes[layer + 1], rows)[0], bent
-            )
-            start += (sizes[layer] + 1) * sizes[layer + 1]
-        last, k = layers - 1, sizes[layers]
-        start -= (sizes[last] + 1) * k
-        at = offsets[last] * rows
+        jets, below = forward_kept(theta, sizes, acts, inputs[chunk], offsets, A, S, C, B), inputs[chunk]
+        if last > 0:
+            below = block(A[parts * offsets[last - 1] * rows :], parts, sizes[last], rows)
         slopes = block(S[at:], 1, k, rows)[0]
         bent = block(B[(parts - 1) * at :], parts - 1, k, rows)
         bars = block(cotangent[0], parts, k, rows)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from swarmnet.kernels.compiling import kernel
-from swarmnet.kernels.jets import block, outer_product, pull_jets
+from swarmnet.kernels.jets import forward, outer_product
 
 
 @kernel
@@ -18,7 +18,7 @@ def gram_sums(
     many rows out[s] as outputs, each has its own weights w and one target; with one, the first output's
     weights serve all, and there are as many targets as outputs.
 
-    The memory is that of `jet_losses`. The sums are float64.
+    The memory is that of `jets.forward`. The sums are float64.
     """
     hidden, parts, rows = len(acts) - 1, inputs.shape[1], inputs.shape[3]
     grams, units = out.shape[1], out.shape[2]
@@ -27,14 +27,7 @@ def gram_sums(
     for s in range(first, last):
         theta = swarm[s]
         for chunk in range(chunks[0], chunks[1]):
-            jets, start = inputs[chunk], 0
-            for layer in range(hidden):
-                below = block(memory[layer % 2], parts, sizes[layer + 1], rows)
-                pull_jets(
-                    theta, start, acts[layer], jets, below, block(memory[2], 1, sizes[layer + 1], rows)[0]
-                )
-                start += (sizes[layer] + 1) * sizes[layer + 1]
-                jets = below
+            jets = forward(theta, sizes, acts, hidden, inputs[chunk], memory)
             for part in range(parts):
                 constant = 1.0 if part == 0 else 0.0
                 for o in range(grams):

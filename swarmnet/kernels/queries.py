@@ -2,17 +2,18 @@
 
 import numpy as np
 
-from swarmnet.kernels.activate import activate
+from swarmnet.kernels.activate import CURVATURE, activate
 from swarmnet.kernels.compiling import kernel
 from swarmnet.kernels.jets import (
     add_bias,
     backward_product,
     block,
-    forward_product,
+    forward,
+    forward_products,
     layer_weights,
     multiply,
     pull_back,
-    pull_jets,
+    pull_slopes,
 )
 
 AT_A_TIME = 128
@@ -27,14 +28,9 @@ def outputs(theta, sizes, acts, X, first, last, memory, out):
     layers, d, start = len(acts), X.shape[1], first
     while start < last:
         rows = min(AT_A_TIME, last - start)
-        jets, begin = block(memory[3], 1, d, rows), 0
-        jets[0] = X[start : start + rows].T
-        for layer in range(layers):
-            above = block(memory[layer % 2], 1, sizes[layer + 1], rows)
-            pull_jets(theta, begin, acts[layer], jets, above, block(memory[2], 1, sizes[layer + 1], rows)[0])
-            begin += (sizes[layer] + 1) * sizes[layer + 1]
-            jets = above
-        out[start : start + rows] = jets[0].T
+        points = block(memory[3], 1, d, rows)
+        points[0] = X[start : start + rows].T
+        out[start : start + rows] = forward(theta, sizes, acts, layers, points, memory)[0].T
         start += rows
 
 
@@ -45,17 +41,12 @@ def jacobians(theta, sizes, acts, X, first, last, offsets, memory, out):
     slopes = memory[2]
     while start < last:
         rows = min(AT_A_TIME, last - start)
-        below, begin = block(memory[3], 1, d, rows)[0], 0
-        below[:] = X[start : start + rows].T
+        below, begin = block(memory[3], 1, d, rows), 0
+        below[0] = X[start : start + rows].T
         for layer in range(layers):
-            W, b = layer_weights(theta, begin, sizes[layer], sizes[layer + 1])
-            above = block(memory[layer % 2], 1, sizes[layer + 1], rows)[0]
-            forward_product(W, below, above)
-            if acts[layer] == 0:
-                add_bias(above, b)
-            else:
-                own = block(slopes[offsets[layer] * rows :], 1, sizes[layer + 1], rows)[0]
-                activate(acts[layer], 1, above, b, own, own)
+            above = block(memory[layer % 2], 1, sizes[layer + 1], rows)
+            own = block(slopes[offsets[layer] * rows :], 1, sizes[layer + 1], rows)[0]
+            pull_slopes(theta, begin, acts[layer], below, above, own)
             begin += (sizes[layer] + 1) * sizes[layer + 1]
             below = above
         for output in range(k):
@@ -94,14 +85,12 @@ def hessians(theta, sizes, acts, X, first, last, offsets, memory, out):
             above = block(memory[(layer + 1) % 2], 1 + d, fan_out, rows)
             slopes, curvatures = block(S[at:], 1, fan_out, rows)[0], block(C[at:], 1, fan_out, rows)[0]
             bent = block(memory[4][d * at :], d, fan_out, rows)
-            W, b = layer_weights(theta, begin, sizes[layer], fan_out)
-            for part in range(1 + d):
-                forward_product(W, below[part], above[part])
+            b = forward_products(theta, begin, below, above)
             bent[:] = above[1:]
             if acts[layer] == 0:
                 add_bias(above[0], b)
             else:
-                activate(acts[layer], 2, above[0], b, slopes, curvatures)
+                activate(acts[layer], CURVATURE, above[0], b, slopes, curvatures)
                 for part in range(1, 1 + d):
                     multiply(above[part], slopes)
             begin += (sizes[layer] + 1) * fan_out

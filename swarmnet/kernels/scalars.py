@@ -7,9 +7,9 @@ relative precision of small values.
 """
 
 import math
+from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
@@ -30,41 +30,20 @@ _ROOT_HALF, _DENSITY = math.sqrt(0.5), 1.0 / math.sqrt(2.0 * math.pi)
 
 if JIT:
 
-    @intrinsic
-    def _bits(typingctx, x):
-        """The bits of a float64 as an int64."""
+    def _cast(source: Any, target: Any) -> Any:
+        """A function that takes the bits of a number for one of another type."""
 
-        def code(context, builder, signature, args):
-            return builder.bitcast(args[0], ir.IntType(64))
+        @intrinsic
+        def cast(typingctx, x):
+            def code(context, builder, signature, args):
+                return builder.bitcast(args[0], context.get_value_type(target))
 
-        return types.int64(types.float64), code
+            return target(source), code
 
-    @intrinsic
-    def _float(typingctx, bits):
-        """The float64 of those bits."""
+        return cast
 
-        def code(context, builder, signature, args):
-            return builder.bitcast(args[0], ir.DoubleType())
-
-        return types.float64(types.int64), code
-
-    @intrinsic
-    def _bits32(typingctx, x):
-        """The bits of a float32 as an int32."""
-
-        def code(context, builder, signature, args):
-            return builder.bitcast(args[0], ir.IntType(32))
-
-        return types.int32(types.float32), code
-
-    @intrinsic
-    def _float32(typingctx, bits):
-        """The float32 of those bits."""
-
-        def code(context, builder, signature, args):
-            return builder.bitcast(args[0], ir.FloatType())
-
-        return types.float32(types.int32), code
+    _bits, _float = _cast(types.float64, types.int64), _cast(types.int64, types.float64)
+    _bits32, _float32 = _cast(types.float32, types.int32), _cast(types.int32, types.float32)
 
 
 @inlined

@@ -36,8 +36,13 @@ class Threads:
         if len(climbs) == 1:
             climbs[0].advance(alone=False)
             return
-        cheap = [climb for climb in climbs if is_cheap(climb.objective)]
-        shares = [[climb] for climb in climbs if not is_cheap(climb.objective)] + [cheap]
+        shares, cheap = list[list[Climb]](), list[Climb]()
+        for climb in climbs:
+            if is_cheap(climb.objective):
+                cheap.append(climb)
+            else:
+                shares.append([climb])
+        shares.append(cheap)
 
         def work(worker: int, task: int) -> None:
             with far_out():  # each thread has a state of its own
