@@ -135,7 +135,7 @@ def test_the_history_has_all_stages():
     assert set(spent[swarms]) <= {5, 6}  # a new best one is looked at once more
     assert (spent[18:22] >= 6 * 2).all() and (spent[22:27] >= 4 * 2).all() and (spent[30:] >= 2).all()
     assert result.evaluations == spent.sum()
-    assert len(result.posterior.others) == 1 + 3  # the other start, and the last in the race of networks
+    assert len(result.posterior.others) == 1 + 5  # the other start, and all others in the race of networks
 
 
 @pytest.fixture
@@ -154,9 +154,18 @@ def test_half_of_the_later_starts_go_to_the_network_that_came_second():
 
 
 @pytest.mark.usefixtures("short_races")
+def test_the_network_that_came_second_has_its_start_even_if_it_was_given_up(monkeypatch):
+    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (4, 6))  # of three networks one is left
+    result = run(replace(SMALL, starts=3), LADDER, np.random.default_rng(0))
+    second = result.posterior.others[1]
+    assert len(second) != len(result.theta)
+    assert len(result.posterior.others) == 2 + 5
+
+
+@pytest.mark.usefixtures("short_races")
 def test_there_are_more_starts_where_they_cost_nothing(monkeypatch):
     def starts():
-        return len(run(replace(SMALL, starts=None), LADDER, np.random.default_rng(0)).posterior.others) - 2
+        return len(run(replace(SMALL, starts=None), LADDER, np.random.default_rng(0)).posterior.others) - 4
 
     assert starts() == 10
     monkeypatch.setattr("swarmnet.trainers.second_order._CHEAP", 0)

@@ -229,8 +229,8 @@ class Hybrid(Trainer):
         with monitor.limits(share, share.seconds, (self.swarm_share, self._ladder_share)):
             pairs = zip(entrants, thetas, strict=True)
             climbs = [Climb(candidate, theta, noise) for (candidate, noise), theta in pairs]
-            winner, *others = race(climbs, monitor, _HALVINGS, end=_CHOSEN)
-        return None if monitor.status else _Choice(winner, [climb.rival for climb in others])
+            (winner, *others), given_up = race(climbs, monitor, _HALVINGS, end=_CHOSEN)
+        return None if monitor.status else _Choice(winner, [climb.rival for climb in others] + given_up)
 
     def _grow(
         self,
@@ -349,7 +349,11 @@ class Hybrid(Trainer):
 
 @dataclass(frozen=True)
 class _Choice:
-    """The outcome of a race of networks, if there was one: the winner, and where its last rivals came to."""
+    """The outcome of a race of networks, if there was one: the winner, and where its rivals came to.
+
+    They include those given up early: where networks of several sizes do almost as well, how far they lie
+    apart says more of the error than each one's own posterior, which takes its network for the truth.
+    """
 
     winner: Climb | None = None
     rivals: Sequence[Rival] = ()

@@ -21,13 +21,14 @@ def race(
     rivals: Sequence[Rival] = (),
     end: float = math.inf,
     alone: float = math.inf,
-) -> list[Climb]:
+) -> tuple[list[Climb], list[Rival]]:
     """Let all climb side by side, an iteration each, until the monitor says stop or none gets any further.
 
     Who takes which climb, and how far ahead, changes nothing. Each time the clock passes one of `halvings`,
     only the half with the larger merit goes on, of those that began with the same noise; past `alone` only
-    the best of all does, and past `end` none. Returns those that were left, the best first. Where the others
-    came to stands by the best in its posterior, with the rivals, which climbed before.
+    the best of all does, and past `end` none. Returns those that were left, the best first, and where the
+    others came to, the last given up first, with the rivals, which climbed before; in the best one's
+    posterior they stand by it.
     """
     rivals = list(rivals)
     if (saved := monitor.resume()) is not None:
@@ -47,20 +48,21 @@ def race(
             posterior = leader.posterior(climbs, rivals)
         monitor.enter([_entry(climb) for climb in going])
         if not monitor.record(leader.loss, leader.theta, spent, posterior, leader.objective.number):
-            return _ranked(climbs)
+            break
         now = max(climb.clock for climb in going)
         if now >= end:
-            return _ranked(climbs)
+            break
         if any(clock < at <= now for at in (*halvings, alone)):
             kept = _ranked(climbs)[:1] if now >= alone else _better_halves(climbs)
-            rivals[:0] = [climb.rival for climb in climbs if climb not in kept]
+            rivals[:0] = [climb.rival for climb in _ranked(climbs) if climb not in kept]
             climbs = kept
         rounds += 1
         if executor.ahead and monitor.seconds_left is not None:
             continue  # the clock is not exact enough to throw away what is done
         _hurry(going, monitor, (monitor.seconds - began) / rounds)
-    monitor.finish("converged")
-    return _ranked(climbs)
+    else:
+        monitor.finish("converged")
+    return _ranked(climbs), rivals
 
 
 def _entry(climb: Climb) -> tuple[int, float]:
