@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 # Modules that need an extra have no doctests where it is not installed
-_DASK = ["swarmnet/cluster.py", "swarmnet/distributed.py", "swarmnet/replicas.py"]
+_DASK = [
+    "swarmnet/distributed/cluster.py",
+    "swarmnet/distributed/sharded_sums.py",
+    "swarmnet/distributed/replicas.py",
+]
 collect_ignore = [] if find_spec("distributed") else _DASK
 
 # The longest come first, so that all processes end together: whose tests are shared out one by one, and whole

@@ -70,7 +70,7 @@ def fit_swarmnet(data: MixedData, hidden: Hidden | None, seed: int) -> Fitted:
 def net_for(data: MixedData, hidden: Hidden | None) -> Hidden:
     """The hidden layers that are given, or else those swarmnet would take."""
     chosen = "auto" if hidden is None else hidden
-    return tuple(swarmnet.fitting.network_for(data, chosen, "tanh").sizes[1:-1])
+    return tuple(swarmnet.fitting.fitting.network_for(data, chosen, "tanh").sizes[1:-1])
 
 
 JENN_SMALL: dict[str, Any] = {"max_iter": 10_000, "alpha": 1e-3, "lambd": 1e-4}

@@ -27,11 +27,11 @@ from distributed import Client, LocalCluster
 from benchmarks.problems import peak_megabytes
 from benchmarks.scale_data import generate
 from swarmnet import Network, Objective
-from swarmnet.cluster import Cluster
-from swarmnet.distributed import WorkerSource
-from swarmnet.readers import open_files, read
+from swarmnet.data.readers import open_files, read
+from swarmnet.distributed.cluster import Cluster
+from swarmnet.distributed.sharded_sums import WorkerSource
+from swarmnet.objective.out_of_core import StreamedSource
 from swarmnet.scaling import Preparation, Scaling
-from swarmnet.streaming import StreamedSource
 from swarmnet.threads import available_cores
 
 HIDDEN = (32, 32)
@@ -199,7 +199,7 @@ def train(folder: Path, iterations: int) -> None:
 PEAK = """
 import atexit
 from benchmarks.problems import peak_megabytes
-from swarmnet.cli import main
+from swarmnet.cli.commands import main
 atexit.register(lambda: print(f"peak memory {peak_megabytes():.0f} MB", flush=True))
 main()
 """

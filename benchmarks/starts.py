@@ -37,8 +37,8 @@ from swarmnet.scaling import Scaling
 from swarmnet.threads import one_blas_thread
 from swarmnet.trainers import LM, Hybrid, ProjectedPSO
 from swarmnet.trainers.base import Monitor
-from swarmnet.trainers.race import race
 from swarmnet.trainers.second_order import Climb
+from swarmnet.trainers.successive_halving import race
 
 Array = NDArray[np.float64]
 SEEDS, FULL = 5, 15

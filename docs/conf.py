@@ -73,7 +73,7 @@ def _write_commands(app: Any) -> None:
     folder = HERE / "_generated"
     folder.mkdir(exist_ok=True)
     made = folder / "commands.md"
-    command = [sys.executable, "-m", "typer", "swarmnet.cli", "utils", "docs", "--name", "swarmnet"]
+    command = [sys.executable, "-m", "typer", "swarmnet.cli.commands", "utils", "docs", "--name", "swarmnet"]
     subprocess.run([*command, "--output", made], check=True, capture_output=True)
 
 

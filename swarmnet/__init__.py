@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from swarmnet import testing as testing
 from swarmnet import trainers as trainers
-from swarmnet.activations import Activation as Activation
 from swarmnet.comparison import Comparison as Comparison
 from swarmnet.comparison import compare as compare
-from swarmnet.data import MixedData as MixedData
+from swarmnet.data.mixed_data import MixedData as MixedData
+from swarmnet.data.readers import read_csv as read_csv
+from swarmnet.data.readers import read_parquet as read_parquet
 from swarmnet.errors import SwarmnetError as SwarmnetError
 from swarmnet.errors import SwarmnetWarning as SwarmnetWarning
-from swarmnet.explanation import explain as explain
-from swarmnet.fitting import fit as fit
-from swarmnet.metrics import evaluate as evaluate
-from swarmnet.model import FittedModel as FittedModel
-from swarmnet.model import load as load
-from swarmnet.network import Network as Network
-from swarmnet.objective import Objective as Objective
-from swarmnet.readers import read_csv as read_csv
-from swarmnet.readers import read_parquet as read_parquet
-from swarmnet.steps import Explanation as Explanation
+from swarmnet.explanation.explanation import explain as explain
+from swarmnet.explanation.steps import Explanation as Explanation
+from swarmnet.fitting.fitting import fit as fit
+from swarmnet.model.fitted_model import FittedModel as FittedModel
+from swarmnet.model.fitted_model import load as load
+from swarmnet.model.metrics import evaluate as evaluate
+from swarmnet.network.activations import Activation as Activation
+from swarmnet.network.network import Network as Network
+from swarmnet.objective.objective import Objective as Objective
 from swarmnet.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name == "SwarmNetRegressor":
-        from swarmnet.imports import same_random_state  # noqa: PLC0415
+        from swarmnet.random_state import same_random_state  # noqa: PLC0415
 
         with same_random_state():
             from swarmnet.estimator import SwarmNetRegressor  # noqa: PLC0415  # scikit-learn takes a second

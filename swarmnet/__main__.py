@@ -1,6 +1,6 @@
 """python -m swarmnet."""
 
-from swarmnet.cli import main
+from swarmnet.cli.commands import main
 
 if __name__ == "__main__":
     main()

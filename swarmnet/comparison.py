@@ -16,10 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.data import MixedData
+from swarmnet.data.data_frames import pd
+from swarmnet.data.file_data import FileData
+from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.readers import Size, read
+from swarmnet.data.splitting import split
+from swarmnet.distributed.parallel_fits import Heard, in_processes, listening, on_cluster
 from swarmnet.errors import SwarmnetError, SwarmnetWarning
-from swarmnet.filedata import FileData
-from swarmnet.fitting import (
+from swarmnet.fitting.fitting import (
     Activations,
     Data,
     Hidden,
@@ -29,13 +33,9 @@ from swarmnet.fitting import (
     refuse_limit_of_workers,
     refuse_unsolvable,
 )
-from swarmnet.frames import pd
-from swarmnet.metrics import evaluate
-from swarmnet.model import FittedModel
-from swarmnet.outcome import TAKEN_FOR_NOISE
-from swarmnet.parallel import Heard, in_processes, listening, on_cluster
-from swarmnet.readers import Size, read
-from swarmnet.splitting import split
+from swarmnet.fitting.outcome import TAKEN_FOR_NOISE
+from swarmnet.model.fitted_model import FittedModel
+from swarmnet.model.metrics import evaluate
 from swarmnet.trainers import Trainer, configured
 from swarmnet.trainers.base import STATUS, Callback, Progress, require_count
 
@@ -77,13 +77,13 @@ class Comparison:
     test: Rows
 
     def report(self, path: str | os.PathLike[str]) -> None:
-        """Write all of it as one HTML file, with a profiler; see `swarmnet.report`.
+        """Write all of it as one HTML file.
 
         Raises:
             SwarmnetError: jinja2 or matplotlib is missing, the data stayed in their files, or the path
                 cannot be written.
         """
-        from swarmnet.report import write_comparison_report  # noqa: PLC0415  # at the edge, and an extra
+        from swarmnet.report.writer import write_comparison_report  # noqa: PLC0415  # at the edge, and an extra
 
         write_comparison_report(self, path)
 

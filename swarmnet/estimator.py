@@ -16,12 +16,12 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from swarmnet.columns import listed
-from swarmnet.data import MixedData
+from swarmnet.data.column_names import listed
+from swarmnet.data.data_frames import as_pandas, is_frame
+from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.name_matching import Tables, is_counted
 from swarmnet.errors import SwarmnetError, SwarmnetWarning
-from swarmnet.fitting import Activations, Hidden, fit
-from swarmnet.frames import as_pandas, is_frame
-from swarmnet.matching import Tables, is_counted
+from swarmnet.fitting.fitting import Activations, Hidden, fit
 from swarmnet.trainers import Trainer
 
 Array = NDArray[Any]

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.columns import derivative_name
-from swarmnet.data import MixedData
+from swarmnet.data.column_names import derivative_name
+from swarmnet.data.file_data import FileData
+from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.statistics import Moments, Statistics
 from swarmnet.errors import SwarmnetError, unknown
-from swarmnet.filedata import FileData
-from swarmnet.floats import quiet
-from swarmnet.moments import Moments, Statistics
+from swarmnet.floating_point import quiet
 
 Array = NDArray[np.float64]
 

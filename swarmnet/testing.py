@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from swarmnet.activations import Activation, activation
-from swarmnet.network import Network
+from swarmnet.network.activations import Activation, activation
+from swarmnet.network.network import Network
 
 __all__ = ["check_activation", "check_gradient", "check_hessian", "check_jacobian"]
 
@@ -168,8 +168,8 @@ def check_gradient(
             loss; the message names the weight, or the direction.
 
     Example:
-        >>> from swarmnet.data import MixedData
-        >>> from swarmnet.objective import Objective
+        >>> from swarmnet.data.mixed_data import MixedData
+        >>> from swarmnet.objective.objective import Objective
         >>> data = MixedData([[0.0], [1.0]], Y=[[1.0], [np.nan]], J=[[[np.nan]], [[2.0]]])
         >>> objective = Objective(Network((1, 3, 1)), data, l2=0.1)
         >>> check_gradient(objective, objective.initial(np.random.default_rng(0))) < 1e-6

@@ -28,10 +28,10 @@ import numpy as np
 from hostile_run import little_memory
 
 from swarmnet import MixedData, Network, Objective, SwarmnetError, load
-from swarmnet.checkpoint import Checkpoint
-from swarmnet.readers import read
-from swarmnet.tables import CsvTable
+from swarmnet.data.readers import read
+from swarmnet.data.table_files import CsvTable
 from swarmnet.trainers import TRAINERS, configured, run
+from swarmnet.trainers.checkpoint import Checkpoint
 
 LARGEST = 4_000  # bytes of a file to begin with
 SECONDS = 20

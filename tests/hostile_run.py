@@ -19,7 +19,7 @@ from typing import Any
 import hostile_files
 
 from swarmnet import SwarmnetError, cli, load
-from swarmnet.readers import read, read_query
+from swarmnet.data.readers import read, read_query
 
 MEMORY = 2**30  # bytes that all of them together may take
 SECONDS = 30

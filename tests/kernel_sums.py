@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from swarmnet import MixedData, Network, Objective, errorbars
-from swarmnet.activations import TABLE
+from swarmnet.network.activations import TABLE
 
 Array = np.ndarray[Any, Any]
 DTYPES = "float64", "float32"

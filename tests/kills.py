@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from swarmnet import FittedModel, MixedData, SwarmnetWarning, fit, load
-from swarmnet.explanation import explain
+from swarmnet.explanation.explanation import explain
 from swarmnet.trainers import LM, PSO, Adam, Hybrid, Trainer
 
 X = np.random.default_rng(0).uniform(-1, 1, (30, 2))

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from swarmnet import MixedData
-from swarmnet.activations import TABLE
+from swarmnet.network.activations import TABLE
 from swarmnet.trainers import SGD, TRAINERS, Trainer, configured
 
 NAN = np.nan

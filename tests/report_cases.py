@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from swarmnet.comparison import Comparison
-from swarmnet.data import MixedData
-from swarmnet.errorbars import OtherFit
-from swarmnet.model import FittedModel
-from swarmnet.network import Network
+from swarmnet.data.mixed_data import MixedData
+from swarmnet.model.error_bars import OtherFit
+from swarmnet.model.fitted_model import FittedModel
+from swarmnet.network.network import Network
 from swarmnet.scaling import Scaling
 
 HOSTILE = {

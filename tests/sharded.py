@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from swarmnet import Activation
-from swarmnet.activations import TABLE
+from swarmnet.network.activations import TABLE
 
 close = partial(np.testing.assert_allclose, rtol=1e-11, atol=1e-13)
 
@@ -60,11 +60,11 @@ def written(folder: Path, wide: pd.DataFrame, kind: str) -> str:
 
 def in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read files some dozens of rows at a time."""
-    monkeypatch.setattr("swarmnet.filedata._MOST_ROWS", 50)
-    monkeypatch.setattr("swarmnet.pieces._ROWS", 100)
-    monkeypatch.setattr("swarmnet.pieces._LARGE", 6000)
-    monkeypatch.setattr("swarmnet.pieces._LINES", 3000)
-    monkeypatch.setattr("swarmnet.pieces._HEAD", 2000)
+    monkeypatch.setattr("swarmnet.data.file_data._MOST_ROWS", 50)
+    monkeypatch.setattr("swarmnet.data.file_chunks._ROWS", 100)
+    monkeypatch.setattr("swarmnet.data.file_chunks._LARGE", 6000)
+    monkeypatch.setattr("swarmnet.data.file_chunks._LINES", 3000)
+    monkeypatch.setattr("swarmnet.data.file_chunks._HEAD", 2000)
 
 
 def assert_same_sums(memory, other):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy.special import erf, expit
 
-from swarmnet.activations import LINEAR, TABLE, Activation, activation
 from swarmnet.errors import SwarmnetError
+from swarmnet.network.activations import LINEAR, TABLE, Activation, activation
 from swarmnet.testing import check_activation
 
 NAMES = list(TABLE)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swarmnet import MixedData, Objective, SwarmnetWarning, fit
-from swarmnet.canonical import canonical
-from swarmnet.network import Network
+from swarmnet.data.canonical_order import canonical
+from swarmnet.network.network import Network
 from swarmnet.trainers import SGD, TRAINERS
 
 NAN = np.nan

@@ -16,9 +16,9 @@ import pytest
 
 import swarmnet
 from swarmnet import MixedData, Network, Objective, SwarmnetError, SwarmnetWarning, cli, fit
-from swarmnet.checkpoint import Checkpoint, fingerprint
 from swarmnet.trainers import LBFGS, PSO, SGD, TRAINERS, Adam, Hybrid, ProjectedPSO, configured, run
 from swarmnet.trainers.base import Trainer
+from swarmnet.trainers.checkpoint import Checkpoint, fingerprint
 
 RUN = fingerprint({"data": "these", "seed": 0})
 SPECIAL = {
@@ -39,7 +39,7 @@ class Killed(Exception):
 @pytest.fixture(autouse=True)
 def held_at_once(monkeypatch):
     """Every state is held, so that what stops a run in a test loses nothing."""
-    monkeypatch.setattr("swarmnet.checkpoint._HOLD", 0.0)
+    monkeypatch.setattr("swarmnet.trainers.checkpoint._HOLD", 0.0)
 
 
 def problem(n=40, seed=0):
@@ -202,12 +202,12 @@ def test_a_long_history_goes_on_where_it_was(tmp_path, monkeypatch):
 def test_lbfgs_starts_anew_in_time(tmp_path, monkeypatch):
     """The record of its answers has a bound, and goes on being right beyond that."""
     for name, value in (("_RECORD", 1), ("_LEAST", 10)):
-        monkeypatch.setattr(f"swarmnet.trainers.backprop.{name}", value)
+        monkeypatch.setattr(f"swarmnet.trainers.backpropagation.{name}", value)
     trainer, path = LBFGS(iterations=45), tmp_path / "run.ckpt"
     whole, _ = trained(trainer)
-    monkeypatch.setattr("swarmnet.trainers.backprop._LEAST", 1000)
+    monkeypatch.setattr("swarmnet.trainers.backpropagation._LEAST", 1000)
     assert not np.array_equal(whole.theta, trained(trainer)[0].theta)
-    monkeypatch.setattr("swarmnet.trainers.backprop._LEAST", 10)
+    monkeypatch.setattr("swarmnet.trainers.backpropagation._LEAST", 10)
     for at in (10, 11, 12, 13, 21, 22, 40):
         stopped(trainer, path, at, every=1000.0)
         assert len(Checkpoint(path, RUN).read()["stage 0/losses"]) < 20
@@ -521,7 +521,7 @@ def test_any_random_generator_goes_along(kind, tmp_path):
 def test_a_kill_amid_a_write_leaves_the_old_checkpoint(path, moment):
     code = """
 import os, signal, sys
-from swarmnet.checkpoint import Checkpoint
+from swarmnet.trainers.checkpoint import Checkpoint
 import numpy as np
 import pandas as pd
 checkpoint = Checkpoint(sys.argv[1], {}, 0.0)
@@ -608,7 +608,7 @@ def test_the_checkpoint_of_another_run_is_refused(tmp_path, changes, what):
 
 def test_other_software_is_another_run(tmp_path, monkeypatch):
     fitted(tmp_path / "run.ckpt")
-    monkeypatch.setattr("swarmnet.fitting.__version__", "0.0.1")
+    monkeypatch.setattr("swarmnet.fitting.fitting.__version__", "0.0.1")
     with pytest.raises(SwarmnetError, match="differs in versions of the software"):
         fitted(tmp_path / "run.ckpt")
 

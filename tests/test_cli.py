@@ -17,7 +17,7 @@ import pytest
 import sharded
 
 import swarmnet
-from swarmnet import cli
+from swarmnet.cli import commands as cli
 
 SLOPES_ONLY = Path(__file__).parents[1] / "datasets" / "slopes_only.csv"
 XOR = SLOPES_ONLY.with_name("xor.csv")
@@ -621,7 +621,7 @@ def test_bad_models_are_refused(refuse, model, change, words):
 
 
 def test_a_mistake_of_the_program_is_not_hidden(folder, monkeypatch):
-    monkeypatch.setattr("swarmnet.readers.read", lambda *_: 1 / 0)
+    monkeypatch.setattr("swarmnet.data.readers.read", lambda *_: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["swarmnet", "inspect", "data.csv"])
     with pytest.raises(ZeroDivisionError):
         cli.main()
@@ -848,7 +848,7 @@ def test_a_terminal_of_any_width_shows_every_digit(shown, model, monkeypatch, co
 def test_the_shell_completes(folder, words, expected):
     asked = {"_SWARMNET_COMPLETE": "complete_bash", "COMP_WORDS": words}
     asked["COMP_CWORD"] = str(words.count(" "))
-    installed = "import sys; sys.argv = ['swarmnet']; from swarmnet.cli import main; main()"
+    installed = "import sys; sys.argv = ['swarmnet']; from swarmnet.cli.commands import main; main()"
     completing = start(code=installed, env=os.environ | asked)
     out, err = completing.communicate(timeout=60)
     assert (completing.returncode, err) == (0, "")
@@ -857,7 +857,7 @@ def test_the_shell_completes(folder, words, expected):
 
 INTERRUPTIBLE = """
 import signal
-from swarmnet import cli
+from swarmnet.cli import commands as cli
 from swarmnet.trainers.base import Monitor
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -922,7 +922,7 @@ def test_ctrl_c_before_there_is_anything_to_keep(run, folder, monkeypatch):
 
 def test_train_and_evaluate_within_a_memory_limit(run, tmp_path, monkeypatch):
     sharded.in_small_pieces(monkeypatch)
-    monkeypatch.setattr("swarmnet.readers._COPIES", 400)  # so that few rows are too many
+    monkeypatch.setattr("swarmnet.data.readers._COPIES", 400)  # so that few rows are too many
     wide = sharded.table(n=3000, outputs=1)
     sharded.written(tmp_path, wide, "parquet")
     limited = ("*.parquet", "--memory-limit", "260MB")
@@ -946,7 +946,7 @@ def test_a_memory_limit_that_is_no_size(run):
 
 def test_train_on_workers_says_what_is_wrong_before_it_starts_any(run, monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr("swarmnet.cluster._CONNECT", 0.2)
+    monkeypatch.setattr("swarmnet.distributed.cluster._CONNECT", 0.2)
     found = run("train", "data.csv", "--scheduler", "tcp://127.0.0.1:1")
     assert found.code == 2 and found.err.startswith("error: tcp://127.0.0.1:1: no Dask scheduler answers")
     found = run("train", "missing.csv", "--scheduler", "local")
@@ -957,7 +957,7 @@ def test_train_on_workers_says_what_is_wrong_before_it_starts_any(run, monkeypat
 
 def test_train_on_workers_without_dask_names_the_extra(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    monkeypatch.delitem(sys.modules, "swarmnet.cluster", raising=False)
+    monkeypatch.delitem(sys.modules, "swarmnet.distributed.cluster", raising=False)
     found = run("train", "data.csv", "--scheduler", "local")
     assert found.code == 2 and 'rows on workers need Dask: pip install ".[dask]"' in found.err
 
@@ -975,7 +975,7 @@ def test_compare_makes_runs_side_by_side(run):
 
 def test_compare_within_a_memory_limit(run, refuse, tmp_path, monkeypatch):
     sharded.in_small_pieces(monkeypatch)
-    monkeypatch.setattr("swarmnet.readers._COPIES", 400)  # so that few rows are too many
+    monkeypatch.setattr("swarmnet.data.readers._COPIES", 400)  # so that few rows are too many
     sharded.written(tmp_path, sharded.table(n=3000, outputs=1), "parquet")
     budget = ("--trainers", "lbfgs", "--repeats", "1", "--evaluations", "9", "--hidden", "2")
     limited = ("compare", "*.parquet", *budget, "--memory-limit", "260MB")
@@ -986,7 +986,7 @@ def test_compare_within_a_memory_limit(run, refuse, tmp_path, monkeypatch):
 
 def test_compare_on_workers_says_what_is_wrong_before_it_starts(run, monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr("swarmnet.cluster._CONNECT", 0.2)
+    monkeypatch.setattr("swarmnet.distributed.cluster._CONNECT", 0.2)
     found = run("compare", "data.csv", "--scheduler", "tcp://127.0.0.1:1")
     assert found.code == 2 and "no Dask scheduler answers" in found.err
     found = run("compare", "data.csv", "--scheduler", "local", "--memory-limit", "1GB")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import swarmnet
-from swarmnet.columns import (
+from swarmnet.data.column_names import (
     FrameTable,
     TargetError,
     coded,

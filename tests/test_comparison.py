@@ -7,7 +7,7 @@ import pytest
 
 from swarmnet import MixedData, SwarmnetError, SwarmnetWarning, compare, evaluate, fit, read_csv
 from swarmnet.comparison import VALUES_ONLY
-from swarmnet.splitting import split
+from swarmnet.data.splitting import split
 from swarmnet.trainers import Adam, configured
 
 DATASETS = Path(__file__).parents[1] / "datasets"

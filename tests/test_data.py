@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from swarmnet.data import MixedData
+from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError
 
 NAN = np.nan

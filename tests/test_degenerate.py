@@ -7,7 +7,7 @@ import pytest
 from random_problems import EVERY_TRAINER, NAN, short
 
 from swarmnet import MixedData, Network, Objective, SwarmnetError, cli, fit, load
-from swarmnet.activations import TABLE, Activation
+from swarmnet.network.activations import TABLE, Activation
 from swarmnet.trainers import SGD, run
 
 pytestmark = pytest.mark.filterwarnings("ignore:no value of:swarmnet.SwarmnetWarning")

@@ -15,7 +15,7 @@ from random_problems import NAN, examples, seeds
 from scipy.special import erf
 
 from swarmnet import MixedData, Network, Objective
-from swarmnet.activations import TABLE
+from swarmnet.network.activations import TABLE
 
 H = 1e-30
 ROWS = 7

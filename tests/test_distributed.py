@@ -15,23 +15,23 @@ from sharded import assert_same_sums, deadly, kill_all, long_of, table
 
 import swarmnet
 from swarmnet import Network, Objective, SwarmnetError
+from swarmnet.data.readers import open_files, read
+from swarmnet.data.splitting import split
 from swarmnet.errors import WorkersLost
-from swarmnet.readers import open_files, read
+from swarmnet.objective.out_of_core import StreamedSource
 from swarmnet.scaling import Preparation, Scaling
-from swarmnet.splitting import split
-from swarmnet.streaming import StreamedSource
 from swarmnet.trainers import LBFGS, TRAINERS, Adam
 
 distributed = pytest.importorskip("distributed")
-from swarmnet.cluster import _LARGE, Cluster, connected  # noqa: E402
-from swarmnet.distributed import WorkerSource, on_workers  # noqa: E402
+from swarmnet.distributed.cluster import _LARGE, Cluster, connected  # noqa: E402
+from swarmnet.distributed.sharded_sums import WorkerSource, on_workers  # noqa: E402
 
 FILES = 6  # each of which is a block of rows
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere only root may ask who listens")
 def test_workers_of_this_machine_listen_to_it_alone(monkeypatch):
-    monkeypatch.setattr("swarmnet.cluster.available_cores", lambda: 1)
+    monkeypatch.setattr("swarmnet.distributed.cluster.available_cores", lambda: 1)
     with connected("local") as cluster:
         found = listened_at()
         port = cluster.client.scheduler_info()["services"]["dashboard"]
@@ -88,7 +88,7 @@ def written(folder: Path, wide=None, kind: str = "parquet") -> str:
 def test_sums_are_those_of_one_machine_whatever_the_number_of_shards(
     tmp_path, monkeypatch, client, kind, shards
 ):
-    monkeypatch.setattr("swarmnet.distributed._SHARDS", shards)
+    monkeypatch.setattr("swarmnet.distributed.sharded_sums._SHARDS", shards)
     path = written(tmp_path, table(sigmas=kind == "parquet"), kind)
     held, filed, net = read(path), open_files(path), Network((2, 5, 4, 2))
     preparation = Preparation(Scaling.of(filed.statistics), filed.statistics)
@@ -105,7 +105,7 @@ def test_sums_are_those_of_one_machine_whatever_the_number_of_shards(
 
 @pytest.mark.parametrize("shards", [3, 8])
 def test_minibatches_that_leave_blocks_out_are_those_of_one_machine(tmp_path, monkeypatch, client, shards):
-    monkeypatch.setattr("swarmnet.distributed._SHARDS", shards)
+    monkeypatch.setattr("swarmnet.distributed.sharded_sums._SHARDS", shards)
     filed, net = open_files(written(tmp_path)), Network((2, 4, 1))
     preparation = Preparation(Scaling.of(filed.statistics), filed.statistics)
     workers = Objective(net, WorkerSource(filed, preparation, Cluster(client)))
@@ -182,8 +182,8 @@ def test_without_any_worker_left_training_ends_and_goes_on_from_its_checkpoint(t
             kill_all(client)
 
     with monkeypatch.context() as patient:
-        patient.setattr("swarmnet.cluster._PATIENCE", 0.0)  # the cluster starts new ones
-        patient.setattr("swarmnet.cluster._LOOK", 0.1)
+        patient.setattr("swarmnet.distributed.cluster._PATIENCE", 0.0)  # the cluster starts new ones
+        patient.setattr("swarmnet.distributed.cluster._LOOK", 0.1)
         with pytest.raises(WorkersLost, match=r"all workers are gone: .* with the same checkpoint"):
             swarmnet.fit(path, client=client, callback=none_at_the_third, **settings, **kept)
     copied = shutil.copy(kept["checkpoint"], tmp_path / "copy.ckpt")
@@ -215,7 +215,7 @@ def test_limits_are_not_for_workers(tmp_path, client):
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nowhere"])
 def test_a_scheduler_that_does_not_answer(monkeypatch, address):
-    monkeypatch.setattr("swarmnet.cluster._CONNECT", 0.3)
+    monkeypatch.setattr("swarmnet.distributed.cluster._CONNECT", 0.3)
     with (
         pytest.raises(SwarmnetError, match=f"{re.escape(address)}: no Dask scheduler answers there"),
         connected(address),

@@ -25,7 +25,7 @@ import pytest
 from shortened import shorter
 
 import swarmnet
-from swarmnet import cli
+from swarmnet.cli import commands as cli
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

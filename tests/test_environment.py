@@ -18,10 +18,10 @@ import threadpoolctl
 
 import swarmnet
 from swarmnet import MixedData, SwarmNetRegressor, cli, compare, fit
-from swarmnet.explanation import explain
-from swarmnet.files import write_atomically
-from swarmnet.metrics import evaluate
-from swarmnet.readers import read
+from swarmnet.atomic_write import write_atomically
+from swarmnet.data.readers import read
+from swarmnet.explanation.explanation import explain
+from swarmnet.model.metrics import evaluate
 from swarmnet.threads import one_blas_thread
 from swarmnet.trainers import PSO, TRAINERS
 

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from swarmnet import FittedModel, MixedData, Network, SwarmnetError, fit, load
-from swarmnet.errorbars import OtherFit, jacobian_deviations, pack, pinned, unpack, value_deviations, widened
+from swarmnet.model.error_bars import (
+    OtherFit,
+    jacobian_deviations,
+    pack,
+    pinned,
+    unpack,
+    value_deviations,
+    widened,
+)
 from swarmnet.scaling import Scaling
 from swarmnet.trainers import Hybrid
 from swarmnet.trainers.second_order import covariance_root
@@ -29,7 +37,7 @@ def root(size, seed=0):
 @pytest.mark.parametrize("net", NETS)
 def test_they_are_those_of_the_dense_formula(reference, monkeypatch, net, rows):
     net = NETS[net]
-    monkeypatch.setattr("swarmnet.errorbars._NUMBERS", 100 * net.size)  # tiles of 100 rows
+    monkeypatch.setattr("swarmnet.model.error_bars._NUMBERS", 100 * net.size)  # tiles of 100 rows
     rng = np.random.default_rng(1)
     theta, X, C = net.init(rng), rng.normal(size=(rows, net.d)), root(net.size)
     _, _, value, partial = reference.gradients(net)(theta, X)
@@ -85,7 +93,7 @@ def test_a_given_l2_loses_none_of_their_digits(reference, monkeypatch, values, l
         roots.append(covariance_root(*arguments))
         return roots[-1]
 
-    monkeypatch.setattr("swarmnet.fitting.covariance_root", kept)
+    monkeypatch.setattr("swarmnet.fitting.fitting.covariance_root", kept)
     rng = np.random.default_rng(2)
     X = rng.uniform(0, 3, (40, 1))
     Y, J = (f(2 * X) + 0.05 * rng.normal(size=X.shape) for f in (np.sin, np.cos))

@@ -20,8 +20,8 @@ import pytest
 
 import swarmnet
 from swarmnet import MixedData, cli
-from swarmnet.inspection import inspect_data
-from swarmnet.readers import open_files
+from swarmnet.data.inspection import inspect_data
+from swarmnet.data.readers import open_files
 
 INPUTS, OUTPUTS = ("w", "b", "aa"), ("z", "c")  # by name they would be b, w, aa and c, z
 LOW, HIGH = np.array([0.0, 1000.0, -0.05]), np.array([1.0, 2000.0, -0.04])
@@ -371,7 +371,7 @@ def test_train_on_the_command_line(data, X, run, tmp_path):
         run("train", "data.csv", "-o", "model.json", *options, "--test-fraction", 0.2, "--json")
     )
     own = Own(json.loads(Path("model.json").read_text()))
-    kept, held_out = swarmnet.splitting.split(plain, 0.2, 0)
+    kept, held_out = swarmnet.data.splitting.split(plain, 0.2, 0)
     right = own_errors(own, held_out)
     assert [row["column"] for row in told["errors"]] == list(right)
     for row in told["errors"]:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from swarmnet import MixedData, Network, Objective
-from swarmnet.checkpoint import Checkpoint, fingerprint
 from swarmnet.trainers import LM, Hybrid, ProjectedPSO, run
+from swarmnet.trainers.checkpoint import Checkpoint, fingerprint
 from swarmnet.trainers.executor import OnReplicas, Threads
 from swarmnet.trainers.second_order import Climb
 

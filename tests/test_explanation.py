@@ -22,9 +22,9 @@ from swarmnet import (
     fit,
     read_csv,
 )
-from swarmnet.activations import TABLE
+from swarmnet.explanation.symbols import WRITTEN
+from swarmnet.network.activations import TABLE
 from swarmnet.scaling import Scaling
-from swarmnet.sheet import WRITTEN
 
 FOUR_INPUTS = Path(__file__).parents[1] / "datasets" / "four_inputs.csv"
 NAN = np.nan

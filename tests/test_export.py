@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from swarmnet import Activation, FittedModel, MixedData, Network, SwarmnetError, SwarmnetWarning, fit
-from swarmnet.activations import TABLE
-from swarmnet.export.graph import ACTIVATIONS as IN_ONNX
-from swarmnet.export.source import ACTIVATIONS as IN_PYTHON
+from swarmnet.export.onnx_graph import ACTIVATIONS as IN_ONNX
+from swarmnet.export.python_source import ACTIVATIONS as IN_PYTHON
+from swarmnet.network.activations import TABLE
 from swarmnet.scaling import Scaling
 from swarmnet.version import __version__
 

@@ -20,7 +20,7 @@ import pytest
 
 import swarmnet
 from swarmnet import MixedData, SwarmnetError, cli, fit
-from swarmnet.files import held, write_atomically
+from swarmnet.atomic_write import held, write_atomically
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits as Unix has them")
 
@@ -108,7 +108,7 @@ def test_kills_at_random_moments():
 def test_what_a_kill_left_behind_is_removed_by_the_next_write(tmp_path):
     code = """
 import os, signal, sys
-from swarmnet.files import write_atomically
+from swarmnet.atomic_write import write_atomically
 os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 for _ in range(2):
     child = os.fork()
@@ -179,7 +179,7 @@ def test_sigterm_leaves_a_checkpoint_to_go_on_from(call, at_iteration):
 
 
 def test_sigterm_ends_a_command_that_has_nothing_to_keep(call, monkeypatch):
-    monkeypatch.setattr("swarmnet.readers.read", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr("swarmnet.data.readers.read", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     assert call("inspect", "data.csv") == (143, "interrupted\n")
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
@@ -455,7 +455,7 @@ def read_only():
 
 @pytest.mark.parametrize("option", ["-o", "--checkpoint"])
 def test_a_read_only_folder_is_known_before_training(call, read_only, monkeypatch, option):
-    monkeypatch.setattr("swarmnet.fitting.fit", lambda *_: pytest.fail("it trained"))
+    monkeypatch.setattr("swarmnet.fitting.fitting.fit", lambda *_: pytest.fail("it trained"))
     path = read_only / "m.json"
     code, err = call("train", read_only / "data.csv", option, path, *(("-o", "/dev/null") * (option != "-o")))
     assert (code, err) == (2, f"error: {path}: cannot write: Permission denied\n")
@@ -531,7 +531,7 @@ def test_a_file_without_an_end(call):
 def test_a_checkpoint_is_of_one_run_at_a_time_until_that_is_killed(folder, call):
     holding = """
 import sys, time
-from swarmnet.files import held
+from swarmnet.atomic_write import held
 with held("run.ckpt"):
     print("held", flush=True)
     time.sleep(600)
@@ -584,7 +584,7 @@ def test_the_trainers_inside_a_trainer_make_a_run(tmp_path, trainer, other):
 
 
 def test_an_activation_of_ones_own_makes_a_run_by_what_it_does(tmp_path):
-    tanh, sine = (swarmnet.activations.TABLE[name] for name in ("tanh", "sine"))
+    tanh, sine = (swarmnet.network.activations.TABLE[name] for name in ("tanh", "sine"))
 
     def fitted(like):
         mine = swarmnet.Activation("mine", like.value, like.slope, like.curvature)

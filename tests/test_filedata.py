@@ -9,9 +9,9 @@ from sharded import in_small_pieces, long_of, table, written
 
 import swarmnet
 from swarmnet import MixedData, SwarmnetError
-from swarmnet.filedata import FileData
-from swarmnet.readers import bytes_of, open_files, read, read_csv, read_parquet
-from swarmnet.splitting import split
+from swarmnet.data.file_data import FileData
+from swarmnet.data.readers import bytes_of, open_files, read, read_csv, read_parquet
+from swarmnet.data.splitting import split
 
 KINDS = ["parquet", "wide", "long"]
 
@@ -54,7 +54,7 @@ def test_parts_of_a_piece_hold_its_blocks(tmp_path, monkeypatch, count):
 @pytest.mark.parametrize("count", [1, 2, 1000])
 def test_parts_of_a_piece_of_lines_hold_its_blocks(tmp_path, monkeypatch, count):
     in_small_pieces(monkeypatch)
-    monkeypatch.setattr("swarmnet.pieces._LARGE", 13_000)
+    monkeypatch.setattr("swarmnet.data.file_chunks._LARGE", 13_000)
     table().to_csv(tmp_path / "a.csv", index=False)
     data = open_files(tmp_path / "a.csv")
     first, blocks = data.pieces[0], list(data.reader.blocks(data.pieces[0]))
@@ -223,7 +223,7 @@ def test_a_split_keeps_a_point_on_one_side(tmp_path, monkeypatch):
 
 
 def test_no_more_rows_are_held_out_than_memory_has_room_for(tmp_path, monkeypatch):
-    monkeypatch.setattr("swarmnet.filedata._MOST_HELD_OUT", 50)
+    monkeypatch.setattr("swarmnet.data.file_data._MOST_HELD_OUT", 50)
     held_out = split(open_files(written(tmp_path, table(), "parquet"), None, None), 0.5, seed=0)[1]
     assert 25 < held_out.n < 80
 

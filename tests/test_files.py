@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from swarmnet import SwarmnetError
-from swarmnet.files import held, refuse_unwritable, write_atomically
+from swarmnet.atomic_write import held, refuse_unwritable, write_atomically
 
 fcntl = pytest.importorskip("fcntl", reason="locks as Unix has them")
 
@@ -38,7 +38,7 @@ def test_whether_a_path_can_be_written_is_found_out_without_touching_it(tmp_path
 
 def test_streams_are_written_to_and_never_replaced(tmp_path):
     code = (
-        "from swarmnet.files import write_atomically; print('and', end=' ');"
+        "from swarmnet.atomic_write import write_atomically; print('and', end=' ');"
         "write_atomically('/dev/stdout', 'this '); print('after', end='')"
     )
     out = tmp_path / "out"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from swarmnet import MixedData, Network, Objective, SwarmnetWarning, fit
-from swarmnet.checkpoint import Checkpoint, fingerprint
 from swarmnet.trainers import LBFGS, LM, Hybrid, ProjectedPSO, run
+from swarmnet.trainers.checkpoint import Checkpoint, fingerprint
 
 RUN = fingerprint({"data": "these"})
 SIZES = ((2, 2, 2), (2, 4, 2), (2, 12, 2), (2, 5, 5, 2))
@@ -51,7 +51,7 @@ def shortened(monkeypatch):
         "_POLISH": 120,
     }.items():
         monkeypatch.setattr(f"swarmnet.trainers.hybrid.{name}", value)
-    monkeypatch.setattr("swarmnet.checkpoint._HOLD", 0.0)
+    monkeypatch.setattr("swarmnet.trainers.checkpoint._HOLD", 0.0)
     return candidates
 
 

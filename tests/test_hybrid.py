@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from swarmnet import MixedData, Network, Objective, evaluate, fit
-from swarmnet.checkpoint import Checkpoint, fingerprint
-from swarmnet.fitting import ladder
+from swarmnet.fitting.fitting import ladder
 from swarmnet.trainers import LBFGS, LM, Hybrid, ProjectedPSO, run
+from swarmnet.trainers.checkpoint import Checkpoint, fingerprint
 
 NAN = np.nan
 RUN = fingerprint({"data": "these", "seed": 0})
@@ -143,7 +143,7 @@ def short_races(monkeypatch):
     """Of six climbs four are left when the race of networks ends."""
     monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (4,))
     monkeypatch.setattr("swarmnet.trainers.hybrid._CHOSEN", 9)
-    monkeypatch.setattr("swarmnet.trainers.race.COLD", 0)  # no hurry
+    monkeypatch.setattr("swarmnet.trainers.successive_halving.COLD", 0)  # no hurry
 
 
 @pytest.mark.usefixtures("short_races")
@@ -239,11 +239,11 @@ STOPS = {
 @pytest.mark.parametrize("budget", [{}, {"iterations": 49}, {"evaluations": 500}], ids=str)
 @pytest.mark.parametrize("stops", STOPS)
 def test_a_run_gone_on_with_is_the_run_never_stopped(monkeypatch, tmp_path, stops, budget):
-    monkeypatch.setattr("swarmnet.checkpoint._HOLD", 0.0)
+    monkeypatch.setattr("swarmnet.trainers.checkpoint._HOLD", 0.0)
     monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (4,))
     monkeypatch.setattr("swarmnet.trainers.hybrid._CHOSEN", 9)
     if not budget:
-        monkeypatch.setattr("swarmnet.trainers.race.COLD", 0)  # no hurry
+        monkeypatch.setattr("swarmnet.trainers.successive_halving.COLD", 0)  # no hurry
     trainer, path = replace(SMALL, starts=3, **budget), tmp_path / "run.ckpt"
     whole = trained(trainer)
     for at in (at for at in STOPS[stops] if at < len(whole.history["loss"])):

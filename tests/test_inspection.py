@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from swarmnet.data import MixedData
-from swarmnet.inspection import inspect_data
+from swarmnet.data.inspection import inspect_data
+from swarmnet.data.mixed_data import MixedData
 
 NAN = np.nan
 

@@ -8,11 +8,18 @@ import numpy as np
 import pytest
 
 from swarmnet import Activation, MixedData, Network, Objective
-from swarmnet.activations import TABLE
-from swarmnet.errorbars import jacobian_deviations, pack, value_deviations
-from swarmnet.kernels.activate import CURVATURE, SLOPE, TANGENT, VALUE, Activations, activate
-from swarmnet.network import unit
-from swarmnet.propagation import Passes
+from swarmnet.model.error_bars import jacobian_deviations, pack, value_deviations
+from swarmnet.network.activations import TABLE
+from swarmnet.network.network import unit
+from swarmnet.network.propagation import Passes
+from swarmnet.objective.kernels.layer_activations import (
+    CURVATURE,
+    SLOPE,
+    TANGENT,
+    VALUE,
+    Activations,
+    activate,
+)
 
 Array = np.ndarray[Any, Any]
 NAN = np.nan
@@ -298,7 +305,7 @@ def test_error_bars_are_those_of_plain_numpy(
     for deviations in (value_deviations, jacobian_deviations):
         found = []
         for many in (0, 10**9):  # numbers from which kernels are worth their import
-            monkeypatch.setattr("swarmnet.errorbars._MANY", many)
+            monkeypatch.setattr("swarmnet.model.error_bars._MANY", many)
             found.append(deviations(*of))
         close(found[0], found[1], "float64")
 

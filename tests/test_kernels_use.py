@@ -20,11 +20,11 @@ from swarmnet.trainers import LBFGS, LM, Adam, Hybrid, run
 PACKAGE = Path(swarmnet.__file__).parent
 SMALL = (
     "import numpy as np\n"
-    "from swarmnet.kernels.entries import end_of_kind\n"
+    "from swarmnet.objective.kernels.entries import end_of_kind\n"
     "assert end_of_kind(np.array([-1, -1, 0]), 0, 3) == 2\n"
 )
 COMPILED = (
-    "from swarmnet.kernels.entries import end_of_kind as kernel\n"
+    "from swarmnet.objective.kernels.entries import end_of_kind as kernel\n"
     "print(sum(kernel.stats.cache_misses.values()), sum(kernel.stats.cache_hits.values()))\n"
 )
 NAMED = ("NUMBA_", "XDG_CACHE_HOME", "PYTHONPATH")
@@ -108,8 +108,8 @@ def test_a_full_disk_does_no_harm(work, tmp_path):
         "import resource, signal\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1))\n"
-        "from swarmnet.activations import TABLE\n"
-        "from swarmnet.kernels.activate import Activations\n"
+        "from swarmnet.network.activations import TABLE\n"
+        "from swarmnet.objective.kernels.layer_activations import Activations\n"
         "Activations([TABLE['relu']], np.float64)\n"
     )
     command = [sys.executable, "-c", "import numpy as np\n" + full + SMALL]
@@ -124,7 +124,7 @@ def test_processes_that_compile_at_once_keep_what_each_compiled(work, tmp_path):
     code = (
         "import sys, time, numpy as np\n"
         "from numba.core.caching import IndexDataCacheFile as Index\n"
-        "from swarmnet.kernels.jets import multiply\n"
+        "from swarmnet.objective.kernels.jets import multiply\n"
         "write = Index._save_index\n"
         "Index._save_index = lambda *given: (time.sleep(1.5), write(*given))\n"
         "sys.stdin.read(1)\n"
@@ -153,8 +153,8 @@ def test_a_changed_source_of_what_a_kernel_calls_is_compiled_anew(installed, wor
     """Numba itself would look at the kernel's own file alone."""
     code = (
         "import numpy as np\n"
-        "from swarmnet.activations import TABLE\n"
-        "from swarmnet.kernels.activate import Activations, activate\n"
+        "from swarmnet.network.activations import TABLE\n"
+        "from swarmnet.objective.kernels.layer_activations import Activations, activate\n"
         "Z = np.ones((1, 8))\n"
         "activate(Activations([TABLE['relu']], np.float64).addresses[0], 0, Z, np.zeros(1), Z, Z)\n"
         "print(*set(Z.ravel()))\n"
@@ -191,7 +191,7 @@ def on_a_terminal(code, folder, **options):
 @pytest.mark.skipif(os.name != "posix", reason="there are no such terminals elsewhere")
 def test_compiling_is_said_once_on_a_terminal(work, tmp_path):
     two = SMALL + (
-        "from swarmnet.kernels.jets import multiply\n"
+        "from swarmnet.objective.kernels.jets import multiply\n"
         "multiply(np.ones((1, 8)), np.ones((1, 8)))\n"
         "import numba\n"  # whose other users are not meant
         "numba.njit(lambda x: x + 1)(1)\n"
@@ -216,7 +216,7 @@ def test_it_is_said_that_no_folder_keeps_them(installed, work, tmp_path):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_ready_objective_waits_for_no_kernel_any_more(rng, dtype):
     """Whatever the rows, and though weights be read-only: neither compiled nor read from the cache."""
-    from swarmnet.kernels import entries, losses, projection
+    from swarmnet.objective.kernels import entries, losses, projection
 
     Objective(Network((1, 1)), MixedData([[0.0]], [[0.0]]), dtype=dtype)
     modules = entries, losses, projection
@@ -250,7 +250,7 @@ def test_without_compiled_code_the_answers_are_the_same(work, monkeypatch):
     plain = environment(NUMBA_DISABLE_JIT="1")
     done = subprocess.run(command, cwd=work, capture_output=True, text=True, env=plain)
     assert (done.returncode, done.stderr) == (0, "")
-    monkeypatch.setattr("swarmnet.errorbars._MANY", 0)
+    monkeypatch.setattr("swarmnet.model.error_bars._MANY", 0)
     found, expected = np.load(work / "sums.npz"), kernel_sums.all_sums()
     assert set(found) == set(expected)
     for name, right in expected.items():

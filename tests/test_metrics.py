@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from swarmnet import FittedModel, MixedData, Network, SwarmnetError, evaluate
-from swarmnet.readers import open_files
+from swarmnet.data.readers import open_files
 from swarmnet.scaling import Scaling
 
 NAN = np.nan

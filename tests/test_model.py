@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from swarmnet import Activation, FittedModel, MixedData, Network, SwarmnetError, fit, load
-from swarmnet.activations import TABLE
+from swarmnet.network.activations import TABLE
 from swarmnet.scaling import Scaling
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmnet.moments import Moments, Statistics
+from swarmnet.data.statistics import Moments, Statistics
 
 
 def columns(rng, n=400, offset=0.0):

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from swarmnet.activations import LINEAR, TABLE, Activation
 from swarmnet.errors import SwarmnetError
-from swarmnet.network import Network
+from swarmnet.network.activations import LINEAR, TABLE, Activation
+from swarmnet.network.network import Network
 from swarmnet.testing import check_hessian, check_jacobian
 
 NAMES = list(TABLE)

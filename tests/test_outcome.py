@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from swarmnet import MixedData, SwarmnetError, SwarmnetWarning, fit, load
-from swarmnet.record import for_people
+from swarmnet.model.training_record import for_people
 from swarmnet.trainers import Hybrid, ProjectedPSO
 
 NAN = np.nan

@@ -12,9 +12,9 @@ from sharded import deadly, table, written
 from sklearn.model_selection import GridSearchCV
 
 from swarmnet import Activation, MixedData, SwarmnetError, SwarmNetRegressor, SwarmnetWarning, compare
-from swarmnet.activations import TABLE
-from swarmnet.parallel import in_processes, listening, on_cluster
-from swarmnet.readers import open_files
+from swarmnet.data.readers import open_files
+from swarmnet.distributed.parallel_fits import in_processes, listening, on_cluster
+from swarmnet.network.activations import TABLE
 from swarmnet.threads import Crew, available_cores, default_threads
 
 TANH = TABLE["tanh"]

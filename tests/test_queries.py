@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from swarmnet import Activation, Network, queries
-from swarmnet.activations import TABLE
+from swarmnet.network.activations import TABLE
 
 TANH = TABLE["tanh"]
 OWN = Activation("own", TANH.value, TANH.slope, TANH.curvature)

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import swarmnet.readers
-from swarmnet.data import MixedData
+import swarmnet.data.readers
+from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.readers import read, read_csv, read_parquet, read_query
+from swarmnet.data.table_files import CsvTable
 from swarmnet.errors import SwarmnetError
-from swarmnet.readers import read, read_csv, read_parquet, read_query
-from swarmnet.tables import CsvTable
 
 NAN = np.nan
 WIDE = """\
@@ -350,7 +350,7 @@ def test_too_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     def too_much(*_: object) -> MixedData:
         raise MemoryError
 
-    monkeypatch.setattr(swarmnet.readers, "from_table", too_much)
+    monkeypatch.setattr(swarmnet.data.readers, "from_table", too_much)
     assert "does not fit into memory" in message_of(written(tmp_path, WIDE))
 
 

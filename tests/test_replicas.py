@@ -14,17 +14,17 @@ from sharded import assert_same_sums, deadly, kill_all, table, written
 
 import swarmnet
 from swarmnet import Activation, MixedData, Network, Objective, SwarmnetError
-from swarmnet.activations import TABLE
-from swarmnet.blueprint import Blueprint
+from swarmnet.data.readers import open_files
 from swarmnet.errors import WorkersLost
-from swarmnet.readers import open_files
+from swarmnet.network.activations import TABLE
+from swarmnet.objective.specification import Blueprint
 from swarmnet.scaling import Preparation, Scaling
 from swarmnet.trainers import LM, TRAINERS, Hybrid, ProjectedPSO, run
 
 distributed = pytest.importorskip("distributed")
-from swarmnet.cluster import Cluster  # noqa: E402
-from swarmnet.distributed import SentSource, bytes_of  # noqa: E402
-from swarmnet.replicas import Objectives, WorkerReplicas  # noqa: E402
+from swarmnet.distributed.cluster import Cluster  # noqa: E402
+from swarmnet.distributed.replicas import Objectives, WorkerReplicas  # noqa: E402
+from swarmnet.distributed.sharded_sums import SentSource, bytes_of  # noqa: E402
 
 CLIMBS = Hybrid(polish=LM(iterations=20), swarm=ProjectedPSO(iterations=2, particles=4), starts=3)
 TANH = TABLE["tanh"]
@@ -44,10 +44,10 @@ def client(local):
 
 @pytest.fixture
 def short_ladder(monkeypatch):
-    monkeypatch.setattr("swarmnet.fitting._LADDER", ((3,), (5,), (3, 3)))
+    monkeypatch.setattr("swarmnet.fitting.fitting._LADDER", ((3,), (5,), (3, 3)))
     monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (6,))
     monkeypatch.setattr("swarmnet.trainers.hybrid._CHOSEN", 12)
-    monkeypatch.setattr("swarmnet.trainers.race.COLD", 0)  # no hurry
+    monkeypatch.setattr("swarmnet.trainers.successive_halving.COLD", 0)  # no hurry
 
 
 def problem(n=60):
@@ -76,7 +76,7 @@ def test_the_networks_race_on_the_workers_as_here(monkeypatch, client):
 @pytest.mark.parametrize("here", [True, False])
 def test_few_rows_in_files_are_read_by_each_worker(monkeypatch, client, tmp_path, here):
     if not here:
-        monkeypatch.setattr("swarmnet.replicas._MOST_HERE", 0)
+        monkeypatch.setattr("swarmnet.distributed.replicas._MOST_HERE", 0)
     path = written(tmp_path, table(200, outputs=1), "parquet")
     asked, work = [], WorkerReplicas.map
     monkeypatch.setattr(WorkerReplicas, "map", lambda *arguments: asked.append(1) or work(*arguments))
@@ -133,8 +133,8 @@ def test_without_any_worker_left_the_climbs_go_on_from_their_checkpoint(tmp_path
             kill_all(client)
 
     with monkeypatch.context() as patient:
-        patient.setattr("swarmnet.cluster._PATIENCE", 0.0)  # the cluster starts new ones
-        patient.setattr("swarmnet.cluster._LOOK", 0.1)
+        patient.setattr("swarmnet.distributed.cluster._PATIENCE", 0.0)  # the cluster starts new ones
+        patient.setattr("swarmnet.distributed.cluster._LOOK", 0.1)
         with pytest.raises(WorkersLost, match=r"all workers are gone: .* with the same checkpoint"):
             swarmnet.fit(problem(), client=client, callback=none_at_the_third, **settings, **kept)
     copied = shutil.copy(kept["checkpoint"], tmp_path / "copy.ckpt")
@@ -182,7 +182,7 @@ def test_after_a_fit_no_rows_are_kept_here_or_on_workers(monkeypatch, client):
 
 
 def test_rows_in_memory_are_summed_up_on_the_workers(monkeypatch, client):
-    monkeypatch.setattr("swarmnet.filedata._MOST_ROWS", 7)
+    monkeypatch.setattr("swarmnet.data.file_data._MOST_ROWS", 7)
     data, net = replace(problem(), weights=np.arange(1.0, 61.0)), Network((2, 5, 1))
     preparation = Preparation(Scaling.of(data.statistics), data.statistics)
     workers = Objective(net, SentSource(data, preparation, Cluster(client)), l2=0.01)
@@ -201,7 +201,7 @@ def test_the_trainers_without_climbs_have_their_rows_on_the_workers(monkeypatch,
 
 
 def test_too_many_rows_for_each_worker_are_shared_out(monkeypatch, client):
-    monkeypatch.setattr("swarmnet.replicas._MOST_BYTES", 100)
+    monkeypatch.setattr("swarmnet.distributed.replicas._MOST_BYTES", 100)
     settings = {"hidden": (3,), "trainer": LM(iterations=4)}
     model = swarmnet.fit(problem(), client=client, **settings)
     np.testing.assert_allclose(model.theta, swarmnet.fit(problem(), **settings).theta, rtol=1e-8)
@@ -210,16 +210,16 @@ def test_too_many_rows_for_each_worker_are_shared_out(monkeypatch, client):
 def test_rows_whose_iterations_take_long_are_shared_out_if_there_are_blocks_for_more_than_the_climbs(
     monkeypatch, client
 ):
-    monkeypatch.setattr("swarmnet.replicas._LONG", 0.0)
+    monkeypatch.setattr("swarmnet.distributed.replicas._LONG", 0.0)
     given = []
 
     def noted(trainer, objective, *arguments, **settings):
         given.append(settings["executor"] is not None)
         return run(trainer, objective, *arguments, **settings)
 
-    monkeypatch.setattr("swarmnet.fitting.run", noted)
+    monkeypatch.setattr("swarmnet.fitting.fitting.run", noted)
     for rows in (12, 10):  # a block: five for three climbs, or six
-        monkeypatch.setattr("swarmnet.replicas.most_rows", lambda d, k, rows=rows: rows)
+        monkeypatch.setattr("swarmnet.distributed.replicas.most_rows", lambda d, k, rows=rows: rows)
         swarmnet.fit(problem(), hidden=(3,), trainer=LM(iterations=2), client=client)
     assert given == [True, False]
 

@@ -17,7 +17,8 @@ from report_cases import HOSTILE, comparison_of, data_of, model_of
 
 import swarmnet
 from swarmnet.errors import SwarmnetError
-from swarmnet.report import content, tables, write_model_report
+from swarmnet.report import content, tables
+from swarmnet.report.writer import write_model_report
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from report_cases import HOSTILE, comparison_of, data_of, model_of
 
-from swarmnet.activations import TABLE
-from swarmnet.model import FittedModel
+from swarmnet.model.fitted_model import FittedModel
+from swarmnet.network.activations import TABLE
 from swarmnet.scaling import Scaling
 
 _BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -4,9 +4,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from swarmnet.data import MixedData
+from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError
-from swarmnet.network import Network
+from swarmnet.network.network import Network
 from swarmnet.scaling import KINDS, Scaling
 
 NAN = np.nan

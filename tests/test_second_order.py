@@ -517,7 +517,7 @@ def test_a_partial_that_is_0_but_for_rounding_does_no_harm():
 
 
 def test_too_many_weights_are_left_to_lbfgs(monkeypatch):
-    monkeypatch.setattr("swarmnet.trainers.lm.MOST_WEIGHTS", 20)
+    monkeypatch.setattr("swarmnet.trainers.levenberg_marquardt.MOST_WEIGHTS", 20)
     objective = Objective(Network((2, 5, 1)), mixed(40), **OPEN)
     with pytest.warns(SwarmnetWarning, match="21 weights are too many for Levenberg-Marquardt: L-BFGS"):
         result = run(LM(iterations=30), objective, np.random.default_rng(0))
@@ -538,7 +538,7 @@ def test_cross_entropy_is_refused():
 
 @pytest.mark.parametrize("size", SIZES)
 def test_threads_change_nothing_to_the_last_bit(monkeypatch, size):
-    monkeypatch.setattr("swarmnet.rows._SHARED", 1)  # small as the tiles are
+    monkeypatch.setattr("swarmnet.objective.row_sums._SHARED", 1)  # small as the tiles are
     n, sizes = SIZES[size]
     data = mixed(n if n < 100 else 1500, noise=(0.1, 0.1))
     one, two = (

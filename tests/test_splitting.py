@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from swarmnet import MixedData, SwarmnetError
-from swarmnet.readers import open_files
-from swarmnet.splitting import split, usual_fraction
+from swarmnet.data.readers import open_files
+from swarmnet.data.splitting import split, usual_fraction
 
 NAN = np.nan
 

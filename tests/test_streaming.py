@@ -6,9 +6,9 @@ from sharded import assert_same_sums, close, in_small_pieces, table, written
 
 import swarmnet
 from swarmnet import Network, Objective, SwarmnetError
-from swarmnet.readers import open_files, read
+from swarmnet.data.readers import open_files, read
+from swarmnet.objective.out_of_core import StreamedSource
 from swarmnet.scaling import Preparation, Scaling
-from swarmnet.streaming import StreamedSource
 from swarmnet.trainers import TRAINERS
 
 KINDS = ["parquet", "wide", "long"]

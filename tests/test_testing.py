@@ -4,11 +4,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from swarmnet.activations import TABLE, Activation
-from swarmnet.data import MixedData
+from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError
-from swarmnet.network import Network
-from swarmnet.objective import Objective
+from swarmnet.network.activations import TABLE, Activation
+from swarmnet.network.network import Network
+from swarmnet.objective.objective import Objective
 from swarmnet.testing import check_activation, check_gradient, check_hessian, check_jacobian
 
 TANH = TABLE["tanh"]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from swarmnet import Activation, MixedData, Network, Objective, SwarmnetError, fit
-from swarmnet.activations import TABLE
-from swarmnet.rows import HeldRows
+from swarmnet.network.activations import TABLE
+from swarmnet.objective.row_sums import HeldRows
 from swarmnet.trainers import (
     LBFGS,
     PSO,
@@ -25,7 +25,7 @@ from swarmnet.trainers import (
     run,
 )
 from swarmnet.trainers.base import History
-from swarmnet.trainers.pso import _Flight, _quiet_pyswarms
+from swarmnet.trainers.particle_swarm import _Flight, _quiet_pyswarms
 
 NAMES = list(TRAINERS)
 
@@ -383,7 +383,7 @@ def test_swarms_stay_in_their_box(name):
 
 
 def test_schedules_go_from_first_to_last():
-    from swarmnet.trainers.pso import _at
+    from swarmnet.trainers.particle_swarm import _at
 
     assert _at((0.9, 0.4), 0.5) == pytest.approx(0.65)
     assert _at(0.7, 0.5) == 0.7
@@ -547,7 +547,7 @@ def test_a_preconditioner_gets_further_with_as_many_evaluations():
 
 
 def test_rows_without_entries_make_no_preconditioner(monkeypatch):
-    monkeypatch.setattr("swarmnet.trainers.backprop._SAMPLE", 1e-9)  # one row, which has no entry
+    monkeypatch.setattr("swarmnet.trainers.backpropagation._SAMPLE", 1e-9)  # one row, which has no entry
     data = MixedData(np.linspace(0, 1, 4000)[:, None], np.r_[1.0, np.full(3998, np.nan), 2.0])
     objective = Objective(Network((1, 2, 1)), data)
     plain, other = (

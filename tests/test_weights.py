@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from swarmnet import MixedData, Network, Objective, SwarmnetError, evaluate, fit
+from swarmnet.data.splitting import split
 from swarmnet.scaling import KINDS, Scaling
-from swarmnet.splitting import split
 from swarmnet.trainers.second_order import Climb
 
 NAN = np.nan

@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from swarmnet.data import MixedData
+from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError, unknown
-from swarmnet.metrics import evaluate
-from swarmnet.model import FittedModel
+from swarmnet.model.fitted_model import FittedModel
+from swarmnet.model.metrics import evaluate
 from swarmnet.plots import style
 from swarmnet.plots.queries import Answers, Array, Column, column_of, columns_of, matched, names_of
 

@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 
-from swarmnet.columns import derivative_name
-from swarmnet.data import MixedData
+from swarmnet.data.column_names import derivative_name
+from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError, unknown
-from swarmnet.model import FittedModel
+from swarmnet.model.fitted_model import FittedModel
 from swarmnet.plots import style
 from swarmnet.plots.queries import (
     NEARNESS,

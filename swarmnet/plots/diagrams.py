@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from swarmnet.errors import SwarmnetError, unknown
-from swarmnet.model import FittedModel
-from swarmnet.network import unit
+from swarmnet.model.fitted_model import FittedModel
+from swarmnet.network.network import unit
+from swarmnet.network.propagation import Passes
 from swarmnet.plots import style
 from swarmnet.plots.queries import Array, At, base_point, columns_of, input_ranges, place, require_model
-from swarmnet.propagation import Passes
 
 _MOST_UNITS, _MOST_LAYERS = 40, 12
 _FARTHEST = 0.25  # between units, of the height

@@ -9,10 +9,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
-from swarmnet.columns import derivative_name
-from swarmnet.data import MixedData
+from swarmnet.data.column_names import derivative_name
+from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError
-from swarmnet.model import FittedModel
+from swarmnet.model.fitted_model import FittedModel
 from swarmnet.plots import style
 from swarmnet.plots.queries import (
     NEARNESS,

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from swarmnet.columns import derivative_name, listed
-from swarmnet.data import MixedData
-from swarmnet.digits import for_offset
+from swarmnet.data.column_names import derivative_name, listed
+from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError, unknown
-from swarmnet.model import FittedModel
-from swarmnet.record import input_range
+from swarmnet.model.fitted_model import FittedModel
+from swarmnet.model.training_record import input_range
+from swarmnet.number_format import for_offset
 
 Array = NDArray[np.float64]
 At: TypeAlias = "Mapping[str, float] | pd.Series[float] | ArrayLike | None"

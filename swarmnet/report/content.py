@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from swarmnet.columns import derivative_name
 from swarmnet.comparison import VALUES_ONLY, Comparison, quartiles
-from swarmnet.data import MixedData
+from swarmnet.data.column_names import derivative_name
+from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError
-from swarmnet.model import FittedModel, network_record
-from swarmnet.network import Network
-from swarmnet.record import input_range
+from swarmnet.model.fitted_model import FittedModel, network_record
+from swarmnet.model.training_record import input_range
+from swarmnet.network.network import Network
 
 Array = NDArray[np.float64]
 

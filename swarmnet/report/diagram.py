@@ -6,7 +6,7 @@ import warnings
 from base64 import b64encode
 
 from swarmnet.errors import SwarmnetError
-from swarmnet.model import FittedModel
+from swarmnet.model.fitted_model import FittedModel
 
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 

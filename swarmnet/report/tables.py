@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from swarmnet.comparison import Comparison
-from swarmnet.digits import for_range
-from swarmnet.inspection import RANGE, DataInspection, digits_of
-from swarmnet.record import for_people, two_numbers
+from swarmnet.data.inspection import RANGE, DataInspection, digits_of
+from swarmnet.model.training_record import for_people, two_numbers
+from swarmnet.number_format import for_range
 
 _PATTERNS = 20  # the most frequent
 _DIGITS = 4

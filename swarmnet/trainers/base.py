@@ -20,7 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet import interrupts
-from swarmnet.checkpoint import (
+from swarmnet.errors import SwarmnetError
+from swarmnet.floating_point import far_out
+from swarmnet.threads import one_blas_thread
+from swarmnet.trainers.checkpoint import (
     Checkpoint,
     DamagedState,
     State,
@@ -31,9 +34,6 @@ from swarmnet.checkpoint import (
     matching,
     whole,
 )
-from swarmnet.errors import SwarmnetError
-from swarmnet.floats import far_out
-from swarmnet.threads import one_blas_thread
 from swarmnet.trainers.protocols import Executor, Trainable
 
 Array = NDArray[Any]

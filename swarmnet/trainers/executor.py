@@ -5,9 +5,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from swarmnet.checkpoint import State
-from swarmnet.floats import far_out
+from swarmnet.floating_point import far_out
 from swarmnet.threads import Crew, one_blas_thread
+from swarmnet.trainers.checkpoint import State
 from swarmnet.trainers.protocols import Trainable
 from swarmnet.trainers.second_order import Climb, is_cheap
 

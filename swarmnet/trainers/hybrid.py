@@ -8,14 +8,14 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from swarmnet.checkpoint import State, array, whole
-from swarmnet.trainers.backprop import LBFGS
+from swarmnet.trainers.backpropagation import LBFGS
 from swarmnet.trainers.base import Array, Monitor, Trainer, require_count, require_number
-from swarmnet.trainers.lm import LM
+from swarmnet.trainers.checkpoint import State, array, whole
+from swarmnet.trainers.levenberg_marquardt import LM
+from swarmnet.trainers.particle_swarm import PSO, ProjectedPSO, Swarm
 from swarmnet.trainers.protocols import Trainable
-from swarmnet.trainers.pso import PSO, ProjectedPSO, Swarm
-from swarmnet.trainers.race import ALONE, race
 from swarmnet.trainers.second_order import MOST_WEIGHTS, NOISES, STALE, Climb, Rival, cost, is_cheap
+from swarmnet.trainers.successive_halving import ALONE, race
 
 _POLISH = 4000  # iterations of Levenberg-Marquardt, if nothing limits them; most end by their own rule
 _CONDITIONED, _PLAIN = 900, 2500  # those of L-BFGS with and without a preconditioner

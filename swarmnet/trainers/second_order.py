@@ -30,9 +30,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from swarmnet import blas
-from swarmnet.checkpoint import DamagedState, State, array, matching, whole
+from swarmnet import linalg as blas
 from swarmnet.trainers.base import Array, Posterior
+from swarmnet.trainers.checkpoint import DamagedState, State, array, matching, whole
 from swarmnet.trainers.protocols import LeastSquares, Trainable
 
 MOST_WEIGHTS = 3000  # beyond, a step takes seconds

@@ -48,7 +48,7 @@ class Model {
   }
 
   // The standard deviations of the quantities at each of the points, (points x quantities): |C g| for the gradient g
-  // with respect to theta, widened by how far the other fits' answers lie apart, see swarmnet/errorbars.py.
+  // with respect to theta, widened by how far the other fits' answers lie apart, see swarmnet/model/error_bars.py.
   deviations(points, quantities) {
     const p = this.network.size;
     const gradients = [], apart = [];

@@ -1,4 +1,4 @@
-// The network, evaluated in double precision. Names and formulas are those of swarmnet/propagation.py: A holds a
+// The network, evaluated in double precision. Names and formulas are those of swarmnet/network/propagation.py: A holds a
 // layer's activations, S their slopes f', C their curvatures f'', T and U a tangent pass, "bar" a gradient.
 
 function gate(z) {
@@ -15,7 +15,7 @@ function distribution(z) {
   return 0.5 + sum * density(z);
 }
 
-// Of each activation f(z), f'(z, a) and f''(z, a, s), as in swarmnet/activations.py.
+// Of each activation f(z), f'(z, a) and f''(z, a, s), as in swarmnet/network/activations.py.
 const ACTIVATIONS = {
   sigmoid: [gate, (z, a) => a - a * a, (z, a, s) => (1 - 2 * a) * s],
   tanh: [Math.tanh, (z, a) => 1 - a * a, (z, a, s) => -2 * a * s],

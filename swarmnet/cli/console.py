@@ -1,0 +1,304 @@
+"""What every command of the command line needs: its options, notes, tables, warnings and exit codes.
+
+Results go to standard output or to the file named: tables on a terminal, CSV when piped, with --json one JSON
+document. Notes, the progress bar and errors go to standard error; a user's mistake is one line there, and
+exit code 2.
+"""
+
+import glob
+import io
+import json
+import math
+import os
+import re
+import shutil
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from swarmnet import interrupts
+from swarmnet.cli import progress
+from swarmnet.errors import SwarmnetError, SwarmnetWarning, printable, unknown
+from swarmnet.network.activations import TABLE
+from swarmnet.objective.value_losses import LOSSES
+from swarmnet.trainers import TRAINERS
+from swarmnet.trainers.base import STATUS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_LEAST_WIDTH = 20  # characters, of a help that can be read
+
+
+def _one_of(known: Iterable[str]) -> Callable[[str], list[str]]:
+    """What the shell completes a name to."""
+    names = list(known)
+    return lambda incomplete: [name for name in names if name.startswith(incomplete)]
+
+
+Names = Annotated[str | None, typer.Option(help="Column names, separated by commas.")]
+Hidden = Annotated[str, typer.Option(help="Units of the hidden layers, as in 16,16, or auto.")]
+ActivationOption = Annotated[
+    str,
+    typer.Option(
+        help="Of the hidden layers; or one a layer, the output last, as in tanh,sigmoid.",
+        autocompletion=_one_of(TABLE),
+    ),
+]
+TrainerOption = Annotated[
+    str, typer.Option(help=f"One of {', '.join(TRAINERS)}.", autocompletion=_one_of(TRAINERS))
+]
+LossOption = Annotated[str, typer.Option(help="squared or cross-entropy.", autocompletion=_one_of(LOSSES))]
+ScalingOption = Annotated[
+    str,
+    typer.Option(help="standard, minmax or none.", autocompletion=_one_of(("standard", "minmax", "none"))),
+]
+WeightOption = Annotated[
+    float | None, typer.Option(help="Weight of the derivatives against the values; 1 by default.")
+]
+PenaltyOption = Annotated[float | None, typer.Option(help="Weight of the squared weights.")]
+Fraction = Annotated[float, typer.Option(help="Share of the points to hold out and test on.")]
+UsualFraction = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of the points to hold out and test on; by default 0.2, or 0 if those are fewer than 5."
+    ),
+]
+Seconds = Annotated[float | None, typer.Option(help="The most seconds of training.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.", min=0)]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="File to write the result to.")]
+Json = Annotated[bool, typer.Option("--json", help="Write one JSON document instead of tables.")]
+MemoryLimit = Annotated[
+    str | None,
+    typer.Option(help="As in 1.5GB: data that would take more memory are read piece by piece."),
+]
+DataFile = Annotated[str, typer.Argument(metavar="DATA", help="CSV or Parquet file, or a glob.")]
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file that train wrote.")]
+
+
+class _Stopped(Exception):
+    """Carries what ended a command past Typer."""
+
+
+class Commands(TyperGroup):
+    """Lets `run` see Ctrl-C and failed writes, which Typer turns into exit codes without a word."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if not ctx.resilient_parsing and args[0] not in self.commands:
+            raise unknown("command", args[0], self.commands)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, OSError) as error:
+            raise _Stopped(error) from error
+
+
+def example(command: str) -> str:
+    """What the help of a command ends with; the indent makes it code where the help becomes a page."""
+    return f"Example:\n\n    {command}"
+
+
+def show(frame: "pd.DataFrame", title: str, output: Path | None = None) -> None:
+    """A table on a terminal; CSV in a file or a pipe."""
+    if output is not None or not sys.stdout.isatty():
+        write(csv(frame), output)
+    elif len(frame):
+        progress.print_table(frame, title)
+
+
+def show_json(document: dict[str, Any], output: Path | None = None) -> None:
+    """One JSON document."""
+    write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", output)
+
+
+def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    """A table's rows as JSON has them: what is not a finite number is null."""
+
+    def plain(value: Any) -> Any:
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return [{str(name): plain(value) for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def write(text: str, output: Path | None = None) -> None:
+    """To a file or to standard output."""
+    if output is None:
+        _write_whole(text)
+        return
+    from swarmnet.atomic_write import write_atomically  # noqa: PLC0415
+
+    write_atomically(output, text)
+
+
+def _write_whole(text: str) -> None:
+    """Write to standard output; unbuffered, Python would not notice that only a part was taken."""
+    raw = getattr(sys.stdout, "buffer", None)
+    if not isinstance(raw, io.RawIOBase):
+        sys.stdout.write(text)
+        return
+    left = memoryview(text.encode(sys.stdout.encoding, sys.stdout.errors or "strict"))
+    while left:
+        left = left[raw.write(left) or 0 :]
+
+
+def csv(frame: "pd.DataFrame") -> str:
+    """The table; text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    from swarmnet.data.column_names import begins_formula, number_of  # noqa: PLC0415
+
+    def inert(cell: object) -> object:
+        runs = isinstance(cell, str) and begins_formula(cell) and number_of(cell) is None
+        return f"'{cell}" if runs else cell
+
+    texts = {str(name): frame[name].map(inert) for name in frame.select_dtypes(exclude="number")}
+    return frame.assign(**texts).to_csv(index=False, lineterminator="\n")
+
+
+def note(text: str) -> None:
+    """A line on standard error, without control characters; lost where nobody reads it any more."""
+    try:
+        sys.stderr.write(printable(" ".join(text.splitlines())) + "\n")
+    except OSError:  # a long training is worth more than a note
+        progress.silence(sys.stderr)
+
+
+def refuse_output(output: Path | None, *taken: str | Path | None) -> None:
+    """Before a long run: refuse a path that cannot be written, or that is one of the files `taken`."""
+    from swarmnet.atomic_write import refuse_unwritable  # noqa: PLC0415
+
+    if output is None:
+        return
+    refuse_unwritable(output)
+    files = {os.path.realpath(file) for other in taken if other is not None for file in _matches(other)}
+    if os.path.realpath(output) in files:
+        raise SwarmnetError(f"{output}: cannot write: it is another file of this run; name a new one")
+
+
+def _matches(path: str | Path) -> list[str]:
+    """The file itself, and whatever it matches as a glob."""
+    return [str(path), *glob.glob(str(path), recursive=True)]
+
+
+def names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def hidden(text: str) -> str | list[int]:
+    if text.strip() == "auto":
+        return "auto"
+    try:
+        widths = [int(part) for part in text.split(",")]
+    except ValueError:
+        widths = [0]
+    if min(widths) < 1:
+        raise SwarmnetError(
+            f"--hidden must be auto or whole numbers of 1 or more such as 16,16, not {text!r}"
+        )
+    return widths
+
+
+def scaling(text: str) -> str | None:
+    from swarmnet.scaling import KINDS  # noqa: PLC0415
+
+    if text != "none" and text not in KINDS:
+        raise unknown("scaling", text, [*KINDS, "none"])
+    return None if text == "none" else text
+
+
+def activations(text: str) -> str | list[str]:
+    names = [name.strip() for name in text.split(",")]
+    return names[0] if len(names) == 1 else names
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Show each of swarmnet's warnings once, as one line without code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", SwarmnetWarning)
+        # Of this train tells itself, with the name of the file.
+        warnings.filterwarnings("ignore", re.escape(STATUS["interrupted"]), SwarmnetWarning)
+        shown, said = warnings.showwarning, set()
+
+        def say(message: Any, category: Any, *rest: Any, **more: Any) -> None:
+            if not issubclass(category, SwarmnetWarning):
+                shown(message, category, *rest, **more)
+            elif str(message) not in said:
+                said.add(str(message))
+                note(f"warning: {message}")
+
+        warnings.showwarning = say
+        yield
+
+
+def _run(app: typer.Typer) -> object:
+    """What the command returns or exits with."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A pipe gets what a file gets; a terminal writes out the characters that it does not have.
+        encoding = sys.stdout.encoding if sys.stdout.isatty() else "utf-8"
+        sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
+    try:
+        with _plain_warnings():
+            code: object = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+    except _Stopped as stopped:
+        raise stopped.args[0] from None
+    sys.stdout.flush()
+    return code
+
+
+def run(app: typer.Typer) -> None:
+    """Run a command; the exit code is 2 for a user's mistake, 130 after Ctrl-C, 143 after SIGTERM."""
+    _open_closed_streams()
+    _make_room()
+    with interrupts.obeyed() as came:
+        code = _exit_code(app, came)
+    sys.exit(128 + came[0] if came and code == 130 else code)
+
+
+def _open_closed_streams() -> None:
+    """Where the shell has closed standard output or error (`>&-`), what is written there leads nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # until the end
+
+
+def _make_room() -> None:
+    """Draw on terminals that are said to have no width, and on narrow ones, as on one of some width."""
+    for name in ("COLUMNS", "LINES"):
+        if not re.fullmatch(r"0*[1-9][0-9]{0,3}", os.environ.get(name, "80")):
+            del os.environ[name]  # the terminal is asked instead
+    if shutil.get_terminal_size().columns < _LEAST_WIDTH:
+        os.environ["COLUMNS"] = str(_LEAST_WIDTH)
+
+
+def _exit_code(app: typer.Typer, came: Sequence[int]) -> int:
+    """Run the command; 130 where the signals that came have ended it."""
+    code: object = 2
+    try:
+        code = _run(app)
+    except SwarmnetError as error:
+        note(f"error: {error}")
+    except (KeyboardInterrupt, typer.Abort):
+        note("interrupted")
+        code = 130
+    except OSError as error:
+        progress.silence(sys.stdout)
+        if came:  # the terminal is closed: nobody waits for the result
+            code = 130
+        elif isinstance(error, BrokenPipeError):
+            code = 141
+        else:
+            note(f"error: cannot write the result: {error.strerror}")
+    except Exception as error:
+        # A usage error of Typer's, whose class moved between its versions.
+        if not hasattr(error, "format_message"):
+            raise
+        note(f"error: {error.format_message().rstrip('.')} (see swarmnet --help)")
+    return code if isinstance(code, int) else 0

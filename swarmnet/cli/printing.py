@@ -1,0 +1,128 @@
+"""What the commands print of data, models and comparisons: tables, or one JSON document."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from swarmnet.cli import console
+from swarmnet.data.data_frames import pd
+from swarmnet.data.inspection import RANGE, digits_of
+from swarmnet.errors import printable
+from swarmnet.model.training_record import for_people, two_numbers
+from swarmnet.number_format import ends
+
+if TYPE_CHECKING:
+    from swarmnet.comparison import Comparison
+    from swarmnet.data.inspection import DataInspection
+    from swarmnet.model.fitted_model import FittedModel
+
+
+def show_data(found: "DataInspection", json: bool) -> None:
+    """A table for each thing there is to tell."""
+    if json:
+        console.show_json(
+            {
+                "columns": console.records(found.columns),
+                "observed_together": console.records(found.patterns),
+                "repeated_points": found.repeated_points,
+                "repeated_rows": found.repeated_rows,
+                "repeated": console.records(found.repeated),
+                "not_identifiable": found.not_identifiable,
+            }
+        )
+        return
+    tables = {
+        "columns": _in_digits(found.columns) if sys.stdout.isatty() else found.columns,
+        "observed together": found.patterns,
+        "points in more than one row": pd.DataFrame(
+            [{"points": found.repeated_points, "rows": found.repeated_rows}] if found.repeated_points else []
+        ),
+        "observed more than once at a point": found.repeated,
+        "not identifiable": pd.DataFrame({"not identifiable": found.not_identifiable}),
+    }
+    for nth, (title, table) in enumerate((t, f) for t, f in tables.items() if len(f)):
+        if nth and not sys.stdout.isatty():
+            sys.stdout.write("\n")
+        console.show(table, title)
+
+
+def _in_digits(columns: "pd.DataFrame") -> "pd.DataFrame":
+    """With ranges as text, in as many digits as tell their ends apart."""
+    digits = digits_of(columns)
+    texts = {
+        name: [
+            "" if np.isnan(x) else f"{x:.{count}g}" for x, count in zip(columns[name], digits, strict=True)
+        ]
+        for name in RANGE
+    }
+    return columns.assign(**texts)
+
+
+def show_model(model: "FittedModel", json: bool) -> None:
+    """Its names, its network and how it was trained."""
+    net = model.net
+    if json:
+        console.show_json(
+            {
+                "inputs": model.inputs,
+                "outputs": model.outputs,
+                "sizes": net.sizes,
+                "activations": [act.name for act in net.activations],
+                "weights": net.size,
+                "training": model.training,
+            }
+        )
+        return
+    facts = {
+        "inputs": ", ".join(model.inputs),
+        "outputs": ", ".join(model.outputs),
+        "layers": "-".join(map(str, net.sizes)),
+        "activations": ", ".join(act.name for act in net.activations),
+        "weights": net.size,
+    }
+    told = for_people(model.training)
+    facts |= {name: _listed(value) if isinstance(value, dict) else value for name, value in told.items()}
+    console.show(
+        pd.DataFrame({"what": list(facts), "value": [printable(str(v)) for v in facts.values()]}), "model"
+    )
+
+
+def _listed(facts: dict[str, Any]) -> str:
+    """Pairs as 1..2, what has parts in parentheses; what was not set is left out."""
+
+    def text(value: Any) -> str:
+        if isinstance(value, dict):
+            return f"({_listed(value)})"
+        pair = two_numbers(value)
+        return str(value) if pair is None else "..".join(ends(*pair))
+
+    return ", ".join(f"{name} {text(value)}" for name, value in facts.items() if value is not None)
+
+
+def show_comparison(comparison: "Comparison", output: Path | None, json: bool) -> None:
+    """On a terminal: median [quartiles] in a cell, a row a quantity. Elsewhere: the whole table, as CSV.
+
+    JSON has each run besides.
+    """
+    table = comparison.table
+    if json:
+        found = {"table": table.reset_index(), "runs": comparison.runs}
+        console.show_json({name: console.records(frame) for name, frame in found.items()}, output)
+        return
+    if output is not None or not sys.stdout.isatty():
+        console.write(console.csv(table.reset_index()), output)
+    if not sys.stdout.isatty():
+        return
+    cells = {
+        name: [
+            f"{median:.3g} [{table.loc[name, f'{q} q1']:.3g}, {table.loc[name, f'{q} q3']:.3g}]"
+            for q, median in row.items()
+            if f"{q} q1" in table
+        ]
+        for name, (_, row) in zip(table.index.astype(str), table.iterrows(), strict=True)
+    }
+    quantities = [q for q in table.columns if f"{q} q1" in table]
+    frame = pd.DataFrame({"median [quartiles]": quantities} | cells)
+    console.show(frame, "the same rows, network and budget")

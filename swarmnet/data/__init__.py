@@ -1,0 +1,1 @@
+"""Mixed data: tables, columns, files, statistics, and how rows are split and ordered."""

@@ -1,0 +1,310 @@
+"""Files in pieces, each of which fits into memory, and can be read wherever the files are.
+
+A piece of a Parquet file is some of its row groups, a piece of a CSV file some of its lines. A piece can be
+pickled: it says where the rows are, and holds none.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from swarmnet.data.column_names import FrameTable, Table, TargetError, is_long
+from swarmnet.data.data_frames import pd
+from swarmnet.data.mixed_data import Form, located, targets_of
+from swarmnet.data.table_files import (
+    PARQUET_SUFFIXES,
+    CsvTable,
+    named_columns,
+    parquet_errors,
+    parquet_module,
+    readable,
+    refuse_other_columns,
+)
+from swarmnet.errors import SwarmnetError
+
+_LINES = 1 << 23  # bytes of a CSV file that are read at a time
+_LARGE = 1 << 25  # bytes of a piece of a CSV file
+_HEAD = 1 << 16  # bytes in which a header is looked for first
+_ROWS = 1 << 16  # of a piece of a Parquet file, if its row groups are smaller
+
+
+class Piece(Protocol):
+    """Some rows of a file."""
+
+    @property
+    def path(self) -> str:
+        """The file."""
+
+    @property
+    def size(self) -> int:
+        """How large it is beside others of the same kind."""
+
+    def tables(self, columns: Sequence[str], rows: int) -> Iterator[Table]:
+        """The rows, at most about so many at a time.
+
+        Raises:
+            SwarmnetError: the file cannot be read any more, or is another one by now.
+        """
+
+    def parts(self, count: int, rows: int) -> list["Piece"]:
+        """The same rows in up to `count` pieces, whose tables of `rows` rows are those of the whole."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is to be known of a file without reading its rows.
+
+    Args:
+        name: the file.
+        columns: its columns' names.
+        rows: how many there are; of a CSV file as its first lines let expect.
+        size: bytes.
+        pieces: in the order of their rows.
+    """
+
+    name: str
+    columns: list[str]
+    rows: int
+    size: int
+    pieces: list[Piece]
+
+
+def form_of_files(
+    layouts: Sequence[Layout], inputs: Iterable[str] | None, outputs: Iterable[str] | None
+) -> Form:
+    """What the columns of some files mean, which must have the same. The targets of long tables are read.
+
+    Raises:
+        SwarmnetError: they have not, or a column's or a target's role is undecided.
+    """
+    first = layouts[0]
+    refuse_other_columns([(layout.name, layout.columns) for layout in layouts])
+
+    def targets() -> Iterator[Table]:
+        for layout in layouts:
+            for piece in layout.pieces:
+                yield from piece.tables(["target"], _ROWS)
+
+    found = None
+    if is_long(first.columns, inputs, outputs):
+        found = list(dict.fromkeys(target for table in targets() for target in targets_of(table)))
+    try:
+        return Form.of(first.columns, found, inputs, outputs)
+    except TargetError as error:
+        raise located(error, targets()) from None
+    except SwarmnetError as error:
+        raise SwarmnetError(f"{first.name}: {error}") from None
+
+
+def layout_of(path: Path) -> Layout:
+    """The layout of a Parquet file if its name ends like one, else of a CSV file."""
+    return parquet_layout(path) if path.suffix.lower() in PARQUET_SUFFIXES else csv_layout(path)
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """A file as it was when it was opened."""
+
+    path: str
+    size: int
+    changed: int
+
+    @classmethod
+    def of(cls, path: Path) -> "Stamp":
+        """Of a file as it is now."""
+        with readable(str(path)):
+            found = path.stat()
+        if not path.is_file():
+            raise SwarmnetError(f"{path}: this is no file, and only files can be read piece by piece")
+        return cls(os.path.abspath(path), found.st_size, found.st_mtime_ns)
+
+    def refuse_change(self) -> None:
+        """Raise SwarmnetError if the file is another one by now."""
+        if Stamp.of(Path(self.path)) != self:
+            raise SwarmnetError(f"{self.path}: the file has changed since it was opened: start again")
+
+
+@dataclass(frozen=True)
+class ParquetPiece:
+    """Row groups `first` to `last` without it, or some of their rows.
+
+    Args:
+        stamp: of the file.
+        first: row group.
+        last: row group.
+        above: rows of the file above the first row group.
+        start: first row, counted from the first row group; that of a table, see `parts`.
+        stop: last row but one, counted likewise.
+    """
+
+    stamp: Stamp
+    first: int
+    last: int
+    above: int
+    start: int
+    stop: int
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        return self.stamp.path
+
+    @property
+    def size(self) -> int:
+        """Rows."""
+        return self.stop - self.start
+
+    def tables(self, columns: Sequence[str], rows: int) -> Iterator[Table]:
+        """The rows, at most `rows` at a time, cut where their number from the first row group says."""
+        self.stamp.refuse_change()
+        with _parquet(Path(self.path)) as file, parquet_errors(self.path):
+            at = 0
+            for batch in file.iter_batches(
+                rows, range(self.first, self.last), list(columns), use_threads=False
+            ):
+                low, end = at, at + len(batch)
+                while low < min(end, self.stop):
+                    high = min(end, self.stop, low + rows - low % rows)
+                    if self.start < high:
+                        frame = batch.slice(low - at, high - low).to_pandas()
+                        frame.index = pd.RangeIndex(self.above + low, self.above + high)
+                        yield FrameTable(frame, self.path)
+                    low = high
+                at = end
+                if at >= self.stop:
+                    break
+
+    def parts(self, count: int, rows: int) -> list[Piece]:
+        """Parts of as many tables each; each reads its row groups from their beginning."""
+        tables = -(-self.size // rows)
+        edges = [self.start + rows * (tables * i // count) for i in range(count)] + [self.stop]
+        return [replace(self, start=a, stop=b) for a, b in zip(edges[:-1], edges[1:], strict=True) if a < b]
+
+
+def parquet_layout(path: Path) -> Layout:
+    """The layout of a Parquet file; a piece is a row group, or several small ones.
+
+    Raises:
+        SwarmnetError: pyarrow is not installed, or this is no Parquet file.
+    """
+    stamp = Stamp.of(path)
+    with _parquet(path) as file, parquet_errors(str(path)):
+        sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        columns = named_columns(file.schema_arrow.names)
+    FrameTable(pd.DataFrame(columns=columns), str(path))  # refuses names that cannot be told apart
+    pieces: list[Piece] = []
+    first = above = rows = 0
+    for group, size in enumerate(sizes, 1):
+        rows += size
+        if rows >= _ROWS or (group == len(sizes) and rows):
+            pieces.append(ParquetPiece(stamp, first, group, above, 0, rows))
+            first, above, rows = group, above + rows, 0
+    if not pieces:
+        raise SwarmnetError(f"{path}: there is no row: add at least one")
+    return Layout(str(path), columns, sum(sizes), stamp.size, pieces)
+
+
+def _parquet(path: Path) -> Any:
+    parquet = parquet_module(path)
+    with readable(str(path)), parquet_errors(str(path)):
+        return parquet.ParquetFile(path, buffer_size=1 << 20)
+
+
+@dataclass(frozen=True)
+class CsvPiece:
+    """The lines from byte `start` to byte `stop` of a file, none of them its header.
+
+    Args:
+        stamp: of the file.
+        columns: the file's.
+        start: of a line.
+        stop: of the line after.
+    """
+
+    stamp: Stamp
+    columns: tuple[str, ...]
+    start: int
+    stop: int
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        return self.stamp.path
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.stop - self.start
+
+    def tables(self, columns: Sequence[str], rows: int) -> Iterator[Table]:
+        """The rows, some megabytes of text at a time."""
+        self.stamp.refuse_change()
+        for start, stop in _cut(self.path, self.start, self.stop, _LINES):
+            with readable(self.path), open(self.path, "rb") as file:
+                file.seek(start)
+                text = file.read(stop - start)
+            before = partial(_lines_before, self.path, start)
+            if text.count(b'"') % 2:
+                raise SwarmnetError(
+                    f"{self.path}, line {before() + 1} and below: a quoted cell goes on over several lines: "
+                    "a file that is read in parts must have a row a line"
+                )
+            yield CsvTable.part(self.path, text, list(self.columns), before)
+
+    def parts(self, count: int, rows: int) -> list[Piece]:
+        """Parts of as many tables each."""
+        tables = [start for start, _ in _cut(self.path, self.start, self.stop, _LINES)]
+        edges = [tables[len(tables) * i // count] for i in range(count)] + [self.stop]
+        return [replace(self, start=a, stop=b) for a, b in zip(edges[:-1], edges[1:], strict=True) if a < b]
+
+
+def csv_layout(path: Path) -> Layout:
+    """The layout of a CSV file; a piece is some megabytes of lines.
+
+    Raises:
+        SwarmnetError: the file cannot be read, or has no header or no row.
+    """
+    stamp = Stamp.of(path)
+    head = _HEAD
+    while True:
+        with readable(str(path)), path.open("rb") as file:
+            text = file.read(head)
+        text = text[: text.rfind(b"\n") + 1] if head < stamp.size else text
+        whole = head >= stamp.size
+        if whole or text.count(b"\n") > 20:
+            break
+        head *= 8
+    line, columns = CsvTable.head(str(path), text)
+    start = sum(map(len, text.splitlines(keepends=True)[:line]))
+    body = text[start:]
+    if whole:
+        CsvTable(path)  # refuses what is wrong with a small file
+    rows = round((stamp.size - start) * max(1, body.count(b"\n")) / max(1, len(body)))
+    edges = _cut(str(path), start, stamp.size, _LARGE)
+    pieces: list[Piece] = [CsvPiece(stamp, tuple(columns), a, b) for a, b in edges]
+    return Layout(str(path), columns, rows, stamp.size, pieces)
+
+
+def _cut(path: str, start: int, stop: int, size: int) -> list[tuple[int, int]]:
+    """The bytes from start to stop in parts of about `size`, cut behind the ends of lines."""
+    edges = [start]
+    with readable(path), open(path, "rb") as file:
+        while edges[-1] + size < stop:
+            file.seek(edges[-1] + size - 1)
+            file.readline()
+            edges.append(min(file.tell(), stop))
+    edges += [stop] if edges[-1] < stop else []
+    return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+def _lines_before(path: str, byte: int) -> int:
+    """Lines above a byte that begins one."""
+    lines = 0
+    with readable(path), open(path, "rb") as file:
+        while file.tell() < byte:
+            text = file.read(min(byte - file.tell(), _LINES))
+            lines += len((text + file.readline() if file.tell() < byte else text).splitlines())
+    return lines

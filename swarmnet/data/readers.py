@@ -1,0 +1,268 @@
+"""Reading CSV and Parquet files: all at once, or piece by piece where they are too large for that."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from swarmnet.data.column_names import Array, FrameTable, Table, listed
+from swarmnet.data.data_frames import is_frame, pd
+from swarmnet.data.file_chunks import Layout, csv_layout, form_of_files, layout_of, parquet_layout
+from swarmnet.data.file_data import FileData, Reader
+from swarmnet.data.mixed_data import Form, MixedData, from_table, points_of
+from swarmnet.data.table_files import CsvTable, FilePath, Stacked, files_of, open_table, parquet_table
+from swarmnet.errors import SwarmnetError, suggestion
+from swarmnet.threads import Pool, ThreadPool, available_cores
+
+Size = float | str
+Roles = tuple[Iterable[str] | None, Iterable[str] | None]  # names of inputs and outputs, as given
+
+_PROGRAM = 2.5e8  # bytes that the process takes without any data
+_COPIES = 9  # of the data in memory while a network is trained on them: rows, chunks, and what comes between
+_SIZE = re.compile(r"(?P<number>\d+(\.\d*)?(e\+?\d+)?)\s*(?P<unit>[KMGT]?B)?", re.IGNORECASE | re.ASCII)
+
+
+@overload
+def read(
+    path: FilePath,
+    inputs: Iterable[str] | None = ...,
+    outputs: Iterable[str] | None = ...,
+    memory_limit: None = ...,
+) -> MixedData: ...
+@overload
+def read(
+    path: FilePath,
+    inputs: Iterable[str] | None,
+    outputs: Iterable[str] | None,
+    memory_limit: Size | None,
+) -> MixedData | FileData: ...
+@overload
+def read(
+    path: FilePath,
+    inputs: Iterable[str] | None = ...,
+    outputs: Iterable[str] | None = ...,
+    *,
+    memory_limit: Size | None,
+) -> MixedData | FileData: ...
+def read(
+    path: FilePath,
+    inputs: Iterable[str] | None = None,
+    outputs: Iterable[str] | None = None,
+    memory_limit: Size | None = None,
+) -> MixedData | FileData:
+    """`read_parquet` for files that end in .parquet or .pq, `read_csv` for all others."""
+    return _read(path, open_table, layout_of, (inputs, outputs), memory_limit)
+
+
+@overload
+def read_csv(
+    path: FilePath,
+    inputs: Iterable[str] | None = ...,
+    outputs: Iterable[str] | None = ...,
+    memory_limit: None = ...,
+) -> MixedData: ...
+@overload
+def read_csv(
+    path: FilePath,
+    inputs: Iterable[str] | None,
+    outputs: Iterable[str] | None,
+    memory_limit: Size | None,
+) -> MixedData | FileData: ...
+@overload
+def read_csv(
+    path: FilePath,
+    inputs: Iterable[str] | None = ...,
+    outputs: Iterable[str] | None = ...,
+    *,
+    memory_limit: Size | None,
+) -> MixedData | FileData: ...
+def read_csv(
+    path: FilePath,
+    inputs: Iterable[str] | None = None,
+    outputs: Iterable[str] | None = None,
+    memory_limit: Size | None = None,
+) -> MixedData | FileData:
+    """Read a comma-separated UTF-8 file, or the files that a glob matches, in their names' order.
+
+    Two forms are told apart by their columns. Wide: a row is a point, a column is an input, a value
+    (``h``), a partial (``dh/dT``) or a standard deviation (``sigma(h)``). Long: a row is an entry, with
+    the columns ``target`` (``h``, ``dh/dT``), ``value`` and perhaps ``sigma`` beside the inputs.
+
+    An empty cell, or the text NaN, is not observed; any other cell must be a number. A sigma whose entry
+    was not observed is dropped.
+
+    Args:
+        path: a file's name, or a glob. Files of a glob must have the same columns, in any order.
+        inputs: the inputs' names, or one name. By default the derivatives' denominators and x, x1, x_2...
+        outputs: the outputs' names, or one name. By default the derivatives' numerators and y, y1,
+            y_2..., and in a long table the only target there is.
+        memory_limit: the memory that the process should not exceed, in bytes or as in "1.5GB". Where
+            training on this data would, the result is FileData, which stays in the files.
+
+    Raises:
+        SwarmnetError: it says in which file, line and column.
+    """
+    return _read(path, CsvTable, csv_layout, (inputs, outputs), memory_limit)
+
+
+@overload
+def read_parquet(
+    path: FilePath,
+    inputs: Iterable[str] | None = ...,
+    outputs: Iterable[str] | None = ...,
+    memory_limit: None = ...,
+) -> MixedData: ...
+@overload
+def read_parquet(
+    path: FilePath,
+    inputs: Iterable[str] | None,
+    outputs: Iterable[str] | None,
+    memory_limit: Size | None,
+) -> MixedData | FileData: ...
+@overload
+def read_parquet(
+    path: FilePath,
+    inputs: Iterable[str] | None = ...,
+    outputs: Iterable[str] | None = ...,
+    *,
+    memory_limit: Size | None,
+) -> MixedData | FileData: ...
+def read_parquet(
+    path: FilePath,
+    inputs: Iterable[str] | None = None,
+    outputs: Iterable[str] | None = None,
+    memory_limit: Size | None = None,
+) -> MixedData | FileData:
+    """Read a Parquet file, or the files that a glob matches; columns mean what they do in `read_csv`.
+
+    An index without a name is no column. Errors count rows from 0. For `memory_limit` see `read_csv`.
+
+    Raises:
+        SwarmnetError: pyarrow is not installed, or as in `read_csv`, with a row in place of a line.
+    """
+    return _read(path, parquet_table, parquet_layout, (inputs, outputs), memory_limit)
+
+
+def read_query(source: FilePath | pd.DataFrame, inputs: Sequence[str]) -> tuple[Array, list[str]]:
+    """(n, d) the points to ask a model about, and the names of the columns that were not needed.
+
+    Columns are matched by name, whatever their order.
+
+    Raises:
+        SwarmnetError: an input has no column, or a cell is empty, not a number or infinite.
+    """
+    name = "DataFrame" if is_frame(source) else str(source)
+    with _within_memory(name):
+        table = FrameTable(source) if is_frame(source) else _table(source, open_table)
+        missing = [column for column in inputs if column not in table.columns]
+        if missing:
+            raise SwarmnetError(
+                f"{table.name}: there is no column {listed(missing)}: "
+                f"{suggestion(missing[0], table.columns)}the inputs are {listed(inputs)}"
+            )
+        ignored = [column for column in table.columns if column not in inputs]
+        return points_of(table, inputs), ignored
+
+
+def _read(
+    path: FilePath,
+    opened: Callable[[Path], Table],
+    laid_out: Callable[[Path], Layout],
+    roles: Roles,
+    memory_limit: Size | None,
+) -> MixedData | FileData:
+    if memory_limit is not None:
+        found = _in_files(path, laid_out, roles, bytes_of(memory_limit))
+        if found is not None:
+            return found
+    with _within_memory(str(path)):
+        return from_table(_table(path, opened), *roles)
+
+
+def open_files(
+    path: FilePath, inputs: Iterable[str] | None = None, outputs: Iterable[str] | None = None
+) -> FileData:
+    """The data of some files, none of which is read but for what its columns mean.
+
+    Raises:
+        SwarmnetError: as `read_csv` does of names and columns.
+    """
+    layouts = [layout_of(file) for file in files_of(path)]
+    form = form_of_files(layouts, inputs, outputs)
+    return _file_data(path, layouts, form, ThreadPool(available_cores()))
+
+
+def columns_left_out(
+    path: FilePath, inputs: Iterable[str] | None, outputs: Iterable[str] | None
+) -> tuple[str, ...]:
+    """Columns that mean nothing where both inputs and outputs are given.
+
+    Raises:
+        SwarmnetError: as `read_csv` does of names and columns.
+    """
+    if inputs is None or outputs is None:
+        return ()
+    files = files_of(path)
+    if not all(file.is_file() for file in files):  # a pipe can be read only once
+        return ()
+    return form_of_files([layout_of(file) for file in files], inputs, outputs).roles.ignored
+
+
+def _in_files(
+    path: FilePath, laid_out: Callable[[Path], Layout], roles: Roles, limit: float
+) -> FileData | None:
+    """The data as they are in the files, if training on them in memory would take more than `limit` bytes."""
+    layouts = [laid_out(file) for file in files_of(path)]
+    form = form_of_files(layouts, *roles)
+    held = sum(layout.size + layout.rows * form.row_bytes * _COPIES for layout in layouts)
+    if _PROGRAM + held <= limit:
+        return None
+    block = Reader(form).block_rows * form.row_bytes * _COPIES
+    threads = min(available_cores(), int((limit - _PROGRAM) // block))
+    if threads < 1:
+        least = np.ceil((_PROGRAM + block) / 1e8) * 100
+        raise SwarmnetError(
+            f"the memory limit must be at least {least:.0f}MB here: the program itself takes "
+            f"{_PROGRAM / 1e6:.0f}MB, and some rows must be in memory at a time"
+        )
+    return _file_data(path, layouts, form, ThreadPool(threads))
+
+
+def _file_data(path: FilePath, layouts: Sequence[Layout], form: Form, pool: Pool) -> FileData:
+    pieces = tuple(piece for layout in layouts for piece in layout.pieces)
+    rows = max(1, sum(layout.rows for layout in layouts))
+    return FileData(str(path), Reader(form), pieces, rows, pool)
+
+
+def bytes_of(size: Size) -> float:
+    """A size as in 1.5GB, 800 MB or 2e9, in bytes.
+
+    Raises:
+        SwarmnetError: it is not one.
+    """
+    match = _SIZE.fullmatch(str(size).strip())
+    if match is None:
+        raise SwarmnetError(f"{str(size)!r} is not a size: write it as in 1.5GB or 800MB")
+    exponent = " KMGT".index((match["unit"] or " ")[0].upper())
+    return float(float(match["number"]) * 1000**exponent)
+
+
+def _table(path: FilePath, opened: Callable[[Path], Table]) -> Table:
+    tables = [opened(file) for file in files_of(path)]
+    return tables[0] if len(tables) == 1 else Stacked(tables)
+
+
+@contextmanager
+def _within_memory(name: str) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError:
+        raise SwarmnetError(
+            f"{name}: the data does not fit into memory: give a limit with memory_limit= (--memory-limit), "
+            "and they are read piece by piece"
+        ) from None

@@ -1,0 +1,111 @@
+"""Many fits at once: in processes of this machine, or on the workers of a Dask cluster.
+
+Both get the data once, not with every fit. Each fit keeps to its share of the cores: see `default_threads`.
+"""
+
+import threading
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from swarmnet.errors import SwarmnetError, WorkersLost, unsendable
+from swarmnet.threads import available_cores
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+S = TypeVar("S")
+T = TypeVar("T")
+R = TypeVar("R")
+Results = Generator[R, None, None]
+Heard = list[tuple[str, type[Warning]]]
+
+
+def in_processes(work: Callable[[T, S], R], tasks: Sequence[T], shared: S, jobs: int) -> Results[R]:
+    """work(task, shared) of each task, in their order, in so many processes of this machine.
+
+    Raises:
+        SwarmnetError: a task raised it, cannot be sent, or its process was killed.
+    """
+    jobs = min(jobs, len(tasks))  # each process that is begun takes a second
+    from joblib import Parallel, delayed, parallel_config  # noqa: PLC0415  # a tenth of a second
+    from joblib.externals.loky.backend import reduction  # noqa: PLC0415  # by which it pickles
+
+    try:
+        reduction.dumps(list(tasks))  # before joblib does, one of whose threads may die of its own failure
+    except Exception:  # whatever the user's object raises
+        raise unsendable() from None
+    try:
+        with parallel_config("loky", inner_max_num_threads=max(1, available_cores() // jobs)):
+            run = Parallel(jobs, return_as="generator", batch_size=1)
+        # Large arrays go into a file that all processes map.
+        yield from run(delayed(work)(task, shared) for task in tasks)
+    except SwarmnetError as error:
+        raise error from None  # without the traceback of the other process
+    except BrokenProcessPool:
+        raise SwarmnetError(
+            "a process that trained has died, perhaps for want of memory: use fewer jobs"
+        ) from None
+
+
+def on_cluster(work: Callable[[T, S], R], tasks: Sequence[T], shared: S, client: "Client") -> Results[R]:
+    """work(task, shared) of each task, in their order, on the workers of a client.
+
+    Raises:
+        SwarmnetError: a task raised it, or as `swarmnet.distributed.cluster.Cluster` does.
+    """
+    from swarmnet.distributed.cluster import Cluster  # noqa: PLC0415  # an extra
+
+    cluster = Cluster(client)
+    there = cluster.everywhere(shared)
+    for future in cluster.submit(work, tasks, [there] * len(tasks)):
+        try:
+            result = cluster.results([future])[0]
+        except WorkersLost:
+            if there.status not in ("cancelled", "lost") or client.status != "running":
+                raise
+            raise WorkersLost(
+                "all workers that had the data have died: do they have memory enough?"
+            ) from None
+        yield result
+
+
+class _Ears:
+    """Counts who listens to warnings, as `warnings.catch_warnings` is not made for several threads."""
+
+    def __init__(self) -> None:
+        self._lock, self._listeners = threading.Lock(), 0
+        self._heard: list[warnings.WarningMessage] = []
+
+    def open(self) -> int:
+        with self._lock:
+            if self._listeners == 0:
+                self._caught = warnings.catch_warnings(record=True)
+                heard = self._caught.__enter__()
+                assert heard is not None
+                self._heard = heard
+                warnings.simplefilter("always")
+            self._listeners += 1
+            return len(self._heard)
+
+    def close(self, before: int) -> Heard:
+        with self._lock:
+            self._listeners -= 1
+            if self._listeners == 0:
+                self._caught.__exit__(None, None, None)
+            return [(str(warning.message), warning.category) for warning in self._heard[before:]]
+
+
+_EARS = _Ears()
+
+
+@contextmanager
+def listening() -> Iterator[Heard]:
+    """What is warned of meanwhile, by this thread or others, instead of showing it where nobody looks."""
+    before, heard = _EARS.open(), Heard()
+    try:
+        yield heard
+    finally:
+        heard += _EARS.close(before)

@@ -1,0 +1,277 @@
+"""Sums over rows that lie on the workers of a Dask cluster, and are read there: pip install ".[dask]".
+
+A shard is some blocks of rows (see `blocks`), cut into chunks on the worker that holds it. Each sum sends the
+weights out, one task a shard, and brings partial sums back. Where a worker dies, Dask has its shards read
+again on others, and repeats what they were asked.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
+from itertools import accumulate, chain, pairwise
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swarmnet.data.file_chunks import Piece
+from swarmnet.data.file_data import FileData, Reader, most_rows
+from swarmnet.data.mixed_data import MixedData
+from swarmnet.distributed.cluster import Cluster
+from swarmnet.objective.row_chunks import Chunks, taken
+from swarmnet.objective.row_sums import Batch, HeldRows, Sums, Terms, joined
+from swarmnet.objective.tree_reduction import Node, Numbering, leaves, merged, total
+from swarmnet.scaling import Preparation, PreparedSource
+from swarmnet.threads import Crew
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+Array = NDArray[Any]
+P = ParamSpec("P")
+T = TypeVar("T")
+R = TypeVar("R")
+
+_SHARDS = 8  # at least, so that what a dead worker held is shared out; one a thread if these are more
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A method of HeldRows with what it is called with."""
+
+    sums: Callable[..., Sums]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Bytes of its arrays."""
+        return bytes_of(self.args)
+
+
+class Shard:
+    """Blocks of rows in a worker's memory.
+
+    Args:
+        terms: what is summed.
+        blocks: each one's chunks.
+        group_sums: each one's, see `Grouping.sums`.
+    """
+
+    def __init__(self, terms: Terms, blocks: list[list[Chunks]], group_sums: list[Array]) -> None:
+        self.terms, self.blocks, self.group_sums = terms, blocks, group_sums
+
+    @classmethod
+    def of(cls, terms: Terms, preparation: Preparation, rows: Iterable[MixedData]) -> "Shard":
+        """Cut blocks of rows into chunks."""
+        held = [HeldRows.of(terms, preparation.of(block), block, 1) for block in rows]
+        return cls(terms, [list(rows.parts) for rows in held], [rows.group_sums for rows in held])
+
+    def __sizeof__(self) -> int:
+        # Dask asks, to know what a worker's memory holds and what moving a shard costs.
+        return bytes_of(self.blocks)
+
+    def describe(self) -> tuple[list[int], list[Array]]:
+        """The rows of each block, and its sums by groups."""
+        return [sum(part.count for part in parts) for parts in self.blocks], self.group_sums
+
+    def each(self, call: Call, some: dict[int, Batch] | None) -> Iterator[Sums]:
+        """The sums over each block, or over some rows of some of them."""
+        kernels, most = self.terms.kernels(), self.terms.chunk_rows
+        for number in range(len(self.blocks)) if some is None else some:
+            parts = self.blocks[number] if some is None else taken(self.blocks[number], some[number], most)
+            rows = HeldRows(self.terms, parts, self.group_sums[number], Crew(1), kernels)
+            yield call.sums(rows, *call.args, **call.kwargs)
+
+
+def bytes_of(value: object) -> int:
+    """Of the arrays in nested lists, tuples and records."""
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if is_dataclass(value):
+        return sum(bytes_of(getattr(value, field.name)) for field in fields(value))
+    return sum(map(bytes_of, value)) if isinstance(value, list | tuple) else 0
+
+
+def _read(pieces: Sequence[Piece], terms: Terms, preparation: Preparation, reader: Reader) -> Shard:
+    return Shard.of(terms, preparation, (block for piece in pieces for block in reader.blocks(piece)))
+
+
+def _total(shard: Shard, first: int, some: dict[int, Batch] | None, call: Call) -> list[Node]:
+    """What a shard adds to a sum, for which its blocks are numbered from `first`."""
+    return merged(leaves(shard.each(call, some), first))
+
+
+def _joined(shard: Shard, call: Call) -> Sums:
+    return joined(shard.each(call, None))
+
+
+@dataclass(frozen=True, eq=False)
+class WorkerSource(PreparedSource):
+    """Files whose rows are to lie on workers, which read them.
+
+    Args:
+        cluster: the workers.
+    """
+
+    data: FileData
+    cluster: Cluster
+
+    def rows(self, terms: Terms, threads: int | None) -> "ShardedRows":
+        """Have the workers read the rows; how many threads these have was said where they started."""
+        reader = self.data.reader
+        shared = _shared(self.data.pieces, max(_SHARDS, self.cluster.threads), reader.block_rows)
+        read = partial(_read, terms=terms, preparation=self.preparation, reader=reader)
+        return ShardedRows(terms, self.cluster.submit(read, shared), self.cluster)
+
+
+@dataclass(frozen=True, eq=False)
+class SentSource(PreparedSource):
+    """Rows in the memory of this process, which are to lie on workers.
+
+    Args:
+        cluster: the workers.
+    """
+
+    data: MixedData
+    cluster: Cluster
+
+    def rows(self, terms: Terms, threads: int | None) -> "ShardedRows":
+        """Send each shard its rows."""
+        n, size = self.data.n, most_rows(self.d, self.k)
+        blocks = [self.data.take(slice(first, first + size)) for first in range(0, n, size)]
+        shards = min(max(_SHARDS, self.cluster.threads), len(blocks))
+        ends = [len(blocks) * number // shards for number in range(shards + 1)]
+        shared = [blocks[a:b] for a, b in pairwise(ends)]
+        make = partial(Shard.of, terms, self.preparation)
+        return ShardedRows(terms, self.cluster.submit(make, shared), self.cluster)
+
+
+@dataclass(frozen=True, eq=False)
+class CopiedSource(PreparedSource):
+    """Files of which whichever process asks reads all rows into its memory."""
+
+    data: FileData
+
+    def rows(self, terms: Terms, threads: int | None) -> "ShardedRows":
+        """Read the rows, as one shard."""
+        shard = _read(self.data.pieces, terms, self.preparation, self.data.reader)
+        return ShardedRows(terms, [shard], _ThisProcess())
+
+
+class Workers(Protocol):
+    """Who holds shards; see `Cluster`."""
+
+    def submit(self, work: Callable[..., R], *items: Sequence[Any]) -> list[Any]:
+        """Have work(item, ...) done for each of the items."""
+
+    def results(self, futures: Sequence[Any]) -> list[Any]:
+        """What came of it."""
+
+    def shared(self, item: T, size: int) -> Any:
+        """An item of so many bytes, for many tasks."""
+
+
+class _ThisProcess:
+    """A cluster of which this process is all."""
+
+    def submit(self, work: Callable[..., R], *items: Sequence[Any]) -> list[R]:
+        return [work(*each) for each in zip(*items, strict=True)]
+
+    def results(self, futures: Sequence[T]) -> list[T]:
+        return list(futures)
+
+    def shared(self, item: T, size: int) -> T:
+        return item
+
+
+class ShardedRows:
+    """Rows in shards on workers, or in one in this process.
+
+    Args:
+        terms: what is summed.
+        shards: of the rows, in their order, as they come from `Workers.submit`.
+        workers: who holds them.
+
+    Raises:
+        SwarmnetError: as FileData does, or the workers are lost.
+    """
+
+    threads = 1  # of this process
+
+    def __init__(self, terms: Terms, shards: Sequence[Any], workers: Workers) -> None:
+        self.terms, self._workers = terms, workers
+        described = workers.results(workers.submit(Shard.describe, shards))
+        # Shards of rows without an entry hold no block.
+        self._shards = [shard for shard, (sizes, _) in zip(shards, described, strict=True) if sizes]
+        blocks = [len(sizes) for sizes, _ in described if sizes]
+        self._firsts = list(accumulate(blocks, initial=0))[:-1]
+        self._numbering = Numbering([size for sizes, _ in described for size in sizes])
+        self.group_sums = total(leaves((sums,) for _, found in described for sums in found))[0]
+        self.n = self._numbering.n
+        self._some: list[dict[int, Batch] | None] = [None] * len(blocks)  # rows of some blocks of each shard
+
+    @property
+    def one_gram(self) -> bool:
+        """Whether one Gram matrix serves all outputs."""
+        return self.terms.net.k == 1
+
+    def twin(self) -> "ShardedRows":
+        """These: a cluster takes many calls at a time."""
+        return self
+
+    def total(
+        self, sums: Callable[Concatenate[HeldRows, P], Sums], *args: P.args, **kwargs: P.kwargs
+    ) -> Sums:
+        """The sums over all rows."""
+        calls = self._calls(Call(sums, args, kwargs))
+        asked = self._workers.submit(_total, self._shards, self._firsts, self._some, calls)
+        return total(chain.from_iterable(self._workers.results(asked)))
+
+    def joined(
+        self, sums: Callable[Concatenate[HeldRows, P], Sums], *args: P.args, **kwargs: P.kwargs
+    ) -> Sums:
+        """The same of what is not to be added up, but to be joined."""
+        asked = self._workers.submit(_joined, self._shards, self._calls(Call(sums, args, kwargs)))
+        return joined(self._workers.results(asked))
+
+    def _calls(self, call: Call) -> "list[Call | Future]":
+        """The same call for each shard."""
+        return [self._workers.shared(call, call.size)] * len(self._shards)
+
+    def batches(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
+        """All rows in minibatches, see `Numbering.batches`."""
+        return self._numbering.batches(size, rng)
+
+    def some(self, rows: Batch) -> "ShardedRows":
+        """The rows with these numbers, which count them in the order of the files; only their shards work."""
+        asked: dict[int, dict[int, Batch]] = {}
+        for block, chosen in self._numbering.by_block(rows).items():
+            shard = int(np.searchsorted(self._firsts, block, "right")) - 1
+            asked.setdefault(shard, {})[block - self._firsts[shard]] = chosen
+        some = copy(self)
+        some._shards = [self._shards[shard] for shard in asked]
+        some._some = list(asked.values())
+        # As on one machine, where these blocks alone are counted.
+        some._firsts = list(accumulate(map(len, asked.values()), initial=0))[:-1]
+        return some
+
+
+def _shared(pieces: Sequence[Piece], shards: int, rows: int) -> list[list[Piece]]:
+    """Pieces in a row, or parts of them, for each of up to so many shards, about as large as each other."""
+    most = sum(piece.size for piece in pieces) / shards
+    parts = [part for piece in pieces for part in piece.parts(max(1, round(piece.size / most)), rows)]
+    ends = np.array([0, *accumulate(part.size for part in parts)], float)
+    shard = np.minimum((ends[:-1] + ends[1:]) / (2.0 * most), shards - 1).astype(int)
+    found = [[part for part, of in zip(parts, shard, strict=True) if of == s] for s in range(shards)]
+    return [shared for shared in found if shared]
+
+
+def on_workers(data: FileData, client: "Client") -> FileData:
+    """The same data, to be read and held by the workers of a client.
+
+    Raises:
+        SwarmnetError: see Cluster.
+    """
+    return replace(data, pool=Cluster(client))

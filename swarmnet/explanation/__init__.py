@@ -1,0 +1,1 @@
+"""A forward pass and a gradient step of one row, number by number."""

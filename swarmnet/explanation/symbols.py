@@ -1,0 +1,155 @@
+"""A sheet of matrices that go by symbols, computed by formulas that are shown as they are computed."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swarmnet.data.data_frames import pd
+from swarmnet.explanation.steps import Matrix, Step
+from swarmnet.network.activations import Activation
+
+Array = NDArray[Any]
+
+_WHAT = {
+    "x": "inputs in the data's units",
+    "A": "activations",
+    "W": "weights",
+    "b": "biases",
+    "z": "hidden inputs",
+    "T": "tangents of the activations",
+    "U": "tangents of the hidden inputs",
+    "S": "slopes",
+    "C": "curvatures",
+    "E": "errors at the hidden inputs",
+    "A'": "errors",
+    "T'": "errors of the tangents",
+    "U'": "deltas of the tangents",
+    "B": "what bends the tangents",
+    "z'": "deltas",
+    "W'": "gradient of the weights",
+    "b'": "gradient of the biases",
+}
+
+
+# f, f' and f'' as one would check them by hand; what is shown was computed by the activation's record.
+WRITTEN = {
+    "sigmoid": ("1 / (1 + exp(-z))", "A * (1 - A)", "S * (1 - 2 * A)"),
+    "tanh": ("tanh(z)", "1 - A^2", "-2 * A * S"),
+    "softplus": ("log(1 + exp(z))", "1 / (1 + exp(-z))", "S * (1 - S)"),
+    "sine": ("sin(z)", "cos(z)", "-A"),
+    "silu": (
+        "z * sigmoid(z)",
+        "sigmoid(z) + A * (1 - sigmoid(z))",
+        "sigmoid(z) * (1 - sigmoid(z)) * (2 + z * (1 - 2 * sigmoid(z)))",
+    ),
+    "gelu": ("z * Phi(z)", "Phi(z) + z * phi(z)", "phi(z) * (2 - z^2)"),
+    "relu": ("max(z, 0)", "(z > 0)", "0"),
+    "linear": ("z", "1", "0"),
+}
+
+
+class Sheet:
+    """The numbers so far by their symbols, such as z'2 of layer 2, and the steps that made them.
+
+    Args:
+        units: the labels of each layer's units, those of the inputs first.
+        along: the labels of the tangents.
+    """
+
+    def __init__(self, units: Sequence[Sequence[str]], along: Sequence[str]) -> None:
+        self.steps: list[Step] = []
+        self._units, self._along = units, along
+        self._numbers: dict[str, Array] = {}
+
+    def __getitem__(self, symbol: str) -> Array:
+        return self._numbers[symbol]
+
+    def __setitem__(self, symbol: str, numbers: Array) -> None:
+        self._numbers[symbol] = numbers
+
+    def read(self, symbol: str, active: Array | None = None) -> Matrix:
+        """A matrix that a step reads; if nothing else is said, all of its cells but the zeros are active."""
+        numbers = self[symbol]
+        kind, layer = _kind_and_layer(symbol)
+        lines = {"W": self._units[layer - 1], "T": self._along, "U": self._along}.get(kind[0], [""])
+        frame = pd.DataFrame(
+            numbers, list(lines), list(self._units[layer]), copy=True
+        )  # never the model's own
+        last = len(self._units) - 1
+        ends = {"A0": "inputs", f"z{last}": "output inputs", f"A{last}": "outputs"}
+        if active is None:
+            active = np.ones(numbers.shape, bool) if kind == "z" else numbers != 0
+        return Matrix(symbol, ends.get(symbol, _WHAT[kind]), frame, active)
+
+    def make(self, symbol: str, numbers: Array) -> Matrix:
+        """A matrix that a step computes."""
+        self[symbol] = numbers
+        return replace(self.read(symbol), made=True)
+
+    def show(self, title: str, formula: str, *matrices: Matrix) -> None:
+        """Add a step."""
+        self.steps.append(Step(title, formula, matrices))
+
+    def activate(self, layer: int, act: Activation, bends: bool) -> None:
+        """Add the step from z to A, to the slopes S and, if it `bends`, to the curvatures C."""
+        z = self[f"z{layer}"]
+        A, S, C = np.empty_like(z), np.empty_like(z), np.empty_like(z)
+        act.value(z, A)
+        act.slope(z, A, S)
+        act.curvature(z, A, S, C)
+        written = WRITTEN[act.name] if act.built_in else ("f(z)", "f'(z)", "f''(z)")
+        made = dict(zip("ASC" if bends else "AS", (A, S, C), strict=False))
+        formulas = [
+            f"{letter}{layer} = " + re.sub(r"\b([zAS])\b", rf"\g<1>{layer}", formula)
+            for letter, formula in zip(made, written, strict=False)
+        ]
+        self.show(
+            f"Layer {layer}: activations ({act.name}) and their slopes",
+            ", ".join(formulas),
+            self.read(f"z{layer}"),
+            *(self.make(f"{letter}{layer}", numbers) for letter, numbers in made.items()),
+        )
+
+    def compute(self, title: str, *formulas: str) -> None:
+        """Add a step of formulas such as ``z1 = A0 @ W1 + b1``, and do what they say."""
+        read: dict[str, Array] = {}
+        made: dict[str, Matrix] = {}
+        for formula in formulas:
+            symbol, terms = formula.split(" = ")
+            parts = [self._term(term) for term in terms.split(" + ")]
+            made[symbol] = self.make(symbol, np.sum([numbers for numbers, _ in parts], axis=0))
+            for name, active in (pair for _, cells in parts for pair in cells):
+                read[name] = read.get(name, False) | active
+        known = [self.read(name, active) for name, active in read.items() if name not in made]
+        self.show(title, ", ".join(formulas), *known, *made.values())
+
+    def _term(self, term: str) -> tuple[Array, list[tuple[str, Array]]]:
+        """The numbers of ``b1``, ``A0.T @ z'1`` or ``sum(U1 * T'1)``, and which cells of each count."""
+        names = re.findall(r"[^ ()*@]+", term.removeprefix("sum"))
+        arrays = [self[name.removesuffix(".T")].T if name.endswith(".T") else self[name] for name in names]
+        if len(arrays) == 1:
+            return arrays[0], [(term, arrays[0] != 0)]
+        left, right = arrays
+        on = left != 0, right != 0
+        if "@" in term:
+            numbers = left @ right
+            active = [on[0] & on[1].any(1), on[1] & on[0].any(0)[:, None]]
+        else:
+            numbers = left * right
+            both = on[0] & on[1]
+            active = [both.any(0, keepdims=True) if len(array) == 1 else both for array in arrays]
+        if term.startswith("sum"):
+            numbers = numbers.sum(0, keepdims=True)
+        turned = [
+            cells.T if name.endswith(".T") else cells for name, cells in zip(names, active, strict=True)
+        ]
+        return numbers, list(zip([name.removesuffix(".T") for name in names], turned, strict=True))
+
+
+def _kind_and_layer(symbol: str) -> tuple[str, int]:
+    kind = symbol.rstrip("0123456789")
+    return kind, int(symbol[len(kind) :])

@@ -1,0 +1,314 @@
+"""A model as an ONNX graph that takes points and gives values and Jacobian, all in the data's units.
+
+    forward    z_1 = (X - x_offset) (W_1 / x_scale) + b_1,  z_l = A_(l-1) W_l + b_l,  A_l = f(z_l),
+               S_l = f'(z_l),  values = A_L diag(y_scale) + y_offset
+    pullback   G_L = diag(y_scale),  G_(l-1) = (G_l S_l) W_l^T,  jacobian = G_1 S_1 (W_1 / x_scale)^T
+
+It asks only for operators that onnxruntime 1.17 has in float64 too, which Erf, Softplus and Cos are not. No
+scale is a factor beside a matrix product: onnxruntime would join a single number to it, kept in float32.
+
+Offsets may be large beside scales. In float32 each is the sum of two numbers, taken off one after the other,
+because X less the first is exact wherever the two are close to each other (Sterbenz 1974). What goes in and
+comes out is rounded all the same, to 6e-8 of its size: where that is much of its spread, a warning says so.
+"""
+
+import importlib
+import json
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swarmnet.data.column_names import derivative_name, listed
+from swarmnet.errors import SwarmnetError, SwarmnetWarning, install_hint, unknown
+from swarmnet.model.fitted_model import FittedModel
+from swarmnet.model.training_record import input_range
+from swarmnet.version import __version__
+
+Array = NDArray[Any]
+
+DTYPES = ("float64", "float32")
+_MUCH = 2e-5  # of its deviation, to which an input or an output is rounded
+_POINTS = 256
+_OPSET, _IR = 13, 7  # of 2020: what is needed is there, and old runtimes read it
+
+
+def onnx_model(model: FittedModel, dtype: str = "float64") -> bytes:
+    """The model in ONNX's format, as `FittedModel.to_onnx` describes it.
+
+    Raises:
+        SwarmnetError: onnx is not installed, another dtype, or a number that is too large or small for it.
+    """
+    if dtype not in DTYPES:
+        raise unknown("dtype", dtype, DTYPES)
+    try:
+        onnx = importlib.import_module("onnx")
+    except ImportError:
+        raise SwarmnetError(f"writing ONNX needs onnx: {install_hint('onnx')}") from None
+    if dtype == "float32":
+        _warn_of_rounding(model)
+    graph = _Graph(onnx, dtype)
+    _write(graph, model)
+    d, k = model.net.d, model.net.k
+    document = onnx.helper.make_model(
+        graph.finish({"X": ["n", d]}, {"values": ["n", k], "jacobian": ["n", k, d]}),
+        opset_imports=[onnx.helper.make_opsetid("", _OPSET)],
+        ir_version=_IR,
+        producer_name="swarmnet",
+        producer_version=__version__,
+        doc_string="values: Y[row, output]; jacobian: dY[row, output]/dx[input]; all in the data's units.",
+    )
+    onnx.helper.set_model_props(document, _metadata(model))
+    onnx.checker.check_model(document, full_check=True)
+    data: bytes = document.SerializeToString(deterministic=True)
+    return data
+
+
+def _warn_of_rounding(model: FittedModel) -> None:
+    """Say so where float32 rounds inputs or outputs to much of what they differ by."""
+    told = [
+        f"{name} to {step:.2g}, {100 * step / spread:.2g} % of its spread"
+        for name, step, spread in _roundings(model)
+        if step > _MUCH * spread
+    ]
+    if told:
+        warnings.warn(
+            f"float32 rounds {listed(told)}: export float64, or train on data less an offset",
+            SwarmnetWarning,
+            stacklevel=4,
+        )
+
+
+def _roundings(model: FittedModel) -> Iterator[tuple[str, float, float]]:
+    """Each input and output, how far from each other the float32 about its numbers lie, and its deviation.
+
+    Those of outputs are measured at points all over the range of the inputs.
+    """
+    offset, scale = model.scaling.x_offset, model.scaling.x_scale
+    ranges = [input_range(model.training, name) for name in model.inputs]
+    low, high = np.array(
+        [
+            known or (at - 2 * unit, at + 2 * unit)
+            for known, at, unit in zip(ranges, offset, scale, strict=True)
+        ]
+    ).T
+    points = low + (high - low) * np.random.default_rng(0).random((_POINTS, model.net.d))
+    with np.errstate(all="ignore"):
+        values = model.scaling.unscale_Y(model.net.forward(model.theta, model.scaling.scale_X(points)))
+        for name, numbers in zip((*model.inputs, *model.outputs), (*points.T, *values.T), strict=True):
+            size, spread = float(np.abs(numbers).max()), float(numbers.std())
+            step = float(np.spacing(np.float32(size)))
+            if np.isfinite(step) and spread > 0:
+                yield name, step, spread
+
+
+def _metadata(model: FittedModel) -> dict[str, str]:
+    """What the numbers mean, as JSON wherever it is more than a word: names may hold any character."""
+    partials = [[derivative_name(out, into) for into in model.inputs] for out in model.outputs]
+    return {
+        "inputs": json.dumps(model.inputs),
+        "outputs": json.dumps(model.outputs),
+        "jacobian": json.dumps(partials),
+        "units": "those of the training data",
+        "input_ranges": json.dumps({name: input_range(model.training, name) for name in model.inputs}),
+        "swarmnet": __version__,
+    }
+
+
+class _Graph:
+    """Nodes and constants in one dtype; what is handed around are the names of tensors."""
+
+    def __init__(self, onnx: Any, dtype: str) -> None:
+        self._onnx, self.dtype = onnx, np.dtype(dtype)
+        self._nodes: list[Any] = []
+        self._constants: dict[str, Any] = {}
+        self._numbers: dict[float, str] = {}
+
+    def node(self, op: str, *inputs: str, out: str | None = None, **attributes: Any) -> str:
+        """Add a node; returns the name of its output, `out` or one of its own."""
+        name = out or f"{op.lower()}_{len(self._nodes)}"
+        self._nodes.append(self._onnx.helper.make_node(op, inputs, [name], name, **attributes))
+        return name
+
+    def constant(self, name: str, numbers: Array | float) -> str:
+        """Add a constant in the graph's dtype, or integers as they are.
+
+        Raises:
+            SwarmnetError: it would be infinite.
+        """
+        exact = np.asarray(numbers)
+        with np.errstate(over="ignore"):
+            array = exact if exact.dtype.kind == "i" else exact.astype(self.dtype)
+        if not np.isfinite(array).all():
+            raise self.unfit(name)
+        self._constants[name] = self._onnx.numpy_helper.from_array(array, name)
+        return name
+
+    def unfit(self, name: str) -> SwarmnetError:
+        """The error for a constant that the dtype cannot hold."""
+        hint = "export float64" if self.dtype == np.float32 else "train it on data in other units"
+        return SwarmnetError(f"the model's {name} is too large or too small for {self.dtype}: {hint}")
+
+    def parts(self, name: str, numbers: Array) -> list[str]:
+        """Constants whose sum is `numbers`, the larger first: one where the dtype holds them exactly."""
+        first = self.constant(name, numbers)
+        rest = numbers - numbers.astype(self.dtype)
+        return [first, self.constant(f"{name}_rest", rest)] if rest.any() else [first]
+
+    def number(self, value: float) -> str:
+        """A scalar constant, the same tensor for the same value."""
+        if value not in self._numbers:
+            self._numbers[value] = self.constant(f"number_{len(self._numbers)}", value)
+        return self._numbers[value]
+
+    def finish(self, inputs: dict[str, list[Any]], outputs: dict[str, list[Any]]) -> Any:
+        """The graph itself, with the shapes of what goes in and comes out."""
+        helper = self._onnx.helper
+        element = helper.np_dtype_to_tensor_dtype(self.dtype)
+        ends = [
+            [helper.make_tensor_value_info(name, element, shape) for name, shape in which.items()]
+            for which in (inputs, outputs)
+        ]
+        return helper.make_graph(self._nodes, "swarmnet", *ends, list(self._constants.values()))
+
+
+def _write(g: _Graph, model: FittedModel) -> None:
+    scaling, net = model.scaling, model.net
+    for name in ("x_scale", "y_scale"):
+        with np.errstate(over="ignore", under="ignore"):
+            if (getattr(scaling, name).astype(g.dtype) < np.finfo(g.dtype).tiny).any():
+                raise g.unfit(name)
+    A = "X"
+    for part in g.parts("x_offset", scaling.x_offset):
+        A = g.node("Sub", A, part)
+    W, S = [], []
+    for number, (act, (weights, bias)) in enumerate(
+        zip(net.activations, net.unflatten(model.theta), strict=True), 1
+    ):
+        unit = scaling.x_scale[:, None] if number == 1 else 1.0
+        W.append(g.constant(f"W{number}", weights / unit))
+        product = g.node("MatMul", A, W[-1])
+        z = g.node("Add", product, g.constant(f"b{number}", bias), out=f"z{number}")
+        A, slope = ACTIVATIONS[act.name](g, z)
+        S.append(slope)
+    units = g.constant("diag_y_scale", np.diag(scaling.y_scale))
+    Y = g.node("MatMul", A, units)
+    *rest, last = reversed(g.parts("y_offset", scaling.y_offset))  # the smaller first, or it would be lost
+    for part in rest:
+        Y = g.node("Add", Y, part)
+    g.node("Add", Y, last, out="values")
+    _write_pullback(g, W, S, units, net.k)
+
+
+def _write_pullback(g: _Graph, W: list[str], S: list[str | None], units: str, k: int) -> None:
+    """The Jacobian (n, k, d) from the last layer to the first; a slope that is None is 1."""
+    start, stop = (g.constant(f"row_{i}", np.array([i])) for i in (0, 1))
+    rows = g.node("Slice", g.node("Shape", "X"), start, stop)
+    G = g.node("Expand", units, g.node("Concat", rows, g.constant("k_k", np.array([k, k])), axis=0))
+    for number, (weights, slope) in reversed(list(enumerate(zip(W, S, strict=True), 1))):
+        if slope is not None:
+            G = g.node("Mul", G, g.node("Unsqueeze", slope, g.constant("axis_1", np.array([1]))))
+        out = "jacobian" if number == 1 else None
+        G = g.node("MatMul", G, g.node("Transpose", weights), out=out)
+
+
+# f(z) and f'(z) of each activation, None for a slope of 1
+
+
+def _tanh(g: _Graph, z: str) -> tuple[str, str]:
+    # slope 4 e / (1 + e)^2 with e = exp(-2 |z|): 1 - a^2 would keep few digits of float32's where a is near 1
+    e = g.node("Exp", g.node("Mul", g.node("Abs", z), g.number(-2.0)))
+    below = g.node("Add", g.number(1.0), e)
+    return g.node("Tanh", z), g.node("Div", g.node("Mul", e, g.number(4.0)), g.node("Mul", below, below))
+
+
+def _sigmoid(g: _Graph, z: str) -> tuple[str, str]:
+    a, rest = _gate(g, z, _tail(g, z))
+    return a, g.node("Mul", a, rest)
+
+
+def _softplus(g: _Graph, z: str) -> tuple[str, str]:
+    # max(z, 0) + log(1 + exp(-|z|))
+    e = _tail(g, z)
+    rest = g.node("Log", g.node("Add", g.number(1.0), e))
+    return g.node("Add", g.node("Relu", z), rest), _gate(g, z, e)[0]
+
+
+def _silu(g: _Graph, z: str) -> tuple[str, str]:
+    # slope g + a (1 - g), with g = sigmoid(z)
+    gate, rest = _gate(g, z, _tail(g, z))
+    a = g.node("Mul", z, gate)
+    return a, g.node("Add", gate, g.node("Mul", a, rest))
+
+
+def _tail(g: _Graph, z: str) -> str:
+    """exp(-|z|), which never overflows."""
+    return g.node("Exp", g.node("Neg", g.node("Abs", z)))
+
+
+def _gate(g: _Graph, z: str, e: str) -> tuple[str, str]:
+    """sigmoid(z) and 1 - sigmoid(z), given e = exp(-|z|), both to all digits: 1 / (1 + e) and e / (1 + e)."""
+    below = g.node("Add", g.number(1.0), e)
+    large, small = g.node("Reciprocal", below), g.node("Div", e, below)
+    above = g.node("Greater", z, g.number(0.0))
+    return g.node("Where", above, large, small), g.node("Where", above, small, large)
+
+
+def _gelu(g: _Graph, z: str) -> tuple[str, str]:
+    # z Phi(z), slope Phi(z) + z phi(z)
+    square = g.node("Mul", g.node("Mul", z, z), g.number(0.5))
+    bell = g.node("Exp", g.node("Neg", square))
+    Phi = _normal_distribution(g, z, square, bell)
+    phi = g.node("Mul", bell, g.number(1.0 / math.sqrt(2.0 * math.pi)))
+    return g.node("Mul", z, Phi), g.node("Add", Phi, g.node("Mul", z, phi))
+
+
+def _normal_distribution(g: _Graph, z: str, square: str, bell: str) -> str:
+    """Phi(z), given z^2 / 2 and exp(-z^2 / 2), to 4e-16.
+
+    With t = |z| / sqrt(2) and h = 1/2 the midpoint rule gives (Hunter and Regan 1972)
+
+        erfc(t) = 2 h t / pi exp(-t^2) sum over m of exp(-c_m) / (c_m + t^2) + 2 / (1 + exp(2 pi t / h)),
+
+    c_m = ((m + 1/2) h)^2, of which 13 terms are enough.
+    """
+    t = g.node("Mul", g.node("Abs", z), g.number(math.sqrt(0.5)))
+    c = (0.5 * (np.arange(13) + 0.5)) ** 2
+    last = g.constant("axis_last", np.array([-1]))
+    nodes = g.node("Add", g.node("Unsqueeze", square, last), g.constant("erfc_nodes", c))
+    weights = g.constant("erfc_weights", np.exp(-c)[:, None])  # a vector would fail where n is 0
+    total = g.node("Squeeze", g.node("MatMul", g.node("Reciprocal", nodes), weights), last)
+    total = g.node("Mul", bell, total)
+    total = g.node("Mul", g.node("Mul", total, t), g.number(0.5 / math.pi))
+    pole = g.node("Sigmoid", g.node("Mul", t, g.number(-4.0 * math.pi)))
+    tail = g.node("Add", total, pole)  # erfc(t) / 2 = Phi(-|z|)
+    above = g.node("Greater", z, g.number(0.0))
+    return g.node("Where", above, g.node("Sub", g.number(1.0), tail), tail)
+
+
+def _sine(g: _Graph, z: str) -> tuple[str, str]:
+    # cos(z) = 1 - 2 sin(z / 2)^2: Cos in float64 is not in onnxruntime 1.17
+    half = g.node("Sin", g.node("Mul", z, g.number(0.5)))
+    square = g.node("Mul", half, half)
+    return g.node("Sin", z), g.node("Sub", g.number(1.0), g.node("Add", square, square))
+
+
+def _relu(g: _Graph, z: str) -> tuple[str, str]:
+    above = g.node("Greater", z, g.number(0.0))
+    zero, one = g.number(0.0), g.number(1.0)
+    return g.node("Relu", z), g.node("Where", above, one, zero)
+
+
+ACTIVATIONS: dict[str, Callable[[_Graph, str], tuple[str, str | None]]] = {
+    "sigmoid": _sigmoid,
+    "tanh": _tanh,
+    "softplus": _softplus,
+    "sine": _sine,
+    "silu": _silu,
+    "gelu": _gelu,
+    "relu": _relu,
+    "linear": lambda g, z: (z, None),
+}

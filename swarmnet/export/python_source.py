@@ -1,0 +1,183 @@
+"""A model as a Python module that needs nothing but the standard library, written to be read."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swarmnet.errors import SwarmnetError
+from swarmnet.model.fitted_model import FittedModel
+from swarmnet.version import __version__
+
+# f(z), and f'(z) given z and a = f(z)
+ACTIVATIONS = {
+    "sigmoid": """
+def sigmoid(z):
+    e = math.exp(-abs(z))  # never overflows
+    return 1.0 / (1.0 + e) if z > 0.0 else e / (1.0 + e)
+
+
+def sigmoid_slope(z, a):
+    return a - a * a
+""",
+    "tanh": """
+def tanh(z):
+    return math.tanh(z)
+
+
+def tanh_slope(z, a):
+    return 1.0 - a * a
+""",
+    "softplus": """
+def softplus(z):
+    return max(z, 0.0) + math.log1p(math.exp(-abs(z)))  # log(1 + exp(z)), never overflows
+
+
+def softplus_slope(z, a):
+    return -math.expm1(-a)
+""",
+    "sine": """
+def sine(z):
+    return math.sin(z)
+
+
+def sine_slope(z, a):
+    return math.cos(z)
+""",
+    "silu": """
+def gate(z):
+    e = math.exp(-abs(z))  # never overflows
+    return 1.0 / (1.0 + e) if z > 0.0 else e / (1.0 + e)
+
+
+def silu(z):
+    return z * gate(z)
+
+
+def silu_slope(z, a):
+    return gate(z) + a * (1.0 - gate(z))
+""",
+    "gelu": """
+def normal(z):
+    return 0.5 * math.erfc(-z * math.sqrt(0.5))
+
+
+def gelu(z):
+    return z * normal(z)
+
+
+def gelu_slope(z, a):
+    return normal(z) + z * math.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
+""",
+    "relu": """
+def relu(z):
+    return max(z, 0.0)
+
+
+def relu_slope(z, a):
+    return 1.0 if z > 0.0 else 0.0
+""",
+    "linear": """
+def linear(z):
+    return z
+
+
+def linear_slope(z, a):
+    return 1.0
+""",
+}
+
+_HEAD = '''\
+"""A neural network and its partial derivatives, written by swarmnet {version}; it needs only Python.
+
+predict(x) gives the outputs and jacobian(x) their partial derivatives at a list of numbers x, one for each
+of INPUTS: y[o] is that of OUTPUTS[o], and jacobian(x)[o][j] its derivative with respect to INPUTS[j]. All are
+in the units of the data that the network was trained on.
+"""
+
+import math
+
+INPUTS = {inputs}
+OUTPUTS = {outputs}
+
+# The network takes (x - offset) / scale, and gives (y - offset) / scale.
+X_OFFSET, X_SCALE = {x_offset}, {x_scale}
+Y_OFFSET, Y_SCALE = {y_offset}, {y_scale}
+
+'''
+
+_TAIL = '''
+
+# Layer by layer: W[i][j] from input i to unit j, b[j], f and its slope.
+LAYERS = [
+{layers}]
+
+
+def predict(x):
+    """The outputs at one point, in the order of OUTPUTS."""
+    return forward(x, [])[0]
+
+
+def jacobian(x):
+    """A row of partial derivatives for each output: [o][j] is dy[o]/dx[j]."""
+    every_input = [[float(i == j) for i in range(len(x))] for j in range(len(x))]
+    return forward(x, every_input)[1]
+
+
+def forward(x, T):
+    """The outputs, and their derivatives along the directions T, which are carried along with them."""
+    if len(x) != len(INPUTS) or not all(map(math.isfinite, x)):
+        raise ValueError("x must be finite numbers, one for each of " + ", ".join(INPUTS))
+    a = [(v - offset) / scale for v, offset, scale in zip(x, X_OFFSET, X_SCALE)]
+    for W, b, f, slope in LAYERS:
+        z = [dot(a, W, u) + b[u] for u in range(len(b))]
+        a = [f(v) for v in z]
+        S = [slope(v, w) for v, w in zip(z, a)]
+        T = [[S[u] * dot(t, W, u) for u in range(len(b))] for t in T]
+    y = [v * scale + offset for v, scale, offset in zip(a, Y_SCALE, Y_OFFSET)]
+    J = [[t[o] * (Y_SCALE[o] / scale) for t, scale in zip(T, X_SCALE)] for o in range(len(y))]
+    return y, J
+
+
+def dot(a, W, unit):
+    return sum(v * row[unit] for v, row in zip(a, W))
+'''
+
+
+def python_module(model: FittedModel) -> str:
+    """The source of the module, as `FittedModel.to_python` describes it.
+
+    Raises:
+        SwarmnetError: the partials' scale is no finite number.
+    """
+    scaling, net = model.scaling, model.net
+    with np.errstate(over="ignore"):
+        if not np.isfinite(scaling.y_scale[:, None] / scaling.x_scale).all():
+            raise SwarmnetError("the model's scale of partials is too large: its data need other units")
+    head = _HEAD.format(
+        version=__version__,
+        inputs=_texts(model.inputs),
+        outputs=_texts(model.outputs),
+        **{name: _list(getattr(scaling, name)) for name in ("x_offset", "x_scale", "y_offset", "y_scale")},
+    )
+    used = dict.fromkeys(act.name for act in net.activations)
+    layers = "".join(
+        _layer(W, b, act.name)
+        for act, (W, b) in zip(net.activations, net.unflatten(model.theta), strict=True)
+    )
+    return head + "\n".join(ACTIVATIONS[name] for name in used) + _TAIL.format(layers=layers)
+
+
+def _layer(W: NDArray[np.float64], b: NDArray[np.float64], name: str) -> str:
+    rows = "".join(f"            {_list(row)},\n" for row in W)
+    return (
+        f"    (\n        [\n{rows}        ],\n        {_list(b)},\n"
+        f"        {name},\n        {name}_slope,\n    ),\n"
+    )
+
+
+def _list(numbers: NDArray[np.float64]) -> str:
+    return repr(numbers.tolist())
+
+
+def _texts(names: tuple[str, ...]) -> str:
+    """A list of literals, in ASCII: a name may hold any character, and must stay a name."""
+    return ascii(list(names))

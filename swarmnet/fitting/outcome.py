@@ -1,0 +1,194 @@
+"""What training came to beside the weights: the noise and priors used, how well it fits, what to warn of."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swarmnet.data.column_names import derivative_name, listed
+from swarmnet.network.network import Network
+from swarmnet.objective.objective import Objective
+from swarmnet.scaling import Scaling
+from swarmnet.trainers import Trainer, TrainResult
+from swarmnet.trainers.second_order import MOST_WEIGHTS
+
+Array = NDArray[Any]
+
+TAKEN_FOR_NOISE = "nearly all of "  # how the warning of it begins
+_NOISE = 0.9  # share of a column's variance that a model leaves unexplained where it is said to be noise
+_NEGLIGIBLE = 0.1  # mean square of a column, as a share of its output's largest, that goes without saying
+_MISFIT = 1.5  # chi2 per entry from which sigmas are said to be missed, if chance makes it
+_CHANCE = 5.0  # standard deviations of chi2 that chance is held to make
+
+# By which training ends too early
+_LIMITS = ("iterations", "evaluations", "seconds", "callback", "interrupted")
+
+
+class Outcome:
+    """Of a training on an objective.
+
+    Args:
+        objective: of the network that was chosen.
+        result: of training.
+        inputs: the names of the objective's inputs, in its order.
+        outputs: likewise.
+        scaling: between the data's units and the objective's.
+        trainer: which was used.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        result: TrainResult,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        scaling: Scaling,
+        trainer: Trainer,
+    ) -> None:
+        self._objective, self._result, self._trainer = objective, result, trainer
+        names = [*outputs, *(derivative_name(y, x) for y in outputs for x in inputs)]
+        slopes = scaling.y_scale[:, None] / scaling.x_scale
+        self._columns = dict(zip(names, np.append(scaling.y_scale, slopes), strict=True))
+        # (groups,) sums of squared residuals; the groups of columns come first, in the order of their names
+        self._squares = objective.group_squares(result.theta) if objective.can_linearise else None
+
+    def record(self, nets: Sequence[Network]) -> dict[str, Any]:
+        """What was used and found, for a model's training record.
+
+        derivative_weight and l2 are None where they were estimated: `noise` then has the standard deviation
+        of each column without sigmas, in its unit, and `prior` that of each layer's weights.
+        `derivative_balance` is the derivative_weight that the noises found amount to.
+
+        Args:
+            nets: those that there were to choose from.
+        """
+        objective, posterior = self._objective, self._result.posterior
+        estimated = posterior is not None
+        return {
+            "derivative_weight": None if estimated and objective.estimates_balance else objective.balance,
+            "l2": None if estimated and objective.estimates_l2 else objective.l2,
+            "noise": self._noise(),
+            "prior": self._prior(),
+            "derivative_balance": self._balance(),
+            "chi2_per_entry": self._chi2(),
+            "log_evidence": None if posterior is None else posterior.log_evidence,
+            "candidates": self._candidates(nets),
+            "no_error_bars": self.no_error_bars() or None,
+        }
+
+    def warnings(self) -> Iterator[str]:
+        """What to warn of, a line each."""
+        result, trainer = self._result, self._trainer
+        usual = trainer.iterations == type(trainer)().iterations and getattr(trainer, "polish", None) is None
+        own_limit = usual and result.status == "iterations"
+        if own_limit and (result.posterior is not None or trainer.needs_squares):
+            yield (
+                "training stopped at the trainer's own limit of iterations before it had converged: give it "
+                "more by iterations= or seconds="
+            )
+        if result.status == "converged" and (names := self._taken_for_noise()):
+            yield (
+                f"{TAKEN_FOR_NOISE}{listed(names)} was taken for noise: if it is none, give other sizes "
+                "(hidden=), or use trainer 'lbfgs', which fits whatever there is"
+            )
+        if (why := self.no_error_bars()) and (own_limit or result.status not in _LIMITS):
+            yield f"no error bars: {why}"
+        if own_limit or result.status in ("converged", "tolerance", "stalled"):
+            for kind, chi2 in self._misfits().items():
+                yield (
+                    f"the fit misses the sigmas of the {kind}: chi2 per entry is {chi2:.3g} instead of 1; "
+                    "error bars are wider by its root; try larger sigmas, or other sizes (hidden=)"
+                )
+
+    def no_error_bars(self) -> str:
+        """Why there are none although the trainer and its settings promise them; empty if there are."""
+        objective, result = self._objective, self._result
+        opened = objective.can_linearise and (objective.estimates_balance or objective.estimates_l2)
+        if result.posterior is not None or not opened or not self._trainer.finds_noise:
+            return ""
+        size, entries = objective.size, int(objective.groups.entries.sum())
+        if size > MOST_WEIGHTS:
+            return (
+                f"they take at most {MOST_WEIGHTS} weights, and this network has {size}: give fewer units "
+                "(hidden=) if you need them"
+            )
+        if result.status in _LIMITS:
+            return f"{result.message}: give training more iterations= or seconds="
+        return (
+            f"{entries} entries are too many for {size} weights: give fewer units (hidden=) if you need them"
+        )
+
+    def _noise(self) -> dict[str, float] | None:
+        posterior, groups = self._result.posterior, self._objective.groups
+        if posterior is None:
+            return None
+        deviation = np.sqrt(groups.unit / posterior.precision)
+        columns = zip(self._columns.items(), deviation, groups.count, strict=False)
+        return {name: float(own * unit) for (name, unit), own, count in columns if count > 0}
+
+    def _prior(self) -> dict[str, float | None] | None:
+        posterior = self._result.posterior
+        if posterior is None:
+            return None
+        group = self._objective.weight_groups
+        first = [int(np.flatnonzero(group == number)[0]) for number in range(group.max() + 1)]
+        return {
+            f"{'Wb'[number % 2]}{number // 2 + 1}": float(decay**-0.5) if decay > 0 else None
+            for number, decay in enumerate(posterior.decay[first])
+        }
+
+    def _balance(self) -> float | None:
+        """The ratio of the mean weights of a derivative's and a value's squared residual."""
+        posterior, groups = self._result.posterior, self._objective.groups
+        means = []
+        for kind in (groups.is_partial, ~groups.is_partial):
+            seen = kind & (groups.count > 0)
+            if posterior is None or not seen.any():
+                return None
+            means.append(np.average(posterior.precision[seen], weights=groups.count[seen]))
+        return float(means[0] / means[1])
+
+    def _chi2(self) -> dict[str, float] | None:
+        """Mean squared residuals of the entries with a measured sigma, in units of it."""
+        if self._squares is None:
+            return None
+        groups = self._objective.groups
+        known = slice(groups.first_known, None)
+        found = zip(("values", "derivatives"), self._squares[known], groups.count[known], strict=True)
+        return {kind: float(square / count) for kind, square, count in found if count > 0} or None
+
+    def _misfits(self) -> dict[str, float]:
+        """chi2 per entry of the kinds of entries that are missed by more than their sigmas say."""
+        groups = self._objective.groups
+        counts = dict(zip(("values", "derivatives"), groups.entries[groups.first_known :], strict=True))
+        return {
+            kind: chi2
+            for kind, chi2 in (self._chi2() or {}).items()
+            if chi2 > max(_MISFIT, 1.0 + _CHANCE * np.sqrt(2.0 / counts[kind]))
+        }
+
+    def _candidates(self, nets: Sequence[Network]) -> list[dict[str, Any]] | None:
+        found = sorted(self._result.candidates.items())
+        return [
+            {"hidden": list(nets[number].sizes[1:-1]), "climbs": climbs, "log_evidence": best}
+            for number, (climbs, best) in found
+        ] or None
+
+    def _taken_for_noise(self) -> list[str]:
+        """Columns of which the model explains next to nothing: nobody would look for it in one number."""
+        groups = self._objective.groups
+        if self._result.posterior is None or self._squares is None:
+            return []
+        own = np.concatenate([groups.values[:, None], groups.partials], axis=1)
+        is_value = own < len(groups.values)
+        size = np.where(is_value, groups.variance[own], groups.square[own])
+        # Slopes along an input that hardly matters are small, and may well be noise.
+        matters = is_value | (size > _NEGLIGIBLE * size.max(1, keepdims=True))
+        varied = np.sort(own[matters & (groups.variance[own] > 0)])
+        # Of values all but their mean; of slopes the mean too, which only a function that varies can have.
+        wanted = np.where(groups.is_partial, groups.square, groups.variance)
+        with np.errstate(all="ignore"):
+            in_sigmas = (groups.count * wanted / groups.unit)[varied]
+        names = [*self._columns]
+        return [names[group] for group in varied[self._squares[varied] > _NOISE * in_sigmas]]

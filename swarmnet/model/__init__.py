@@ -1,0 +1,1 @@
+"""The fitted model: answers, error bars, metrics, and its training record."""

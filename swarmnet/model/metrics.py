@@ -1,0 +1,113 @@
+"""How far predictions are from what was observed, column by column, in the data's own units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial, reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swarmnet.data.column_names import derivative_name
+from swarmnet.data.data_frames import pd
+from swarmnet.data.file_chunks import Piece
+from swarmnet.data.file_data import FileData, Reader
+from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.statistics import Moments
+from swarmnet.errors import SwarmnetError
+from swarmnet.model.fitted_model import FittedModel
+
+Array = NDArray[np.float64]
+
+
+def evaluate(model: FittedModel, data: MixedData | FileData) -> pd.DataFrame:
+    """Errors over the observed entries only, values and each partial apart, weighted as their rows are.
+
+    Returns:
+        A row for each column that has entries, with column, entries, rmse and max_error (both in the
+        column's unit), and r2 (NaN where all targets are equal).
+
+    Raises:
+        SwarmnetError: the data's inputs or outputs are not the model's, or they are no data.
+    """
+    if not isinstance(data, MixedData | FileData):
+        raise SwarmnetError("data must be MixedData: read_csv reads a file, MixedData.from_frame a DataFrame")
+    errors = reduce(_Errors.__add__, _parts(model, data.select(model.inputs, model.outputs)))
+    pairs = [(out, into) for out in model.outputs for into in (None, *model.inputs)]
+    columns = [out if into is None else derivative_name(out, into) for out, into in pairs]
+    return pd.DataFrame(
+        [errors.row(m, column) for m, column in enumerate(columns) if errors.targets.count[m]]
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Errors:
+    """Those of each column: an output's values, its partials, and so the next output's; they add up.
+
+    Args:
+        squares: (m,) the weighted sum of their squares, in units of the largest: others may be too large or
+            too small to be squared.
+        largest: (m,) the largest.
+        targets: (m,) what was observed.
+    """
+
+    squares: Array
+    largest: Array
+    targets: Moments
+
+    @classmethod
+    def of(cls, model: FittedModel, data: MixedData) -> _Errors:
+        """Of some rows."""
+        Y = model.predict(data.X) if data.n_values else data.Y
+        J = model.jacobian(data.X) if data.n_derivatives else data.J
+        target, predicted = (
+            np.concatenate([y[:, :, None], j], axis=2).reshape(data.n, -1)
+            for y, j in ((data.Y, data.J), (Y, J))
+        )
+        counts = ~np.isnan(target) & (data.row_weights > 0)[:, None]
+        with np.errstate(over="ignore", invalid="ignore"):  # of the largest doubles the table says inf
+            error = np.where(counts, predicted - target, 0.0)
+            largest = np.abs(error).max(0)
+            # Not a product: BLAS would share it out over its threads, which changes the last bit.
+            squares = np.add.reduce(data.row_weights[:, None] * _share(error, largest) ** 2)
+        return cls(squares, largest, Moments.of(target.T, data.weights))
+
+    def __add__(self, other: _Errors) -> _Errors:
+        """Of the rows of both."""
+        largest = np.maximum(self.largest, other.largest)
+        squares = sum(part.squares * _share(part.largest, largest) ** 2 for part in (self, other))
+        return _Errors(np.asarray(squares), largest, self.targets + other.targets)
+
+    def row(self, m: int, column: str) -> dict[str, object]:
+        """A column's row of the table."""
+        if not self.targets.count[m]:
+            return {"column": column, "entries": 0}
+        spread = self.targets.deviation[m]
+        with np.errstate(over="ignore", invalid="ignore"):
+            rmse = self.largest[m] * np.sqrt(self.squares[m] / self.targets.weight[m])
+            r2 = 1.0 - (rmse / spread) ** 2 if spread > 0 else np.nan
+        return {
+            "column": column,
+            "entries": int(self.targets.count[m]),
+            "rmse": float(rmse),
+            "max_error": float(self.largest[m]),
+            "r2": float(r2),
+        }
+
+
+def _share(error: Array, largest: Array) -> Array:
+    """Errors in units of the largest of their column, which may be 0 or infinite."""
+    return np.where(np.isinf(error), 1.0, error / np.where(largest > 0, largest, 1.0))
+
+
+def _parts(model: FittedModel, data: MixedData | FileData) -> Iterator[_Errors]:
+    if isinstance(data, MixedData):
+        return iter([_Errors.of(model, data)])
+
+    found = data.pool.map(partial(_of_piece, model, data.reader), data.pieces)
+    return (part for parts in found for part in parts)
+
+
+def _of_piece(model: FittedModel, reader: Reader, piece: Piece) -> list[_Errors]:
+    return [_Errors.of(model, block) for block in reader.blocks(piece)]

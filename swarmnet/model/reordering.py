@@ -1,0 +1,45 @@
+"""The same model with its inputs and outputs in another order."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swarmnet.model.error_bars import permuted
+from swarmnet.model.fitted_model import FittedModel
+from swarmnet.network.network import Network
+from swarmnet.scaling import Scaling
+
+
+def reordered(model: FittedModel, inputs: Sequence[str], outputs: Sequence[str]) -> FittedModel:
+    """The model with its columns in the order of these names, which are its own.
+
+    Only the rows of the first layer's W and the columns of the last one's W and b change places, so that the
+    answers are the same but for the rounding of sums over inputs.
+    """
+    if (model.inputs, model.outputs) == (tuple(inputs), tuple(outputs)):
+        return model
+    j = [model.inputs.index(name) for name in inputs]
+    o = [model.outputs.index(name) for name in outputs]
+    order, old = _weights(model.net, j, o), model.scaling
+    return replace(
+        model,
+        theta=model.theta[order],
+        scaling=Scaling(old.x_offset[j], old.x_scale[j], old.y_offset[o], old.y_scale[o]),
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+        spread=None if model.spread is None else permuted(model.spread, order),
+        others=tuple(replace(fit, theta=fit.theta[_weights(fit.net, j, o)]) for fit in model.others),
+    )
+
+
+def _weights(net: Network, inputs: list[int], outputs: list[int]) -> NDArray[np.intp]:
+    """(p,) where each weight of the new order is in the old one."""
+    layers: list[Any] = net.unflatten(np.arange(float(net.size)))
+    W, b = layers[0]
+    layers[0] = W[inputs], b
+    W, b = layers[-1]
+    layers[-1] = W[:, outputs], b[outputs]
+    return net.flatten(layers).astype(np.intp)

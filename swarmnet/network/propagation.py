@@ -1,0 +1,107 @@
+"""The passes through a network in plain NumPy: what the compiled kernels are compared with.
+
+For layer l with weights W, b and activation f, and A_0 = x:
+
+    forward    z_l = W^T A_(l-1) + b,   A_l = f(z_l),   S_l = f'(z_l),   C_l = f''(z_l)
+    tangent    U_l = W^T T_(l-1),       T_l = S_l U_l       (T_0 = v: T_L is the derivative along v)
+    pullback   G_(l-1) = W (S_l G_l)                        (G_L = v: G_0 is the gradient of v . y)
+    backward   of an output's derivative along v, from its cotangents T'_l of the tangents and A'_l of the
+               activations: U'_l = S_l T'_l,   z'_l = S_l A'_l + C_l U_l T'_l,
+               W' = A_(l-1) z'_l^T + T_(l-1) U'_l^T,   b' = z'_l,   A'_(l-1) = W z'_l,   T'_(l-1) = W U'_l
+
+The last is double backpropagation (Drucker and Le Cun 1992); of an output itself, T' is 0 and A'_L is not.
+
+Arrays are (units, rows), with a particle axis in front where theta has one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swarmnet.network.activations import Activation
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Where a layer's weights lie in theta: W and b are theta[start:stop], (fan_in + 1, fan_out)."""
+
+    start: int
+    stop: int
+    fan_in: int
+    fan_out: int
+    activation: Activation
+
+    def weights(self, theta: Array) -> Array:
+        """W stacked on b, a view of theta (p,) or (s, p): (..., fan_in + 1, fan_out)."""
+        block = theta[..., self.start : self.stop]
+        return block.reshape(*block.shape[:-1], self.fan_in + 1, self.fan_out)
+
+
+class Passes:
+    """A forward pass, and those that follow it.
+
+    Args:
+        layers: the network's.
+        theta: (p,), or (s, p) for a swarm.
+        inputs: (d, rows).
+        order: how many derivatives of the activations the other passes need: 1, or 2 for curvatures.
+
+    Attributes:
+        A: the inputs and each layer's activations; S and C: each layer's slopes and curvatures.
+    """
+
+    def __init__(self, layers: Sequence[Layer], theta: Array, inputs: Array, order: int = 0) -> None:
+        self._W = [layer.weights(theta)[..., :-1, :] for layer in layers]
+        self.A, self.S, self.C = [inputs], list[Array](), list[Array]()
+        for layer, W in zip(layers, self._W, strict=True):
+            z = W.swapaxes(-1, -2) @ self.A[-1]
+            z += layer.weights(theta)[..., -1, :, None]
+            a = np.empty_like(z)
+            layer.activation.value(z.copy(), a)
+            self.A.append(a)
+            if order >= 1:
+                self.S.append(np.empty_like(z))
+                layer.activation.slope(z, a, self.S[-1])
+            if order >= 2:
+                self.C.append(np.empty_like(z))
+                layer.activation.curvature(z, a, self.S[-1], self.C[-1])
+
+    def tangent(self, direction: Array) -> tuple[list[Array], list[Array]]:
+        """T_1 to T_L and U_1 to U_L along a direction (d, rows) or (d, 1)."""
+        T, U = [direction], list[Array]()
+        for W, S in zip(self._W, self.S, strict=True):
+            U.append(W.swapaxes(-1, -2) @ T[-1])
+            T.append(S * U[-1])
+        return T[1:], U
+
+    def pullback(self, cotangent: Array) -> list[Array]:
+        """G_0 (..., d, rows) to G_L, from a cotangent (k, rows) or (k, 1)."""
+        G = [cotangent]
+        for W, S in zip(reversed(self._W), reversed(self.S), strict=True):
+            G.append(W @ (S * G[-1]))
+        return G[::-1]
+
+    def weight_gradients(self, output: int, direction: Array | None = None) -> Array:
+        """(p, rows) the gradient by theta of an output, or of its derivative along a direction."""
+        rows, layers = self.A[0].shape[-1], len(self._W)
+        A_bar, T_bar = np.zeros((2, *self.A[-1].shape))
+        if direction is None:
+            T, U = [np.zeros_like(a) for a in self.A], [np.zeros_like(a) for a in self.A[1:]]
+            A_bar[output] = 1.0
+        else:
+            T, U = self.tangent(direction)
+            T = [np.broadcast_to(direction, self.A[0].shape), *T]
+            T_bar[output] = 1.0
+        blocks: list[Array] = []
+        for layer in reversed(range(layers)):
+            z_bar = self.S[layer] * A_bar + self.C[layer] * U[layer] * T_bar
+            U_bar = self.S[layer] * T_bar
+            W_bar = self.A[layer][:, None] * z_bar + T[layer][:, None] * U_bar
+            blocks[:0] = [W_bar.reshape(-1, rows), z_bar]
+            A_bar, T_bar = self._W[layer] @ z_bar, self._W[layer] @ U_bar
+        return np.ascontiguousarray(np.concatenate(blocks))

@@ -1,0 +1,118 @@
+"""Kernels of single entries: residuals, and the gradient of each.
+
+An entry is one number of one row: the value of an output there, or its derivative along one input (see
+`chunks.Entries`, whose columns these take). Each is a jet of its own, with no tangent if it is a value and
+one if it is a partial. They are taken some at a time: values first, then partials.
+"""
+
+import math
+
+from swarmnet.objective.kernels.compiling import kernel
+from swarmnet.objective.kernels.jets import block, forward, forward_kept, push, push_products
+
+AT_A_TIME = 128
+
+
+@kernel
+def gather(X, row, along, points):
+    """The entries' jets of the inputs, in points (1 + m, d, entries)."""
+    for i in range(X.shape[1]):
+        x = points[0, i]
+        for r in range(len(row)):
+            x[r] = X[row[r], i]
+    if points.shape[0] == 2:
+        points[1] = 0.0
+        for r in range(len(row)):
+            points[1, along[r], r] = 1.0
+
+
+@kernel
+def end_of_kind(along, start, last):
+    """Where the entries at a time from `start` end, all of which are values, or partials."""
+    stop = start + 1
+    while stop < min(last, start + AT_A_TIME) and (along[stop] < 0) == (along[start] < 0):
+        stop += 1
+    return stop
+
+
+@kernel
+def residuals_of_entries(
+    theta, sizes, acts, X, row, output, along, target, weight, group, first, last, memory, r
+):  # fmt: skip
+    """The residuals sqrt(weight) (prediction - target) of entries first to last, in r (entries,).
+
+    memory (4, 2 x entries at a time x units of the widest layer, inputs included).
+    """
+    layers, d, start = len(acts), X.shape[1], first
+    while start < last:
+        stop = end_of_kind(along, start, last)
+        parts, rows = 1 if along[start] < 0 else 2, stop - start
+        points = block(memory[3], parts, d, rows)
+        gather(X, row[start:stop], along[start:stop], points)
+        jets = forward(theta, sizes, acts, layers, points, memory)
+        for e in range(rows):
+            n = start + e
+            r[n - first] = math.sqrt(weight[n]) * (jets[parts - 1, output[n], e] - target[n])
+        start = stop
+
+
+@kernel
+def write_gradients(start, inputs, bars, J, at):
+    """Each entry's gradient with respect to a layer's W and b, in J (p, ...) from column `at` on."""
+    parts, fan_in, fan_out, rows = inputs.shape[0], inputs.shape[1], bars.shape[1], bars.shape[2]
+    for i in range(fan_in):
+        for o in range(fan_out):
+            g, a, z = J[start + i * fan_out + o, at : at + rows], inputs[0, i], bars[0, o]
+            for r in range(rows):
+                g[r] = a[r] * z[r]
+            if parts == 2:
+                t, u = inputs[1, i], bars[1, o]
+                for r in range(rows):
+                    g[r] += t[r] * u[r]
+    bias = start + fan_in * fan_out
+    for o in range(fan_out):
+        g, z = J[bias + o, at : at + rows], bars[0, o]
+        for r in range(rows):
+            g[r] = z[r]
+
+
+@kernel
+def entry_gradients(
+    theta, sizes, acts, X, row, output, along, target, weight, group, first, last, root, offsets, memory, r, J
+):  # fmt: skip
+    """The residuals sqrt(weight) (prediction - target) of entries first to last, in r (entries,).
+
+    J (p, entries) gets their gradients, each times its group's `root`. memory (7, 2 x entries at a time x
+    units of all layers, inputs included).
+    """
+    layers, d, start = len(acts), X.shape[1], first
+    while start < last:
+        stop = end_of_kind(along, start, last)
+        parts, rows = 1 if along[start] < 0 else 2, stop - start
+        points = block(memory[6], parts, d, rows)
+        gather(X, row[start:stop], along[start:stop], points)
+        A, S, C, B = memory[0], memory[1], memory[2], memory[3]
+        jets, begin = forward_kept(theta, sizes, acts, points, offsets, A, S, C, B), len(theta)
+        bars = block(memory[4], parts, sizes[layers], rows)
+        bars[:] = 0.0
+        for e in range(rows):
+            n = start + e
+            sigma = math.sqrt(weight[n])
+            r[n - first] = sigma * (jets[parts - 1, output[n], e] - target[n])
+            bars[parts - 1, output[n], e] = sigma * root[group[n]]
+        for index in range(layers):
+            layer = layers - 1 - index
+            fan_in, fan_out = sizes[layer], sizes[layer + 1]
+            begin -= (fan_in + 1) * fan_out
+            at = offsets[layer] * rows
+            bent = block(B[(parts - 1) * at :], parts - 1, fan_out, rows)
+            push(acts[layer], block(S[at:], 1, fan_out, rows)[0], bent, bars, True)
+            if layer == 0:
+                write_gradients(begin, points, bars, J, start - first)
+            else:
+                below = block(A[parts * offsets[layer - 1] * rows :], parts, fan_in, rows)
+                write_gradients(begin, below, bars, J, start - first)
+                next_bars = block(memory[4 + (index + 1) % 2], parts, fan_in, rows)
+                push_products(theta, begin, bars, next_bars)
+                bars = next_bars
+        start = stop

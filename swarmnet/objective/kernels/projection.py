@@ -1,0 +1,49 @@
+"""Kernel of the sums from which the best linear output layer follows (variable projection)."""
+
+import math
+
+import numpy as np
+
+from swarmnet.objective.kernels.compiling import kernel
+from swarmnet.objective.kernels.jets import forward, outer_product
+
+
+@kernel
+def gram_sums(
+    swarm, first, last, sizes, acts, chunks, inputs, target, weight, memory, out
+):  # fmt: skip
+    """Add to out[s, o] (units, units + targets) the sums [Phi w Phi' | Phi w t'] over some chunks.
+
+    Phi (units, rows) are the last hidden activations and 1, or their tangents and 0, of particle s. With as
+    many rows out[s] as outputs, each has its own weights w and one target; with one, the first output's
+    weights serve all, and there are as many targets as outputs.
+
+    The memory is that of `jets.forward`. The sums are float64.
+    """
+    hidden, parts, rows = len(acts) - 1, inputs.shape[1], inputs.shape[3]
+    grams, units = out.shape[1], out.shape[2]
+    targets = out.shape[3] - units
+    features, product = np.empty((units + targets, rows)), np.empty((units, units + targets))
+    for s in range(first, last):
+        theta = swarm[s]
+        for chunk in range(chunks[0], chunks[1]):
+            jets = forward(theta, sizes, acts, hidden, inputs[chunk], memory)
+            for part in range(parts):
+                constant = 1.0 if part == 0 else 0.0
+                for o in range(grams):
+                    w = weight[chunk, part, o]
+                    root = features[units - 1]
+                    for r in range(rows):
+                        root[r] = math.sqrt(w[r])
+                    for i in range(units - 1):
+                        phi, a = features[i], jets[part, i]
+                        for r in range(rows):
+                            phi[r] = a[r] * root[r]
+                    for q in range(targets):
+                        t, y = features[units + q], target[chunk, part, o + q]
+                        for r in range(rows):
+                            t[r] = y[r] * root[r]
+                    for r in range(rows):
+                        root[r] *= constant
+                    outer_product(features[:units], features, product)
+                    out[s, o] += product

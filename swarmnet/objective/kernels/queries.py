@@ -1,0 +1,124 @@
+"""Kernels of a network's outputs, their Jacobian and their Hessians at many points."""
+
+import numpy as np
+
+from swarmnet.objective.kernels.compiling import kernel
+from swarmnet.objective.kernels.jets import (
+    add_bias,
+    backward_product,
+    block,
+    forward,
+    forward_products,
+    layer_weights,
+    multiply,
+    pull_back,
+    pull_slopes,
+)
+from swarmnet.objective.kernels.layer_activations import CURVATURE, activate
+
+AT_A_TIME = 128
+
+
+@kernel
+def outputs(theta, sizes, acts, X, first, last, memory, out):
+    """Y (n, k) at rows first to last of X (n, d), in out.
+
+    memory (5, rows at a time x units of all layers, inputs included).
+    """
+    layers, d, start = len(acts), X.shape[1], first
+    while start < last:
+        rows = min(AT_A_TIME, last - start)
+        points = block(memory[3], 1, d, rows)
+        points[0] = X[start : start + rows].T
+        out[start : start + rows] = forward(theta, sizes, acts, layers, points, memory)[0].T
+        start += rows
+
+
+@kernel
+def jacobians(theta, sizes, acts, X, first, last, offsets, memory, out):
+    """J (n, k, d) at rows first to last of X (n, d), in out; memory as for `outputs`."""
+    layers, d, k, start = len(acts), X.shape[1], out.shape[1], first
+    slopes = memory[2]
+    while start < last:
+        rows = min(AT_A_TIME, last - start)
+        below, begin = block(memory[3], 1, d, rows), 0
+        below[0] = X[start : start + rows].T
+        for layer in range(layers):
+            above = block(memory[layer % 2], 1, sizes[layer + 1], rows)
+            own = block(slopes[offsets[layer] * rows :], 1, sizes[layer + 1], rows)[0]
+            pull_slopes(theta, begin, acts[layer], below, above, own)
+            begin += (sizes[layer] + 1) * sizes[layer + 1]
+            below = above
+        for output in range(k):
+            G = pull_back(theta, sizes, acts, output, slopes, offsets, memory[3:5], rows)
+            out[start : start + rows, output] = G.T
+        start += rows
+
+
+@kernel
+def add_bends(C, G, U, first, second, out):
+    """out (rows,) += sum over units of f'' G U_first U_second; C and G (units, rows), U (d, units, rows)."""
+    for j in range(C.shape[0]):
+        c, g, u, v = C[j], G[j], U[first, j], U[second, j]
+        for r in range(len(out)):
+            out[r] += c[r] * g[r] * u[r] * v[r]
+
+
+@kernel
+def hessians(theta, sizes, acts, X, first, last, offsets, memory, out):
+    """H (n, k, d, d) at rows first to last of X (n, d), in out.
+
+    H_o = sum over layers and units u of (dY_o/da_u) f''(z_u) grad z_u grad z_u^T: the tangents of all inputs,
+    and a pullback for each output. memory (5, (1 + d) x rows at a time x units of all layers).
+    """
+    layers, d, k, start = len(acts), X.shape[1], out.shape[1], first
+    S, C = memory[2], memory[3]
+    while start < last:
+        rows = min(AT_A_TIME, last - start)
+        below, begin = block(memory[0], 1 + d, d, rows), 0
+        below[0] = X[start : start + rows].T
+        below[1:] = 0.0
+        for i in range(d):
+            below[1 + i, i] = 1.0
+        for layer in range(layers):
+            fan_out, at = sizes[layer + 1], offsets[layer] * rows
+            above = block(memory[(layer + 1) % 2], 1 + d, fan_out, rows)
+            slopes, curvatures = block(S[at:], 1, fan_out, rows)[0], block(C[at:], 1, fan_out, rows)[0]
+            bent = block(memory[4][d * at :], d, fan_out, rows)
+            b = forward_products(theta, begin, below, above)
+            bent[:] = above[1:]
+            if acts[layer] == 0:
+                add_bias(above[0], b)
+            else:
+                activate(acts[layer], CURVATURE, above[0], b, slopes, curvatures)
+                for part in range(1, 1 + d):
+                    multiply(above[part], slopes)
+            begin += (sizes[layer] + 1) * fan_out
+            below = above
+        for output in range(k):
+            H = np.zeros((d, d, rows))
+            G = block(memory[0], 1, k, rows)[0]
+            G[:] = 0.0
+            G[output] = 1.0
+            end = len(theta)
+            for index in range(layers):
+                layer = layers - 1 - index
+                fan_in, fan_out, at = sizes[layer], sizes[layer + 1], offsets[layer] * rows
+                end -= (fan_in + 1) * fan_out
+                if acts[layer] != 0:
+                    U = block(memory[4][d * at :], d, fan_out, rows)
+                    curvatures = block(C[at:], 1, fan_out, rows)[0]
+                    for i in range(d):
+                        for j in range(i + 1):
+                            add_bends(curvatures, G, U, i, j, H[i, j])
+                    multiply(G, block(S[at:], 1, fan_out, rows)[0])
+                if layer > 0:
+                    W, _ = layer_weights(theta, end, fan_in, fan_out)
+                    pulled = block(memory[(index + 1) % 2], 1, fan_in, rows)[0]
+                    backward_product(W, G, pulled)
+                    G = pulled
+            for i in range(d):
+                for j in range(i + 1):
+                    out[start : start + rows, output, i, j] = H[i, j]
+                    out[start : start + rows, output, j, i] = H[i, j]
+        start += rows

@@ -1,0 +1,130 @@
+"""Groups of entries that share a noise: an output's values, a derivative column, and what has a sigma."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swarmnet.data.mixed_data import MixedData, along_rows
+from swarmnet.floating_point import quiet
+
+Array = NDArray[Any]
+
+_ROUNDED = 1e-12  # variance of equal targets, as a share of their mean square
+
+
+class Grouping:
+    """Which entries share a noise: output o's values are group o, column (o, j) is group k + o d + j.
+
+    The last two groups hold the values and the partials whose sigmas were measured.
+    """
+
+    def __init__(self, k: int, d: int) -> None:
+        self.first_known = k + k * d
+        self.values = np.arange(k)
+        self.partials = np.arange(k, self.first_known).reshape(k, d)
+        self.is_partial = np.arange(self.first_known + 2) >= k
+        self.is_partial[-2] = False
+
+    def of(self, own: Array, sigma: Array | None, known: int) -> Array:
+        """Each entry's group: its `own`, or the given known one where its sigma was measured."""
+        if sigma is None:
+            return own
+        return np.where(np.isnan(sigma), own, self.first_known + known)
+
+    @quiet  # the loss will be inf, which says so
+    def sums(self, data: MixedData, measured: MixedData) -> Array:
+        """(6, groups) what `Groups` is made of; sums over parts of the rows add up.
+
+        Args:
+            data: whose entries.
+            measured: the same rows, of which only measured sigmas are kept.
+        """
+        sums = np.zeros((6, len(self.is_partial)))
+        kinds = (
+            (self.values, data.Y, data.Y_sigma, measured.Y_sigma),
+            (self.partials, data.J, data.J_sigma, measured.J_sigma),
+        )
+        for kind, (own, target, sigma, known) in enumerate(kinds):
+            often = np.broadcast_to(along_rows(data.row_weights, target.ndim), target.shape)
+            seen = ~np.isnan(target) & (often > 0)
+            group = self.of(np.broadcast_to(own, target.shape), known, kind)[seen]
+            often = often[seen]
+            target = target[seen]
+            square = target**2
+            unit = np.ones(1) if sigma is None else np.where(np.isnan(sigma), 1.0, sigma)[seen] ** 2
+            terms = np.ones(len(square)), often, often * square, often * square / unit
+            for row, numbers in zip(sums, (*terms, often * target, often * unit), strict=True):
+                row += np.bincount(group, numbers, sums.shape[1])
+        return sums
+
+
+class Groups(Grouping):
+    """Groups of entries, and how much is in each.
+
+    Args:
+        k: outputs.
+        d: inputs.
+        sums: see `Grouping.sums`.
+
+    Attributes:
+        entries: (groups,) how many there are.
+        count: (groups,) the sum of their rows' weights.
+        square: (groups,) mean square of the targets.
+        relative: (groups,) mean square of target / sigma.
+        unit: (groups,) mean of sigma^2.
+        variance: (groups,) of the targets, 0 where they are equal but for rounding.
+        noise_of: (groups,) the group whose noise each has.
+    """
+
+    def __init__(self, k: int, d: int, sums: Array) -> None:
+        super().__init__(k, d)
+        self.entries, self.count = sums[0].astype(int), sums[1]
+        self.square, self.relative, mean, unit = sums[2:] / np.where(self.count > 0, self.count, 1.0)
+        self.unit = np.where(self.count > 0, unit, 1.0)
+        with np.errstate(all="ignore"):  # the loss will be inf, which says so
+            variance = self.square - mean**2
+        self.variance = np.where(variance > _ROUNDED * self.square, variance, 0.0)
+        self.noise_of = self._noises()
+
+    def _noises(self) -> NDArray[np.intp]:
+        """Its own, but where all targets are equal, beside others of the output that are not: theirs.
+
+        A constant meets equal targets exactly: from them alone their noise would be none, and to be so sure
+        of them worth taking all that varies for noise.
+        """
+        noise_of = np.arange(len(self.variance))
+        for value, partials in zip(self.values, self.partials, strict=True):
+            own = np.array([value, *partials])
+            own = own[self.count[own] > 0]
+            # Slopes computed where they are 0 are some 1e-16; inputs vary by about 1 where they are scaled.
+            most = self.variance[value] or self.square[partials].max()
+            alike = self.variance[own] <= _ROUNDED**2 * most
+            varied = own if alike.all() else own[~alike]
+            if len(own):
+                noise_of[own[alike]] = varied[self.square[varied].argmax()]
+        return noise_of
+
+
+@dataclass(frozen=True)
+class EntryWeights:
+    """The factor of each squared residual: value / sigma^2, partial / sigma^2, times its row's weight."""
+
+    value: float
+    partial: float
+
+    @quiet  # the loss will be inf, which says so
+    def of(
+        self, factor: float, target: Array, sigma: Array | None, rows: Array | None
+    ) -> tuple[Array, Array]:
+        """Targets with 0 for NaN, and weights with 0 there; an entry without a sigma has sigma 1.
+
+        `rows` are the rows' own weights; an entry of weight 0 is one that was not observed.
+        """
+        often = np.ones(1) if rows is None else along_rows(rows, target.ndim)
+        seen = ~np.isnan(target) & (often > 0)
+        weight = np.where(seen, factor * often, 0.0)
+        if sigma is not None:
+            weight /= np.where(np.isnan(sigma), 1.0, sigma * sigma)
+        return np.where(seen, target, 0.0), weight

@@ -1,0 +1,409 @@
+"""Objective: the mixed loss of a network on MixedData, and all the sums over rows that trainers ask for.
+
+    loss = mean over value entries of ((y - target) / sigma)^2
+         + derivative_weight * mean over derivative entries of ((dy/dx - target) / sigma)^2
+         + l2 * |W|^2
+
+with sigma 1 where none is given, and each row as often in the means as its weight says. All that needs the
+rows is a sum over them, and where they are is for `rows` to know; what is here makes losses, gradients and
+normal equations of those sums.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from swarmnet.data.mixed_data import MixedData
+from swarmnet.errors import SwarmnetError
+from swarmnet.floating_point import far_out
+from swarmnet.network.activations import LINEAR
+from swarmnet.network.network import Network
+from swarmnet.objective.noise_groups import EntryWeights, Groups
+from swarmnet.objective.row_sums import Batch, HeldRows, RowSums, Source, Terms
+from swarmnet.objective.value_losses import CROSS_ENTROPY, LOSSES, SQUARED, value_loss
+from swarmnet.threads import one_blas_thread
+
+Array = NDArray[Any]
+
+L2 = 1e-8  # where nobody says otherwise
+
+
+class Objective:
+    """The mixed loss over theta; data are taken as they stand, unscaled.
+
+    Args:
+        net: the network.
+        data: its inputs and outputs must be as many as the network's.
+        loss: "squared", or "cross-entropy" for values (sigmoid outputs, targets from 0 to 1).
+        derivative_weight: weight of the derivatives' mean against the values'; None for 1, and trainers
+            that can may estimate it.
+        l2: weight of the sum of squares of all W (not b); None for 1e-8, and trainers that can may
+            estimate it.
+        dtype: "float64", or "float32" to evaluate swarms faster and less exactly.
+        threads: how many to use; all the process may use by default.
+        measured: the same rows with those sigmas only that are measurements and not mere scales; `data`
+            by default.
+
+    Raises:
+        SwarmnetError: a network and data that do not fit, or arguments out of range.
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        data: MixedData | Source,
+        *,
+        loss: str = "squared",
+        derivative_weight: float | None = 1.0,
+        l2: float | None = 0.0,
+        dtype: DTypeLike = "float64",
+        threads: int | None = None,
+        measured: MixedData | None = None,
+    ) -> None:
+        self.net, self.l2 = net, _at_least_0("l2", L2 if l2 is None else l2)
+        self.estimates_l2, self.estimates_balance = l2 is None, derivative_weight is None
+        self._value_loss = value_loss(loss)
+        _refuse_misfit(net, data, loss)
+        derivative_weight = _at_least_0(
+            "derivative_weight", 1.0 if derivative_weight is None else derivative_weight
+        )
+        known = data if isinstance(data, MixedData) else data.statistics
+        self.balance = derivative_weight
+        values, partials = known.total_weights
+        self._weights = EntryWeights(1.0 / (values or 1.0), derivative_weight / (partials or 1.0))
+        self._dtype = np.dtype(dtype)
+        if self._dtype not in (np.dtype("float64"), np.dtype("float32")):
+            raise SwarmnetError(f"dtype must be float64 or float32, not {dtype}")
+        terms = Terms(net, self._value_loss, self._weights, self._dtype)
+        self._rows: RowSums
+        if isinstance(data, MixedData):
+            self._rows = HeldRows.of(terms, data, measured or data, threads)
+        else:
+            self._rows = data.rows(terms, threads)
+        self.n_rows = self._rows.n
+        self.groups = Groups(net.k, net.d, self._rows.group_sums)
+        self._candidates: Sequence[Objective] = ()
+        self.number = 0  # among the candidates
+        self._is_weight = _weight_mask(net)
+
+    @property
+    def candidates(self) -> "Sequence[Objective]":
+        """Objectives of other networks for the same data, from which a trainer may choose, and this one."""
+        return self._candidates or (
+            self,
+        )  # held by itself, it would keep its rows until Python looks for cycles
+
+    @candidates.setter
+    def candidates(self, candidates: "Sequence[Objective]") -> None:
+        self._candidates = candidates
+        for number, candidate in enumerate(candidates):
+            candidate.number = number
+
+    @property
+    def size(self) -> int:
+        """p, weights in theta."""
+        return self.net.size
+
+    @property
+    def layers(self) -> int:
+        """How many the network has."""
+        return len(self.net.layers)
+
+    @property
+    def hidden_size(self) -> int:
+        """How many of theta's first weights belong to hidden layers, those before the output layer."""
+        return self.net.layers[-1].start
+
+    @property
+    def threads(self) -> int:
+        """How many threads share the work."""
+        return self._rows.threads
+
+    def twin(self) -> "Objective":
+        """The same objective on one thread, to be used at the same time as this one."""
+        twin = copy.copy(self)
+        twin._rows = self._rows.twin()
+        return twin
+
+    @property
+    def unit_precision(self) -> Array:
+        """(groups,) factor of each group's sum of squares in the loss."""
+        return np.where(self.groups.is_partial, self._weights.partial, self._weights.value)
+
+    @property
+    def weight_groups(self) -> Array:
+        """(p,) which weights share a prior. Each layer's W are a group, and each layer's b."""
+        group = np.zeros(self.size, int)
+        for index, layer in enumerate(self.net.layers):
+            block = layer.weights(group)
+            block[:-1], block[-1] = 2 * index, 2 * index + 1
+        return group
+
+    @property
+    def penalised(self) -> Array:
+        """(p,) 1 for weights in W, 0 for those in b."""
+        return self._is_weight
+
+    @property
+    def can_linearise(self) -> bool:
+        """Whether residuals and their gradients can be asked for. The loss must be squared."""
+        return self._value_loss == SQUARED
+
+    @property
+    def can_project(self) -> bool:
+        """Whether `projected` can be asked. The output layer must be linear and the loss squared."""
+        return output_is_solvable(self.net, self._value_loss)
+
+    def initial(self, rng: np.random.Generator, particles: int | None = None) -> Array:
+        """Random weights from the network's own initialiser: (p,), or (particles, p)."""
+        return self.net.init(rng, particles)
+
+    def loss(self, swarm: ArrayLike) -> Array:
+        """The loss of each particle: (s,) for a swarm (s, p), a scalar for theta (p,)."""
+        theta = self._weight_array(np.atleast_2d(swarm), ("particles", self.size))
+        (total,) = self._rows.total(HeldRows.losses, theta)
+        with far_out():
+            total += self.l2 * self._square_weights(theta)
+        total[~np.isfinite(theta).all(1)] = np.nan  # tanh(inf) is 1, but inf is no weight to end with
+        return total if np.ndim(swarm) == 2 else total[0]
+
+    def batches(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
+        """Minibatches of at most `size` rows for `loss_and_gradient`: all rows once, in a random order."""
+        return self._rows.batches(size, rng)
+
+    def loss_and_gradient(self, theta: ArrayLike, rows: Batch | None = None) -> tuple[float, Array]:
+        """The loss at theta (p,) and its gradient (p,).
+
+        With `rows`, a minibatch: the sums over those rows, scaled up by n / len(rows), so that their
+        expectation over random rows is the full loss; l2 is not scaled.
+        """
+        weights = self._weight_array(theta, (self.size,))
+        if rows is not None and np.asarray(rows).dtype == bool:
+            rows = np.flatnonzero(rows)
+        (total,) = self._some(rows).total(HeldRows.gradient, weights)
+        with far_out():
+            if rows is not None:
+                total *= self.n_rows / len(rows)
+            penalised = weights * self._is_weight
+            # Not a dot product: of many weights BLAS would take all its threads for one.
+            loss = float(total[0] + self.l2 * np.add.reduce(penalised * penalised))
+            return loss, 2.0 * (total[1:] + self.l2 * penalised)
+
+    @one_blas_thread()
+    def normal_equations(self, theta: ArrayLike) -> tuple[float, Array, Array]:
+        """The loss at theta (p,) as a sum of squared residuals r'r, with J'r (p,) and J'J (p, p).
+
+        J holds each residual's gradient; it is never kept for more than some entries at a time. The loss's
+        gradient is 2 J'r, and 2 J'J its Gauss-Newton Hessian. l2 counts as a residual sqrt(l2) w of each
+        weight.
+
+        Raises:
+            SwarmnetError: the loss is not squared.
+        """
+        unit = self.unit_precision
+        squares, Jr, JJ = self.gauss_newton(theta, unit)
+        penalised = np.asarray(theta, dtype=np.float64) * self._is_weight
+        JJ[np.diag_indices(self.size)] += self.l2 * self._is_weight
+        loss = float(unit @ squares + self.l2 * (penalised @ penalised))
+        return loss, Jr + self.l2 * penalised, JJ
+
+    def gauss_newton(
+        self, theta: ArrayLike, precision: Array, rows: Batch | None = None
+    ) -> tuple[Array, Array, Array]:
+        """Sums over the residuals r = (prediction - target) / sigma, group by group (see `groups`).
+
+        Args:
+            theta: (p,) weights.
+            precision: (groups,) factor of each group's squared residuals in the sums of all of them.
+            rows: over which rows, by their numbers; over all by default.
+
+        Returns:
+            each group's sum of squares (groups,), without its precision; J'r (p,) and J'J (p, p) with it.
+
+        Raises:
+            SwarmnetError: the loss is not squared.
+        """
+        weights = self._residual_weights(theta)
+        squares, Jr, JJ = self._some(rows).total(HeldRows.normal, weights, precision)
+        _mirror(JJ)
+        return squares, Jr, JJ
+
+    def leverages(self, theta: ArrayLike, precision: Array, factor: Array) -> Array:
+        """Each group's number of effective parameters, (groups,): the sum of precision j' A^-1 j.
+
+        Args:
+            theta: (p,) weights.
+            precision: (groups,) as in `gauss_newton`.
+            factor: (p, p) lower Cholesky factor of A.
+        """
+        weights = self._residual_weights(theta)
+        return self._rows.total(HeldRows.leverages, weights, precision, np.asfortranarray(factor))[0]
+
+    def bends(self, theta: ArrayLike, step: Array, precision: Array) -> Array:
+        """J'r'' (p,): how the residuals bend along a step from theta, as the gradient sees it.
+
+        Args:
+            theta: (p,) weights.
+            step: (p,).
+            precision: (groups,) as in `gauss_newton`.
+        """
+        return self._rows.total(HeldRows.bends, self._residual_weights(theta), step, precision)[0]
+
+    def residual_jacobian(
+        self, theta: ArrayLike, precision: Array | None = None
+    ) -> tuple[Array, Array, Array]:
+        """All residuals (entries,), their gradients (entries, p) and groups (entries,), where they are few.
+
+        Both are times the root of each group's precision (groups,), which is 1 by default.
+
+        Raises:
+            SwarmnetError: the loss is not squared.
+        """
+        factors = np.ones(len(self.groups.count)) if precision is None else precision
+        r, J, group = self._rows.joined(HeldRows.residuals, self._residual_weights(theta), factors)
+        return r, J, group
+
+    def group_squares(self, theta: ArrayLike) -> Array:
+        """Each group's sum of squared residuals, (groups,).
+
+        Raises:
+            SwarmnetError: the loss is not squared.
+        """
+        return self._rows.total(HeldRows.squares, self._residual_weights(theta))[0]
+
+    def _some(self, rows: Batch | None) -> RowSums:
+        if rows is None:
+            return self._rows
+        if len(rows) == 0:
+            raise SwarmnetError("a minibatch needs at least one of the rows")
+        return self._rows.some(rows)
+
+    def _residual_weights(self, theta: ArrayLike) -> Array:
+        if not self.can_linearise:
+            raise SwarmnetError("normal equations need the squared loss: use another trainer")
+        return self._weight_array(theta, (self.size,), np.float64)
+
+    @one_blas_thread()
+    def projected(self, hidden_swarm: ArrayLike, ridge: float = 1e-9) -> tuple[Array, Array]:
+        """The best linear output layer for each particle's hidden layers, and the loss there.
+
+        Values and partials are both linear in the output layer's weights w, so that the best w solves
+        (G + r I) w = g with the Gram sums G of the last hidden activations, or of their derivatives
+        (Golub and Pereyra 1973; for values and derivatives in one system, Balasundaram and Kapil 2011).
+
+        Args:
+            hidden_swarm: (s, hidden_size) weights of the hidden layers.
+            ridge: r relative to the mean of G's diagonal; it bounds w where G is close to singular.
+
+        Returns:
+            (s,) losses, those that `loss` gives up to rounding, and (s, p - hidden_size) output weights.
+
+        Raises:
+            SwarmnetError: the output layer is not linear, or the loss not squared.
+        """
+        if not self.can_project:
+            raise SwarmnetError(
+                "only a linear output layer with the squared loss can be solved for: "
+                "use another trainer, or a linear output"
+            )
+        hidden = self._weight_array(hidden_swarm, ("particles", self.hidden_size))
+        theta = np.zeros((len(hidden), self.size), self._dtype)
+        theta[:, : self.hidden_size] = hidden
+        units = self.net.sizes[-2] + 1
+        sums, squares = self._rows.total(HeldRows.grams, theta, 1 if self._rows.one_gram else self.net.k)
+        G = sums[..., :units]  # (s, grams, units, units)
+        g = sums[..., units:]  # (s, 1, units, k), or (s, k, units, 1)
+        g = g.swapaxes(-1, -2).reshape(len(theta), self.net.k, units)
+        with far_out():
+            return self._solve(theta, G, g, float(squares), ridge)
+
+    def _solve(self, theta: Array, G: Array, g: Array, squares: float, ridge: float) -> tuple[Array, Array]:
+        units = G.shape[-1]
+        G[..., np.arange(units - 1), np.arange(units - 1)] += self.l2
+        trace = np.trace(G, axis1=-2, axis2=-1)[..., None, None]
+        good = np.isfinite(G).all((1, 2, 3)) & np.isfinite(g).all((1, 2))
+        good &= np.isfinite(trace).all((1, 2, 3)) & np.isfinite(theta).all(1)
+        G[~good], trace[~good], g[~good] = 0.0, 1.0, 0.0
+        # Without any ridge, the Gram matrix of two equal units or of a dead one cannot be solved.
+        ridge = max(ridge, 4.0 * units * float(np.finfo(float).eps))
+        tiny = np.finfo(float).tiny
+        stiff = (np.maximum(ridge * trace / units, tiny)) * np.eye(units)
+        w = np.linalg.solve(G + stiff, g[..., None])[..., 0]  # (s, k, units)
+        # |target - Phi w|^2 + l2 |w|^2 = squares - 2 g.w + w G w
+        fit = np.einsum("skh,skh->s", w, g)
+        bent = np.einsum("skh,skh->s", w, (G @ w[..., None])[..., 0])
+        loss = np.maximum(squares - 2.0 * fit + bent, np.finfo(float).eps * squares)
+        loss += self.l2 * self._square_weights(theta)
+        loss[~good] = np.inf
+        return loss, np.moveaxis(w, 1, -1).reshape(len(theta), self.size - self.hidden_size)
+
+    def _square_weights(self, theta: Array) -> Array:
+        if self.l2 == 0.0:
+            return np.zeros(len(theta))
+        penalised = theta * self._is_weight
+        squares: Array = np.einsum("sp,sp->s", penalised, penalised, dtype=np.float64)
+        return squares
+
+    def _weight_array(
+        self, weights: ArrayLike, shape: tuple[int | str, ...], dtype: DTypeLike | None = None
+    ) -> Array:
+        """`weights` in the dtype of the sums; text in `shape` stands for any number."""
+        if (
+            isinstance(weights, np.ndarray)
+            and weights.dtype == (dtype or self._dtype)
+            and weights.flags.carray
+        ):
+            array = weights
+        else:
+            with far_out():  # float32 does not hold all that float64 does
+                # Kernels would be compiled once more for arrays that are read-only.
+                array = np.require(weights, dtype or self._dtype, ["C", "W"])
+        if np.ndim(weights) != len(shape) or array.shape[-1] != shape[-1]:
+            wanted = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
+            raise SwarmnetError(f"the weights must be {wanted} for {self.net!r}, not {np.shape(weights)}")
+        return array
+
+
+def output_is_solvable(net: Network, loss: int) -> bool:
+    """Whether the best output layer solves a linear problem: it is linear, and the loss squared."""
+    return net.activations[-1] is LINEAR and loss == SQUARED
+
+
+def _mirror(upper: Array) -> None:
+    """Copy the upper half of a square matrix below, block by block because rows of one are columns there."""
+    step = 128
+    for start in range(0, len(upper), step):
+        block = slice(start, start + step)
+        square = upper[block, block]
+        square += np.triu(square, 1).T
+        upper[start + step :, block] = upper[block, start + step :].T
+
+
+def _weight_mask(net: Network) -> Array:
+    mask = np.zeros(net.size)
+    for layer in net.layers:
+        layer.weights(mask)[:-1] = 1.0
+    return mask
+
+
+def _at_least_0(name: str, value: float) -> float:
+    if not (np.isfinite(value) and value >= 0):
+        raise SwarmnetError(f"{name} must be a number of 0 or more, not {value}")
+    return float(value)
+
+
+def _refuse_misfit(net: Network, data: MixedData | Source, loss: str) -> None:
+    if not hasattr(data, "statistics"):
+        raise SwarmnetError(
+            f"data must be MixedData, not {type(data).__name__!r}: MixedData.from_frame takes tables"
+        )
+    if (net.d, net.k) != (data.d, data.k):
+        raise SwarmnetError(f"{net!r} has {net.d} inputs and {net.k} outputs, the data {data.d} and {data.k}")
+    if LOSSES[loss] == CROSS_ENTROPY:
+        if net.activations[-1].name != "sigmoid":
+            raise SwarmnetError("cross-entropy needs sigmoid outputs: give the output layer 'sigmoid'")
+        if (data.statistics.Y.low < 0).any() or (data.statistics.Y.high > 1).any():
+            raise SwarmnetError("cross-entropy needs targets from 0 to 1: use the squared loss")

@@ -1,0 +1,292 @@
+"""Rows of MixedData in chunks, as the kernels take them, and the table of their single entries.
+
+A row with partials with respect to m inputs is a jet with m tangents, or has the gradient of each output that
+it observes a partial of pulled back, whichever are fewer. Rows that agree in that are chunked together.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swarmnet.data.mixed_data import MixedData
+from swarmnet.objective.noise_groups import EntryWeights, Grouping
+
+Array = NDArray[Any]
+Rows = NDArray[np.intp]
+
+VALUE = -1  # in place of an input
+
+
+@dataclass(frozen=True, eq=False)
+class Chunks:
+    """Rows of a kind in c chunks of r rows each, the last one filled up with rows of weight 0.
+
+    Args:
+        count: how many rows.
+        inputs: (c, 1 + m, d, r) each row's point, and its m directions.
+        target: (c, 1 + m, k, r) its values, and its partials along each direction.
+        weight: (c, 1 + m, k, r) theirs, 0 where nothing was observed.
+        group: (c, 1 + m, k, r) which share a noise, see `groups.Groups`.
+        J: (c, k, d, r) the partials of rows with many, which have m = 0; of no output for other rows.
+        J_weight: the same.
+        J_group: the same.
+    """
+
+    count: int
+    inputs: Array
+    target: Array
+    weight: Array
+    group: Array
+    J: Array
+    J_weight: Array
+    J_group: Array
+
+    @property
+    def tangents(self) -> int:
+        """m."""
+        return int(self.inputs.shape[1]) - 1
+
+    @property
+    def rows(self) -> int:
+        """In each chunk."""
+        return int(self.inputs.shape[3])
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether these are rows with many partials."""
+        return bool(self.J.shape[1])
+
+    @cached_property
+    def outputs(self) -> Array:
+        """Those with any of the many partials."""
+        return np.flatnonzero(self.J_weight.any((0, 2, 3)))
+
+    @cached_property
+    def squares(self) -> float:
+        """The weighted sum of the squared targets."""
+        target, weight = self.target.astype(np.float64), self.weight.astype(np.float64)
+        J, J_weight = self.J.astype(np.float64), self.J_weight.astype(np.float64)
+        return float(np.vdot(target * weight, target) + np.vdot(J * J_weight, J))
+
+    def take(self, rows: Rows, most: int) -> "Chunks":
+        """Some rows, by their numbers, in chunks of at most so many."""
+        length = _length(len(rows), most)
+        at = rows // self.rows, rows % self.rows
+        arrays = [np.moveaxis(array, -1, 1)[at] for array in self._arrays]
+        return Chunks(len(rows), *(_chunked(array, length) for array in arrays))
+
+    @cached_property
+    def as_jets(self) -> "Chunks":
+        """The same rows with a tangent for each input along which any has a partial."""
+        if not self.has_gradients:
+            return self
+        inputs = np.flatnonzero(self.J_weight.any((0, 1, 3)))
+        chunks, _, d, rows = self.inputs.shape
+        directions = np.zeros((chunks, len(inputs), d, rows), self.inputs.dtype)
+        directions[:, np.arange(len(inputs)), inputs] = 1.0
+
+        def joined(values: Array, partials: Array) -> Array:
+            return np.ascontiguousarray(
+                np.concatenate([values, partials[:, :, inputs].swapaxes(1, 2)], axis=1)
+            )
+
+        none = self.J[:, :0]
+        return Chunks(
+            self.count,
+            np.concatenate([self.inputs, directions], axis=1),
+            joined(self.target, self.J),
+            joined(self.weight, self.J_weight),
+            joined(self.group, self.J_group),
+            none,
+            none,
+            none,
+        )
+
+    @property
+    def _arrays(self) -> list[Array]:
+        return [getattr(self, field.name) for field in fields(self)[1:]]
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """The table of single entries, values first.
+
+    Args:
+        X: (n, d) the rows' points.
+        row: (entries,) in X.
+        output: (entries,)
+        input: (entries,) along which it is a partial, or VALUE.
+        target: (entries,)
+        weight: (entries,) 1 / sigma^2 times its row's weight.
+        group: (entries,) see `groups.Groups`.
+    """
+
+    X: Array
+    row: Array
+    output: Array
+    input: Array
+    target: Array
+    weight: Array
+    group: Array
+
+    @classmethod
+    def of(cls, parts: Sequence[Chunks], unit: EntryWeights) -> "Entries":
+        """Of rows in chunks, whose weights hold the factors `unit` besides."""
+        found = [entry for chunks in parts for entry in _entries(chunks, unit)]
+        if not found:
+            none = np.zeros(0, np.intp)
+            return cls(np.zeros((0, 1)), none, none, none, np.zeros(0), np.zeros(0), none)
+        starts = np.cumsum([0, *(len(X) for X, *_ in found)])
+        columns = [
+            (row + start, output, input, target, weight, group)
+            for start, (_, row, output, input, target, weight, group) in zip(starts[:-1], found, strict=True)
+        ]
+        X = np.concatenate([X for X, *_ in found])
+        joined = [np.concatenate(column) for column in zip(*columns, strict=True)]
+        order = np.argsort(joined[2] != VALUE, kind="stable")
+        return cls(X, *(np.ascontiguousarray(column[order]) for column in joined))
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return len(self.row)
+
+    @cached_property
+    def columns(self) -> tuple[Array, ...]:
+        """All of this, as kernels take it."""
+        return tuple(np.require(getattr(self, field.name), requirements=["C", "W"]) for field in fields(self))
+
+
+def _entries(chunks: Chunks, unit: EntryWeights) -> Iterator[tuple[Array, ...]]:
+    """The points of some chunks, and the columns of `Entries`, for the values and for the partials."""
+    X = np.ascontiguousarray(_unchunked(chunks.inputs[:, 0]), np.float64)
+    rows = chunks.rows
+    sure = chunks.weight[:, 0]
+    if unit.value > 0 and sure.any():
+        chunk, output, place = at = np.nonzero(sure)
+        weight = sure[at].astype(np.float64) / unit.value
+        target = chunks.target[:, 0][at].astype(np.float64)
+        along = np.full(len(place), VALUE)
+        yield X, chunk * rows + place, output, along, target, weight, chunks.group[:, 0][at]
+    if unit.partial == 0:
+        return
+    jets = chunks.as_jets
+    directions = jets.inputs[:, 1:].argmax(2)  # (c, m, r)
+    chunk, part, output, place = at = np.nonzero(jets.weight[:, 1:])
+    if len(place):
+        weight = jets.weight[:, 1:][at].astype(np.float64) / unit.partial
+        target = jets.target[:, 1:][at].astype(np.float64)
+        along = directions[chunk, part, place]
+        yield X, chunk * rows + place, output, along, target, weight, jets.group[:, 1:][at]
+
+
+class Chunker:
+    """Cuts MixedData into chunks; for `measured` see `Grouping.sums`.
+
+    Args:
+        data: the rows.
+        measured: the same rows, of which only measured sigmas are kept.
+        weights: the factors of their weights.
+        dtype: of the numbers.
+        most: rows in a chunk.
+    """
+
+    def __init__(
+        self, data: MixedData, measured: MixedData, weights: EntryWeights, dtype: Any, most: int
+    ) -> None:
+        self._data, self._dtype, self._most = data, dtype, most
+        groups = Grouping(data.k, data.d)
+        often = data.weights
+        self._Y, self._Y_weight = weights.of(weights.value, data.Y, data.Y_sigma, often)
+        self._J, self._J_weight = weights.of(weights.partial, data.J, data.J_sigma, often)
+        self._Y_group = groups.of(np.broadcast_to(groups.values, data.Y.shape), measured.Y_sigma, 0)
+        self._J_group = groups.of(np.broadcast_to(groups.partials, data.J.shape), measured.J_sigma, 1)
+
+    def all(self) -> tuple[list[Chunks], Rows]:
+        """Every row that has an entry, kind by kind, and which row each is."""
+        data = self._data
+        seen = ~np.isnan(data.J)
+        inputs = np.asarray(seen.any(1))  # (n, d)
+        count = inputs.sum(1)
+        many = count > np.minimum(data.k, seen.any(2).sum(1))
+        some = count + (~np.isnan(data.Y)).sum(1) > 0
+        parts, numbers = [], []
+        for m in np.unique(count[some & ~many]):
+            rows = np.flatnonzero(some & ~many & (count == m))
+            directions = np.nonzero(inputs[rows])[1].reshape(len(rows), m)
+            parts.append(self._jets(rows, directions))
+            numbers.append(rows)
+        if many.any():
+            rows = np.flatnonzero(many)
+            parts.append(self._gradients(rows))
+            numbers.append(rows)
+        return parts, np.concatenate([*numbers, np.empty(0, np.intp)])
+
+    def _jets(self, rows: Rows, directions: Array) -> Chunks:
+        n, m = directions.shape
+        every = np.arange(n)
+        points = np.zeros((n, 1 + m, self._data.d))
+        points[:, 0] = self._data.X[rows]
+        points[every[:, None], 1 + np.arange(m), directions] = 1.0
+        at = rows[:, None, None], np.arange(self._data.k)[:, None], directions[:, None, :]
+
+        def jets(values: Array, partials: Array) -> Array:  # (n, 1 + m, k)
+            return np.concatenate([values[rows, None], partials[at].swapaxes(1, 2)], axis=1)
+
+        none = np.zeros((n, 0, self._data.d))
+        return self._of(
+            n,
+            points,
+            jets(self._Y, self._J),
+            jets(self._Y_weight, self._J_weight),
+            jets(self._Y_group, self._J_group),
+            none,
+            none,
+            none,
+        )
+
+    def _gradients(self, rows: Rows) -> Chunks:
+        values = (array[rows, None] for array in (self._data.X, self._Y, self._Y_weight, self._Y_group))
+        partials = (array[rows] for array in (self._J, self._J_weight, self._J_group))
+        return self._of(len(rows), *values, *partials)
+
+    def _of(self, count: int, *arrays: Array) -> Chunks:
+        length = _length(count, self._most)
+        typed = [array if array.dtype.kind == "i" else array.astype(self._dtype) for array in arrays]
+        return Chunks(count, *(_chunked(array, length) for array in typed))
+
+
+def _length(rows: int, most: int) -> int:
+    """Rows in each of as few chunks as may be, about equally long, in eights for vector instructions."""
+    chunks = max(1, -(-rows // most))
+    return max(8, -(-rows // (chunks * 8)) * 8)
+
+
+def _chunked(array: Array, length: int) -> Array:
+    """(rows, ...) as (chunks, ..., length), filled up with zeros."""
+    chunks = max(1, -(-len(array) // length))
+    full = np.zeros((chunks * length, *array.shape[1:]), array.dtype)
+    full[: len(array)] = array
+    return np.ascontiguousarray(np.moveaxis(full.reshape(chunks, length, *array.shape[1:]), 1, -1))
+
+
+def _unchunked(array: Array) -> Array:
+    """(chunks, ..., length) as (rows, ...)."""
+    rows_first = np.moveaxis(array, -1, 1)
+    chunks, length, *rest = rows_first.shape
+    return rows_first.reshape(chunks * length, *rest)
+
+
+def taken(parts: Sequence[Chunks], rows: Rows, most: int) -> list[Chunks]:
+    """The rows with these numbers, ascending, which count through the parts."""
+    found, end = [], 0
+    for chunks in parts:
+        start, end = end, end + chunks.count
+        low, high = np.searchsorted(rows, [start, end])
+        if low < high:
+            found.append(chunks.take(rows[low:high] - start, most))
+    return found

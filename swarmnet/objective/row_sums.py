@@ -1,0 +1,484 @@
+"""Rows in memory, cut into chunks, and the sums over them that an `Objective` asks for.
+
+Compiled kernels take each sum over some chunks. Threads share these out, and partial sums are added in the
+chunks' order, so that the number of threads changes nothing, to the last bit.
+
+An objective does not call these sums itself but hands them to `total`, which every kind of rows has. Where
+the rows are many `HeldRows`, on other machines or one after another on this one, it adds up theirs.
+"""
+
+import copy
+import queue
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swarmnet import linalg as blas
+from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.statistics import Statistics
+from swarmnet.floating_point import far_out
+from swarmnet.network.network import Network
+from swarmnet.objective.noise_groups import EntryWeights, Grouping
+from swarmnet.objective.row_chunks import Chunker, Chunks, Entries, taken
+from swarmnet.objective.value_losses import SQUARED
+from swarmnet.threads import Crew, one_blas_thread
+
+if TYPE_CHECKING:
+    from swarmnet.objective.kernels.bound import BoundKernels, Workspace
+
+Array = NDArray[Any]
+Sums = tuple[Array, ...]
+Batch = NDArray[np.intp]  # a minibatch: rows by their numbers
+P = ParamSpec("P")
+
+_PARTS = 8  # partial sums a result is added up from: enough to share out, few enough to keep
+_PART_WORK = 150_000  # multiplications of a part at least: several times what handing it to a thread takes
+_SHARED = 300_000  # multiplications from which threads gain more than their hand-overs cost
+_ONE_THREAD = 1 << 18  # multiplications of a product up to which OpenBLAS takes one thread
+_CHUNK_BYTES = 1 << 18  # of the widest layer's values in a chunk: they stay in the cache
+_ENTRIES = 512  # whose gradients are in memory at a time, or more if they are few numbers
+_GRADIENTS = 1 << 17
+_PROBE = 0.1  # of a step, to whose end residuals bend (Transtrum and Sethna 2012, section 4)
+_ENTRIES_OF_PART = 1024  # in each of the partial sums of J'J, whose adding up costs as well
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is summed over rows: the terms of the loss under a network.
+
+    Args:
+        net: the network.
+        loss: of values, see `losses.LOSSES`.
+        unit: the factors of values and of partials.
+        dtype: of losses and gradients.
+    """
+
+    net: Network
+    loss: int
+    unit: EntryWeights
+    dtype: np.dtype[Any]
+
+    @property
+    def chunk_rows(self) -> int:
+        """Rows in a chunk at most, a multiple of eight."""
+        rows = _CHUNK_BYTES // (self.dtype.itemsize * max(self.net.sizes))
+        return int(np.clip(rows // 8 * 8, 32, 256))
+
+    def kernels(self) -> "BoundKernels":
+        """Those for the network, compiled: where rows are made ready, so that no training waits for them."""
+        _warm_up(self.dtype.name, self.loss)
+        return self.bound()
+
+    def bound(self) -> "BoundKernels":
+        """The same, each compiled when it is first called."""
+        from swarmnet.objective.kernels.bound import BoundKernels  # noqa: PLC0415  # imports Numba
+
+        return BoundKernels(self.net, self.dtype, self.loss)
+
+    def workspace(self) -> "Workspace":
+        """Memory for one thread."""
+        from swarmnet.objective.kernels.bound import Workspace  # noqa: PLC0415  # imports Numba
+
+        return Workspace()
+
+
+class RowSums(Protocol):
+    """Sums over rows, wherever these are."""
+
+    @property
+    def n(self) -> int:
+        """How many rows."""
+
+    @property
+    def threads(self) -> int:
+        """How many of this process's threads share the work."""
+
+    @property
+    def one_gram(self) -> bool:
+        """Whether every output has the same entries and weights, so that one Gram matrix serves all."""
+
+    @property
+    def group_sums(self) -> Array:
+        """(6, groups) see `Grouping.sums`."""
+
+    def twin(self) -> "RowSums":
+        """The same sums, to be asked for at the same time as these."""
+
+    def total(
+        self, sums: Callable[Concatenate["HeldRows", P], Sums], *args: P.args, **kwargs: P.kwargs
+    ) -> Sums:
+        """The sums over all rows; `sums` is a method of `HeldRows`."""
+
+    def joined(
+        self, sums: Callable[Concatenate["HeldRows", P], Sums], *args: P.args, **kwargs: P.kwargs
+    ) -> Sums:
+        """The same of what is not to be added up, but to be joined."""
+
+    def batches(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
+        """All rows in a random order, cut into minibatches; the last one is what remains."""
+
+    def some(self, rows: Batch) -> "RowSums":
+        """The rows with these numbers alone."""
+
+
+def joined(parts: Iterable[Sums]) -> Sums:
+    """What `RowSums.joined` found for parts of the rows, in their order."""
+    return tuple(map(np.concatenate, zip(*parts, strict=True)))
+
+
+class Source(Protocol):
+    """Rows that are elsewhere than in a MixedData of this process, and how they are to be scaled."""
+
+    @property
+    def d(self) -> int:
+        """Inputs."""
+
+    @property
+    def k(self) -> int:
+        """Outputs."""
+
+    @property
+    def statistics(self) -> Statistics:
+        """Of the rows before they are scaled."""
+
+    def rows(self, terms: Terms, threads: int | None) -> RowSums:
+        """These rows, ready to be summed over."""
+
+
+class HeldRows:
+    """Rows in memory and ready to be summed over.
+
+    Args:
+        terms: what is summed.
+        parts: the rows.
+        group_sums: (6, groups) see `Grouping.sums`.
+        crew: the threads that share the chunks.
+        kernels: for the network; new ones by default.
+        numbers: which row each of those in `parts` is, counted from 0; their own numbers by default.
+        n: how many rows there are, those without an entry among them.
+    """
+
+    def __init__(
+        self,
+        terms: Terms,
+        parts: Sequence[Chunks],
+        group_sums: Array,
+        crew: Crew,
+        kernels: "BoundKernels | None" = None,
+        numbers: Batch | None = None,
+        n: int | None = None,
+    ) -> None:
+        self.terms, self.parts, self.group_sums = terms, parts, group_sums
+        self.n = sum(chunks.count for chunks in parts) if n is None else n
+        self._numbers, self._crew = numbers, crew
+        self._kernels = terms.kernels() if kernels is None else kernels
+        self._free: queue.SimpleQueue[Workspace] = queue.SimpleQueue()
+
+    @classmethod
+    def of(cls, terms: Terms, data: MixedData, measured: MixedData, threads: int | None = None) -> "HeldRows":
+        """The rows of MixedData; `measured` are the same rows with measured sigmas only."""
+        parts, numbers = Chunker(data, measured, terms.unit, terms.dtype, terms.chunk_rows).all()
+        sums = Grouping(data.k, data.d).sums(data, measured)
+        return cls(terms, parts, sums, Crew(threads), numbers=numbers, n=data.n)
+
+    @property
+    def threads(self) -> int:
+        """How many threads share the chunks."""
+        return self._crew.size
+
+    def twin(self) -> "HeldRows":
+        """The same rows, with one thread."""
+        _ = self._entries  # which all twins then have in common
+        twin = copy.copy(self)
+        twin._crew = Crew(1)
+        return twin
+
+    def total(
+        self, sums: Callable[Concatenate["HeldRows", P], Sums], *args: P.args, **kwargs: P.kwargs
+    ) -> Sums:
+        """These rows' sums."""
+        return sums(self, *args, **kwargs)
+
+    joined = total
+
+    def batches(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
+        """All rows in a random order, cut into minibatches; the last one is what remains."""
+        order = rng.permutation(self.n)
+        for start in range(0, self.n, size):
+            yield order[start : start + size]
+
+    def some(self, rows: Batch) -> "HeldRows":
+        """The rows with these numbers; they share these rows' threads and kernels."""
+        places = self._places[rows]
+        parts = taken(self.parts, np.sort(places[places >= 0]), self.terms.chunk_rows)
+        return HeldRows(self.terms, parts, self.group_sums, self._crew, self._kernels)
+
+    @cached_property
+    def one_gram(self) -> bool:
+        """Whether every output has the same entries and weights, so that one Gram matrix serves all."""
+        return self.terms.net.k == 1 or all(
+            (part.weight == part.weight[:, :, :1]).all() and (part.J_weight == part.J_weight[:, :1]).all()
+            for part in self.parts
+        )
+
+    def losses(self, theta: Array) -> Sums:
+        """Each particle's loss, (s,), for theta (s, p)."""
+
+        def add(work: "Workspace", first: int, last: int, part: Chunks, span: Array, out: Array) -> None:
+            self._kernels.losses(work, theta, first, last, part, span, out)
+
+        return (self._over_swarm(len(theta), (), self.parts, add),)
+
+    def grams(self, theta: Array, grams: int) -> Sums:
+        """[G | g] of each particle's output layer, (s, grams, units, units + targets), and the squares ()."""
+        units, k = self.terms.net.sizes[-2] + 1, self.terms.net.k
+        shape = grams, units, units + (k if grams == 1 else 1)
+        parts = [part.as_jets for part in self.parts]
+
+        def add(work: "Workspace", first: int, last: int, part: Chunks, span: Array, out: Array) -> None:
+            self._kernels.grams(work, theta, first, last, part, span, out)
+
+        return self._over_swarm(len(theta), shape, parts, add), np.array(sum(p.squares for p in self.parts))
+
+    def gradient(self, weights: Array) -> Sums:
+        """The loss at weights (p,) and half its gradient, (1 + p,)."""
+        spans = self._spans
+        sums = np.empty((len(spans), 1 + len(weights)))
+        gradients = np.zeros((len(spans), len(weights)), weights.dtype)
+
+        def work(number: int) -> None:
+            part, span = spans[number]
+            with self._lent() as memory:
+                sums[number, 0] = self._kernels.gradient(
+                    memory, weights, self.parts[part], span, gradients[number]
+                )
+
+        self._run(len(spans), work, 3.0 * self._work, large=False)
+        sums[:, 1:] = gradients
+        return (_sum(sums),)
+
+    def normal(self, weights: Array, precision: Array) -> Sums:
+        """Each group's squares (groups,), J'r (p,) and the upper half of J'J (p, p), in Fortran order."""
+        p, spans = len(weights), self._entry_spans
+        squares = np.zeros((len(spans), self.group_sums.shape[1]))
+        Jr = np.zeros((len(spans), p))
+        JJ = [np.zeros((p, p), order="F") for _ in spans]
+        root = np.sqrt(precision)
+
+        def work(number: int) -> None:
+            for r, J, group in self._gradients(weights, spans[number], root):
+                squares[number] += np.bincount(group, r * r, squares.shape[1])
+                blas.add_gram(J, JJ[number])
+                Jr[number] += J @ (r * root[group])
+
+        self._run(len(spans), work, self._entries.count * p * p)
+        for part in JJ[1:]:
+            JJ[0] += part
+        return squares.sum(0), Jr.sum(0), JJ[0]
+
+    def leverages(self, weights: Array, precision: Array, factor: Array) -> Sums:
+        """Each group's sum of precision j' (L L')^-1 j, (groups,), with L = `factor` (p, p)."""
+        spans = self._entry_spans
+        totals = np.zeros((len(spans), self.group_sums.shape[1]))
+        root = np.sqrt(precision)
+
+        def work(number: int) -> None:
+            for _, J, group in self._gradients(weights, spans[number], root):
+                V = blas.divide(factor, J)
+                totals[number] += np.bincount(group, np.einsum("pe,pe->e", V, V), totals.shape[1])
+
+        self._run(len(spans), work, self._entries.count * len(weights) ** 2)
+        return (totals.sum(0),)
+
+    def squares(self, weights: Array) -> Sums:
+        """Each group's sum of squared residuals, (groups,)."""
+        spans = self._entry_spans
+        totals = np.zeros((len(spans), self.group_sums.shape[1]))
+
+        def work(number: int) -> None:
+            first, last = spans[number]
+            with self._lent() as memory:
+                r = self._kernels.residuals(memory, weights, self._entries, first, last)
+            totals[number] = np.bincount(self._entries.group[first:last], r * r, totals.shape[1])
+
+        self._run(len(spans), work, self._entries.count * len(weights))
+        return (totals.sum(0),)
+
+    def bends(self, weights: Array, step: Array, precision: Array) -> Sums:
+        """J'r'' (p,) with r'' the second derivatives of the residuals along a step (p,), by differences."""
+        spans = self._entry_spans
+        totals = np.zeros((len(spans), len(weights)))
+        root, table = np.sqrt(precision), self._entries
+        probe = weights + _PROBE * step
+
+        def work(number: int) -> None:
+            start = spans[number][0]
+            for r, J, group in self._gradients(weights, spans[number], root):
+                with self._lent() as memory:
+                    moved = self._kernels.residuals(memory, probe, table, start, start + len(r))
+                slope = (moved - r) * (root[group] / _PROBE)
+                totals[number] += J @ ((slope - step @ J) * (2.0 / _PROBE))
+                start += len(r)
+
+        self._run(len(spans), work, 2.0 * table.count * len(weights))
+        return (totals.sum(0),)
+
+    def residuals(self, weights: Array, precision: Array) -> Sums:
+        """All residuals (entries,) and gradients (entries, p), times sqrt(precision), and groups (entries,).
+
+        For `joined`.
+        """
+        root = np.sqrt(precision)
+        with self._lent() as memory:
+            r, J = self._kernels.entry_gradients(memory, weights, self._entries, 0, self._entries.count, root)
+            return r * root[self._entries.group], J.T.copy(), self._entries.group
+
+    def _gradients(
+        self, weights: Array, span: tuple[int, int], root: Array
+    ) -> Iterator[tuple[Array, Array, Array]]:
+        """Some entries' residuals, their gradients (p, entries) times each group's root, and groups.
+
+        The gradients are overwritten by the next ones.
+        """
+        (first, last), most = span, max(_ENTRIES, _GRADIENTS // len(weights))
+        with self._lent() as memory:
+            for start in range(first, last, most):
+                stop = min(start + most, last)
+                r, J = self._kernels.entry_gradients(memory, weights, self._entries, start, stop, root)
+                yield r, J, self._entries.group[start:stop]
+
+    @cached_property
+    def _places(self) -> Batch:
+        """(n,) where in `parts` each row is, -1 for those without an entry."""
+        if self._numbers is None:
+            return np.arange(self.n)
+        places = np.full(self.n, -1)
+        places[self._numbers] = np.arange(len(self._numbers))
+        return places
+
+    @cached_property
+    def _entries(self) -> Entries:
+        return Entries.of(self.parts, self.terms.unit)
+
+    @cached_property
+    def _entry_spans(self) -> list[tuple[int, int]]:
+        """Entries from one to another, for each partial sum over them."""
+        count = self._entries.count
+        parts = int(np.clip(count // _ENTRIES_OF_PART, 1, _PARTS))
+        return [(count * i // parts, count * (i + 1) // parts) for i in range(parts)]
+
+    @cached_property
+    def _spans(self) -> list[tuple[int, Array]]:
+        """A part's number, and its chunks from one to another, for each partial sum over them."""
+        found = []
+        most = max(_PART_WORK, self._work / _PARTS)
+        for number, part in enumerate(self.parts):
+            count = len(part.inputs)
+            pieces = int(np.clip(round(self._work_of(part) / most), 1, count))
+            edges = [count * i // pieces for i in range(pieces + 1)]
+            found += [(number, np.array(span)) for span in zip(edges[:-1], edges[1:], strict=True)]
+        return found
+
+    @cached_property
+    def _work(self) -> float:
+        """Multiplications of a loss."""
+        return sum(map(self._work_of, self.parts))
+
+    def _work_of(self, part: Chunks) -> float:
+        jets = 1 + part.tangents + len(part.outputs)
+        return float(len(part.inputs) * part.rows * jets * self.terms.net.size)
+
+    def _over_swarm(
+        self,
+        s: int,
+        shape: tuple[int, ...],
+        parts: Sequence[Chunks],
+        add: "Callable[[Workspace, int, int, Chunks, Array, Array], None]",
+    ) -> Array:
+        """Sum add() over all chunks for each particle: (s, *shape), in float64."""
+        spans = self._spans
+        sums = np.zeros((len(spans), s, *shape))
+        blocks = int(np.clip(s * self._work // (len(spans) * _PART_WORK), 1, min(s, 4 * self._crew.size)))
+        edges = [s * i // blocks for i in range(blocks + 1)]
+
+        def work(number: int) -> None:
+            (part, span), block = spans[number // blocks], number % blocks
+            with self._lent() as memory:
+                add(memory, edges[block], edges[block + 1], parts[part], span, sums[number // blocks])
+
+        self._run(len(spans) * blocks, work, s * self._work, large=False)
+        return _sum(sums)
+
+    @contextmanager
+    def _lent(self) -> "Iterator[Workspace]":
+        """Memory that no other thread works in meanwhile."""
+        try:
+            memory = self._free.get_nowait()
+        except queue.Empty:
+            memory = self.terms.workspace()
+        try:
+            yield memory
+        finally:
+            self._free.put(memory)
+
+    def _run(
+        self, tasks: int, work: Callable[[int], None], multiplications: float, large: bool = True
+    ) -> None:
+        """Do the tasks, shared out to the threads if they are long, with BLAS held to one thread.
+
+        Where only layers are multiplied and no larger matrices (not `large`), they may be too small for more.
+        """
+
+        # Holding BLAS takes as long as a small gradient.
+        held = nullcontext() if self._has_small_products and not large else one_blas_thread()
+        if self._crew.size == 1 or tasks == 1 or multiplications < _SHARED:
+            with held, far_out():
+                for task in range(tasks):
+                    work(task)
+            return
+
+        def quietly(worker: int, task: int) -> None:
+            with far_out():  # each thread has a state of its own
+                work(task)
+
+        with held:
+            self._crew.run(tasks, quietly)
+
+    @cached_property
+    def _has_small_products(self) -> bool:
+        """Whether BLAS takes one thread for a layer even if it may take more."""
+        sizes = self.terms.net.sizes
+        largest = max(a * b for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        return largest * max((part.rows for part in self.parts), default=0) <= _ONE_THREAD
+
+
+def _sum(parts: Array) -> Array:
+    if len(parts) == 1:
+        return parts[0]  # type: ignore[no-any-return]
+    with far_out():
+        total: Array = np.add.reduce(parts)
+    return total
+
+
+@cache
+def _warm_up(dtype: str, loss: int) -> None:
+    """Take each sum over two rows: a kernel is compiled, or read from its cache, when it is first called."""
+    J = np.array([[[0.0, np.nan]], [[0.0, 0.0]]])  # rows with few partials, and with many
+    data = MixedData(np.zeros((2, 2)), np.zeros((2, 1)), J)
+    terms = Terms(Network((2, 1)), loss, EntryWeights(1.0, 1.0), np.dtype(dtype))
+    parts, _ = Chunker(data, data, terms.unit, terms.dtype, terms.chunk_rows).all()
+    sums = Grouping(data.k, data.d).sums(data, data)
+    rows = HeldRows(terms, parts, sums, Crew(1), terms.bound())
+    theta = np.zeros(terms.net.size)
+    weights = theta.astype(terms.dtype)
+    rows.losses(weights[None])
+    rows.gradient(weights)
+    if loss == SQUARED:
+        rows.grams(weights[None], 1)
+        rows.squares(theta)
+        rows.normal(theta, np.ones(sums.shape[1]))

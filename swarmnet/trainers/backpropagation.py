@@ -1,0 +1,407 @@
+"""The baselines that train by backpropagated gradients: gradient descent, Adam and L-BFGS."""
+
+import importlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swarmnet import linalg as blas
+from swarmnet.trainers.base import (
+    Array,
+    Monitor,
+    Trainer,
+    require,
+    require_count,
+    require_number,
+)
+from swarmnet.trainers.checkpoint import DamagedState, State, array, matching, whole
+from swarmnet.trainers.protocols import Trainable
+
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
+
+_RECORD, _LEAST = 64_000_000, 500  # bytes, iterations: see LBFGS
+_SAMPLE = 12  # residuals for each weight of which a preconditioner is made
+_DAMPING = 1e-3  # of a preconditioner, as a share of its mean diagonal
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Descent(Trainer):
+    """Steps along gradients, of all rows or of minibatches; an iteration is one pass over the rows.
+
+    Args:
+        learning_rate: step length.
+        batch_size: rows a step, in a new random order each pass, the last batch being what remains;
+            1 for one row at a time, None for all.
+    """
+
+    learning_rate: float = 0.1
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_number("learning_rate", self.learning_rate, "more than 0", lambda x: x > 0)
+        require_count("batch_size", self.batch_size, 1, optional=True)
+
+    def _descend(
+        self,
+        objective: Trainable,
+        start: Array | None,
+        rng: np.random.Generator,
+        monitor: Monitor,
+        step: "_Step",
+    ) -> None:
+        theta = objective.initial(rng) if start is None else start.copy()
+        if (saved := monitor.resume()) is not None:
+            saved = matching(saved, {"theta": theta, **vars(step)}, finite=("theta",))
+            theta = saved.pop("theta")
+            if any(saved[name] != value for name, value in vars(step).items() if isinstance(value, float)):
+                raise DamagedState("the steps are those of other settings")
+            vars(step).update(saved)
+
+        def state() -> State:
+            return {"theta": theta, **vars(step)}
+
+        batched = self.batch_size is not None and self.batch_size < objective.n_rows
+        if batched and saved is None:
+            monitor.begin(float(objective.loss(theta)), theta)
+        while True:
+            monitor.checkpoint(state)
+            if batched:
+                for rows in objective.batches(self.batch_size or 1, rng):
+                    theta -= step.along(objective.loss_and_gradient(theta, rows)[1])
+                loss, spent = float(objective.loss(theta)), 2
+                if not monitor.record(loss, theta, spent):
+                    return
+            else:
+                loss, gradient = objective.loss_and_gradient(theta)
+                if not monitor.record(loss, theta, 1):
+                    return
+                theta -= step.along(gradient)
+
+
+class _Step:
+    """A rule that turns gradients into steps; its attributes are arrays and numbers, for checkpoints."""
+
+    def along(self, gradient: Array) -> Array:
+        raise NotImplementedError
+
+
+class _MomentumStep(_Step):
+    def __init__(self, learning_rate: float, momentum: float, size: int) -> None:
+        self._rate, self._momentum = learning_rate, momentum
+        self._velocity = np.zeros(size)
+
+    def along(self, gradient: Array) -> Array:
+        self._velocity *= self._momentum
+        self._velocity += self._rate * gradient
+        return self._velocity
+
+
+class _AdamStep(_Step):
+    """Kingma and Ba 2015, algorithm 1."""
+
+    def __init__(self, rate: float, beta1: float, beta2: float, size: int) -> None:
+        self._rate, self._beta1, self._beta2 = rate, beta1, beta2
+        self._mean, self._square, self._count = np.zeros(size), np.zeros(size), 0
+
+    def along(self, gradient: Array) -> Array:
+        self._count += 1
+        self._mean += (1.0 - self._beta1) * (gradient - self._mean)
+        self._square += (1.0 - self._beta2) * (gradient * gradient - self._square)
+        mean = self._mean / (1.0 - self._beta1**self._count)
+        square = self._square / (1.0 - self._beta2**self._count)
+        return self._rate * mean / (np.sqrt(square) + 1e-8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGD(_Descent):
+    """Plain gradient descent, with momentum if asked for.
+
+    Args:
+        momentum: share of the last step that is kept (Polyak 1964); 0 for none.
+    """
+
+    name: ClassVar[str] = "sgd"
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_number("momentum", self.momentum, "from 0 to 1", lambda x: 0 <= x < 1)
+
+    def train(
+        self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
+    ) -> None:
+        step = _MomentumStep(self.learning_rate, self.momentum, objective.size)
+        self._descend(objective, start, rng, monitor, step)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adam(_Descent):
+    """Adam (Kingma and Ba 2015).
+
+    Args:
+        beta1: decay of the gradient's running mean.
+        beta2: decay of its square's.
+    """
+
+    name: ClassVar[str] = "adam"
+    iterations: int | None = 5000
+    learning_rate: float = 0.01
+    beta1: float = 0.9
+    beta2: float = 0.999
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_number("beta1", self.beta1, "from 0 to 1", lambda x: 0 <= x < 1)
+        require_number("beta2", self.beta2, "from 0 to 1", lambda x: 0 <= x < 1)
+
+    def train(
+        self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
+    ) -> None:
+        step = _AdamStep(self.learning_rate, self.beta1, self.beta2, objective.size)
+        self._descend(objective, start, rng, monitor, step)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LBFGS(Trainer):
+    """L-BFGS (Liu and Nocedal 1989), SciPy's L-BFGS-B without bounds.
+
+    SciPy's optimiser cannot be stopped and gone on with, but it is deterministic: given the losses and
+    gradients that it was given before, it walks the same way again. They are what a checkpoint holds. To
+    bound them, the optimiser starts anew from where it is once they would take 64 MB, but not within 500
+    iterations; so it does without a checkpoint, for the same result.
+
+    With `refresh`, it walks in coordinates in which the Gauss-Newton Hessian of some rows drawn at random,
+    12 residuals for each weight, is the unit matrix, and starts anew with other rows every so many
+    iterations (sampled curvature: Byrd, Chin, Neveitt and Nocedal 2011). A preconditioner costs about as
+    much as a gradient, and where the rows are many the walk is several times shorter. It needs the squared
+    loss.
+
+    With `solved`, it walks over the weights of the hidden layers alone; at each step the linear output layer
+    is solved for (variable projection: Golub and Pereyra 1973). There the loss does not change with the
+    output layer's weights, so that its gradient is that of the loss with these held.
+
+    Args:
+        memory: pairs of steps and gradient changes that model the curvature.
+        refresh: iterations with one preconditioner; None for none.
+        solved: see above; without a preconditioner.
+    """
+
+    name: ClassVar[str] = "lbfgs"
+    iterations: int | None = 2000
+    patience: int = 100
+    memory: int = 20
+    refresh: int | None = None
+    solved: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_count("memory", self.memory, 1)
+        require_count("refresh", self.refresh, 1, optional=True)
+        require(not (self.solved and self.refresh), "refresh", self.refresh, "None with solved")
+
+    @property
+    def needs_squares(self) -> bool:
+        """Whether it needs the squared loss."""
+        return self.refresh is not None or self.solved
+
+    @property
+    def solves_output(self) -> bool:  # type: ignore[override]
+        return self.solved
+
+    def prepare(self) -> None:
+        importlib.import_module("scipy.optimize")  # a quarter of a second, which is no training
+
+    def train(
+        self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
+    ) -> None:
+        self.descend(objective, start, rng, monitor)
+
+    def descend(
+        self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
+    ) -> Array:
+        """Train as `train` does; the weights at the end, (p,)."""
+        saved = monitor.resume()
+        if saved is None:
+            theta = objective.initial(rng) if start is None else start
+            loss, _ = objective.loss_and_gradient(theta)
+            if not monitor.record(loss, theta, 1):
+                return theta
+            saved = {"start": theta, "rows": self._sample(objective, rng)}
+        else:
+            saved = _checked(saved, objective, self.solved)
+        while True:
+            walk = _Walk(objective, monitor.keeps, self.refresh, self.solved, **saved)
+            monitor.checkpoint(walk.state)
+            found = self._minimize(walk, monitor)
+            if not walk.full:
+                break
+            saved = {"start": walk.theta(found.x), "rows": self._sample(objective, rng)}
+        monitor.finish("converged" if found.success else "stalled")
+        return walk.theta(found.x)
+
+    def _sample(self, objective: Trainable, rng: np.random.Generator) -> NDArray[np.intp]:
+        """The rows to make a preconditioner of; none without `refresh`."""
+        if self.refresh is None:
+            return np.empty(0, dtype=np.intp)
+        residuals = max(1.0, float(objective.groups.entries.sum()) / objective.n_rows)  # of a row
+        rows = int(np.ceil(_SAMPLE * objective.size / residuals))
+        return np.sort(rng.choice(objective.n_rows, min(rows, objective.n_rows), replace=False))
+
+    def _minimize(self, walk: "_Walk", monitor: Monitor) -> "OptimizeResult":
+        from scipy.optimize import minimize  # noqa: PLC0415  # see prepare
+
+        def note(intermediate_result: "OptimizeResult") -> None:
+            if walk.repeats():
+                return
+            theta = walk.theta(intermediate_result.x)
+            if not monitor.record(intermediate_result.fun, theta, walk.spent()):
+                raise StopIteration
+            if walk.is_full():
+                raise StopIteration
+            monitor.checkpoint(walk.state)
+
+        # SciPy's own limits are out of the way: the monitor's hold.
+        options: dict[str, Any] = {"maxcor": self.memory, "maxiter": 10**9, "maxfun": 10**9}
+        return minimize(
+            walk,
+            walk.origin,
+            jac=True,
+            method="L-BFGS-B",
+            callback=note,
+            options=options | {"ftol": 0.0, "gtol": 1e-14, "maxls": 40},
+        )
+
+
+class _Walk:
+    """loss_and_gradient as one run of SciPy's optimiser asks for it, with a record for those who keep one.
+
+    Args:
+        objective: who answers.
+        keeps: whether to record the answers.
+        most: iterations after which it is time to start anew; None for when the record is full.
+        solved: whether the output layer is solved for.
+        start: theta (p,) where the optimiser starts.
+        rows: of which a preconditioner is made; none for none.
+        iterations: how many it has made before, in a walk that is repeated.
+        losses: the answers that it was given then.
+        gradients: the same.
+    """
+
+    def __init__(
+        self,
+        objective: Trainable,
+        keeps: bool,
+        most: int | None,
+        solved: bool,
+        start: Array,
+        rows: NDArray[np.intp],
+        iterations: int = 0,
+        losses: Iterable[float] = (),
+        gradients: Iterable[Array] = (),
+    ) -> None:
+        self._objective, self._keeps, self._most, self._start = objective, keeps, most, start
+        self._iterations, self._losses, self._gradients = iterations, list(losses), list(gradients)
+        self._seen, self._asked, self._spent = 0, 0, 0
+        self._given = len(self._losses)
+        self._rows = rows
+        self._walked = objective.hidden_size if solved else objective.size
+        self._factor = _preconditioner(objective, start, rows) if len(rows) else None
+        self.full = False
+
+    @property
+    def origin(self) -> Array:
+        """Where the optimiser starts, in its coordinates."""
+        return self._start[: self._walked] if self._factor is None else np.zeros_like(self._start)
+
+    def theta(self, point: Array) -> Array:
+        """The weights at a point of the optimiser's."""
+        if self._walked < len(self._start):
+            return np.concatenate([point, self._objective.projected(point[None], ridge=0.0)[1][0]])
+        if self._factor is None:
+            return point
+        return self._start + blas.divide(self._factor, point.copy(), transposed=True)
+
+    def __call__(self, point: Array) -> tuple[float, Array]:
+        self._asked += 1
+        if self._asked <= self._given:
+            return self._losses[self._asked - 1], self._gradients[self._asked - 1]
+        self._spent += 1
+        loss, gradient = self._objective.loss_and_gradient(self.theta(point))
+        gradient = gradient[: self._walked]
+        if self._factor is not None:
+            gradient = blas.divide(self._factor, gradient)
+        if self._keeps:
+            self._losses.append(loss)
+            self._gradients.append(gradient)
+        return loss, gradient
+
+    def repeats(self) -> bool:
+        """Count an iteration; whether it is one made before."""
+        self._seen += 1
+        if self._seen <= self._iterations:
+            return True
+        self._iterations = self._seen
+        return False
+
+    def is_full(self) -> bool:
+        """Whether it is time to start anew."""
+        if self._most is not None:
+            self.full = self._iterations >= self._most
+        else:
+            numbers = self._asked * (self._objective.size + 1)
+            self.full = self._iterations >= _LEAST and 8 * numbers >= _RECORD
+        return self.full
+
+    def spent(self) -> int:
+        """Evaluations since the last call."""
+        calls, self._spent = self._spent, 0
+        return calls
+
+    def state(self) -> State:
+        """What to repeat this walk from."""
+        return {
+            "start": self._start,
+            "rows": self._rows,
+            "iterations": self._iterations,
+            "losses": self._losses,
+            "gradients": self._gradients,
+        }
+
+
+def _checked(saved: State, objective: Trainable, solved: bool) -> State:
+    """What a walk is repeated from, as it was read.
+
+    Raises:
+        DamagedState: no walk with this objective can have given it.
+    """
+    rows = array(saved, "rows", (None,), np.intp)
+    if len(rows) and not (rows.min() >= 0 and rows.max() < objective.n_rows):
+        raise DamagedState("rows must be those of the data")
+    losses = array(saved, "losses", (None,), finite=False)
+    walked = objective.hidden_size if solved else objective.size
+    shape = (len(losses), walked) if len(losses) else (0,)  # of an empty list
+    return {
+        "start": array(saved, "start", (objective.size,)),
+        "rows": rows,
+        "iterations": whole(saved, "iterations", 0, len(losses)),
+        "losses": losses,
+        "gradients": array(saved, "gradients", shape, finite=False),
+    }
+
+
+def _preconditioner(objective: Trainable, theta: Array, rows: NDArray[np.intp]) -> Array | None:
+    """L with L L' the damped Gauss-Newton Hessian of some rows; None where it has no finite numbers."""
+    precision = 2.0 * objective.unit_precision * (objective.n_rows / len(rows))
+    _, _, H = objective.gauss_newton(theta, precision, rows)
+    where = np.diag_indices_from(H)
+    damping = _DAMPING * float(np.mean(H[where]))
+    if not np.isfinite(damping) or damping <= 0.0:
+        return None
+    H[where] += damping
+    L = np.asfortranarray(H, dtype=np.float64)
+    return L if blas.factor(L) else None

@@ -1,0 +1,283 @@
+"""Checkpoints: the state of a training in one file, which also says of what run it is.
+
+The file is a NumPy .npz of plain arrays, read without pickle. Its entry "header" is JSON: the format, its
+version, the run's fingerprint, and whatever of the state is no array. Floats keep every bit both ways.
+"""
+
+import hashlib
+import io
+import json
+import math
+import os
+import time
+import warnings
+import zipfile
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from swarmnet.atomic_write import held, is_stream, refuse_unwritable, write_atomically
+from swarmnet.errors import SwarmnetError, SwarmnetWarning
+
+State = dict[str, Any]  # arrays, and what JSON has, by flat names
+
+_FORMAT, _VERSION = "swarmnet-checkpoint", 1
+EVERY = 30.0  # seconds
+_HOLD = 0.05  # seconds of work that Ctrl-C may lose: a state a while is held in memory, at little cost
+_HEADER = "header"
+_MOST = 1 << 53  # that a count may be
+
+
+@dataclass(frozen=True)
+class _Log:
+    """The first `length` items of a list that is only ever added to."""
+
+    items: list[Any]
+    length: int
+
+
+def frozen(state: Mapping[str, Any]) -> State:
+    """The state as it is now: arrays are copied, of a list its present items are what is meant.
+
+    A list stands for a record that grows without its items changing, and is read back as one array. It is
+    not copied, so that a long one costs nothing until it is written.
+    """
+
+    def now(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return value.copy()
+        return _Log(value, len(value)) if isinstance(value, list) else value
+
+    return {name: now(value) for name, value in state.items()}
+
+
+class Checkpoint:
+    """A file that holds a run's state, renewed at most every so many seconds.
+
+    Args:
+        path: the file.
+        run: the fingerprint of the run, see `fingerprint`.
+        every: seconds between two writes; 0 to write at every iteration.
+
+    Raises:
+        SwarmnetError: no file can be written there.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], run: Mapping[str, str], every: float = EVERY) -> None:
+        refuse_unwritable(path)
+        if is_stream(path):
+            raise SwarmnetError(f"{path}: cannot hold a checkpoint: it is no file")
+        self.path, self._run, self._every = path, dict(run), every
+        self._held: State | None = None
+        self._written = self._taken = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether `hold` is to be called."""
+        return time.monotonic() - self._taken >= min(_HOLD, self._every)
+
+    def hold(self, state: State) -> None:
+        """Take a frozen state that can be gone on from; write it if it is time."""
+        self._held, self._taken = state, time.monotonic()
+        if time.monotonic() - self._written >= self._every:
+            self.write()
+
+    def write(self) -> None:
+        """Write the state held, unless that was done; failing to is worth a warning, and leaves the file."""
+        if self._held is None:
+            return
+        try:
+            write_atomically(self.path, _packed(self._held, self._run))
+            self._held = None
+        except SwarmnetError as error:  # a long run is worth more than its checkpoint
+            warnings.warn(f"{error}; training goes on without this checkpoint", SwarmnetWarning, stacklevel=2)
+        self._written = time.monotonic()
+
+    def held(self) -> AbstractContextManager[None]:
+        """Keep other runs from using the file meanwhile.
+
+        Raises:
+            SwarmnetError: another does.
+        """
+        return held(self.path)
+
+    def read(self) -> State | None:
+        """The state in the file; None when there is no file.
+
+        Raises:
+            SwarmnetError: not a checkpoint, a damaged one, or that of another run.
+        """
+        if not os.path.exists(self.path):
+            return None
+        run, state = _unpacked(self.path)
+        if differences := _differences(run, self._run):
+            raise SwarmnetError(
+                f"{self.path}: the checkpoint of another run, which differs in {', '.join(differences)}: "
+                "delete the file, or name another one"
+            )
+        return state
+
+
+class DamagedState(Exception):
+    """What a checkpoint holds is no state that the one who goes on from it can have given."""
+
+
+def is_empty(state: Mapping[str, Any], name: str) -> bool:
+    """Whether a state that was read has an empty array by that name."""
+    value = state.get(name)
+    return isinstance(value, np.ndarray) and value.size == 0
+
+
+def whole(state: Mapping[str, Any], name: str, least: int = 0, most: int = _MOST) -> int:
+    """A whole number of a state that was read.
+
+    Raises:
+        DamagedState: it is missing, of another kind, or out of range.
+    """
+    value = state.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise DamagedState(f"{name} must be a whole number from {least} to {most}")
+    return value
+
+
+def array(
+    state: Mapping[str, Any],
+    name: str,
+    shape: tuple[int | None, ...],
+    dtype: DTypeLike = np.float64,
+    finite: bool = True,
+) -> NDArray[Any]:
+    """An array of a state that was read; None in `shape` is for any number.
+
+    Raises:
+        DamagedState: it is missing, of another shape or dtype, or not finite where it must be.
+    """
+    value = state.get(name)
+    if not isinstance(value, np.ndarray) or value.dtype != dtype or value.ndim != len(shape):
+        raise DamagedState(f"{name} must be an array of {np.dtype(dtype)} with {len(shape)} dimensions")
+    if any(size not in (None, found) for size, found in zip(shape, value.shape, strict=True)):
+        raise DamagedState(f"{name} must have the shape {shape}, not {value.shape}")
+    if finite and not np.isfinite(value).all():
+        raise DamagedState(f"{name} must be finite")
+    return value
+
+
+def matching(state: Mapping[str, Any], like: Mapping[str, Any], finite: Collection[str] = ()) -> State:
+    """What a state that was read has by the names of another one, of the same kinds and shapes.
+
+    Args:
+        state: what was read.
+        like: the other one.
+        finite: the names of what must be finite.
+
+    Raises:
+        DamagedState: something is missing, of another kind or shape, or not finite where it must be.
+    """
+    return {name: _matching(state, name, value, name in finite) for name, value in like.items()}
+
+
+def _matching(state: Mapping[str, Any], name: str, like: Any, finite: bool) -> Any:
+    if isinstance(like, np.ndarray):
+        return array(state, name, like.shape, like.dtype, finite)
+    value = state.get(name)
+    if isinstance(like, bool | np.bool_):
+        fits = isinstance(value, bool)
+    elif isinstance(like, int | np.integer):
+        return whole(state, name)
+    elif isinstance(like, float):
+        fits = _is_number(value) and not (finite and not math.isfinite(value))
+    else:
+        fits = name in state and isinstance(value, type(like))
+    if not fits:
+        raise DamagedState(f"{name} must be as {like!r} is, not {value!r}")
+    return value
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, float) or (
+        isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _MOST
+    )
+
+
+def fingerprint(parts: Mapping[str, Any]) -> dict[str, str]:
+    """A hash of each part of what makes a run: arrays, numbers, text, None, and lists and tables of them."""
+    return {name: _hash(value) for name, value in parts.items()}
+
+
+def _hash(value: Any) -> str:
+    def plain(item: Any) -> Any:
+        if isinstance(item, np.ndarray):
+            return [str(item.dtype), item.shape, hashlib.sha256(item.tobytes()).hexdigest()]
+        return item.item() if isinstance(item, np.generic) else repr(item)
+
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=plain).encode()).hexdigest()
+
+
+def _differences(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+    if there == here:
+        return []
+    # Settings of another trainer have other names: that the trainer is another says enough.
+    return [name for name in here if name in there and there[name] != here[name]] or ["settings"]
+
+
+def _packed(state: State, run: Mapping[str, str]) -> bytes:
+    arrays: dict[str, Any] = {}
+    rest: State = {}
+    for name, value in state.items():
+        if isinstance(value, _Log):
+            arrays[name] = np.array(value.items[: value.length])
+        elif isinstance(value, np.ndarray):
+            arrays[name] = value
+        else:
+            rest[name] = value
+    header = {"format": _FORMAT, "version": _VERSION, "run": run, "state": rest}
+    text = json.dumps(header, default=lambda value: value.tolist())  # numbers and arrays of NumPy's
+    arrays[_HEADER] = np.frombuffer(text.encode(), np.uint8)
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def _unpacked(path: str | os.PathLike[str]) -> tuple[dict[str, str], State]:
+    """The fingerprint and the state in a file."""
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise SwarmnetError(f"{path}: cannot read the checkpoint: {error.strerror}") from None
+    try:
+        _refuse_packed(content)
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        header = json.loads(arrays.pop(_HEADER).tobytes())
+        found, version, run, state = (header[name] for name in ("format", "version", "run", "state"))
+        run, state = dict(run), dict(state) | arrays
+    except Exception:  # zipfile, NumPy and JSON raise many kinds for other bytes than they expect
+        found = version = None
+    if found != _FORMAT:
+        raise damaged(path)
+    if version != _VERSION:
+        raise SwarmnetError(
+            f"{path}: checkpoint version {version!r}, this swarmnet reads {_VERSION}: "
+            "use the swarmnet that wrote it, or name another file"
+        )
+    return run, state
+
+
+def _refuse_packed(content: bytes) -> None:
+    """Raise ValueError where a file would need more memory than its own size: ours are not compressed."""
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        entries = file.infolist()
+    stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+    if not stored or sum(entry.file_size for entry in entries) > len(content):
+        raise ValueError("the entries are compressed, or overlap")
+
+
+def damaged(path: str | os.PathLike[str]) -> SwarmnetError:
+    """The error for a file that cannot be gone on from."""
+    return SwarmnetError(
+        f"{path}: not a swarmnet checkpoint, or a damaged one: delete the file, or name another one"
+    )

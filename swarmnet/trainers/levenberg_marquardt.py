@@ -1,0 +1,55 @@
+"""lm: Levenberg-Marquardt with Bayesian regularisation, from one start."""
+
+import importlib
+import warnings
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from swarmnet.errors import SwarmnetWarning
+from swarmnet.trainers.backpropagation import LBFGS
+from swarmnet.trainers.base import Array, Monitor, Trainer
+from swarmnet.trainers.protocols import Trainable
+from swarmnet.trainers.second_order import MOST_WEIGHTS, NOISES, Climb
+from swarmnet.trainers.successive_halving import ALONE, race
+
+
+@dataclass(frozen=True, kw_only=True)
+class LM(Trainer):
+    """Levenberg-Marquardt with Bayesian regularisation, from one start.
+
+    It estimates the noise of values and of each derivative column, and the size of the weights, unless
+    derivative_weight or l2 are given; with both given it minimises the loss. It climbs side by side with
+    three noises to begin with; after 150 iterations the best goes on alone.
+    """
+
+    name: ClassVar[str] = "lm"
+    descends: ClassVar[bool] = False
+    finds_noise: ClassVar[bool] = True
+    iterations: int | None = 4000
+    patience: int = 1_000_000  # its own rule holds
+
+    @property
+    def needs_squares(self) -> bool:
+        return True
+
+    def climbs_at_once(self, objective: Trainable) -> int:
+        return len(NOISES) if objective.size <= MOST_WEIGHTS else 0
+
+    def prepare(self) -> None:
+        importlib.import_module("scipy.linalg")  # a tenth of a second, which is no training
+
+    def train(
+        self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
+    ) -> None:
+        theta = objective.initial(rng) if start is None else start
+        if not self.climbs_at_once(objective):
+            warnings.warn(
+                f"{objective.size} weights are too many for Levenberg-Marquardt: L-BFGS takes its place",
+                SwarmnetWarning,
+                stacklevel=2,
+            )
+            LBFGS(iterations=None).train(objective, theta, rng, monitor)
+            return
+        race([Climb(objective, theta, noise) for noise in NOISES], monitor, alone=ALONE)
