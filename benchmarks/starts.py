@@ -36,8 +36,8 @@ from swarmnet import FittedModel, MixedData, Network, Objective, evaluate, fit
 from swarmnet.scaling import Scaling
 from swarmnet.threads import one_blas_thread
 from swarmnet.trainers import LM, Hybrid, ProjectedPSO
-from swarmnet.trainers.base import Monitor
-from swarmnet.trainers.second_order import Climb
+from swarmnet.trainers.climb import Climb
+from swarmnet.trainers.monitor import Monitor
 from swarmnet.trainers.successive_halving import race
 
 Array = NDArray[np.float64]

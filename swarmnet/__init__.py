@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarmnet import testing as testing
 from swarmnet import trainers as trainers
+from swarmnet import writers as _writers  # noqa: F401  # registers them
 from swarmnet.comparison import Comparison as Comparison
 from swarmnet.comparison import compare as compare
 from swarmnet.data.mixed_data import MixedData as MixedData

@@ -35,9 +35,11 @@ from swarmnet.fitting.fitting import (
 )
 from swarmnet.fitting.outcome import TAKEN_FOR_NOISE
 from swarmnet.model.fitted_model import FittedModel
+from swarmnet.model.forms import FORMS
 from swarmnet.model.metrics import evaluate
 from swarmnet.trainers import Trainer, configured
-from swarmnet.trainers.base import STATUS, Callback, Progress, require_count
+from swarmnet.trainers.limits import require_count
+from swarmnet.trainers.result import STATUS, Callback, Progress
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -83,9 +85,7 @@ class Comparison:
             SwarmnetError: jinja2 or matplotlib is missing, the data stayed in their files, or the path
                 cannot be written.
         """
-        from swarmnet.report.writer import write_comparison_report  # noqa: PLC0415  # at the edge, and an extra
-
-        write_comparison_report(self, path)
+        FORMS["comparison report"](self, path)
 
 
 def compare(

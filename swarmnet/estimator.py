@@ -3,7 +3,6 @@
 import inspect
 import traceback
 import warnings
-from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -13,14 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.metrics import r2_score
-from sklearn.utils import check_array, check_consistent_length, check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from swarmnet.data.column_names import listed
-from swarmnet.data.data_frames import as_pandas, is_frame
+from swarmnet.data.data_frames import as_pandas
 from swarmnet.data.mixed_data import MixedData
-from swarmnet.data.name_matching import Tables, is_counted
-from swarmnet.errors import SwarmnetError, SwarmnetWarning
+from swarmnet.data.name_matching import Tables
+from swarmnet.errors import SwarmnetWarning
+from swarmnet.estimator_data import mixed, with_counts, with_names
 from swarmnet.fitting.fitting import Activations, Hidden, fit
 from swarmnet.trainers import Trainer
 
@@ -146,14 +145,14 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
                 "dydx_sigma": dydx_sigma,
             }
         )
-        points = validate_data(self, _with_names(tables.frame("X")), dtype=np.float64)
+        points = validate_data(self, with_names(tables.frame("X")), dtype=np.float64)
         inputs = getattr(self, "feature_names_in_", [f"x{j + 1}" for j in range(points.shape[1])])
         _warn_of_transformed_target({"dydx": dydx, "y_sigma": y_sigma, "dydx_sigma": dydx_sigma})
-        data, self._one_output = _mixed(points, tables, tuple(inputs))
+        data, self._one_output = mixed(points, tables, tuple(inputs))
         if dydx is not None:
             _warn_of_scaler(points)
         self.model_ = fit(
-            _with_counts(data),
+            with_counts(data),
             hidden=self.hidden,
             activation=self.activation,
             trainer=self.trainer,
@@ -216,7 +215,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         tables = Tables({"X": X, "y": y, "dydx": dydx, "sample_weight": sample_weight})
         points = self._points(tables.frame("X"))
         model = self.model_
-        data, _ = _mixed(points, tables, model.inputs, model.outputs)
+        data, _ = mixed(points, tables, model.inputs, model.outputs)
         predicted = MixedData(points, model.predict(points), None if dydx is None else model.jacobian(points))
         columns = list(zip(data.entry_columns(), predicted.entry_columns(), strict=True))
         counts = data.row_weights > 0
@@ -229,7 +228,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         check_is_fitted(self)
         table = as_pandas("X", X)
         given = X if table is None else table
-        points: Array = validate_data(self, _with_names(given), dtype=np.float64, reset=False)
+        points: Array = validate_data(self, with_names(given), dtype=np.float64, reset=False)
         return points
 
     def _shaped(self, array: Array) -> Array:
@@ -246,138 +245,6 @@ def _r2(target: Array, answer: Array, weights: Array) -> float:
     """R2 of numbers that may be too large or too small to be squared."""
     unit = float(np.abs(target).max()) or 1.0
     return float(r2_score(target / unit, answer / unit, sample_weight=weights))
-
-
-def _with_names(X: Any) -> Any:
-    """A table as scikit-learn sees its names, which takes no others than strings for names."""
-    if not is_frame(X) or is_counted(X) or any(isinstance(label, str) for label in X.columns):
-        return X
-    return X.set_axis([str(label) for label in X.columns], axis=1)
-
-
-def _mixed(
-    points: Array, tables: Tables, inputs: tuple[str, ...], outputs: tuple[str, ...] | None = None
-) -> tuple[MixedData, bool]:
-    """What scikit-learn's users pass, as MixedData, and whether they speak of one output without an axis.
-
-    Without `outputs`, the outputs are named as y's columns are.
-    """
-    n = len(points)
-    Y = _targets("y", tables.selected("y", None), n)
-    slopes = _targets("dydx", tables.selected("dydx", None), n)
-    if Y is None and slopes is None:
-        raise SwarmnetError("SwarmNetRegressor requires y to be passed, but the target y is None")
-    names, one = _outputs(tables, inputs, Y, slopes)
-    if outputs is not None:
-        Y = _in_the_models_order(Y, names, outputs, tables.names("y") is not None)
-        names = outputs
-    J, J_sigma = (_partials(what, tables, points.shape, inputs, names) for what in ("dydx", "dydx_sigma"))
-    if J is None and J_sigma is not None:
-        raise SwarmnetError("dydx_sigma are the standard deviations of dydx: give dydx, too")
-    weights = tables.selected("sample_weight", None)
-    if weights is not None:
-        weights = _check_sample_weight(weights, points, dtype=np.float64)
-    Y_sigma = _targets("y_sigma", tables.placed("y_sigma", names), n)
-    return MixedData(points, Y, J, _like_values(Y_sigma, Y), J_sigma, inputs, names, weights), one
-
-
-def _targets(name: str, targets: Any, n: int) -> Array | None:
-    """As doubles; NaN is allowed, infinity is not."""
-    if targets is None:
-        return None
-    checked: Array = check_array(
-        targets,
-        dtype=np.float64,
-        ensure_2d=False,
-        allow_nd=name.startswith("dydx"),
-        ensure_all_finite="allow-nan",
-        input_name=name,
-    )
-    check_consistent_length(range(n), checked)
-    return checked
-
-
-def _outputs(
-    tables: Tables, inputs: tuple[str, ...], Y: Array | None, slopes: Array | None
-) -> tuple[tuple[str, ...], bool]:
-    """The outputs' names, and whether there is one without an axis.
-
-    Names are those of y's columns, or else of what dydx are the partials of, where that leaves no choice.
-    """
-    own = tables.names("y")
-    if own is None and (Y is None or Y.ndim == 1):
-        own = tables.numerators("dydx", inputs)
-    if Y is not None:
-        one = Y.ndim == 1
-        k = 1 if one else Y.shape[1]
-    elif slopes is not None and slopes.ndim > 2:
-        one, k = False, slopes.shape[1]
-    else:
-        k = len(own) if own else 1
-        one = k == 1
-    if own is None or len(own) != k:
-        own = ["y"] if k == 1 else [f"y{o + 1}" for o in range(k)]
-    while set(own) & set(inputs):
-        own = [f"{name}_" for name in own]
-    return tuple(own), one
-
-
-def _in_the_models_order(
-    Y: Array | None, names: tuple[str, ...], outputs: tuple[str, ...], named: bool
-) -> Array | None:
-    """The columns of y that were trained on, by name if they have any."""
-    if Y is None:
-        return None
-    if len(names) != len(outputs):
-        raise SwarmnetError(f"there are {len(names)} outputs, where the model has {len(outputs)}")
-    if not named or len(outputs) == 1:
-        return Y
-    if set(names) != set(outputs):
-        raise SwarmnetError(
-            f"the columns of y are {listed(names)}, where the model's outputs are {listed(outputs)}: "
-            "rename them, or pass y.to_numpy()"
-        )
-    return Y[:, [names.index(name) for name in outputs]]
-
-
-def _like_values(sigma: Array | None, Y: Array | None) -> Array | None:
-    """Standard deviations in the shape of the values Y."""
-    if sigma is None:
-        return None
-    if Y is None:
-        raise SwarmnetError("y_sigma are the standard deviations of y: give y, too")
-    if sigma.size != Y.size:
-        raise SwarmnetError(f"y_sigma must be {Y.shape} like y, not {sigma.shape}")
-    return sigma.reshape(Y.shape)
-
-
-def _partials(
-    what: str, tables: Tables, shape: tuple[int, ...], inputs: tuple[str, ...], outputs: tuple[str, ...]
-) -> Array | None:
-    """(n, k, d)."""
-    found = _targets(what, tables.partials(what, inputs, outputs), shape[0])
-    wanted = (shape[0], len(outputs), shape[1])
-    if found is None:
-        return None
-    if found.shape != wanted and (len(outputs) > 1 or found.shape != shape):
-        layout = shape if len(outputs) == 1 else wanted
-        raise SwarmnetError(f"{what} must be {layout}, its rows and inputs those of X, not {found.shape}")
-    return found.reshape(wanted)
-
-
-def _with_counts(data: MixedData) -> MixedData:
-    """The same data, if their weights may be counts; relative weights divided by their average.
-
-    No row counts less than once, so weights of less than 1 on average are relative, as scikit-learn's users
-    know them. Taken for counts, they would say that next to nothing was observed.
-    """
-    if data.weights is None:
-        return data
-    relative = data.weights / data.weights.max()
-    average = relative[(data.entries_per_row > 0) & (relative > 0)].mean()
-    if average * data.weights.max() >= 1.0:
-        return data
-    return replace(data, weights=relative / average)
 
 
 def _warn_of_transformed_target(given: dict[str, Any]) -> None:

@@ -18,7 +18,8 @@ from typing import Any
 
 import hostile_files
 
-from swarmnet import SwarmnetError, cli, load
+from swarmnet import SwarmnetError, load
+from swarmnet.cli import commands as cli
 from swarmnet.data.readers import read, read_query
 
 MEMORY = 2**30  # bytes that all of them together may take

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from swarmnet import MixedData, Network, Objective, errorbars
+from swarmnet import MixedData, Network, Objective
+from swarmnet.model import error_bars
 from swarmnet.network.activations import TABLE
 
 Array = np.ndarray[Any, Any]
@@ -38,10 +39,10 @@ def all_sums() -> dict[str, Array]:
     """Those of every activation and of rows of every kind, and error bars by compiled kernels."""
     every = {f"{dtype} {n}": a for dtype in DTYPES for n, a in enumerate(sums_of_kinds(dtype))}
     rng, net = np.random.default_rng(0), Network((2, 3, 2))
-    root = errorbars.pack(np.tril(rng.normal(size=(net.size, net.size))))
+    root = error_bars.pack(np.tril(rng.normal(size=(net.size, net.size))))
     of = net, net.init(rng), root, rng.normal(size=(5, 2))
     every["float64 values"], every["float64 partials"] = (
-        deviations(*of) for deviations in (errorbars.value_deviations, errorbars.jacobian_deviations)
+        deviations(*of) for deviations in (error_bars.value_deviations, error_bars.jacobian_deviations)
     )
     return every
 
@@ -63,5 +64,5 @@ def sums_of_kinds(dtype: str) -> Iterator[Array]:
 
 if __name__ == "__main__":
     warnings.simplefilter("error")
-    errorbars._MANY = 0  # numbers from which kernels take over
+    error_bars._MANY = 0  # numbers from which kernels take over
     np.savez(sys.argv[1], **all_sums())

@@ -6,7 +6,8 @@ import threading
 import numpy as np
 import pytest
 
-from swarmnet import SwarmnetError, blas
+from swarmnet import SwarmnetError
+from swarmnet import linalg as blas
 
 SHAPES = [(1, 1), (5, 3), (30, 70)]
 CLOSE = {np.float64: 1e-11, np.float32: 1e-2}

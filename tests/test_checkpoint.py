@@ -15,10 +15,11 @@ import pandas as pd
 import pytest
 
 import swarmnet
-from swarmnet import MixedData, Network, Objective, SwarmnetError, SwarmnetWarning, cli, fit
+from swarmnet import MixedData, Network, Objective, SwarmnetError, SwarmnetWarning, fit
+from swarmnet.cli import commands as cli
 from swarmnet.trainers import LBFGS, PSO, SGD, TRAINERS, Adam, Hybrid, ProjectedPSO, configured, run
-from swarmnet.trainers.base import Trainer
 from swarmnet.trainers.checkpoint import Checkpoint, fingerprint
+from swarmnet.trainers.trainer import Trainer
 
 RUN = fingerprint({"data": "these", "seed": 0})
 SPECIAL = {
@@ -191,7 +192,7 @@ def test_seconds_used_before_count(tmp_path):
 
 
 def test_a_long_history_goes_on_where_it_was(tmp_path, monkeypatch):
-    monkeypatch.setattr("swarmnet.trainers.base._KEPT", 16)
+    monkeypatch.setattr("swarmnet.trainers.history._KEPT", 16)
     trainer, path = SGD(iterations=100), tmp_path / "run.ckpt"
     whole, _ = trained(trainer)
     for at in (15, 16, 17, 18, 33, 34, 35, 70):
@@ -202,12 +203,12 @@ def test_a_long_history_goes_on_where_it_was(tmp_path, monkeypatch):
 def test_lbfgs_starts_anew_in_time(tmp_path, monkeypatch):
     """The record of its answers has a bound, and goes on being right beyond that."""
     for name, value in (("_RECORD", 1), ("_LEAST", 10)):
-        monkeypatch.setattr(f"swarmnet.trainers.backpropagation.{name}", value)
+        monkeypatch.setattr(f"swarmnet.trainers.lbfgs.{name}", value)
     trainer, path = LBFGS(iterations=45), tmp_path / "run.ckpt"
     whole, _ = trained(trainer)
-    monkeypatch.setattr("swarmnet.trainers.backpropagation._LEAST", 1000)
+    monkeypatch.setattr("swarmnet.trainers.lbfgs._LEAST", 1000)
     assert not np.array_equal(whole.theta, trained(trainer)[0].theta)
-    monkeypatch.setattr("swarmnet.trainers.backpropagation._LEAST", 10)
+    monkeypatch.setattr("swarmnet.trainers.lbfgs._LEAST", 10)
     for at in (10, 11, 12, 13, 21, 22, 40):
         stopped(trainer, path, at, every=1000.0)
         assert len(Checkpoint(path, RUN).read()["stage 0/losses"]) < 20
@@ -273,7 +274,7 @@ def test_without_a_checkpoint_no_state_is_asked_for(tmp_path, monkeypatch):
     def copied(state):
         raise Killed
 
-    monkeypatch.setattr("swarmnet.trainers.base.frozen", copied)
+    monkeypatch.setattr("swarmnet.trainers.monitor.frozen", copied)
     for name in TRAINERS:
         trainer = configured(name, iterations=3)
         assert trained(trainer)[1]

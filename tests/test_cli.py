@@ -508,7 +508,7 @@ def test_bad_usage_is_refused(refuse, arguments, words):
     ],
 )
 def test_where_nothing_can_be_written_is_known_before_training(refuse, monkeypatch, path, words):
-    for module in ("fitting", "comparison"):
+    for module in ("fitting.fitting", "comparison"):
         monkeypatch.setattr(f"swarmnet.{module}.fit", lambda *_, **__: pytest.fail("training has begun"))
     refuse("train", "data.csv", "-o", path, words=words)
     refuse("compare", "data.csv", "-o", path, words=words)
@@ -858,13 +858,13 @@ def test_the_shell_completes(folder, words, expected):
 INTERRUPTIBLE = """
 import signal
 from swarmnet.cli import commands as cli
-from swarmnet.trainers.base import Monitor
+from swarmnet.trainers.monitor import Monitor
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 record = Monitor.record
 
 def announced(self, *arguments):
-    if self.iteration == 5:
+    if self.budget.iteration == 5:
         print("started", flush=True)
     return record(self, *arguments)
 
@@ -915,7 +915,7 @@ def test_ctrl_c_before_there_is_anything_to_keep(run, folder, monkeypatch):
         raise KeyboardInterrupt
 
     before = files(folder)
-    monkeypatch.setattr("swarmnet.trainers.base.Monitor.record", interrupt)
+    monkeypatch.setattr("swarmnet.trainers.monitor.Monitor.record", interrupt)
     assert run("train", "data.csv", *SHORT) == (130, "", "interrupted\n")
     assert files(folder) == before
 

@@ -10,20 +10,15 @@ import pytest
 
 import swarmnet
 from swarmnet.data.column_names import (
-    FrameTable,
-    TargetError,
-    coded,
     derivative_name,
-    is_long,
     listed,
-    long_roles_of,
-    number_of,
     parse_derivative,
-    roles_of,
     second_derivative_name,
     shortened,
     sigma_name,
 )
+from swarmnet.data.column_roles import TargetError, is_long, long_roles_of, roles_of
+from swarmnet.data.tables import FrameTable, coded, number_of
 from swarmnet.errors import SwarmnetError
 from swarmnet.scaling import Scaling
 

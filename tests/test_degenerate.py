@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from random_problems import EVERY_TRAINER, NAN, short
 
-from swarmnet import MixedData, Network, Objective, SwarmnetError, cli, fit, load
+from swarmnet import MixedData, Network, Objective, SwarmnetError, fit, load
+from swarmnet.cli import commands as cli
 from swarmnet.network.activations import TABLE, Activation
 from swarmnet.trainers import SGD, run
 

@@ -17,8 +17,9 @@ import pytest
 import threadpoolctl
 
 import swarmnet
-from swarmnet import MixedData, SwarmNetRegressor, cli, compare, fit
+from swarmnet import MixedData, SwarmNetRegressor, compare, fit
 from swarmnet.atomic_write import write_atomically
+from swarmnet.cli import commands as cli
 from swarmnet.data.readers import read
 from swarmnet.explanation.explanation import explain
 from swarmnet.model.metrics import evaluate
@@ -44,7 +45,7 @@ def nothing_of_other_tests():
     [
         "net = swarmnet.Network((2, 3, 1)); theta = net.init(np.random.default_rng(0))\n"
         "data = swarmnet.MixedData(np.ones((5, 2)), Y=np.ones(5)); net.jacobian(theta, data.X)",
-        "from swarmnet import cli\n"
+        "from swarmnet.cli import commands as cli\n"
         "sys.argv = ['swarmnet', 'train', '--help']\n"
         "try: cli.main()\n"
         "except SystemExit as ended: assert not ended.code",

@@ -18,7 +18,7 @@ from swarmnet.model.error_bars import (
 )
 from swarmnet.scaling import Scaling
 from swarmnet.trainers import Hybrid
-from swarmnet.trainers.second_order import covariance_root
+from swarmnet.trainers.evidence import covariance_root
 
 NAN = np.nan
 NETS = {

@@ -19,7 +19,8 @@ import pandas as pd
 import pytest
 
 import swarmnet
-from swarmnet import MixedData, cli
+from swarmnet import MixedData
+from swarmnet.cli import commands as cli
 from swarmnet.data.inspection import inspect_data
 from swarmnet.data.readers import open_files
 

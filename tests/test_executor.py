@@ -10,8 +10,8 @@ import pytest
 from swarmnet import MixedData, Network, Objective
 from swarmnet.trainers import LM, Hybrid, ProjectedPSO, run
 from swarmnet.trainers.checkpoint import Checkpoint, fingerprint
+from swarmnet.trainers.climb import Climb
 from swarmnet.trainers.executor import OnReplicas, Threads
-from swarmnet.trainers.second_order import Climb
 
 SIZES = ((2, 3, 1), (2, 5, 1), (2, 3, 3, 1))
 SMALL = Hybrid(polish=LM(iterations=60), swarm=ProjectedPSO(iterations=2, particles=4), starts=4)
@@ -117,7 +117,7 @@ def test_where_seconds_are_the_limit_nothing_is_wasted(monkeypatch):
     """There the cooling would change with every look at the clock."""
     monkeypatch.setattr("swarmnet.trainers.executor._CALL", 60.0)
     left = iter(np.linspace(100.0, 50.0, 200))
-    monkeypatch.setattr("swarmnet.trainers.base.Monitor.iterations_left", lambda *arguments: next(left))
+    monkeypatch.setattr("swarmnet.trainers.budget.Budget.iterations_left", lambda *arguments: next(left))
     replicas = pickled()
     trained(LM(iterations=None, seconds=300.0), replicas, callback=lambda now: now.iteration == 14)
     assert replicas.asked == [[1] * 3, [2] * 3, [4] * 3, [8] * 3]

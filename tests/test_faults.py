@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 
 import swarmnet
-from swarmnet import MixedData, SwarmnetError, cli, fit
+from swarmnet import MixedData, SwarmnetError, fit
 from swarmnet.atomic_write import held, write_atomically
+from swarmnet.cli import commands as cli
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits as Unix has them")
 
@@ -60,7 +61,7 @@ def at_iteration(monkeypatch):
 
     def at(number, action):
         def recording(self, *arguments):
-            if self.iteration == number:
+            if self.budget.iteration == number:
                 monkeypatch.setattr(swarmnet.trainers.Monitor, "record", record)
                 action()
             return record(self, *arguments)
@@ -247,11 +248,11 @@ def test_ctrl_c_given_again_ends_what_waits_too_long(call, at_iteration, monkeyp
 def test_a_signal_after_training_does_not_lose_the_model(call, monkeypatch, moment):
     came = []
 
-    def signalled(*arguments):
+    def signalled(*arguments, **named):
         if not came:
             came.append(signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGTERM)
-        return function(*arguments)
+        return function(*arguments, **named)
 
     owner, name = (swarmnet.FittedModel, "__init__") if moment == "while it is finished" else (os, "fsync")
     function = getattr(owner, name)

@@ -50,7 +50,8 @@ def shortened(monkeypatch):
         "_SCREENED": 40,
         "_POLISH": 120,
     }.items():
-        monkeypatch.setattr(f"swarmnet.trainers.hybrid.{name}", value)
+        where = "network_choice" if name == "RACED" else "hybrid"
+        monkeypatch.setattr(f"swarmnet.trainers.{where}.{name}", value)
     monkeypatch.setattr("swarmnet.trainers.checkpoint._HOLD", 0.0)
     return candidates
 
@@ -79,7 +80,7 @@ def test_none_is_tried_where_a_small_network_has_won(monkeypatch):
     data = MixedData(problem().X, problem().X @ [[1.0, 2.0], [0.5, -1.0]] + noise)
     candidates = [Objective(Network(sizes), data, derivative_weight=None, l2=None) for sizes in SIZES]
     candidates[0].candidates = candidates
-    monkeypatch.setattr("swarmnet.trainers.hybrid.RACED", cost(candidates[3]))
+    monkeypatch.setattr("swarmnet.trainers.network_choice.RACED", cost(candidates[3]))
     monkeypatch.setattr("swarmnet.trainers.hybrid._POLISH", 120)
     assert set(trained(candidates).candidates) == {0, 1, 3}
 
@@ -142,6 +143,7 @@ def test_solving_for_the_output_layer_comes_further_in_as_many_iterations():
 def test_a_default_fit_without_error_bars_says_why(monkeypatch):
     """Also where L-BFGS ended by a limit that nobody gave."""
     for name, value in {"_CONDITIONED": 5, "_PLAIN": 5}.items():
-        monkeypatch.setattr(f"swarmnet.trainers.hybrid.{name}", value)
+        where = "network_choice" if name == "RACED" else "hybrid"
+        monkeypatch.setattr(f"swarmnet.trainers.{where}.{name}", value)
     with pytest.warns(SwarmnetWarning, match="^no error bars: they take at most 3000 weights"):
         fit(problem(), hidden=(60, 60), trainer=SMALL)

@@ -168,7 +168,7 @@ def test_there_are_more_starts_where_they_cost_nothing(monkeypatch):
         return len(run(replace(SMALL, starts=None), LADDER, np.random.default_rng(0)).posterior.others) - 4
 
     assert starts() == 10
-    monkeypatch.setattr("swarmnet.trainers.second_order._CHEAP", 0)
+    monkeypatch.setattr("swarmnet.trainers.climb._CHEAP", 0)
     assert starts() == 3
 
 

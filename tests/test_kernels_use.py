@@ -72,12 +72,12 @@ def blocked(path):
 def test_they_are_kept_beside_the_package(installed, work):
     assert python(SMALL + COMPILED, work, package=installed) == "1 0\n"
     assert python(SMALL + COMPILED, work, package=installed) == "0 1\n"
-    assert list((installed / "kernels" / "__pycache__").glob("entries.end_of_kind*"))
+    assert list((installed / "objective" / "kernels" / "__pycache__").glob("entries.end_of_kind*"))
     assert not list(work.iterdir())
 
 
 def test_of_a_read_only_installation_they_are_kept_in_the_users_cache(installed, work, tmp_path):
-    blocked(installed / "kernels" / "__pycache__")
+    blocked(installed / "objective" / "kernels" / "__pycache__")
     home = {"HOME": str(tmp_path / "home")}
     assert python(SMALL + COMPILED, work, package=installed, **home) == "1 0\n"
     assert python(SMALL + COMPILED, work, package=installed, **home) == "0 1\n"
@@ -87,7 +87,7 @@ def test_of_a_read_only_installation_they_are_kept_in_the_users_cache(installed,
 
 @pytest.mark.skipif(os.name != "posix", reason="other systems have their home folder elsewhere")
 def test_where_nothing_can_be_written_they_are_compiled_each_time(installed, work, tmp_path):
-    blocked(installed / "kernels" / "__pycache__")
+    blocked(installed / "objective" / "kernels" / "__pycache__")
     home = {"HOME": str(blocked(tmp_path / "home"))}
     for _ in range(2):
         python(SMALL, work, package=installed, **home)
@@ -96,7 +96,7 @@ def test_where_nothing_can_be_written_they_are_compiled_each_time(installed, wor
 
 @pytest.mark.skipif(os.name != "posix", reason="other systems have their home folder elsewhere")
 def test_without_a_home_folder_none_is_made_where_the_user_works(installed, work):
-    blocked(installed / "kernels" / "__pycache__")
+    blocked(installed / "objective" / "kernels" / "__pycache__")
     nobody = "import os\nos.environ.pop('HOME')\nimport pwd\npwd.getpwuid = lambda number: {}[number]\n"
     python(nobody + SMALL, work, package=installed)
     assert not list(work.iterdir())
@@ -160,7 +160,7 @@ def test_a_changed_source_of_what_a_kernel_calls_is_compiled_anew(installed, wor
         "print(*set(Z.ravel()))\n"
     )
     assert python(code, work, package=installed) == "1.0\n"
-    source = installed / "kernels" / "scalars.py"
+    source = installed / "objective" / "kernels" / "scalars.py"
     text = source.read_text()
     assert "return 0.0 if z < 0.0 else z\n" in text
     source.write_text(text.replace("return 0.0 if z < 0.0 else z\n", "return 0.0 if z < 0.0 else z + z\n"))
@@ -204,7 +204,7 @@ def test_compiling_is_said_once_on_a_terminal(work, tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="there are no such terminals elsewhere")
 def test_it_is_said_that_no_folder_keeps_them(installed, work, tmp_path):
-    blocked(installed / "kernels" / "__pycache__")
+    blocked(installed / "objective" / "kernels" / "__pycache__")
     said = on_a_terminal(SMALL, work, package=installed, HOME=str(blocked(tmp_path / "home")))
     assert said.startswith("swarmnet: compiling its kernels for this machine, each time, as no folder")
     assert said.count("\n") == 1
@@ -285,7 +285,7 @@ def saved(tmp_path_factory):
 def test_commands_that_train_nothing_import_no_numba(saved, arguments):
     code = (
         "import sys, swarmnet\n"
-        "from swarmnet import cli\n"
+        "from swarmnet.cli import commands as cli\n"
         f"sys.argv = {['swarmnet', *arguments]!r}\n"
         "try: cli.main()\n"
         "except SystemExit as ended: assert not ended.code, ended.code\n"

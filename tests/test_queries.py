@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from swarmnet import Activation, Network, queries
+from swarmnet import Activation, Network
+from swarmnet.model import point_queries as queries
 from swarmnet.network.activations import TABLE
 
 TANH = TABLE["tanh"]

@@ -8,7 +8,8 @@ import pytest
 from report_cases import data_of, model_of
 
 import swarmnet
-from swarmnet import SwarmnetError, printing
+from swarmnet import SwarmnetError
+from swarmnet.cli import printing
 
 ODD = [
     None,

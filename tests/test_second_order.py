@@ -8,7 +8,9 @@ from scipy.stats import multivariate_normal
 
 from swarmnet import MixedData, Network, Objective, SwarmnetError, SwarmnetWarning, evaluate, fit
 from swarmnet.trainers import LBFGS, LM, run
-from swarmnet.trainers.second_order import Climb, Rival, _Tall, _Wide, covariance_root
+from swarmnet.trainers.climb import Climb, Rival
+from swarmnet.trainers.evidence import covariance_root
+from swarmnet.trainers.linearisation import DualEquations, NormalEquations
 
 NAN = np.nan
 OPEN = {"derivative_weight": None, "l2": None}
@@ -68,18 +70,20 @@ def linearised(kind, size):
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("kind", [_Tall, _Wide])
+@pytest.mark.parametrize("kind", [NormalEquations, DualEquations])
 def test_a_step_is_that_of_the_dense_formula(kind, size):
     model, dense = linearised(kind, size)
     np.testing.assert_allclose(model.gradient, dense.gradient, rtol=1e-10, atol=1e-10)
-    metric = np.diag(dense.decay) if kind is _Wide else np.mean(np.diag(dense.JJ)) * np.eye(len(dense.A))
+    metric = (
+        np.diag(dense.decay) if kind is DualEquations else np.mean(np.diag(dense.JJ)) * np.eye(len(dense.A))
+    )
     for damping in (0.0, 0.1, 30.0):
         expected = -np.linalg.solve(dense.A + damping * metric, dense.gradient)
         np.testing.assert_allclose(model.step(damping), expected, rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("kind", [_Tall, _Wide])
+@pytest.mark.parametrize("kind", [NormalEquations, DualEquations])
 def test_effective_numbers_and_determinant_are_those_of_the_dense_formulas(kind, size):
     model, dense = linearised(kind, size)
     used, share, log_det = model.effective()
@@ -135,7 +139,7 @@ def marginal(targets, Phi, beta, alpha):
 
 
 @pytest.mark.parametrize("sigmas", [False, True], ids=["no sigmas", "sigmas"])
-@pytest.mark.parametrize("kind", [_Tall, _Wide])
+@pytest.mark.parametrize("kind", [NormalEquations, DualEquations])
 def test_the_evidence_of_a_linear_network_is_its_marginal_likelihood(kind, sigmas):
     climb, targets, Phi, beta = linear_case(sigmas=sigmas)
     expected = marginal(targets, Phi, beta, np.array([0.7, 0.7, 0.7, 0.2]))
@@ -149,7 +153,7 @@ def test_a_bias_without_a_prior_adds_a_constant():
     assert (decay[:3] > 0).all() and decay[3] == 0
     flat = 1e-7
     expected = marginal(targets, Phi, beta, np.append(decay[:3], flat)) - 0.5 * np.log(flat)
-    assert evidence(climb, _Tall) == pytest.approx(expected, rel=1e-5)
+    assert evidence(climb, NormalEquations) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_estimates_raise_the_evidence_to_its_maximum():
@@ -161,13 +165,13 @@ def test_the_estimates_raise_the_evidence_to_its_maximum():
     climb = Climb(Objective(Network((6, 1), ("linear",)), MixedData(X, Y, J), **OPEN), np.zeros(7))
     for _ in range(150):
         climb.advance()
-    hyper, best = climb.hyper, evidence(climb, _Tall)
+    hyper, best = climb.hyper, evidence(climb, NormalEquations)
     for name, indices in (("precision", range(2)), ("prior", range(1))):
         found = getattr(hyper, name)
         for index in indices:
             for factor in (0.9, 1.1):
                 setattr(hyper, name, np.where(np.arange(len(found)) == index, factor * found, found))
-                assert evidence(climb, _Tall) < best
+                assert evidence(climb, NormalEquations) < best
         setattr(hyper, name, found)
 
 

@@ -24,7 +24,7 @@ from swarmnet.trainers import (
     configured,
     run,
 )
-from swarmnet.trainers.base import History
+from swarmnet.trainers.history import History
 from swarmnet.trainers.particle_swarm import _Flight, _quiet_pyswarms
 
 NAMES = list(TRAINERS)
@@ -547,7 +547,7 @@ def test_a_preconditioner_gets_further_with_as_many_evaluations():
 
 
 def test_rows_without_entries_make_no_preconditioner(monkeypatch):
-    monkeypatch.setattr("swarmnet.trainers.backpropagation._SAMPLE", 1e-9)  # one row, which has no entry
+    monkeypatch.setattr("swarmnet.trainers.lbfgs._SAMPLE", 1e-9)  # one row, which has no entry
     data = MixedData(np.linspace(0, 1, 4000)[:, None], np.r_[1.0, np.full(3998, np.nan), 2.0])
     objective = Objective(Network((1, 2, 1)), data)
     plain, other = (

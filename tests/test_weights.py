@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from swarmnet import MixedData, Network, Objective, SwarmnetError, evaluate, fit
 from swarmnet.data.splitting import split
 from swarmnet.scaling import KINDS, Scaling
-from swarmnet.trainers.second_order import Climb
+from swarmnet.trainers.climb import Climb
 
 NAN = np.nan
 NETS = {

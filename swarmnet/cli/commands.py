@@ -2,7 +2,6 @@
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,8 @@ from swarmnet.errors import SwarmnetError
 from swarmnet.version import __version__
 
 if TYPE_CHECKING:
-    from swarmnet.model.fitted_model import FittedModel
+    pass
+from swarmnet.cli.saving import save
 
 app = typer.Typer(
     cls=console.Commands,
@@ -118,7 +118,7 @@ def train(
                 callback=watch if checkpoint or show else None,
                 dtype=dtype,
             )
-        _save(model, output)
+        save(model, output)
     if checkpoint and not seen:
         console.note(f"{checkpoint}: that run had ended: nothing was left to train")
     record = model.training
@@ -426,19 +426,6 @@ def _is_model(file: str) -> bool:
             return opened.read(1) == b"{"
     except OSError:
         return False
-
-
-def _save(model: "FittedModel", output: Path) -> None:
-    """Save what took long to train; where that fails, among the temporary files."""
-    try:
-        model.save(output)
-    except SwarmnetError as error:
-        try:
-            path = Path(tempfile.mkdtemp(prefix="swarmnet-"), output.name)
-            model.save(path)
-        except (SwarmnetError, OSError):
-            raise error from None
-        raise SwarmnetError(f"{error}; the model was saved as {path}") from None
 
 
 def _named_progress(

@@ -28,7 +28,7 @@ from swarmnet.errors import SwarmnetError, SwarmnetWarning, printable, unknown
 from swarmnet.network.activations import TABLE
 from swarmnet.objective.value_losses import LOSSES
 from swarmnet.trainers import TRAINERS
-from swarmnet.trainers.base import STATUS
+from swarmnet.trainers.result import STATUS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,7 +152,8 @@ def _write_whole(text: str) -> None:
 
 def csv(frame: "pd.DataFrame") -> str:
     """The table; text that a spreadsheet would run as a formula gets an apostrophe before it."""
-    from swarmnet.data.column_names import begins_formula, number_of  # noqa: PLC0415
+    from swarmnet.data.column_names import begins_formula  # noqa: PLC0415
+    from swarmnet.data.tables import number_of  # noqa: PLC0415
 
     def inert(cell: object) -> object:
         runs = isinstance(cell, str) and begins_formula(cell) and number_of(cell) is None

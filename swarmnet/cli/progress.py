@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 from swarmnet import number_format as digits
 from swarmnet.errors import printable
 from swarmnet.explanation.steps import LEGEND, NOTATION, Explanation, Matrix, number_text
-from swarmnet.trainers.base import Progress
+from swarmnet.trainers.result import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +93,7 @@ def print_table(frame: "pd.DataFrame", title: str) -> None:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    from swarmnet.data.column_names import number_of  # noqa: PLC0415
+    from swarmnet.data.tables import number_of  # noqa: PLC0415
 
     console = Console()
     columns = [[printable(str(name)), *(_cell(value, str(name)) for value in frame[name])] for name in frame]

@@ -11,9 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from swarmnet.data.column_names import FrameTable, Table, TargetError, is_long
+from swarmnet.data.column_roles import TargetError, is_long
 from swarmnet.data.data_frames import pd
-from swarmnet.data.mixed_data import Form, located, targets_of
 from swarmnet.data.table_files import (
     PARQUET_SUFFIXES,
     CsvTable,
@@ -23,6 +22,8 @@ from swarmnet.data.table_files import (
     readable,
     refuse_other_columns,
 )
+from swarmnet.data.table_form import Form, located, targets_of
+from swarmnet.data.tables import FrameTable, Table
 from swarmnet.errors import SwarmnetError
 
 _LINES = 1 << 23  # bytes of a CSV file that are read at a time

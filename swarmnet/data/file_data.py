@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet.data.file_chunks import Piece
-from swarmnet.data.mixed_data import Form, MixedData
+from swarmnet.data.mixed_data import MixedData, from_arrays
 from swarmnet.data.statistics import Statistics
+from swarmnet.data.table_form import Form
 from swarmnet.errors import SwarmnetError
 from swarmnet.threads import Pool
 
@@ -54,7 +55,8 @@ class Reader:
             SwarmnetError: a cell is not what it must be; it says in which file and line.
         """
         for table in piece.tables(self.form.columns, self.block_rows):
-            block = self.form.read_part(table)
+            arrays = self.form.read(table)
+            block = from_arrays(arrays, table) if arrays.any() else None
             for step in self.steps:
                 block = None if block is None else step(block)
             if block is not None:

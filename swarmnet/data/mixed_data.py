@@ -6,7 +6,6 @@ An *entry* is one observed value or one observed partial. NaN means "not observe
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -14,31 +13,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from swarmnet.data.arrays import matched
 from swarmnet.data.column_names import (
     Array,
-    Entry,
-    FrameTable,
-    Roles,
-    Table,
-    TargetError,
     as_list,
     derivative_name,
-    is_long,
     listed,
-    long_roles_of,
-    refuse_dangerous_name,
     refuse_same_names,
-    roles_of,
     sigma_name,
 )
+from swarmnet.data.column_roles import TargetError, is_long
 from swarmnet.data.data_frames import as_pandas, is_frame, pd
 from swarmnet.data.name_matching import Tables
 from swarmnet.data.statistics import Statistics
+from swarmnet.data.table_form import Arrays, Form, located, named, targets_of
+from swarmnet.data.tables import FrameTable, Table
 from swarmnet.errors import SwarmnetError
-
-# What a small file may ask for by its columns' names alone: so many partials for each row, and in all so many
-# numbers, or so many for each cell of the table
-_MOST_PARTIALS, _MOST_NUMBERS, _MOST_PER_CELL = 2**18, 2**25, 32
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -93,7 +83,7 @@ class MixedData:
         weights: ArrayLike | None = None,
     ) -> None:
         given = {"X": X, "Y": Y, "J": J, "Y_sigma": Y_sigma, "J_sigma": J_sigma, "weights": weights}
-        kept = _matched(Tables(given), as_list(inputs), as_list(outputs))
+        kept = matched(Tables(given), as_list(inputs), as_list(outputs))
         for name, value in kept.items():
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
@@ -307,312 +297,19 @@ def from_table(
     """
     targets = targets_of(table) if is_long(table.columns, inputs, outputs) else None
     try:
-        with _named(table):
+        with named(table):
             form = Form.of(table.columns, targets, inputs, outputs)
     except TargetError as error:
         raise located(error, [table]) from None
-    return form.read(table)
+    return from_arrays(form.read(table), table)
 
 
-@dataclass(frozen=True)
-class Form:
-    """What the columns of a table mean, or of several tables that make one."""
-
-    roles: Roles
-    is_long: bool
-    has_sigma: bool  # of a long table
-
-    @classmethod
-    def of(
-        cls,
-        columns: Sequence[str],
-        targets: Sequence[str] | None,
-        inputs: Iterable[str] | None,
-        outputs: Iterable[str] | None,
-    ) -> Form:
-        """Of a wide table's columns, or of a long one's with its distinct `targets`.
-
-        Raises:
-            SwarmnetError: a column's or a target's role is undecided.
-        """
-        if targets is None:
-            return cls(roles_of(columns, inputs, outputs), False, False)
-        roles = long_roles_of(columns, targets, inputs, outputs)
-        return cls(roles, True, "sigma" in columns and "sigma" not in roles.inputs)
-
-    @property
-    def columns(self) -> list[str]:
-        """Those that are read."""
-        if self.is_long:
-            return [*self.roles.inputs, "target", "value", *(["sigma"] if self.has_sigma else [])]
-        return [*self.roles.inputs, *self.roles.entries, *self.roles.sigmas]
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of a row's numbers."""
-        k, d = len(self.roles.outputs), len(self.roles.inputs)
-        targets = k * (1 + d)
-        return 8 * (d + (2 if self.roles.sigmas or self.has_sigma else 1) * targets)
-
-    def read(self, table: Table) -> MixedData:
-        """A row for each of the table's, and in its order.
-
-        Raises:
-            SwarmnetError: it says in which table and, where there is one, in which row and column.
-        """
-        X, arrays = self._filled(table)
-        with _named(table):
-            return arrays.data(X)
-
-    def read_part(self, table: Table) -> MixedData | None:
-        """The same of one table of several, of which not every one must hold entries; None if it does not.
-
-        Raises:
-            SwarmnetError: see `read`.
-        """
-        X, arrays = self._filled(table)
-        with _named(table):
-            return arrays.data(X) if arrays.any() else None
-
-    def _filled(self, table: Table) -> tuple[Array, _Arrays]:
-        arrays = _Arrays(table, self.roles)
-        return (self._read_long if self.is_long else self._read_wide)(table, arrays), arrays
-
-    def _read_wide(self, table: Table, arrays: _Arrays) -> Array:
-        cells = _cells(table, self.columns)
-        X = _points(table, self.roles.inputs, cells)
-        for name, entry in self.roles.entries.items():
-            arrays.targets(entry)[:] = cells[name]
-        for name, entry in self.roles.sigmas.items():
-            observed = np.isfinite(arrays.targets(entry))
-            arrays.sigmas(entry)[:] = _sigmas(table, name, cells[name], observed)
-        return X
-
-    def _read_long(self, table: Table, arrays: _Arrays) -> Array:
-        codes, targets = table.texts("target")
-        cells = _cells(table, [column for column in self.columns if column != "target"])
-        X, value = _points(table, self.roles.inputs, cells), cells["value"]
-        _refuse_cell(table, "value", np.isnan(value), "is empty: remove the row if nothing was observed")
-        sigma = _sigmas(table, "sigma", cells["sigma"], np.isfinite(value)) if self.has_sigma else None
-        for code, target in enumerate(targets):
-            rows = codes == code
-            arrays.targets(self.roles.entries[target])[rows] = value[rows]
-            if sigma is not None:
-                arrays.sigmas(self.roles.entries[target])[rows] = sigma[rows]
-        return X
-
-
-def targets_of(table: Table) -> list[str]:
-    """The distinct targets of a long table.
-
-    Raises:
-        SwarmnetError: one is empty.
-    """
-    codes, targets = table.texts("target")
-    _refuse_cell(table, "target", codes < 0, "is empty: name an output or a derivative")
-    return targets
-
-
-def located(error: TargetError, tables: Iterable[Table]) -> SwarmnetError:
-    """What is wrong with a target, and where that stands first."""
-    for table in tables:
-        codes, targets = table.texts("target")
-        if error.target in targets:
-            row = int(np.argmax(codes == targets.index(error.target)))
-            return SwarmnetError(f"{table.where(row, 'target')}: {error}")
-    return error
-
-
-def points_of(table: Table, inputs: Sequence[str]) -> Array:
-    """(n, d) the points of a table that has a column for each of the `inputs`.
-
-    Raises:
-        SwarmnetError: a cell is empty, not a number, or infinite.
-    """
-    return _points(table, inputs, _cells(table, inputs))
-
-
-class _Arrays:
-    """The targets and their sigmas while a table's columns are put in place."""
-
-    def __init__(self, table: Table, roles: Roles) -> None:
-        n, k, d = len(table), len(roles.outputs), len(roles.inputs)
-        if k * d > _MOST_PARTIALS or n * k * d > max(_MOST_NUMBERS, _MOST_PER_CELL * n * len(table.columns)):
-            raise SwarmnetError(
-                f"{table.name}: {d} inputs and {k} outputs at {n} rows have room for "
-                f"{n * k * d:.1e} partials: choose fewer with inputs= and outputs= (--inputs, --outputs)"
-            )
-        self._roles = roles
-        self._Y, self._J = np.full((n, k), np.nan), np.full((n, k, d), np.nan)
-        self._Y_sigma: Array | None = None
-        self._J_sigma: Array | None = None
-
-    def targets(self, entry: Entry) -> Array:
-        """(n,) a view of the entry's column."""
-        output, input = entry
-        return self._Y[:, output] if input is None else self._J[:, output, input]
-
-    def sigmas(self, entry: Entry) -> Array:
-        """(n,) a view of the entry's standard deviations."""
-        output, input = entry
-        if input is None:
-            self._Y_sigma = np.full_like(self._Y, np.nan) if self._Y_sigma is None else self._Y_sigma
-            return self._Y_sigma[:, output]
-        self._J_sigma = np.full_like(self._J, np.nan) if self._J_sigma is None else self._J_sigma
-        return self._J_sigma[:, output, input]
-
-    def any(self) -> bool:
-        """Whether there is an entry."""
-        return bool((~np.isnan(self._Y)).any() or (~np.isnan(self._J)).any())
-
-    def data(self, X: Array) -> MixedData:
-        roles = self._roles
-        return MixedData(X, self._Y, self._J, self._Y_sigma, self._J_sigma, roles.inputs, roles.outputs)
-
-
-@contextmanager
-def _named(table: Table) -> Iterator[None]:
-    """Say which table it is that an error is about; a TargetError's row says so by itself."""
-    try:
-        yield
-    except TargetError:
-        raise
-    except SwarmnetError as error:
-        raise SwarmnetError(f"{table.name}: {error}") from None
-
-
-def _cells(table: Table, columns: Sequence[str]) -> dict[str, Array]:
-    cells = table.numbers(columns)
-    for column, numbers in cells.items():
-        _refuse_cell(table, column, np.isinf(numbers), "is infinite or too large for a double")
-    return cells
-
-
-def _points(table: Table, inputs: Sequence[str], cells: dict[str, Array]) -> Array:
-    for column in inputs:
-        _refuse_cell(table, column, np.isnan(cells[column]), "is empty: every row needs its inputs")
-    return np.stack([cells[column] for column in inputs], axis=1)
-
-
-def _sigmas(table: Table, column: str, sigma: Array, observed: NDArray[np.bool_]) -> Array:
-    """The standard deviations of observed entries; a positive one beside an empty cell does no harm."""
-    _refuse_cell(table, column, sigma <= 0, "is not positive: a standard deviation must be")
-    return np.where(observed, sigma, np.nan)
-
-
-def _refuse_cell(table: Table, column: str, bad: NDArray[np.bool_], what: str) -> None:
-    if bad.any():
-        raise SwarmnetError(f"{table.where(int(np.argmax(bad)), column)}: the cell {what}")
+def from_arrays(arrays: Arrays, table: Table) -> MixedData:
+    """MixedData of the arrays that a table's form gave; errors say which table it is."""
+    with named(table):
+        return MixedData(**arrays.arguments())
 
 
 def _refuse_row(name: str, bad: NDArray[np.bool_], what: str) -> None:
     if bad.any():
         raise SwarmnetError(f"{name!r} {what} in row {int(np.argmax(bad))}: correct or remove it")
-
-
-def as_numbers(name: str, value: ArrayLike) -> Array:
-    """A private float64 copy, so that nobody else's array is frozen or changed under us.
-
-    Raises:
-        SwarmnetError: it holds dates, complex numbers, or what is no number.
-    """
-    if isinstance(value, np.ma.MaskedArray):
-        value = np.ma.filled(value.astype(np.float64), np.nan)
-    try:
-        given = np.asarray(value)
-        if given.dtype.kind in "cmM":
-            raise TypeError(f"it holds {given.dtype}")
-        return np.array(given, dtype=np.float64, order="C")
-    except (TypeError, ValueError, OverflowError) as error:
-        raise SwarmnetError(f"{name} is not an array of numbers: {error}") from None
-
-
-def _matched(tables: Tables, inputs: list[str] | None, outputs: list[str] | None) -> dict[str, Any]:
-    """What MixedData keeps: tables' columns by name, in the order of the names asked for or their own."""
-    X = as_numbers("X", tables.selected("X", inputs))
-    if X.ndim != 2 or X.shape[1] == 0:
-        raise SwarmnetError(f"X must be (rows, inputs) with at least one input, not {X.shape}")
-    into = _names("inputs", tables.names("X") if inputs is None else inputs, X.shape[1], "x")
-    Y = _numbers("Y", tables.selected("Y", outputs))
-    named = (tables.names("Y") or tables.numerators("J", into)) if outputs is None else outputs
-    out = named or _names("outputs", None, Y.shape[1] if Y is not None and Y.ndim == 2 else 1, "y")
-    J = _numbers("J", tables.partials("J", into, out))
-    Y, J = _targets(X.shape, Y, J)
-    return {
-        "X": X,
-        "Y": Y,
-        "J": J,
-        "Y_sigma": _sigma("Y_sigma", tables.placed("Y_sigma", out), Y),
-        "J_sigma": _sigma("J_sigma", tables.partials("J_sigma", into, out), J),
-        "inputs": into,
-        "outputs": _names("outputs", named, Y.shape[1], "y"),
-        "weights": _row_weights(tables.selected("weights", None), len(X)),
-    }
-
-
-def _numbers(name: str, given: ArrayLike | None) -> Array | None:
-    return None if given is None else as_numbers(name, given)
-
-
-def _targets(shape: tuple[int, ...], Y: Array | None, J: Array | None) -> tuple[Array, Array]:
-    """Y (n, k) and J (n, k, d) for X of the given shape (n, d), NaN throughout for what was not given."""
-    n, d = shape
-    if Y is not None and Y.ndim == 1:
-        Y = Y[:, None]
-    if J is not None and J.ndim == 2:
-        J = J[:, None, :]
-    if Y is not None and (Y.ndim != 2 or Y.shape[0] != n or Y.shape[1] == 0):
-        raise SwarmnetError(f"Y must be (rows, outputs) with {n} rows as in X, not {Y.shape}")
-    if J is not None and (J.ndim != 3 or J.shape[::2] != (n, d) or J.shape[1] == 0):
-        raise SwarmnetError(
-            f"J must be (rows, outputs, inputs) with {n} rows and {d} inputs as in X, not {J.shape}"
-        )
-    if Y is None and J is None:
-        raise SwarmnetError("there are no entries: give Y, J or both")
-    k = Y.shape[1] if Y is not None else J.shape[1] if J is not None else 0
-    Y = np.full((n, k), np.nan) if Y is None else Y
-    J = np.full((n, k, d), np.nan) if J is None else J
-    if J.shape[1] != k:
-        raise SwarmnetError(f"Y has {k} outputs but J has {J.shape[1]}: give one for each")
-    return Y, J
-
-
-def _sigma(name: str, sigma: ArrayLike | None, target: Array) -> Array | None:
-    """The standard deviations in the shape of their targets, NaN beside what was not observed."""
-    if sigma is None:
-        return None
-    value = as_numbers(name, sigma)
-    if value.ndim == target.ndim - 1 and target.shape[1] == 1:
-        value = np.expand_dims(value, 1)
-    if value.shape != target.shape:
-        raise SwarmnetError(f"{name} must be {target.shape} like its targets, not {value.shape}")
-    value[np.isnan(target)] = np.nan
-    return None if np.isnan(value).all() else value
-
-
-def _row_weights(given: ArrayLike | None, n: int) -> Array | None:
-    if given is None:
-        return None
-    weights = as_numbers("weights", given)
-    if weights.shape != (n,):
-        raise SwarmnetError(f"weights must be ({n},), one for each row of X, not {weights.shape}")
-    bad = ~((weights == 0) | ((weights >= np.finfo(float).tiny) & (weights < np.inf)))
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise SwarmnetError(f"the weight of row {row} must be 0 or a positive number, not {weights[row]}")
-    if weights.max(initial=0.0) > np.finfo(float).max / max(n, 1):
-        raise SwarmnetError("the weights are too large: their sum may be infinite")
-    return None if (weights == 1.0).all() else weights
-
-
-def _names(what: str, given: Iterable[str] | None, count: int, letter: str) -> tuple[str, ...]:
-    if given is None:
-        if count == 1 and letter == "y":
-            return ("y",)
-        return tuple(f"{letter}{i + 1}" for i in range(count))
-    names = (given,) if isinstance(given, str) else tuple(str(name) for name in given)
-    if len(names) != count or not all(names):
-        raise SwarmnetError(f"{what} must be {count} names, not {listed(names) or 'none'}")
-    for name in names:
-        refuse_dangerous_name(what.removesuffix("s"), name)
-    return names

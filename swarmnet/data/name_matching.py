@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from swarmnet.data.column_names import Array, FrameTable, derivative_name, listed, parse_derivative
+from swarmnet.data.column_names import Array, derivative_name, listed, parse_derivative
 from swarmnet.data.data_frames import as_pandas, is_frame, is_pandas, pd
+from swarmnet.data.tables import FrameTable
 from swarmnet.errors import SwarmnetError, suggestion
 
 

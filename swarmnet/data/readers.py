@@ -10,12 +10,14 @@ from typing import overload
 
 import numpy as np
 
-from swarmnet.data.column_names import Array, FrameTable, Table, listed
+from swarmnet.data.column_names import Array, listed
 from swarmnet.data.data_frames import is_frame, pd
 from swarmnet.data.file_chunks import Layout, csv_layout, form_of_files, layout_of, parquet_layout
 from swarmnet.data.file_data import FileData, Reader
-from swarmnet.data.mixed_data import Form, MixedData, from_table, points_of
+from swarmnet.data.mixed_data import MixedData, from_table
 from swarmnet.data.table_files import CsvTable, FilePath, Stacked, files_of, open_table, parquet_table
+from swarmnet.data.table_form import Form, points_of
+from swarmnet.data.tables import FrameTable, Table
 from swarmnet.errors import SwarmnetError, suggestion
 from swarmnet.threads import Pool, ThreadPool, available_cores
 

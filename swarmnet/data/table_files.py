@@ -21,17 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.data.column_names import (
-    Array,
-    FrameTable,
-    Table,
-    coded,
-    listed,
-    not_a_number,
-    number_of,
-    refuse_bad_names,
-)
+from swarmnet.data.column_names import Array, listed, refuse_bad_names
 from swarmnet.data.data_frames import pd
+from swarmnet.data.tables import FrameTable, Table, coded, not_a_number, number_of
 from swarmnet.errors import SwarmnetError, install_hint
 
 FilePath = str | os.PathLike[str]

@@ -18,8 +18,8 @@ from swarmnet.objective.objective import Objective
 from swarmnet.objective.specification import Blueprint
 from swarmnet.threads import ThreadPool
 from swarmnet.trainers import LM, Trainer
+from swarmnet.trainers.climb import cost
 from swarmnet.trainers.executor import OnReplicas
-from swarmnet.trainers.second_order import cost
 
 if TYPE_CHECKING:
     from distributed import Future

@@ -20,7 +20,8 @@ from swarmnet.data.file_data import FileData, Reader, most_rows
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.distributed.cluster import Cluster
 from swarmnet.objective.row_chunks import Chunks, taken
-from swarmnet.objective.row_sums import Batch, HeldRows, Sums, Terms, joined
+from swarmnet.objective.row_source import Batch, Sums, Terms, joined
+from swarmnet.objective.row_sums import HeldRows, ready
 from swarmnet.objective.tree_reduction import Node, Numbering, leaves, merged, total
 from swarmnet.scaling import Preparation, PreparedSource
 from swarmnet.threads import Crew
@@ -78,7 +79,7 @@ class Shard:
 
     def each(self, call: Call, some: dict[int, Batch] | None) -> Iterator[Sums]:
         """The sums over each block, or over some rows of some of them."""
-        kernels, most = self.terms.kernels(), self.terms.chunk_rows
+        kernels, most = ready(self.terms), self.terms.chunk_rows
         for number in range(len(self.blocks)) if some is None else some:
             parts = self.blocks[number] if some is None else taken(self.blocks[number], some[number], most)
             rows = HeldRows(self.terms, parts, self.group_sums[number], Crew(1), kernels)

@@ -40,7 +40,7 @@ from swarmnet.model.fitted_model import FittedModel
 from swarmnet.number_format import for_offset
 from swarmnet.objective.objective import Objective
 from swarmnet.scaling import Scaling
-from swarmnet.trainers.base import require_count, require_number
+from swarmnet.trainers.limits import require_count, require_number
 
 Array = NDArray[Any]
 

@@ -78,7 +78,7 @@ def _warn_of_rounding(model: FittedModel) -> None:
         warnings.warn(
             f"float32 rounds {listed(told)}: export float64, or train on data less an offset",
             SwarmnetWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

@@ -26,17 +26,19 @@ from swarmnet.network.activations import LINEAR, Activation
 from swarmnet.network.network import Network
 from swarmnet.objective.objective import Objective, output_is_solvable
 from swarmnet.objective.out_of_core import StreamedSource
-from swarmnet.objective.row_sums import Source
+from swarmnet.objective.row_source import Source
 from swarmnet.objective.specification import Blueprint
 from swarmnet.objective.value_losses import value_loss
 from swarmnet.scaling import Preparation, Scaling
 from swarmnet.threads import ThreadPool, one_blas_thread
 from swarmnet.trainers import LBFGS, Hybrid, Trainer, TrainResult, configured, run
-from swarmnet.trainers.base import Callback, require_count, require_number
 from swarmnet.trainers.checkpoint import EVERY, Checkpoint, fingerprint
-from swarmnet.trainers.hybrid import RACED
+from swarmnet.trainers.climb import multiplications
+from swarmnet.trainers.evidence import covariance_root, with_supported_noise
+from swarmnet.trainers.limits import require_count, require_number
+from swarmnet.trainers.network_choice import RACED
 from swarmnet.trainers.protocols import Executor
-from swarmnet.trainers.second_order import covariance_root, multiplications, with_supported_noise
+from swarmnet.trainers.result import Callback
 from swarmnet.version import __version__
 
 if TYPE_CHECKING:

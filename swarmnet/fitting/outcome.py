@@ -11,7 +11,7 @@ from swarmnet.network.network import Network
 from swarmnet.objective.objective import Objective
 from swarmnet.scaling import Scaling
 from swarmnet.trainers import Trainer, TrainResult
-from swarmnet.trainers.second_order import MOST_WEIGHTS
+from swarmnet.trainers.climb import MOST_WEIGHTS
 
 Array = NDArray[Any]
 

@@ -22,7 +22,8 @@ from swarmnet.floating_point import far_out
 from swarmnet.network.activations import LINEAR
 from swarmnet.network.network import Network
 from swarmnet.objective.noise_groups import EntryWeights, Groups
-from swarmnet.objective.row_sums import Batch, HeldRows, RowSums, Source, Terms
+from swarmnet.objective.row_source import Batch, RowSums, Source, Terms
+from swarmnet.objective.row_sums import HeldRows
 from swarmnet.objective.value_losses import CROSS_ENTROPY, LOSSES, SQUARED, value_loss
 from swarmnet.threads import one_blas_thread
 

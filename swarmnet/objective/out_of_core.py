@@ -15,7 +15,8 @@ from swarmnet.data.file_chunks import Piece
 from swarmnet.data.file_data import FileData
 from swarmnet.objective.chunk_file import ChunkFile, Extent
 from swarmnet.objective.row_chunks import Chunks, taken
-from swarmnet.objective.row_sums import Batch, HeldRows, Sums, Terms, joined
+from swarmnet.objective.row_source import Batch, Sums, Terms, joined
+from swarmnet.objective.row_sums import HeldRows, ready
 from swarmnet.objective.tree_reduction import MIXED, Numbering, leaves, total
 from swarmnet.scaling import Preparation, PreparedSource
 from swarmnet.threads import Crew, Pool, ThreadPool, default_threads, in_order
@@ -57,7 +58,7 @@ class StreamedRows:
         self.terms, self._preparation, self._data = terms, preparation, data
         self._workers = min(_threads(data.pool), Crew(threads).size)
         self._file, self._one_call = ChunkFile(), threading.RLock()
-        self._kernels = terms.kernels()
+        self._kernels = ready(terms)
         self._cache, self._cached = threading.Lock(), dict[int, list[Chunks]]()
         self._some: dict[int, Batch] | None = None  # rows of some blocks, where not all of all are meant
         sizes: list[int] = []

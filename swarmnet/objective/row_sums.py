@@ -9,18 +9,15 @@ the rows are many `HeldRows`, on other machines or one after another on this one
 
 import copy
 import queue
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol
+from typing import TYPE_CHECKING, Concatenate
 
 import numpy as np
-from numpy.typing import NDArray
 
 from swarmnet import linalg as blas
 from swarmnet.data.mixed_data import MixedData
-from swarmnet.data.statistics import Statistics
 from swarmnet.floating_point import far_out
 from swarmnet.network.network import Network
 from swarmnet.objective.noise_groups import EntryWeights, Grouping
@@ -30,124 +27,16 @@ from swarmnet.threads import Crew, one_blas_thread
 
 if TYPE_CHECKING:
     from swarmnet.objective.kernels.bound import BoundKernels, Workspace
-
-Array = NDArray[Any]
-Sums = tuple[Array, ...]
-Batch = NDArray[np.intp]  # a minibatch: rows by their numbers
-P = ParamSpec("P")
+from swarmnet.objective.row_source import Array, Batch, P, Sums, Terms
 
 _PARTS = 8  # partial sums a result is added up from: enough to share out, few enough to keep
 _PART_WORK = 150_000  # multiplications of a part at least: several times what handing it to a thread takes
 _SHARED = 300_000  # multiplications from which threads gain more than their hand-overs cost
 _ONE_THREAD = 1 << 18  # multiplications of a product up to which OpenBLAS takes one thread
-_CHUNK_BYTES = 1 << 18  # of the widest layer's values in a chunk: they stay in the cache
 _ENTRIES = 512  # whose gradients are in memory at a time, or more if they are few numbers
 _GRADIENTS = 1 << 17
 _PROBE = 0.1  # of a step, to whose end residuals bend (Transtrum and Sethna 2012, section 4)
 _ENTRIES_OF_PART = 1024  # in each of the partial sums of J'J, whose adding up costs as well
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What is summed over rows: the terms of the loss under a network.
-
-    Args:
-        net: the network.
-        loss: of values, see `losses.LOSSES`.
-        unit: the factors of values and of partials.
-        dtype: of losses and gradients.
-    """
-
-    net: Network
-    loss: int
-    unit: EntryWeights
-    dtype: np.dtype[Any]
-
-    @property
-    def chunk_rows(self) -> int:
-        """Rows in a chunk at most, a multiple of eight."""
-        rows = _CHUNK_BYTES // (self.dtype.itemsize * max(self.net.sizes))
-        return int(np.clip(rows // 8 * 8, 32, 256))
-
-    def kernels(self) -> "BoundKernels":
-        """Those for the network, compiled: where rows are made ready, so that no training waits for them."""
-        _warm_up(self.dtype.name, self.loss)
-        return self.bound()
-
-    def bound(self) -> "BoundKernels":
-        """The same, each compiled when it is first called."""
-        from swarmnet.objective.kernels.bound import BoundKernels  # noqa: PLC0415  # imports Numba
-
-        return BoundKernels(self.net, self.dtype, self.loss)
-
-    def workspace(self) -> "Workspace":
-        """Memory for one thread."""
-        from swarmnet.objective.kernels.bound import Workspace  # noqa: PLC0415  # imports Numba
-
-        return Workspace()
-
-
-class RowSums(Protocol):
-    """Sums over rows, wherever these are."""
-
-    @property
-    def n(self) -> int:
-        """How many rows."""
-
-    @property
-    def threads(self) -> int:
-        """How many of this process's threads share the work."""
-
-    @property
-    def one_gram(self) -> bool:
-        """Whether every output has the same entries and weights, so that one Gram matrix serves all."""
-
-    @property
-    def group_sums(self) -> Array:
-        """(6, groups) see `Grouping.sums`."""
-
-    def twin(self) -> "RowSums":
-        """The same sums, to be asked for at the same time as these."""
-
-    def total(
-        self, sums: Callable[Concatenate["HeldRows", P], Sums], *args: P.args, **kwargs: P.kwargs
-    ) -> Sums:
-        """The sums over all rows; `sums` is a method of `HeldRows`."""
-
-    def joined(
-        self, sums: Callable[Concatenate["HeldRows", P], Sums], *args: P.args, **kwargs: P.kwargs
-    ) -> Sums:
-        """The same of what is not to be added up, but to be joined."""
-
-    def batches(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
-        """All rows in a random order, cut into minibatches; the last one is what remains."""
-
-    def some(self, rows: Batch) -> "RowSums":
-        """The rows with these numbers alone."""
-
-
-def joined(parts: Iterable[Sums]) -> Sums:
-    """What `RowSums.joined` found for parts of the rows, in their order."""
-    return tuple(map(np.concatenate, zip(*parts, strict=True)))
-
-
-class Source(Protocol):
-    """Rows that are elsewhere than in a MixedData of this process, and how they are to be scaled."""
-
-    @property
-    def d(self) -> int:
-        """Inputs."""
-
-    @property
-    def k(self) -> int:
-        """Outputs."""
-
-    @property
-    def statistics(self) -> Statistics:
-        """Of the rows before they are scaled."""
-
-    def rows(self, terms: Terms, threads: int | None) -> RowSums:
-        """These rows, ready to be summed over."""
 
 
 class HeldRows:
@@ -176,7 +65,7 @@ class HeldRows:
         self.terms, self.parts, self.group_sums = terms, parts, group_sums
         self.n = sum(chunks.count for chunks in parts) if n is None else n
         self._numbers, self._crew = numbers, crew
-        self._kernels = terms.kernels() if kernels is None else kernels
+        self._kernels = ready(terms) if kernels is None else kernels
         self._free: queue.SimpleQueue[Workspace] = queue.SimpleQueue()
 
     @classmethod
@@ -465,6 +354,12 @@ def _sum(parts: Array) -> Array:
     return total
 
 
+def ready(terms: Terms) -> "BoundKernels":
+    """The kernels for the terms' network, compiled: where rows are made ready, so that no training waits."""
+    _warm_up(terms.dtype.name, terms.loss)
+    return terms.kernels()
+
+
 @cache
 def _warm_up(dtype: str, loss: int) -> None:
     """Take each sum over two rows: a kernel is compiled, or read from its cache, when it is first called."""
@@ -473,7 +368,7 @@ def _warm_up(dtype: str, loss: int) -> None:
     terms = Terms(Network((2, 1)), loss, EntryWeights(1.0, 1.0), np.dtype(dtype))
     parts, _ = Chunker(data, data, terms.unit, terms.dtype, terms.chunk_rows).all()
     sums = Grouping(data.k, data.d).sums(data, data)
-    rows = HeldRows(terms, parts, sums, Crew(1), terms.bound())
+    rows = HeldRows(terms, parts, sums, Crew(1), terms.kernels())
     theta = np.zeros(terms.net.size)
     weights = theta.astype(terms.dtype)
     rows.losses(weights[None])

@@ -7,7 +7,7 @@ from typing import Any
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.network.network import Network
 from swarmnet.objective.objective import Objective
-from swarmnet.objective.row_sums import Source
+from swarmnet.objective.row_source import Source
 from swarmnet.scaling import Preparation
 
 

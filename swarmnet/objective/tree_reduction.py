@@ -14,7 +14,7 @@ from itertools import accumulate
 import numpy as np
 
 from swarmnet.floating_point import far_out
-from swarmnet.objective.row_sums import Batch, Sums
+from swarmnet.objective.row_source import Batch, Sums
 
 MIXED = 4  # blocks of which minibatches are drawn at a time
 

@@ -12,7 +12,8 @@ from swarmnet.comparison import VALUES_ONLY, Comparison, quartiles
 from swarmnet.data.column_names import derivative_name
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError
-from swarmnet.model.fitted_model import FittedModel, network_record
+from swarmnet.model.fitted_model import FittedModel
+from swarmnet.model.model_file import network_record
 from swarmnet.model.training_record import input_range
 from swarmnet.network.network import Network
 

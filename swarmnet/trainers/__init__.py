@@ -4,18 +4,18 @@ from dataclasses import fields, replace
 from typing import Any
 
 from swarmnet.errors import SwarmnetError, unknown
-from swarmnet.trainers.backpropagation import LBFGS as LBFGS
-from swarmnet.trainers.backpropagation import SGD as SGD
-from swarmnet.trainers.backpropagation import Adam as Adam
-from swarmnet.trainers.base import Monitor as Monitor
-from swarmnet.trainers.base import Progress as Progress
-from swarmnet.trainers.base import Trainer as Trainer
-from swarmnet.trainers.base import TrainResult as TrainResult
-from swarmnet.trainers.base import run as run
+from swarmnet.trainers.gradient_descent import SGD as SGD
+from swarmnet.trainers.gradient_descent import Adam as Adam
 from swarmnet.trainers.hybrid import Hybrid as Hybrid
+from swarmnet.trainers.lbfgs import LBFGS as LBFGS
 from swarmnet.trainers.levenberg_marquardt import LM as LM
+from swarmnet.trainers.monitor import Monitor as Monitor
 from swarmnet.trainers.particle_swarm import PSO as PSO
 from swarmnet.trainers.particle_swarm import ProjectedPSO as ProjectedPSO
+from swarmnet.trainers.result import Progress as Progress
+from swarmnet.trainers.result import TrainResult as TrainResult
+from swarmnet.trainers.run import run as run
+from swarmnet.trainers.trainer import Trainer as Trainer
 
 TRAINERS: dict[str, type[Trainer]] = {
     trainer.name: trainer for trainer in (Hybrid, PSO, ProjectedPSO, SGD, Adam, LBFGS, LM)

@@ -126,6 +126,17 @@ class DamagedState(Exception):
     """What a checkpoint holds is no state that the one who goes on from it can have given."""
 
 
+def prefixed(prefix: str, state: State) -> State:
+    """The state with a prefix before each of its names, apart by a slash."""
+    return {f"{prefix}/{name}": value for name, value in state.items()}
+
+
+def under(prefix: str, state: State) -> State:
+    """What of a state has that prefix, by its names without it."""
+    own = f"{prefix}/"
+    return {name.removeprefix(own): value for name, value in state.items() if name.startswith(own)}
+
+
 def is_empty(state: Mapping[str, Any], name: str) -> bool:
     """Whether a state that was read has an empty array by that name."""
     value = state.get(name)

@@ -8,8 +8,8 @@ from typing import Any, Protocol, TypeVar
 from swarmnet.floating_point import far_out
 from swarmnet.threads import Crew, one_blas_thread
 from swarmnet.trainers.checkpoint import State
+from swarmnet.trainers.climb import Climb, is_cheap
 from swarmnet.trainers.protocols import Trainable
-from swarmnet.trainers.second_order import Climb, is_cheap
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -1,21 +1,26 @@
 """hybrid: swarms find starts, Levenberg-Marquardt climbs from them, the evidence chooses."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import product
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from swarmnet.trainers.backpropagation import LBFGS
-from swarmnet.trainers.base import Array, Monitor, Trainer, require_count, require_number
 from swarmnet.trainers.checkpoint import State, array, whole
+from swarmnet.trainers.climb import MOST_WEIGHTS, STALE, Climb, Rival, cost, is_cheap
+from swarmnet.trainers.evidence import NOISES
+from swarmnet.trainers.lbfgs import LBFGS
 from swarmnet.trainers.levenberg_marquardt import LM
+from swarmnet.trainers.limits import require_count, require_number
+from swarmnet.trainers.monitor import Monitor
+from swarmnet.trainers.network_choice import Choice, is_raced
 from swarmnet.trainers.particle_swarm import PSO, ProjectedPSO, Swarm
 from swarmnet.trainers.protocols import Trainable
-from swarmnet.trainers.second_order import MOST_WEIGHTS, NOISES, STALE, Climb, Rival, cost, is_cheap
+from swarmnet.trainers.result import Array
 from swarmnet.trainers.successive_halving import ALONE, race
+from swarmnet.trainers.trainer import Trainer
 
 _POLISH = 4000  # iterations of Levenberg-Marquardt, if nothing limits them; most end by their own rule
 _CONDITIONED, _PLAIN = 900, 2500  # those of L-BFGS with and without a preconditioner
@@ -24,8 +29,6 @@ _BOTH = NOISES[:2]  # with which each network races
 _HALVINGS = (20, 40)  # iterations after which the worse half of the networks is given up
 _CHOSEN = 60  # iterations after which the best network left is taken
 _STARTS_HALVED = (60, 100)  # iterations after which the worse half of the starts is given up
-# Multiplications of an iteration of Levenberg-Marquardt, of which two cores make some 2e10 to 4e10 a second:
-RACED = 5e8  # up to which networks race
 _DEAR = 2e10  # from which L-BFGS gets further in the same time
 _CLIMBED_ON = 2e12  # in all, for a large network
 _SETTLED_SOON, _SETTLED_LATE = 1e11, 5e11  # up to which noise and prior are estimated, with and without haste
@@ -119,12 +122,12 @@ class Hybrid(Trainer):
         rivals: Sequence[Rival] = (),
     ) -> None:
         """L-BFGS to the end; then the noise and the prior are estimated there, for error bars."""
-        with monitor.limits(polish, monitor.seconds_left, (self.swarm_share, 1.0), net.number):
+        with monitor.limits(polish, monitor.budget.seconds_left, (self.swarm_share, 1.0), net.number):
             polish.train(net, theta, rng, monitor)
-        if monitor.best is not None and monitor.best_network == net.number and self._can_settle(net):
+        if monitor.best is not None and monitor.found.network == net.number and self._can_settle(net):
             climb = Climb.from_fit(net, monitor.best)
             climb.settle()
-            monitor.posterior = climb.posterior([climb], rivals)
+            monitor.found.posterior = climb.posterior([climb], rivals)
 
     def _can_settle(self, net: Trainable) -> bool:
         """Whether noise and prior can be estimated by normal equations, in the time that there is."""
@@ -136,7 +139,7 @@ class Hybrid(Trainer):
         starts = min(self.starts or self._usual_starts(net, chosen=False), self._affordable)
         lanes = [net] * starts
         noises = [NOISES[number % len(NOISES)] for number in range(starts)]
-        self._climb_from(lanes, noises, _Choice(), start, rng, monitor, starts, {})
+        self._climb_from(lanes, noises, Choice(), start, rng, monitor, starts, {})
 
     def _choose_and_climb(
         self, candidates: Sequence[Trainable], rng: np.random.Generator, monitor: Monitor
@@ -167,7 +170,7 @@ class Hybrid(Trainer):
         self,
         lanes: Sequence[Trainable],
         noises: Sequence[float],
-        chosen: "_Choice",
+        chosen: "Choice",
         start: Array | None,
         rng: np.random.Generator,
         monitor: Monitor,
@@ -184,10 +187,12 @@ class Hybrid(Trainer):
         ahead = leading[0].clock if leading else 0.0
         halvings, alone = [ahead + clock for clock in _STARTS_HALVED], ahead + ALONE
         limits = self._climbing()
-        with monitor.limits(limits, monitor.seconds_left, (self._ladder_share if leading else 0.0, 1.0)):
+        with monitor.limits(
+            limits, monitor.budget.seconds_left, (self._ladder_share if leading else 0.0, 1.0)
+        ):
             race(climbs, monitor, halvings, chosen.rivals, alone=alone)
 
-    def _climb_on(self, chosen: "_Choice", before: State, rng: np.random.Generator, monitor: Monitor) -> None:
+    def _climb_on(self, chosen: "Choice", before: State, rng: np.random.Generator, monitor: Monitor) -> None:
         """Go on with a large network that L-BFGS has trained so far."""
         assert chosen.winner is not None
         net = chosen.winner.objective
@@ -199,7 +204,7 @@ class Hybrid(Trainer):
             return
         iterations = int(np.clip(_CLIMBED_ON / cost(net), 2 * STALE, _POLISH))
         limits = replace(polish, iterations=None if self._has_budget else iterations)
-        with monitor.limits(limits, monitor.seconds_left, (self._ladder_share, 1.0), net.number):
+        with monitor.limits(limits, monitor.budget.seconds_left, (self._ladder_share, 1.0), net.number):
             race([chosen.winner], monitor, rivals=chosen.rivals)
 
     def _usual_starts(self, net: Trainable, chosen: bool) -> int:
@@ -215,13 +220,13 @@ class Hybrid(Trainer):
         rng: np.random.Generator,
         monitor: Monitor,
         swarms: int,
-    ) -> "_Choice | None":
+    ) -> "Choice | None":
         """The outcome of the race of networks, or of what came after it; None if training ended."""
         saved = monitor.resume() or {}
         if "candidate" in saved:
-            return _Choice.restored(saved, candidates)
+            return Choice.restored(saved, candidates)
         if not entrants:
-            return _Choice()
+            return Choice()
         thetas = self._fly([candidate for candidate, _ in entrants], None, rng, monitor, swarms, {})
         if len(thetas) < len(entrants):
             return None
@@ -230,16 +235,16 @@ class Hybrid(Trainer):
             pairs = zip(entrants, thetas, strict=True)
             climbs = [Climb(candidate, theta, noise) for (candidate, noise), theta in pairs]
             (winner, *others), given_up = race(climbs, monitor, _HALVINGS, end=_CHOSEN)
-        return None if monitor.status else _Choice(winner, [climb.rival for climb in others] + given_up)
+        return None if monitor.status else Choice(winner, [climb.rival for climb in others] + given_up)
 
     def _grow(
         self,
-        chosen: "_Choice",
+        chosen: "Choice",
         raced: Sequence[Trainable],
         larger: Sequence[Trainable],
         rng: np.random.Generator,
         monitor: Monitor,
-    ) -> "_Choice | None":
+    ) -> "Choice | None":
         """The choice with larger networks, as long as they are better; None if training ended.
 
         They are sorted by layers and size. Of each number of layers they are tried from about the size of the
@@ -250,7 +255,7 @@ class Hybrid(Trainer):
         tried, given_up = (whole(saved, name) if name in saved else 0 for name in ("tried", "given_up"))
         if not tried and chosen.winner and 2 * len(chosen.winner.theta) < max(r.size for r in raced):
             return chosen
-        while tried < len(larger) and (chosen.winner is None or monitor.fraction < self._ladder_share):
+        while tried < len(larger) and (chosen.winner is None or monitor.budget.fraction < self._ladder_share):
             net, best = larger[tried], chosen.winner
             if net.layers == given_up or (best is not None and net.size < _AS_LARGE * len(best.theta)):
                 tried += 1
@@ -263,7 +268,7 @@ class Hybrid(Trainer):
             if monitor.status:
                 return None
             climb = Climb.from_fit(net, theta)
-            monitor.enter([(net.number, -np.inf)], begun=True)
+            monitor.found.enter([(net.number, -np.inf)], begun=True)
             if best is None or climb.criterion > best.criterion:
                 chosen = chosen.beaten_by(climb)
             else:
@@ -347,54 +352,8 @@ class Hybrid(Trainer):
         return replace(swarm, **limits)
 
 
-@dataclass(frozen=True)
-class _Choice:
-    """The outcome of a race of networks, if there was one: the winner, and where its rivals came to.
-
-    They include those given up early: where networks of several sizes do almost as well, how far they lie
-    apart says more of the error than each one's own posterior, which takes its network for the truth.
-    """
-
-    winner: Climb | None = None
-    rivals: Sequence[Rival] = ()
-
-    def beaten_by(self, climb: Climb) -> "_Choice":
-        """The choice with that winner."""
-        return _Choice(climb, [*([] if self.winner is None else [self.winner.rival]), *self.rivals])
-
-    def runner_up(self, candidates: Sequence[Trainable]) -> Trainable | None:
-        """The best of the rivals' networks that is not the winner's."""
-        own = self.winner.objective.number if self.winner else 0
-        return next((candidates[rival.network] for rival in self.rivals if rival.network != own), None)
-
-    def state(self) -> State:
-        """What `restored` takes."""
-        if self.winner is None:
-            return {}
-        state: State = {"candidate": self.winner.objective.number, "rivals": len(self.rivals)}
-        state |= {f"winner/{name}": value for name, value in self.winner.state().items()}
-        for n, rival in enumerate(self.rivals):
-            state |= {f"rival {n}/{name}": value for name, value in asdict(rival).items()}
-        return state
-
-    @classmethod
-    def restored(cls, state: State, candidates: Sequence[Trainable]) -> "_Choice":
-        def part(name: str) -> State:
-            return {key.removeprefix(name): x for key, x in state.items() if key.startswith(name)}
-
-        candidate = candidates[whole(state, "candidate", 0, len(candidates) - 1)]
-        sizes = dict(enumerate(candidate.size for candidate in candidates))
-        winner = Climb.restored(candidate, Climb.checked(candidate, part("winner/")))
-        return cls(winner, [Rival.checked(part(f"rival {n}/"), sizes) for n in range(whole(state, "rivals"))])
-
-
 def _state(thetas: Sequence[Array], before: State) -> State:
     return before | {"flown": len(thetas)} | {f"theta {n}": theta for n, theta in enumerate(thetas)}
-
-
-def is_raced(objective: Trainable) -> bool:
-    """Whether an iteration is so short that its network can race with others."""
-    return objective.can_linearise and objective.size <= MOST_WEIGHTS and cost(objective) <= RACED
 
 
 def _descent(net: Trainable, iterations: int | None) -> LBFGS:

@@ -8,11 +8,14 @@ from typing import ClassVar
 import numpy as np
 
 from swarmnet.errors import SwarmnetWarning
-from swarmnet.trainers.backpropagation import LBFGS
-from swarmnet.trainers.base import Array, Monitor, Trainer
+from swarmnet.trainers.climb import MOST_WEIGHTS, Climb
+from swarmnet.trainers.evidence import NOISES
+from swarmnet.trainers.lbfgs import LBFGS
+from swarmnet.trainers.monitor import Monitor
 from swarmnet.trainers.protocols import Trainable
-from swarmnet.trainers.second_order import MOST_WEIGHTS, NOISES, Climb
+from swarmnet.trainers.result import Array
 from swarmnet.trainers.successive_halving import ALONE, race
+from swarmnet.trainers.trainer import Trainer
 
 
 @dataclass(frozen=True, kw_only=True)

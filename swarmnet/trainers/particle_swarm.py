@@ -23,9 +23,12 @@ from typing import ClassVar
 import numpy as np
 
 from swarmnet.errors import unknown
-from swarmnet.trainers.base import Array, Monitor, Trainer, require_count, require_number
 from swarmnet.trainers.checkpoint import DamagedState, State, array, is_empty, matching
+from swarmnet.trainers.limits import require_count, require_number
+from swarmnet.trainers.monitor import Monitor
 from swarmnet.trainers.protocols import Trainable
+from swarmnet.trainers.result import Array
+from swarmnet.trainers.trainer import Trainer
 
 Schedule = float | Sequence[float]
 
@@ -143,7 +146,7 @@ class Swarm(Trainer):
                 spent += more
             if not monitor.record(loss, best, spent):
                 return best if np.isfinite(loss) else None
-            flight.move(costs, monitor.fraction)
+            flight.move(costs, monitor.budget.fraction)
 
 
 def _at(schedule: Schedule, fraction: float) -> float:

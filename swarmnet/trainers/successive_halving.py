@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 
-from swarmnet.trainers.base import Monitor
 from swarmnet.trainers.checkpoint import DamagedState, State, whole
+from swarmnet.trainers.climb import COLD, COOLING, Climb, Rival
 from swarmnet.trainers.executor import Threads
-from swarmnet.trainers.second_order import COLD, COOLING, Climb, Rival
+from swarmnet.trainers.monitor import Monitor
 
 ALONE = 150  # iterations after which the best of all climbs goes on alone
 _MOST_COOLING = 3.0  # where the budget is short
@@ -34,19 +34,19 @@ def race(
     if (saved := monitor.resume()) is not None:
         climbs, rivals = _resumed(climbs, rivals, saved)
     else:
-        monitor.enter([_entry(climb) for climb in climbs if climb.iteration == 0], begun=True)
+        monitor.found.enter([_entry(climb) for climb in climbs if climb.iteration == 0], begun=True)
     executor = monitor.executor or Threads(climbs[0].objective.threads)
-    began, rounds = monitor.seconds, 0
+    began, rounds = monitor.budget.seconds, 0
     while going := [climb for climb in climbs if not climb.done]:
         monitor.checkpoint(partial(_state, climbs, rivals))
         spent, clock = -_evaluations(climbs), max(climb.clock for climb in going)
-        executor.advance(going, monitor.seconds_left)
+        executor.advance(going, monitor.budget.seconds_left)
         spent += _evaluations(climbs)
         leader = max(climbs, key=lambda climb: climb.merit)
         posterior = None
-        if leader.done or leader.clock >= COLD or leader.loss <= monitor.best_loss:
+        if leader.done or leader.clock >= COLD or leader.loss <= monitor.found.loss:
             posterior = leader.posterior(climbs, rivals)
-        monitor.enter([_entry(climb) for climb in going])
+        monitor.found.enter([_entry(climb) for climb in going])
         if not monitor.record(leader.loss, leader.theta, spent, posterior, leader.objective.number):
             break
         now = max(climb.clock for climb in going)
@@ -57,9 +57,9 @@ def race(
             rivals[:0] = [climb.rival for climb in _ranked(climbs) if climb not in kept]
             climbs = kept
         rounds += 1
-        if executor.ahead and monitor.seconds_left is not None:
+        if executor.ahead and monitor.budget.seconds_left is not None:
             continue  # the clock is not exact enough to throw away what is done
-        _hurry(going, monitor, (monitor.seconds - began) / rounds)
+        _hurry(going, monitor, (monitor.budget.seconds - began) / rounds)
     else:
         monitor.finish("converged")
     return _ranked(climbs), rivals
@@ -126,7 +126,7 @@ def _hurry(climbs: list[Climb], monitor: Monitor, seconds: float) -> None:
     """Cool faster where the budget would end before the noise is low; an iteration takes `seconds`."""
     newest = min(climbs, key=lambda climb: climb.iteration)
     each = _evaluations(climbs) / sum(climb.iteration for climb in climbs)
-    left = monitor.iterations_left(seconds, each * len(climbs))
+    left = monitor.budget.iterations_left(seconds, each * len(climbs))
     if left is None:
         return
     wanted = max(COLD - newest.clock, 0.0)

@@ -1,0 +1,349 @@
+"""Which columns of a table are inputs, outputs, partial derivatives and standard deviations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from swarmnet.data.column_names import (
+    NUMBER,
+    SECOND_DERIVATIVE,
+    SIGMA,
+    Entry,
+    as_list,
+    listed,
+    parse_derivative,
+    shortened,
+)
+from swarmnet.errors import SwarmnetError, suggestion
+
+_INPUT_LIKE = re.compile(r"x(_?\d+)?")
+_OUTPUT_LIKE = re.compile(r"y(_?\d+)?")
+
+
+# Names
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The parts that names play.
+
+    The keys of `entries` are column names in a wide table and targets in a long one; those of `sigmas`
+    are column names, and a long table has none.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    entries: dict[str, Entry]
+    sigmas: dict[str, Entry]
+    ignored: tuple[str, ...]
+
+
+class TargetError(SwarmnetError):
+    """What is wrong with one target of a long table; the caller knows on which line it stands."""
+
+    def __init__(self, target: str, message: str) -> None:
+        super().__init__(f"target {shortened(target)} {message}")
+        self.target = target
+
+
+def is_long(
+    columns: Sequence[str],
+    inputs: Iterable[str] | None = None,
+    outputs: Iterable[str] | None = None,
+) -> bool:
+    """Whether a table is in the long form: it has `target` and `value`, and neither is a data column."""
+    claimed = {*(as_list(inputs) or ()), *(as_list(outputs) or ())}
+    return {"target", "value"} <= set(columns) - claimed
+
+
+def roles_of(
+    columns: Sequence[str],
+    inputs: Iterable[str] | None = None,
+    outputs: Iterable[str] | None = None,
+) -> Roles:
+    """Decide the role of each column of a wide table.
+
+    `inputs` and `outputs` decide first; then the derivative columns (numerators are outputs,
+    denominators inputs); then the names x, x1, x_2... and y, y1, y_2... Nothing is guessed: a column left
+    over is an error, unless both `inputs` and `outputs` are given: then it is ignored.
+
+    Raises:
+        SwarmnetError: a column is undecided, both input and output, or belongs to nothing.
+    """
+    given_in, given_out = as_list(inputs), as_list(outputs)
+    claimed = {*(given_in or ()), *(given_out or ())}
+    free = [c for c in columns if c not in claimed]
+    sigmas = [c for c in free if SIGMA.fullmatch(c)]
+    slopes = [c for c in free if not SIGMA.fullmatch(c) and parse_derivative(c)]
+    derived = {*sigmas, *slopes}
+    plain = [c for c in columns if c not in derived]
+    numerators = [out for c in slopes for out, _ in parse_derivative(c)]
+    _refuse_bad_choice("inputs", given_in, plain, "column")
+    _refuse_bad_choice("outputs", given_out, [*plain, *numerators], "column")
+    known_in, known_out = dict.fromkeys(plain), dict.fromkeys([*plain, *(given_out or ())])
+    pairs = {c: _read_pair(c, known_in, known_out) for c in slopes}
+    in_names, out_names = _decide(plain, list(pairs.values()), given_in, given_out)
+    entries = _wide_entries(plain, pairs, in_names, out_names)
+    owned = _wide_sigmas(sigmas, columns, entries, in_names)
+    used = {*in_names, *entries, *owned}
+    ignored = tuple(c for c in columns if c not in used)
+    return Roles(tuple(in_names), tuple(out_names), entries, owned, ignored)
+
+
+def long_roles_of(
+    columns: Sequence[str],
+    targets: Sequence[str],
+    inputs: Iterable[str] | None = None,
+    outputs: Iterable[str] | None = None,
+) -> Roles:
+    """Decide what each column and each of the distinct `targets` of a long table is.
+
+    Inputs are what `inputs` says; else the denominators of the derivative targets and x, x1, x_2...
+    Outputs are what `outputs` says; else, when there are derivative targets, their numerators and y, y1,
+    y_2...; else y, y1, y_2... or the only target there is. With `inputs` given a column left over is
+    ignored, else it is an error.
+
+    Raises:
+        SwarmnetError: a column is undecided, a name is both input and output.
+        TargetError: a target is neither an output nor a partial.
+    """
+    given_in, given_out = as_list(inputs), as_list(outputs)
+    slopes = {t for t in targets if t not in (given_out or ()) and parse_derivative(t)}
+    plain = [t for t in targets if t not in slopes]
+    # `sigma` is the standard deviation, unless inputs= claims it
+    reserved = {"target", "value", "sigma"} - set(given_in or ())
+    points = [c for c in columns if c not in reserved]
+    _refuse_bad_choice("inputs", given_in, columns, "column")
+    _refuse_numbers(plain)
+    known_in, known_out = dict.fromkeys(points), dict.fromkeys([*plain, *(given_out or ())])
+    pairs = {t: _read_target(t, known_in, known_out) for t in targets if t in slopes}
+    numerators = [out for out, _ in pairs.values()]
+    _refuse_bad_choice("outputs", given_out, [*plain, *numerators], "target")
+    in_names = given_in or _long_inputs(points, list(pairs.values()))
+    out_names = given_out or _long_outputs(plain, numerators)
+    _refuse_both(in_names, out_names)
+    entries = _long_entries(targets, pairs, in_names, out_names)
+    ignored = tuple(c for c in points if c not in in_names)
+    return Roles(tuple(in_names), tuple(out_names), entries, {}, ignored)
+
+
+def _refuse_bad_choice(option: str, given: list[str] | None, known: Sequence[str], what: str) -> None:
+    if given is None:
+        return
+    if not given:
+        raise SwarmnetError(f"{option}= names no {what}: give at least one, or leave it out")
+    there, seen = set(known), set()
+    for name in given:
+        if name in seen:
+            raise SwarmnetError(f"{option}= names {name!r} twice: name it once")
+        seen.add(name)
+        if name not in there:
+            raise SwarmnetError(
+                f"{option}= names {name!r}, which is no {what}: {suggestion(name, known)}"
+                f"the {what}s are {listed(list(dict.fromkeys(known)))}"
+            )
+
+
+def _read_pair(name: str, inputs: Collection[str], outputs: Collection[str]) -> tuple[str, str]:
+    """Read a slope column as (output, input); the input must be a column of the table."""
+    try:
+        return _only_reading(name, inputs, outputs)
+    except SwarmnetError as error:
+        raise SwarmnetError(f"column {name!r} {error}") from None
+
+
+def _read_target(name: str, inputs: Collection[str], outputs: Collection[str]) -> tuple[str, str]:
+    try:
+        return _only_reading(name, inputs, outputs)
+    except SwarmnetError as error:
+        raise TargetError(name, str(error)) from None
+
+
+def _only_reading(name: str, inputs: Collection[str], outputs: Collection[str]) -> tuple[str, str]:
+    """The one reading of ``d<output>/d<input>`` with a known input, and a known output if several have."""
+    readings = [pair for pair in parse_derivative(name) if pair[1] in inputs]
+    if len(readings) > 1:
+        readings = [pair for pair in readings if pair[0] in outputs] or readings
+    if SECOND_DERIVATIVE.fullmatch(name) and not any(out in outputs for out, _ in readings):
+        raise SwarmnetError(
+            "is a second derivative: swarmnet learns from values and first derivatives, so remove it"
+        )
+    if len(readings) > 1:
+        raise SwarmnetError("can be read as more than one derivative: rename the columns")
+    if not readings:
+        into = parse_derivative(name)[0][1]
+        raise SwarmnetError(
+            f"is a derivative with respect to unknown name {into!r}: {suggestion(into, inputs)}"
+            f"the columns are {listed(list(inputs))}"
+        )
+    return readings[0]
+
+
+def _decide(
+    plain: Sequence[str],
+    pairs: Sequence[tuple[str, str]],
+    given_in: list[str] | None,
+    given_out: list[str] | None,
+) -> tuple[list[str], list[str]]:
+    """Split the `plain` columns into inputs and outputs; `pairs` are the (output, input) of the slopes."""
+    # Dicts, as sets that keep their order
+    numerators = dict.fromkeys(out for out, _ in pairs)
+    denominators = dict.fromkeys(into for _, into in pairs)
+    asked_out = dict.fromkeys(given_out or numerators)
+    inputs, outputs = given_in, given_out
+    if inputs is None:
+        free = [n for n in plain if given_out is None or n not in asked_out]
+        inputs = [n for n in free if _is_input(n, numerators, denominators)]
+    taken = set(inputs)
+    if outputs is None:
+        likely = [n for n in plain if n in numerators or _OUTPUT_LIKE.fullmatch(n)]
+        outputs = [n for n in dict.fromkeys([*likely, *numerators]) if n not in taken]
+    if given_in is None or given_out is None:
+        for name in given_in or denominators:
+            if name in asked_out:
+                raise _undecided(name, given_in, given_out)
+        placed = taken.union(outputs)
+        for name in plain:
+            if name not in placed:
+                raise _undecided(name, given_in, given_out)
+    _refuse_both(inputs, outputs)
+    if not inputs:
+        raise SwarmnetError("no column is an input: say which with inputs= (--inputs)")
+    if not outputs:
+        raise SwarmnetError("no column is an output: say which with outputs= (--outputs)")
+    return inputs, outputs
+
+
+def _is_input(name: str, numerators: Collection[str], denominators: Collection[str]) -> bool:
+    return name in denominators or (name not in numerators and bool(_INPUT_LIKE.fullmatch(name)))
+
+
+def _undecided(name: str, given_in: list[str] | None, given_out: list[str] | None) -> SwarmnetError:
+    missing = [o for o, given in (("inputs", given_in), ("outputs", given_out)) if given is None]
+    options = " and ".join(f"{option}=" for option in missing)
+    flags = ", ".join(f"--{option}" for option in missing)
+    return SwarmnetError(
+        f"column {name!r} could be an input or an output: say which with {options} ({flags})"
+    )
+
+
+def _refuse_both(inputs: Collection[str], outputs: Collection[str]) -> None:
+    taken = set(outputs)
+    for name in inputs:
+        if name in taken:
+            raise SwarmnetError(
+                f"{name!r} is both an input and an output: correct inputs= and outputs= (--inputs, --outputs)"
+            )
+
+
+def _wide_entries(
+    plain: Sequence[str],
+    pairs: dict[str, tuple[str, str]],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+) -> dict[str, Entry]:
+    """Where each entry column goes; a slope of columns that the user left out is left out too."""
+    o_of = {name: o for o, name in enumerate(outputs)}
+    j_of = {name: j for j, name in enumerate(inputs)}
+    known = {*plain, *outputs}
+    entries: dict[str, Entry] = {n: (o_of[n], None) for n in plain if n in o_of}
+    for column, (out, into) in pairs.items():
+        if out in o_of and into in j_of:
+            entries[column] = (o_of[out], j_of[into])
+        elif out in j_of or into in o_of:
+            raise SwarmnetError(
+                f"column {column!r} takes {out!r} for an output and {into!r} for an input, but inputs= "
+                "and outputs= say otherwise: correct them or remove the column"
+            )
+        elif out not in known:
+            raise SwarmnetError(
+                f"column {column!r} is the derivative of unknown name {out!r}: "
+                f"{suggestion(out, outputs)}add it to outputs= (--outputs) or remove the column"
+            )
+    return entries
+
+
+def _wide_sigmas(
+    sigmas: Sequence[str],
+    columns: Sequence[str],
+    entries: dict[str, Entry],
+    inputs: Sequence[str],
+) -> dict[str, Entry]:
+    owned: dict[str, Entry] = {}
+    others = set(columns).difference(inputs, sigmas)
+    for column in sigmas:
+        owner = column[len("sigma(") : -1]
+        if owner in entries:
+            owned[column] = entries[owner]
+        elif owner not in others:
+            raise SwarmnetError(
+                f"column {column!r} belongs to nothing: {suggestion(owner, entries)}"
+                f"there is no value or derivative column {owner!r}"
+            )
+    return owned
+
+
+def _refuse_numbers(targets: Sequence[str]) -> None:
+    """Numbers under `target` mean that the table is wide, and that `target` is one of its columns."""
+    for target in targets:
+        if NUMBER.fullmatch(target):
+            raise TargetError(
+                target,
+                "is a number, not a name: if `target` and `value` are data columns of a wide table, "
+                "say so with inputs= and outputs= (--inputs, --outputs)",
+            )
+
+
+def _long_inputs(points: Sequence[str], pairs: Sequence[tuple[str, str]]) -> list[str]:
+    numerators = {out for out, _ in pairs}
+    denominators = {into for _, into in pairs}
+    for name in points:
+        if not _is_input(name, numerators, denominators):
+            raise SwarmnetError(
+                f"column {name!r} could be an input or not: say which columns are with inputs= (--inputs)"
+            )
+    if not points:
+        raise SwarmnetError("no column is an input: add the inputs' columns")
+    return list(points)
+
+
+def _long_outputs(plain: Sequence[str], numerators: Sequence[str]) -> list[str]:
+    if not numerators and len(set(plain)) == 1:
+        return list(plain)  # the only thing that was ever observed
+    sloped = set(numerators)
+    likely = [t for t in plain if t in sloped or _OUTPUT_LIKE.fullmatch(t)]
+    if not likely and not numerators:
+        raise SwarmnetError(
+            f"nothing says which of the targets {listed(plain)} are outputs: say so with outputs= (--outputs)"
+        )
+    return list(dict.fromkeys([*likely, *numerators]))
+
+
+def _long_entries(
+    targets: Sequence[str],
+    pairs: dict[str, tuple[str, str]],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+) -> dict[str, Entry]:
+    entries: dict[str, Entry] = {}
+    o_of = {name: o for o, name in enumerate(outputs)}  # there may be many targets
+    j_of = {name: j for j, name in enumerate(inputs)}
+    for target in targets:
+        out, into = pairs.get(target, (target, None))
+        if out not in o_of:
+            what = "is no output" if into is None else f"is the derivative of unknown name {out!r}"
+            raise TargetError(
+                target,
+                f"{what}: {suggestion(out, outputs)}the outputs are {listed(outputs)}, "
+                "and outputs= (--outputs) can say otherwise",
+            )
+        if into is not None and into not in j_of:
+            raise TargetError(
+                target,
+                f"is a derivative with respect to {into!r}: the inputs are {listed(inputs)}, "
+                "and inputs= (--inputs) can say otherwise",
+            )
+        entries[target] = (o_of[out], None if into is None else j_of[into])
+    return entries

@@ -1,0 +1,203 @@
+"""A wide or a long table as arrays: which column goes where, and what is wrong with a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swarmnet.data.column_names import (
+    Array,
+    Entry,
+)
+from swarmnet.data.column_roles import Roles, TargetError, long_roles_of, roles_of
+from swarmnet.data.tables import Table
+from swarmnet.errors import SwarmnetError
+
+# What a small file may ask for by its columns' names alone: so many partials for each row, and in all so many
+# numbers, or so many for each cell of the table
+_MOST_PARTIALS, _MOST_NUMBERS, _MOST_PER_CELL = 2**18, 2**25, 32
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the columns of a table mean, or of several tables that make one."""
+
+    roles: Roles
+    is_long: bool
+    has_sigma: bool  # of a long table
+
+    @classmethod
+    def of(
+        cls,
+        columns: Sequence[str],
+        targets: Sequence[str] | None,
+        inputs: Iterable[str] | None,
+        outputs: Iterable[str] | None,
+    ) -> Form:
+        """Of a wide table's columns, or of a long one's with its distinct `targets`.
+
+        Raises:
+            SwarmnetError: a column's or a target's role is undecided.
+        """
+        if targets is None:
+            return cls(roles_of(columns, inputs, outputs), False, False)
+        roles = long_roles_of(columns, targets, inputs, outputs)
+        return cls(roles, True, "sigma" in columns and "sigma" not in roles.inputs)
+
+    @property
+    def columns(self) -> list[str]:
+        """Those that are read."""
+        if self.is_long:
+            return [*self.roles.inputs, "target", "value", *(["sigma"] if self.has_sigma else [])]
+        return [*self.roles.inputs, *self.roles.entries, *self.roles.sigmas]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row's numbers."""
+        k, d = len(self.roles.outputs), len(self.roles.inputs)
+        targets = k * (1 + d)
+        return 8 * (d + (2 if self.roles.sigmas or self.has_sigma else 1) * targets)
+
+    def read(self, table: Table) -> Arrays:
+        """A row for each of the table's, and in its order.
+
+        Raises:
+            SwarmnetError: it says in which table and, where there is one, in which row and column.
+        """
+        arrays = Arrays(table, self.roles)
+        arrays.X = (self._read_long if self.is_long else self._read_wide)(table, arrays)
+        return arrays
+
+    def _read_wide(self, table: Table, arrays: Arrays) -> Array:
+        cells = _cells(table, self.columns)
+        X = _points(table, self.roles.inputs, cells)
+        for name, entry in self.roles.entries.items():
+            arrays.targets(entry)[:] = cells[name]
+        for name, entry in self.roles.sigmas.items():
+            observed = np.isfinite(arrays.targets(entry))
+            arrays.sigmas(entry)[:] = _sigmas(table, name, cells[name], observed)
+        return X
+
+    def _read_long(self, table: Table, arrays: Arrays) -> Array:
+        codes, targets = table.texts("target")
+        cells = _cells(table, [column for column in self.columns if column != "target"])
+        X, value = _points(table, self.roles.inputs, cells), cells["value"]
+        _refuse_cell(table, "value", np.isnan(value), "is empty: remove the row if nothing was observed")
+        sigma = _sigmas(table, "sigma", cells["sigma"], np.isfinite(value)) if self.has_sigma else None
+        for code, target in enumerate(targets):
+            rows = codes == code
+            arrays.targets(self.roles.entries[target])[rows] = value[rows]
+            if sigma is not None:
+                arrays.sigmas(self.roles.entries[target])[rows] = sigma[rows]
+        return X
+
+
+def targets_of(table: Table) -> list[str]:
+    """The distinct targets of a long table.
+
+    Raises:
+        SwarmnetError: one is empty.
+    """
+    codes, targets = table.texts("target")
+    _refuse_cell(table, "target", codes < 0, "is empty: name an output or a derivative")
+    return targets
+
+
+def located(error: TargetError, tables: Iterable[Table]) -> SwarmnetError:
+    """What is wrong with a target, and where that stands first."""
+    for table in tables:
+        codes, targets = table.texts("target")
+        if error.target in targets:
+            row = int(np.argmax(codes == targets.index(error.target)))
+            return SwarmnetError(f"{table.where(row, 'target')}: {error}")
+    return error
+
+
+def points_of(table: Table, inputs: Sequence[str]) -> Array:
+    """(n, d) the points of a table that has a column for each of the `inputs`.
+
+    Raises:
+        SwarmnetError: a cell is empty, not a number, or infinite.
+    """
+    return _points(table, inputs, _cells(table, inputs))
+
+
+class Arrays:
+    """What MixedData is made of, while a table's columns are put in place."""
+
+    X: Array
+
+    def __init__(self, table: Table, roles: Roles) -> None:
+        n, k, d = len(table), len(roles.outputs), len(roles.inputs)
+        if k * d > _MOST_PARTIALS or n * k * d > max(_MOST_NUMBERS, _MOST_PER_CELL * n * len(table.columns)):
+            raise SwarmnetError(
+                f"{table.name}: {d} inputs and {k} outputs at {n} rows have room for "
+                f"{n * k * d:.1e} partials: choose fewer with inputs= and outputs= (--inputs, --outputs)"
+            )
+        self._roles = roles
+        self._Y, self._J = np.full((n, k), np.nan), np.full((n, k, d), np.nan)
+        self._Y_sigma: Array | None = None
+        self._J_sigma: Array | None = None
+
+    def targets(self, entry: Entry) -> Array:
+        """(n,) a view of the entry's column."""
+        output, input = entry
+        return self._Y[:, output] if input is None else self._J[:, output, input]
+
+    def sigmas(self, entry: Entry) -> Array:
+        """(n,) a view of the entry's standard deviations."""
+        output, input = entry
+        if input is None:
+            self._Y_sigma = np.full_like(self._Y, np.nan) if self._Y_sigma is None else self._Y_sigma
+            return self._Y_sigma[:, output]
+        self._J_sigma = np.full_like(self._J, np.nan) if self._J_sigma is None else self._J_sigma
+        return self._J_sigma[:, output, input]
+
+    def any(self) -> bool:
+        """Whether there is an entry."""
+        return bool((~np.isnan(self._Y)).any() or (~np.isnan(self._J)).any())
+
+    def arguments(self) -> dict[str, Any]:
+        """Those of MixedData."""
+        own = {"X": self.X, "Y": self._Y, "J": self._J, "Y_sigma": self._Y_sigma, "J_sigma": self._J_sigma}
+        return own | {"inputs": self._roles.inputs, "outputs": self._roles.outputs}
+
+
+@contextmanager
+def named(table: Table) -> Iterator[None]:
+    """Say which table it is that an error is about; a TargetError's row says so by itself."""
+    try:
+        yield
+    except TargetError:
+        raise
+    except SwarmnetError as error:
+        raise SwarmnetError(f"{table.name}: {error}") from None
+
+
+def _cells(table: Table, columns: Sequence[str]) -> dict[str, Array]:
+    cells = table.numbers(columns)
+    for column, numbers in cells.items():
+        _refuse_cell(table, column, np.isinf(numbers), "is infinite or too large for a double")
+    return cells
+
+
+def _points(table: Table, inputs: Sequence[str], cells: dict[str, Array]) -> Array:
+    for column in inputs:
+        _refuse_cell(table, column, np.isnan(cells[column]), "is empty: every row needs its inputs")
+    return np.stack([cells[column] for column in inputs], axis=1)
+
+
+def _sigmas(table: Table, column: str, sigma: Array, observed: NDArray[np.bool_]) -> Array:
+    """The standard deviations of observed entries; a positive one beside an empty cell does no harm."""
+    _refuse_cell(table, column, sigma <= 0, "is not positive: a standard deviation must be")
+    return np.where(observed, sigma, np.nan)
+
+
+def _refuse_cell(table: Table, column: str, bad: NDArray[np.bool_], what: str) -> None:
+    if bad.any():
+        raise SwarmnetError(f"{table.where(int(np.argmax(bad)), column)}: the cell {what}")

@@ -1,0 +1,135 @@
+"""What is asked of a table: its columns as numbers or text, and where a cell stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from numbers import Real
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swarmnet.data.column_names import NUMBER, Array, refuse_bad_names, shortened
+from swarmnet.data.data_frames import pd
+from swarmnet.errors import SwarmnetError
+
+# Cells
+
+
+class Table(Protocol):
+    """What a CSV file, a Parquet file, several of them and a DataFrame have in common."""
+
+    @property
+    def name(self) -> str:
+        """How errors call it."""
+
+    @property
+    def columns(self) -> list[str]:
+        """Distinct names, none empty."""
+
+    def __len__(self) -> int: ...
+
+    def numbers(self, columns: Sequence[str]) -> dict[str, Array]:
+        """The columns as (n,) arrays, NaN where a cell is empty, inf where a number is too large.
+
+        Raises:
+            SwarmnetError: a cell is neither empty nor a number; it says where.
+        """
+
+    def texts(self, column: str) -> tuple[NDArray[np.int64], list[str]]:
+        """(n,) codes of the cells, -1 for an empty one, and the distinct texts that the codes index."""
+
+    def where(self, row: int, column: str) -> str:
+        """How an error calls the cell of `column` in the row with position `row`."""
+
+
+@dataclass(frozen=True)
+class FrameTable:
+    """A DataFrame as a Table; errors call a row by its index.
+
+    Raises:
+        SwarmnetError: a column has no name, or the name of another.
+    """
+
+    frame: pd.DataFrame
+    name: str = "DataFrame"
+
+    def __post_init__(self) -> None:
+        try:
+            refuse_bad_names(self.columns)
+        except SwarmnetError as error:
+            raise SwarmnetError(f"{self.name}: {error}") from None
+
+    @cached_property
+    def columns(self) -> list[str]:
+        return [str(column).strip() for column in self.frame.columns]
+
+    @cached_property
+    def _at(self) -> dict[str, int]:
+        return {column: at for at, column in enumerate(self.columns)}
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def numbers(self, columns: Sequence[str]) -> dict[str, Array]:
+        return {column: self._numbers(column) for column in columns}
+
+    def texts(self, column: str) -> tuple[NDArray[np.int64], list[str]]:
+        return coded(self._series(column).astype(object).map(str, na_action="ignore"))
+
+    def where(self, row: int, column: str) -> str:
+        return f"{self.name}, row index {self.frame.index[row]}, column {column!r}"
+
+    def _series(self, column: str) -> pd.Series[Any]:
+        return self.frame.iloc[:, self._at[column]]
+
+    def _numbers(self, column: str) -> Array:
+        series = self._series(column)
+        if series.dtype.kind in "iuf":
+            return series.to_numpy(dtype=np.float64, na_value=np.nan)
+        numbers = np.empty(len(series))
+        for row, cell in enumerate(series):
+            number = number_of(cell)
+            if number is None:
+                raise not_a_number(self.where(row, column), str(cell))
+            numbers[row] = number
+        return numbers
+
+
+def number_of(cell: object) -> float | None:
+    """What a cell holds: NaN for an empty one, inf for too large a number, None for anything but a number.
+
+    Empty are "", any spelling of the text NaN, None and pandas' missing values. Booleans, dates, complex
+    numbers and all other words are not numbers.
+    """
+    if isinstance(cell, str):
+        text = cell.strip()
+        if not text:
+            return float("nan")
+        return float(text) if NUMBER.fullmatch(text) else None
+    if isinstance(cell, bool | np.bool_):
+        return None
+    if isinstance(cell, Real | Decimal):
+        try:
+            return float(cell)
+        except OverflowError:
+            return float("inf")
+    return float("nan") if cell is None or cell is pd.NA or cell is pd.NaT else None
+
+
+def not_a_number(where: str, text: str) -> SwarmnetError:
+    return SwarmnetError(
+        f"{where}: {shortened(text)} is not a number: correct it, "
+        "or leave the cell empty if it is a target that was not observed"
+    )
+
+
+def coded(texts: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str]]:
+    """(n,) codes of the texts in order of appearance, -1 for an empty one, and the distinct texts."""
+    codes, distinct = pd.factorize(texts)
+    stripped = pd.Series([str(text).strip() for text in distinct], dtype=object)
+    recoded, names = pd.factorize(stripped.mask(stripped.str.lower().isin(["", "nan"])))
+    return np.append(recoded, -1)[codes].astype(np.int64), list(names)

@@ -1,0 +1,94 @@
+"""Best: the best weights so far, and the log evidence of every network that was tried."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from swarmnet.trainers.checkpoint import DamagedState, State, array, matching, prefixed, under, whole
+from swarmnet.trainers.protocols import Trainable
+from swarmnet.trainers.result import Array, Posterior
+
+
+@dataclass
+class Best:
+    """The best weights so far: those with the lowest loss, or those that came with a posterior.
+
+    Args:
+        theta: (p,); None before there are any.
+        network: the number of the objective that they belong to.
+        loss: theirs.
+        posterior: theirs, where their trainer has one.
+        candidates: see `TrainResult`.
+    """
+
+    theta: Array | None = None
+    network: int = 0
+    loss: float = np.inf
+    posterior: Posterior | None = None
+    candidates: dict[int, tuple[int, float | None]] = field(default_factory=dict)
+
+    def begin(self, loss: float, theta: Array, network: int) -> None:
+        """Keep the start, if nothing is kept."""
+        if self.theta is None and np.isfinite(loss):
+            self._keep(loss, theta, network)
+
+    def offer(self, loss: float, theta: Array, network: int, posterior: Posterior | None) -> None:
+        """Keep these weights if they are the best, or come with a posterior."""
+        if posterior or loss < self.loss or (self.theta is None and np.isfinite(loss)):
+            self._keep(loss, theta, network)
+            self.posterior = posterior
+
+    def _keep(self, loss: float, theta: Array, network: int) -> None:
+        self.loss, self.theta, self.network = loss, np.array(theta, dtype=np.float64), network
+
+    def enter(self, candidates: Sequence[tuple[int, float]], begun: bool = False) -> None:
+        """Note to what log evidence climbs came, by their objectives' numbers; or that they have begun."""
+        for network, log_evidence in candidates:
+            climbs, best = self.candidates.get(network, (0, None))
+            if not begun and np.isfinite(log_evidence):
+                best = log_evidence if best is None else max(best, log_evidence)
+            self.candidates[network] = climbs + begun, best
+
+    def saved(self) -> State:
+        """What `load` takes."""
+        state: State = {
+            "run/best": self.theta,
+            "run/best_network": self.network,
+            "run/candidates": [[network, *found] for network, found in self.candidates.items()],
+            "run/best_loss": self.loss,
+        }
+        return state | ({} if self.posterior is None else prefixed("posterior", self.posterior.saved()))
+
+    def load(self, saved: State, objective: Trainable, ended: bool) -> None:
+        """Go on from what was `saved`, in a run that had ended or not.
+
+        Raises:
+            DamagedState: training with this objective cannot have given it.
+        """
+        own = matching(saved, {"run/best_loss": 0.0, "run/candidates": []})
+        self.candidates = {}
+        for candidate in own["run/candidates"]:
+            network, climbs, best = _candidate(candidate, len(objective.candidates))
+            self.candidates[network] = climbs, best
+        if saved.get("run/best") is None and not ended:
+            return
+        self.network = whole(saved, "run/best_network", 0, len(objective.candidates) - 1)
+        size = objective.candidates[self.network].size
+        self.theta, self.loss = array(saved, "run/best", (size,)), own["run/best_loss"]
+        if posterior := under("posterior", saved):
+            self.posterior = Posterior.restored(posterior, objective, size)
+
+
+def _candidate(state: Any, networks: int) -> tuple[int, int, float | None]:
+    """An item of `Best.candidates` that was read.
+
+    Raises:
+        DamagedState: no training can have given it.
+    """
+    if not isinstance(state, list) or len(state) != 3:
+        raise DamagedState("a candidate must be three numbers")
+    named = dict(zip(("network", "climbs", "best"), state, strict=True))
+    best = None if named["best"] is None else matching(named, {"best": 0.0})["best"]
+    return whole(named, "network", 0, networks - 1), whole(named, "climbs"), best

@@ -1,0 +1,272 @@
+"""One run of Levenberg-Marquardt (Marquardt 1963), an iteration at a time."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from swarmnet.trainers.checkpoint import DamagedState, State, array, matching, whole
+from swarmnet.trainers.evidence import FLOOR, NOISES, Hyperparameters
+from swarmnet.trainers.linearisation import DualEquations, Linearisation, NormalEquations
+from swarmnet.trainers.protocols import LeastSquares, Trainable
+from swarmnet.trainers.result import Array, Posterior
+
+MOST_WEIGHTS = 3000  # beyond, a step takes seconds
+COOLING = 1.3  # a noise precision's largest factor in an iteration, where nothing hurries
+COLD = 55  # iterations at the usual cooling after which the noise of good data is low
+_PRIOR_CHANGE = 2.0  # a prior precision's
+_SOMETHING = math.log(1e4)  # prior odds that data hold more than a constant and noise
+_SETTLED = 3  # estimates without a step in between
+_FRESH = 4  # iterations for which effective numbers of parameters are good
+STALE = 60  # iterations without progress that end it
+_PROGRESS = 0.02  # of the log evidence for each entry: what a noise 2 % lower is worth
+_FALLING = 1.05  # a noise precision's growth since the last progress from which its noise is still falling
+_CHEAP = 2e7  # multiplications of an iteration up to which many cost next to nothing
+_MOST_WEIGHT = 1e8  # beyond, a step is rounding where precisions are 1e16 and more apart
+_TRIES = 30  # steps tried at a point before it counts as a minimum
+_ROUNDING = 1e-15  # of M: by no more a step cannot be seen to lower it
+_DAMPING = 1e-2  # to begin with, as a share of the mean diagonal of J'J, or of the prior
+_LEAST_DAMPING, _MOST_DAMPING = 1e-16, 1e14
+
+
+@dataclass(frozen=True)
+class Rival:
+    """Where a climb came to that is over, and the evidence for it."""
+
+    theta: Array
+    log_evidence: float
+    network: int  # the number of its objective
+
+    @classmethod
+    def checked(cls, state: State, sizes: Mapping[int, int]) -> "Rival":
+        """That of a state that was read; networks have so many weights.
+
+        Raises:
+            DamagedState: no climb of these networks can have given it.
+        """
+        network = whole(state, "network")
+        if network not in sizes:
+            raise DamagedState("a rival is that of no network")
+        evidence = matching(state, {"log_evidence": 0.0})["log_evidence"]
+        return cls(array(state, "theta", (sizes[network],)), evidence, network)
+
+
+class Climb:
+    """One run of Levenberg-Marquardt, an iteration at a time.
+
+    Args:
+        objective: what is climbed, on one thread, so that climbs can go side by side.
+        theta: (p,) from where.
+        noise: to begin with, see `NOISES`.
+        squares: (groups,) sums of squared residuals at theta, where they are known.
+    """
+
+    _kept = (
+        *("theta", "squares", "damping", "cooling", "iteration", "clock", "evaluations"),
+        *("used", "share", "log_evidence", "best", "best_at", "best_precision", "done", "noise", "warm_up"),
+    )
+
+    def __init__(
+        self,
+        objective: Trainable,
+        theta: Array,
+        noise: float = NOISES[0],
+        squares: Array | None = None,
+    ) -> None:
+        self.objective, self._alone = objective, objective.twin()
+        self.theta = theta.copy()
+        self.squares = objective.group_squares(theta) if squares is None else squares
+        self.noise, self.hyper = noise, Hyperparameters(objective, noise)
+        self.best_precision = self.hyper.precision
+        self.damping, self.cooling = _DAMPING, COOLING
+        self.iteration, self.evaluations = 0, 1
+        self.clock = 0.0  # iterations at the usual cooling
+        self.used, self.share = np.zeros(len(self.hyper.count)), np.zeros(len(theta))
+        self.log_evidence = self.best = -np.inf
+        self.best_at, self.done = 0, False
+        self.warm_up = COLD if self.hyper.estimates_noise else 0
+
+    @classmethod
+    def from_fit(cls, objective: Trainable, theta: Array) -> "Climb":
+        """The climb from weights that fit already: noise and prior begin at what is seen there."""
+        climb = cls(objective, theta)
+        climb.hyper.update(theta, climb.squares, climb.used, np.ones(len(theta)))
+        climb.clock, climb.warm_up = float(COLD), 0
+        return climb
+
+    def settle(self) -> None:
+        """Estimate noise, prior and evidence where it stands, without a step."""
+        for _ in range(_SETTLED):
+            model = NormalEquations(self.objective, self.theta, self.hyper.precision, self.hyper.decay)
+            self.used, self.share, log_det = model.effective()
+            self.log_evidence = self.hyper.log_evidence(self.hyper.energy(self.theta, self.squares), log_det)
+            self.hyper.update(self.theta, self.squares, self.used, self.share)
+
+    @property
+    def criterion(self) -> float:
+        """Minus half the Bayesian information criterion (Schwarz 1978), by which networks can be compared.
+
+        It is as good as the evidence where entries are many for each weight, and costs next to nothing. The
+        mean square of a column counts as a millionth of the worst one's at least: else a network too small
+        for the data would win by fitting some columns exactly and none of the others.
+        """
+        count, free = self.hyper.count, self.hyper.estimated
+        mean = self.squares / np.where(count > 0, count, 1.0)
+        floor = max(FLOOR * float(mean[free].max(initial=0.0)), FLOOR**2)
+        likelihood = np.where(free, count * np.log(np.maximum(mean, floor)), self.squares)
+        penalty = len(self.theta) * math.log(max(self.hyper.entries, 1))
+        return -0.5 * (float(likelihood[count > 0].sum()) + penalty)
+
+    def state(self) -> State:
+        """What `load` takes."""
+        own = {name: getattr(self, name) for name in self._kept}
+        return own | {"precision": self.hyper.precision, "prior": self.hyper.prior}
+
+    @classmethod
+    def restored(cls, objective: Trainable, state: State) -> "Climb":
+        """The climb of that state."""
+        climb = cls(objective, state["theta"], state["noise"], state["squares"])
+        climb.load(state)
+        return climb
+
+    @classmethod
+    def checked(cls, objective: Trainable, state: State) -> State:
+        """A state that was read.
+
+        Raises:
+            DamagedState: no climb of this objective can have given it.
+        """
+        theta, squares = np.zeros(objective.size), np.zeros(len(objective.groups.count))
+        finite = ("theta", "precision", "prior", "best_precision", "damping", "cooling", "clock", "noise")
+        state = matching(state, cls(objective, theta, squares=squares).state(), finite)
+        rising = state["cooling"] > 1.0 and min(state["damping"], state["noise"]) > 0.0
+        if not (rising and min(state["precision"]) >= 0.0 and min(state["prior"]) > 0.0):
+            raise DamagedState("a precision, a noise or their changes are out of range")
+        return state
+
+    def load(self, state: State) -> None:
+        """Go on from there."""
+        self.hyper.precision, self.hyper.prior = state["precision"], state["prior"]
+        for name in self._kept:
+            setattr(self, name, state[name])
+
+    def advance(self, alone: bool = True) -> None:
+        """One iteration, on one thread or on all: a step that lowers M, then the precisions."""
+        hyper, objective = self.hyper, self._alone if alone else self.objective
+        decay = hyper.decay
+        # K divides by the prior: where some weights have none, damping them takes A itself.
+        few = 0 < hyper.entries < len(self.theta) and decay.min() > 0
+        kind: Callable[..., Linearisation] = DualEquations if few else NormalEquations
+        model = kind(objective, self.theta, hyper.precision, decay)
+        energy = hyper.energy(self.theta, self.squares)
+        if hyper.estimates_noise and self.iteration % _FRESH == 0:
+            self.used, self.share, log_det = model.effective()
+            self.log_evidence = hyper.log_evidence(energy, log_det)
+        self.iteration += 1
+        self.clock += math.log(self.cooling) / math.log(COOLING)
+        self.evaluations += 1
+        lowered = self._step(objective, model, energy)
+        self._watch(energy, lowered)
+        if hyper.estimates_noise:
+            hyper.update(self.theta, self.squares, self.used, self.share, self.cooling, _PRIOR_CHANGE)
+
+    def _step(self, objective: LeastSquares, model: Linearisation, energy: float) -> float:
+        """Move to a lower M, adapting the damping (Marquardt 1963); by how much it fell.
+
+        A step goes along the geodesic on which the residuals move evenly, to second order (Transtrum and
+        Sethna 2012): where they bend, that is several times as far as a straight step can go.
+        """
+        for _ in range(_TRIES):
+            step = model.step(self.damping)
+            trial = self.theta + step + model.bend(step)
+            squares = objective.group_squares(trial)
+            self.evaluations += 2
+            lowered = energy - self.hyper.energy(trial, squares)
+            expected = -0.5 * float(model.gradient @ step)
+            if lowered > 0 and np.abs(trial).max() < _MOST_WEIGHT:
+                ratio = lowered / max(expected, 1e-300)
+                factor = 0.4 if ratio > 0.75 else 1.0 if ratio > 0.25 else 2.0
+                self.damping = max(self.damping * factor, _LEAST_DAMPING)
+                self.theta, self.squares = trial, squares
+                return lowered
+            if abs(expected) <= _ROUNDING * energy or self.damping >= _MOST_DAMPING:
+                break  # shorter steps expect less still; a negative number is rounding, which says nothing
+            self.damping *= 4.0
+        self.damping = _DAMPING
+        return 0.0
+
+    def _watch(self, energy: float, lowered: float) -> None:
+        """Notice when nothing improves any more."""
+        merit = self.log_evidence if self.hyper.estimates_noise else -energy
+        gain = _PROGRESS * self._entries_falling() if self.hyper.estimates_noise else 1e-6 * energy
+        if merit > self.best + gain:
+            self.best, self.best_at, self.best_precision = merit, self.iteration, self.hyper.precision
+        waited = self.iteration - max(self.best_at, self.warm_up)
+        self.done = waited >= STALE or (lowered == 0.0 and not self.hyper.estimates_noise)
+
+    def _entries_falling(self) -> float:
+        """Of how many entries the evidence has to gain.
+
+        Where some columns' noise has been found and that of others still falls, these alone have to.
+        """
+        hyper = self.hyper
+        falling = hyper.precision > _FALLING * self.best_precision
+        return float(hyper.count[falling].sum() if falling.any() else hyper.count.sum())
+
+    @property
+    def loss(self) -> float:
+        """The mixed loss, as all trainers report it."""
+        objective = self.objective
+        weights = self.theta * objective.penalised
+        return float(objective.unit_precision @ self.squares + objective.l2 * (weights @ weights))
+
+    @property
+    def merit(self) -> float:
+        """What climbs are compared by: the log evidence, or minus M where nothing is estimated.
+
+        Nobody trains on what is nothing but noise: a constant has to be likelier than others by far. It
+        is one as far as the data determine less than one of the parameters in W.
+        """
+        if not self.hyper.estimates_noise:
+            return -self.hyper.energy(self.theta, self.squares)
+        determined = float(self.share[self.objective.penalised > 0].sum())
+        return self.log_evidence + self.hyper.constants - _SOMETHING * max(0.0, 1.0 - determined)
+
+    @property
+    def rival(self) -> Rival:
+        """What is left of it where another one wins."""
+        return Rival(self.theta, self.log_evidence, self.objective.number)
+
+    def posterior(self, climbs: Sequence["Climb"], rivals: Sequence[Rival]) -> Posterior | None:
+        """The precisions found, and where the others came to; None where none were sought."""
+        if not self.hyper.estimates_noise:
+            return None
+        others = [c.rival for c in climbs if c is not self] + [*rivals]
+        entries = self.hyper.count.sum() or 1.0
+        behind = [(self.log_evidence - other.log_evidence) / entries for other in others]
+        return Posterior(
+            self.hyper.precision,
+            self.hyper.decay,
+            self.log_evidence,
+            tuple(other.theta for other in others),
+            np.array([other.network for other in others], dtype=np.int64),
+            # An optimum whose noises are r times larger lies about r times as far off.
+            # One without a finite evidence lies infinitely far behind.
+            np.exp(-2.0 * np.maximum(np.nan_to_num(behind, nan=np.inf, posinf=np.inf), 0.0)),
+        )
+
+
+def cost(objective: LeastSquares) -> float:
+    """Multiplications of an iteration's largest product."""
+    return multiplications(float(objective.groups.entries.sum()), objective.size)
+
+
+def multiplications(entries: float, weights: int) -> float:
+    """Those of an iteration's largest product, for so many entries and weights."""
+    return entries * weights * min(entries, weights)
+
+
+def is_cheap(objective: LeastSquares) -> bool:
+    """Whether iterations cost so little that there may be many."""
+    return cost(objective) <= _CHEAP

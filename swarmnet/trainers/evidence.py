@@ -1,0 +1,208 @@
+"""Levenberg-Marquardt on the mixed residuals, with the evidence choosing weights and regularisation.
+
+Plain Levenberg-Marquardt minimises the loss. Bayesian regularisation (MacKay 1992, Foresee and Hagan 1997)
+reads it as a posterior: residuals r of group g have the noise precision beta_g, weights w of group a the
+prior precision alpha_a, and
+
+    M = 1/2 sum_g beta_g |r_g|^2 + 1/2 sum_a alpha_a |w_a|^2,   A = sum_g beta_g J_g' J_g + diag(alpha)
+
+are its negative logarithm and Gauss-Newton Hessian. From the effective numbers of parameters
+
+    gamma_g = beta_g tr(A^-1 J_g' J_g),   gamma_a = sum over a of (1 - alpha_a (A^-1)_ii)
+
+follow alpha_a = gamma_a / |w_a|^2 and beta_g = (N_g - gamma_g) / |r_g|^2, and the log evidence of the data,
+
+    -M - 1/2 log|A| + 1/2 sum_i log alpha_i + 1/2 sum_g N_g log(beta_g / 2 pi),
+
+by which starts and sizes are compared without a validation set.
+
+Values and every derivative column are groups of their own, so that the data set the balance between them; an
+entry's measured sigma is its noise, which is not estimated. A noise may shrink only a little an iteration.
+From a high one, networks with more weights than data do not interpolate them before the prior knows better;
+from a low one, what is hard to fit is not taken for noise before the fit had a chance. Neither suits all
+data, so climbs begin with different noises, and the evidence says which was right.
+"""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from swarmnet.trainers.linearisation import NormalEquations
+from swarmnet.trainers.protocols import LeastSquares
+from swarmnet.trainers.result import Array, Posterior
+
+FLOOR = 1e-6  # smallest noise, relative to each entry's scale: beyond it A is singular in double precision
+NOISES = (1.0 / 3.0, 1e-4, 1e-2)  # to begin with, as shares of the data's mean square
+_FAR = 100.0  # a noise precision's factor from which it may change twice as fast
+_LEAST_FREEDOM = 4.0  # degrees of freedom: with 2 or fewer Student's t has no variance
+LEAST_PRIOR = 1e-6  # smallest prior precision: a weight of 1,000 is as good as one without a prior
+# Largest prior precision of the output biases: outputs are centred, so their biases are near 0, and an
+# estimate would take them for known. A constant must not be known better than the data say.
+_FREE_PRIOR = 1e-2
+_HIDDEN_PRIOR = 4.0  # likewise of hidden biases, for error bars: that of the values they begin with
+
+
+class Hyperparameters:
+    """The precisions of noise and prior, with what is estimated of them.
+
+    Where the user gave derivative_weight, all residuals share one noise, in the loss's proportions. Where the
+    user gave l2, alpha is that share of the noise precisions, and 0 for biases. With both, nothing is
+    estimated, and M is half the loss. `noise` is what it begins with, a share of the data's mean square.
+    """
+
+    def __init__(self, objective: LeastSquares, noise: float) -> None:
+        groups = objective.groups
+        count, unit = groups.count, objective.unit_precision
+        self.count = np.where(unit > 0, count, 0.0)
+        self.entries = int(groups.entries[unit > 0].sum())
+        self._unit, self._l2, self._penalised = unit, objective.l2, objective.penalised
+        self.weight_group = objective.weight_groups
+        self.estimates_prior = objective.estimates_l2
+        self.estimates_noise = objective.estimates_balance or objective.estimates_l2
+        if objective.estimates_balance:
+            self._block = groups.noise_of
+            self._share = groups.unit / groups.unit[self._block]
+            self._tells = self._block == np.arange(len(count))
+            self._fixed = np.arange(len(count)) >= groups.first_known
+        else:
+            self._share = unit * (self.count.sum() / max(float(unit @ self.count), 1e-300))
+            self._block = np.zeros(len(count), int)
+            self._tells = np.ones(len(count), bool)
+            self._fixed = np.zeros(len(count), bool)
+        self.precision = self._first_precision(groups, noise)
+        self._values = groups.values[self.count[groups.values] > 0]
+        self.prior = np.ones(self.weight_group.max() + 1)
+        self._most_prior = np.full(len(self.prior), 1.0 / LEAST_PRIOR)
+        self.prior[-1] = self._most_prior[-1] = _FREE_PRIOR
+
+    def _first_precision(self, groups: Any, noise: float) -> Array:
+        """Of that noise; columns that matter less to the function begin with less weight."""
+        self._matters = np.ones(len(self.count))
+        if not self.estimates_noise:
+            return np.asarray(self._unit)
+        seen = self.count > 0
+        relative = np.where(groups.relative > 0, groups.relative, 1.0)
+        values = groups.square[seen & ~groups.is_partial]
+        whole = values.max(initial=0.0) or groups.square.max() or 1.0
+        unit = np.where(groups.relative > 0, groups.square / relative, 1.0)  # sigma^2
+        self._matters = np.clip(unit / whole * relative, FLOOR, 1.0)
+        first = np.maximum(np.minimum(1.0 / relative, unit / whole), FLOOR**2) / noise
+        if self._block.any():
+            self._matters = self._matters[self._block]
+            return np.where(self._fixed, 1.0, first[self._block] * self._share)
+        total = float((self._share * relative) @ self.count)
+        return np.asarray(self._share * self.count.sum() / (noise * (total or 1.0)))
+
+    @property
+    def estimated(self) -> Array:
+        """Whether each group's noise is, (groups,)."""
+        return np.asarray(~self._fixed & (self.count > 0))
+
+    @property
+    def decay(self) -> Array:
+        """alpha of each weight, (p,)."""
+        if self.estimates_prior:
+            return np.asarray(self.prior[self.weight_group])
+        proportion = float(self.precision @ self.count) / max(float(self._unit @ self.count), 1e-300)
+        return np.asarray(self._l2 * proportion * self._penalised)
+
+    def energy(self, theta: Array, squares: Array) -> float:
+        """M."""
+        return 0.5 * float(self.precision @ squares + self.decay @ (theta * theta))
+
+    def log_evidence(self, energy: float, log_det: float) -> float:
+        """Of the data, up to a constant that is the same for all networks."""
+        seen = self.count > 0
+        decay = self.decay
+        prior = float(np.log(decay[decay > 0]).sum())
+        noise = float(self.count[seen] @ np.log(self.precision[seen] / (2.0 * np.pi)))
+        return -energy - 0.5 * log_det + 0.5 * prior + 0.5 * noise
+
+    @property
+    def constants(self) -> float:
+        """What makes an output's constant cost the same evidence whatever the noise.
+
+        To know a constant better takes evidence: half the logarithm of its precision, which is that of the
+        values' noise. So few exact values would be worth more taken for noise than learnt.
+        """
+        return 0.5 * float(np.log(self.precision[self._values]).sum())
+
+    def _by_noise(self, *sums: Array) -> tuple[Array, ...]:
+        """Sums over groups (groups,) as sums over those that share a noise, (noises,)."""
+        noises = int(self._block.max()) + 1
+        return tuple(np.bincount(self._block, one * self._tells, noises) for one in sums)
+
+    def supported(self, squares: Array, used: Array) -> Array:
+        """The noise precisions that the residuals support, (groups,), for error bars.
+
+        None is higher than the residuals left say, whether it was estimated, or given as sigmas that the fit
+        misses. An estimate from few residuals is uncertain itself: with nu degrees of freedom left the
+        posterior is Student's t, whose variance is nu / (nu - 2) times the Gaussian's.
+
+        Args:
+            squares: (groups,) sums of squared residuals.
+            used: (groups,) effective numbers of parameters.
+        """
+        count, gamma, own = self._by_noise(self.count, used, self._share * squares)
+        free = np.maximum(count - gamma, 1e-3 * count)
+        with np.errstate(divide="ignore", invalid="ignore"):  # where nothing is left, or nothing was there
+            seen = (free / own)[self._block] * self._share
+        nu = np.maximum(free[self._block], _LEAST_FREEDOM)
+        unsure = np.where(self.estimated, (nu - 2.0) / nu, 1.0)
+        return np.where(self.count > 0, np.minimum(self.precision, seen) * unsure, self.precision)
+
+    def update(
+        self,
+        theta: Array,
+        squares: Array,
+        used: Array,
+        share: Array,
+        cooling: float = math.inf,
+        prior_change: float = math.inf,
+    ) -> None:
+        """Re-estimate from the effective numbers of parameters; by these factors at most."""
+        if self.estimates_prior:
+            weights = np.bincount(self.weight_group, theta * theta)
+            gamma = np.bincount(self.weight_group, share)
+            target = np.clip(gamma / np.maximum(weights, 1e-300), LEAST_PRIOR, self._most_prior)
+            self.prior = np.clip(target, self.prior / prior_change, self.prior * prior_change)
+        count, gamma, squares = self._by_noise(self.count, used, self._share * squares)
+        free = np.maximum(count - gamma, 1e-3 * count)
+        most = self._matters / FLOOR**2
+        noise = (free / np.maximum(squares, 1e-300))[self._block] * self._share
+        wanted = np.clip(noise, 1e-4 * self._share, most * self._share) / self.precision
+        # Columns that hardly matter begin far off, and may catch up.
+        fast = np.where((wanted > _FAR) & (self._matters < 1.0 / _FAR), cooling**2, cooling)
+        change = np.clip(wanted, 1.0 / cooling, fast)
+        self.precision = np.where(self.estimated, self.precision * change, self.precision)
+
+
+def covariance_root(objective: LeastSquares, theta: Array, posterior: Posterior) -> Array:
+    """C (p, p), lower triangular, with C' C = A^-1 at theta: the weights' covariance.
+
+    A given l2 leaves biases without a prior. With the least that is estimated for others, no number in C is
+    so large that an error bar, in which it cancels, would be lost in rounding. Biases have a wide one.
+    """
+    return NormalEquations(objective, theta, posterior.precision, _proper(objective, posterior)).roots()[1]
+
+
+def with_supported_noise(objective: LeastSquares, theta: Array, posterior: Posterior) -> Posterior:
+    """The posterior with the noise precisions that the residuals at theta support."""
+    used = NormalEquations(objective, theta, posterior.precision, _proper(objective, posterior)).effective()[
+        0
+    ]
+    noise = Hyperparameters(objective, NOISES[0])
+    noise.precision = posterior.precision
+    return replace(posterior, precision=noise.supported(objective.group_squares(theta), used))
+
+
+def _proper(objective: LeastSquares, posterior: Posterior) -> Array:
+    """The prior's precision (p,) for error bars.
+
+    Of biases that are near 0 it is estimated so large that they would pass for known, and the function for an
+    odd one about the middle of the data.
+    """
+    most = np.where(objective.penalised > 0, np.inf, _HIDDEN_PRIOR)
+    return np.clip(posterior.decay, LEAST_PRIOR, most)
