@@ -28,11 +28,12 @@ class Stage:
     iteration: int = 0
     evaluations: int = 0
     started: float = 0.0
-    reference: float = np.inf  # the best loss when it last fell by a share of tolerance
+    best: float = np.inf  # the lowest loss within these limits
+    reference: float = np.inf  # the same when it last fell by a share of tolerance
     since: int = 0
     state: State | None = None  # the trainer's own, where it could go on from
 
-    _kept: ClassVar = ("seconds", "iteration", "evaluations", "started", "reference", "since")
+    _kept: ClassVar = ("seconds", "iteration", "evaluations", "started", "best", "reference", "since")
 
     def saved(self) -> State:
         """All of this but the limits themselves, which the run's trainer has."""
@@ -73,6 +74,10 @@ class Stage:
             used.append((now.seconds - self.started) / max(self.seconds, 1e-9))
         return min(1.0, max(used))
 
+    def see(self, loss: float) -> None:
+        """Note a loss within these limits."""
+        self.best = min(self.best, loss)
+
     def reached(self, now: "Budget", loss: float, best_loss: float) -> str:
         """The limit that an iteration with this loss has reached, a key of `STATUS`; "" for none."""
         limits = self.limits
@@ -80,8 +85,9 @@ class Stage:
             return "diverged"
         if limits.target_loss is not None and best_loss <= limits.target_loss:
             return "target_loss"
-        if best_loss < self.reference * (1.0 - limits.tolerance):
-            self.reference, self.since = best_loss, now.iteration
+        self.see(loss)
+        if self.best < self.reference * (1.0 - limits.tolerance):
+            self.reference, self.since = self.best, now.iteration
         elif now.iteration - max(self.since, self.iteration) >= limits.patience:
             return "tolerance"
         if limits.iterations is not None and now.iteration - self.iteration >= limits.iterations:

@@ -70,6 +70,8 @@ class Monitor:
     def begin(self, loss: float, theta: Array) -> None:
         """Keep the start, which is no iteration, where the first one may end anywhere."""
         self.budget.evaluations += 1
+        if np.isfinite(loss):
+            self.budget.innermost.see(float(loss))
         self.found.begin(loss, theta, self.budget.innermost.network)
 
     def record(

@@ -13,29 +13,39 @@ RACED = 5e8  # up to which networks race
 
 @dataclass(frozen=True)
 class Choice:
-    """The outcome of a race of networks, if there was one: the winner, and where its rivals came to.
+    """The outcome of a race of networks, if there was one.
 
-    They include those given up early: where networks of several sizes do almost as well, how far they lie
-    apart says more of the error than each one's own posterior, which takes its network for the truth.
+    Args:
+        winner: the best.
+        rivals: where those came to that went on as long; they are part of the error bars. Those given up
+            before are not: how far they lie from the winner is for the most part what they had not learnt.
+        second: the number of the best network but the winner's, whenever it was given up.
     """
 
     winner: Climb | None = None
     rivals: Sequence[Rival] = ()
+    second: int | None = None
+
+    @classmethod
+    def of(cls, climbs: Sequence[Climb], given_up: Sequence[Rival]) -> "Choice":
+        """From the climbs left, the best first, and those given up, the last first."""
+        winner, *others = climbs
+        rivals = [climb.rival for climb in others]
+        own = winner.objective.number
+        second = next((rival.network for rival in [*rivals, *given_up] if rival.network != own), None)
+        return cls(winner, rivals, second)
 
     def beaten_by(self, climb: Climb) -> "Choice":
         """The choice with that winner."""
-        return Choice(climb, [*([] if self.winner is None else [self.winner.rival]), *self.rivals])
-
-    def runner_up(self, candidates: Sequence[Trainable]) -> Trainable | None:
-        """The best of the rivals' networks that is not the winner's."""
-        own = self.winner.objective.number if self.winner else 0
-        return next((candidates[rival.network] for rival in self.rivals if rival.network != own), None)
+        before = [] if self.winner is None else [self.winner.rival]
+        return Choice(climb, [*before, *self.rivals], self.second)
 
     def state(self) -> State:
         """What `restored` takes."""
         if self.winner is None:
             return {}
         state: State = {"candidate": self.winner.objective.number, "rivals": len(self.rivals)}
+        state["second"] = -1 if self.second is None else self.second
         state |= {f"winner/{name}": value for name, value in self.winner.state().items()}
         for n, rival in enumerate(self.rivals):
             state |= {f"rival {n}/{name}": value for name, value in asdict(rival).items()}
@@ -49,7 +59,9 @@ class Choice:
         candidate = candidates[whole(state, "candidate", 0, len(candidates) - 1)]
         sizes = dict(enumerate(candidate.size for candidate in candidates))
         winner = Climb.restored(candidate, Climb.checked(candidate, part("winner/")))
-        return cls(winner, [Rival.checked(part(f"rival {n}/"), sizes) for n in range(whole(state, "rivals"))])
+        rivals = [Rival.checked(part(f"rival {n}/"), sizes) for n in range(whole(state, "rivals"))]
+        second = whole(state, "second", -1, len(candidates) - 1)
+        return cls(winner, rivals, None if second < 0 else second)
 
 
 def is_raced(objective: Trainable) -> bool:
