@@ -19,7 +19,13 @@ collect_ignore = [] if find_spec("distributed") else _DASK
 
 # The longest come first, so that all processes end together: whose tests are shared out one by one, and whole
 SINGLY = ["test_docs.py", "test_notebooks.py", "test_cases.py"]
-WHOLE = ["test_second_order.py", "test_cli.py", "test_distributed.py", "test_hostile.py", "test_hybrid.py"]
+WHOLE = [
+    "test_levenberg_marquardt.py",
+    "test_cli.py",
+    "test_sharded_sums.py",
+    "test_hostile.py",
+    "test_hybrid.py",
+]
 RANK = {name: rank for rank, name in enumerate([*SINGLY, *WHOLE])}
 
 _COMPILE = (

@@ -1,4 +1,4 @@
-"""Random files for the readers of data, models and checkpoints: `python tests/fuzz.py --inputs 100000`.
+"""Random files for the readers of data, models and checkpoints: `python -m tests.fuzz --inputs 100000`.
 
 The bad and odd files of `hostile_files` are what it begins with; it changes, cuts, doubles and mixes them.
 What comes of a file must be whole (no infinity, the same by both parsers, the same when written and read
@@ -23,15 +23,15 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import hostile_files
 import numpy as np
-from hostile_run import little_memory
 
 from swarmnet import MixedData, Network, Objective, SwarmnetError, load
 from swarmnet.data.readers import read
 from swarmnet.data.table_files import CsvTable
 from swarmnet.trainers import TRAINERS, configured, run
 from swarmnet.trainers.checkpoint import Checkpoint
+from tests import hostile_files
+from tests.hostile_run import little_memory
 
 LARGEST = 4_000  # bytes of a file to begin with
 SECONDS = 20

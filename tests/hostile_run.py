@@ -1,6 +1,6 @@
 """Give every bad or odd file to the command line, in one process of little memory.
 
-`python tests/hostile_run.py` prints a line of JSON for each: the exit code, what went to standard error,
+`python -m tests.hostile_run` prints a line of JSON for each: the exit code, what went to standard error,
 the table that was read or predicted, and the seconds. A file that takes too long ends the process.
 """
 
@@ -16,11 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import hostile_files
-
 from swarmnet import SwarmnetError, load
 from swarmnet.cli import commands as cli
 from swarmnet.data.readers import read, read_query
+from tests import hostile_files
 
 MEMORY = 2**30  # bytes that all of them together may take
 SECONDS = 30

@@ -4,12 +4,12 @@ import sys
 
 import numpy as np
 import pytest
-from random_problems import EVERY_TRAINER, NAN, short
 
 from swarmnet import MixedData, Network, Objective, SwarmnetError, fit, load
 from swarmnet.cli import commands as cli
 from swarmnet.network.activations import TABLE, Activation
 from swarmnet.trainers import SGD, run
+from tests.random_problems import EVERY_TRAINER, NAN, short
 
 pytestmark = pytest.mark.filterwarnings("ignore:no value of:swarmnet.SwarmnetWarning")
 each_trainer = pytest.mark.parametrize("trainer", EVERY_TRAINER, ids=lambda trainer: str(trainer)[:16])

@@ -22,10 +22,10 @@ from types import ModuleType
 from typing import NamedTuple
 
 import pytest
-from shortened import shorter
 
 import swarmnet
 from swarmnet.cli import commands as cli
+from tests.shortened import shorter
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -8,24 +8,23 @@ import subprocess
 import sys
 from pathlib import Path
 
-import hostile_files
 import numpy as np
 import pytest
 
 import swarmnet
+from tests import hostile_files
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="limits memory as Linux does")
 
 CASES = {case.file: case for case in hostile_files.cases()}
-RUN = Path(__file__).with_name("hostile_run.py")
-HERE = {**os.environ, "PYTHONPATH": str(RUN.parents[1])}
+HERE = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
 
 
 @pytest.fixture(scope="module")
 def met():
     """What became of each file, all of them in one process of little memory; its peak under ''."""
     # What other packages will do away with is none of these files' business
-    command = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", str(RUN)]
+    command = [sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "-m", "tests.hostile_run"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=HERE)
     assert (done.returncode, done.stderr) == (0, "")
     records = [json.loads(line) for line in done.stdout.splitlines()]

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from random_problems import EVERY_TRAINER, NAN, examples, random_data, random_network, seeds, short
 
 from swarmnet import FittedModel, MixedData, Network, Objective, fit
 from swarmnet.trainers import LM, SGD, Hybrid, ProjectedPSO, run
+from tests.random_problems import EVERY_TRAINER, NAN, examples, random_data, random_network, seeds, short
 
 pytestmark = pytest.mark.filterwarnings("ignore:no value of:swarmnet.SwarmnetWarning")
 each_trainer = pytest.mark.parametrize("trainer", EVERY_TRAINER, ids=str)

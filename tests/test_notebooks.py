@@ -10,9 +10,9 @@ from shutil import copytree
 from typing import Any
 
 import pytest
-from shortened import shorter
 
 import swarmnet
+from tests.shortened import shorter
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

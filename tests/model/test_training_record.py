@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from report_cases import data_of, model_of
 
 import swarmnet
 from swarmnet import SwarmnetError
 from swarmnet.cli import printing
+from tests.report_cases import data_of, model_of
 
 ODD = [
     None,

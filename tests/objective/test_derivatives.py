@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from random_problems import NAN, examples, seeds
 from scipy.special import erf
 
 from swarmnet import MixedData, Network, Objective
 from swarmnet.network.activations import TABLE
+from tests.random_problems import NAN, examples, seeds
 
 H = 1e-30
 ROWS = 7

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sharded import assert_same_sums, deadly, kill_all, table, written
 
 import swarmnet
 from swarmnet import Activation, MixedData, Network, Objective, SwarmnetError
@@ -20,6 +19,7 @@ from swarmnet.network.activations import TABLE
 from swarmnet.objective.specification import Blueprint
 from swarmnet.scaling import Preparation, Scaling
 from swarmnet.trainers import LM, TRAINERS, Hybrid, ProjectedPSO, run
+from tests.sharded import assert_same_sums, deadly, kill_all, table, written
 
 distributed = pytest.importorskip("distributed")
 from swarmnet.distributed.cluster import Cluster  # noqa: E402

@@ -8,7 +8,6 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from sharded import deadly, table, written
 from sklearn.model_selection import GridSearchCV
 
 from swarmnet import Activation, MixedData, SwarmnetError, SwarmNetRegressor, SwarmnetWarning, compare
@@ -16,6 +15,7 @@ from swarmnet.data.readers import open_files
 from swarmnet.distributed.parallel_fits import in_processes, listening, on_cluster
 from swarmnet.network.activations import TABLE
 from swarmnet.threads import Crew, available_cores, default_threads
+from tests.sharded import deadly, table, written
 
 TANH = TABLE["tanh"]
 
@@ -107,7 +107,7 @@ def test_warnings_of_the_runs_are_told_once(at_once):
         short(activation="relu", **at_once)
     (told,) = (warning for warning in caught if warning.category is SwarmnetWarning)
     assert str(told.message).startswith("relu has no second derivative")
-    assert Path(told.filename).name == "test_parallel.py"
+    assert Path(told.filename).name == Path(__file__).name
 
 
 def test_each_of_two_listeners_hears_what_is_said_meanwhile():

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sharded import assert_same_sums, deadly, kill_all, long_of, table
 
 import swarmnet
 from swarmnet import Network, Objective, SwarmnetError
@@ -21,6 +20,7 @@ from swarmnet.errors import WorkersLost
 from swarmnet.objective.out_of_core import StreamedSource
 from swarmnet.scaling import Preparation, Scaling
 from swarmnet.trainers import LBFGS, TRAINERS, Adam
+from tests.sharded import assert_same_sums, deadly, kill_all, long_of, table
 
 distributed = pytest.importorskip("distributed")
 from swarmnet.distributed.cluster import _LARGE, Cluster, connected  # noqa: E402

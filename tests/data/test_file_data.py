@@ -5,13 +5,13 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from sharded import in_small_pieces, long_of, table, written
 
 import swarmnet
 from swarmnet import MixedData, SwarmnetError
 from swarmnet.data.file_data import FileData
 from swarmnet.data.readers import bytes_of, open_files, read, read_csv, read_parquet
 from swarmnet.data.splitting import split
+from tests.sharded import in_small_pieces, long_of, table, written
 
 KINDS = ["parquet", "wide", "long"]
 

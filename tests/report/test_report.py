@@ -13,12 +13,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-from report_cases import HOSTILE, comparison_of, data_of, model_of
 
 import swarmnet
 from swarmnet.errors import SwarmnetError
 from swarmnet.report import content, tables
 from swarmnet.report.writer import write_model_report
+from tests.report_cases import HOSTILE, comparison_of, data_of, model_of
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")

@@ -26,7 +26,7 @@ from swarmnet.explanation.symbols import WRITTEN
 from swarmnet.network.activations import TABLE
 from swarmnet.scaling import Scaling
 
-FOUR_INPUTS = Path(__file__).parents[1] / "datasets" / "four_inputs.csv"
+FOUR_INPUTS = Path(__file__).parents[2] / "datasets" / "four_inputs.csv"
 NAN = np.nan
 
 

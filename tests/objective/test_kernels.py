@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-import kernel_sums
 import numpy as np
 import pytest
 
@@ -20,6 +19,7 @@ from swarmnet.objective.kernels.layer_activations import (
     Activations,
     activate,
 )
+from tests import kernel_sums
 
 Array = np.ndarray[Any, Any]
 NAN = np.nan

@@ -9,13 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import kernel_sums
 import numpy as np
 import pytest
 
 import swarmnet
 from swarmnet import MixedData, Network, Objective, fit
 from swarmnet.trainers import LBFGS, LM, Adam, Hybrid, run
+from tests import kernel_sums
 
 PACKAGE = Path(swarmnet.__file__).parent
 SMALL = (

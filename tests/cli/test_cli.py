@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import sharded
 
 import swarmnet
 from swarmnet.cli import commands as cli
+from tests import sharded
 
-SLOPES_ONLY = Path(__file__).parents[1] / "datasets" / "slopes_only.csv"
+SLOPES_ONLY = Path(__file__).parents[2] / "datasets" / "slopes_only.csv"
 XOR = SLOPES_ONLY.with_name("xor.csv")
 SHORT = ("--trainer", "lbfgs", "--hidden", "3", "--iterations", "5")
 COMMANDS = [command.callback.__name__ for command in cli.app.registered_commands]

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from sharded import assert_same_sums, close, in_small_pieces, table, written
 
 import swarmnet
 from swarmnet import Network, Objective, SwarmnetError
@@ -10,6 +9,7 @@ from swarmnet.data.readers import open_files, read
 from swarmnet.objective.out_of_core import StreamedSource
 from swarmnet.scaling import Preparation, Scaling
 from swarmnet.trainers import TRAINERS
+from tests.sharded import assert_same_sums, close, in_small_pieces, table, written
 
 KINDS = ["parquet", "wide", "long"]
 

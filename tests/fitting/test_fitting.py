@@ -8,7 +8,7 @@ import pytest
 from swarmnet import MixedData, SwarmnetError, SwarmnetWarning, fit, load, read_csv
 from swarmnet.trainers import LBFGS, PSO, TRAINERS
 
-DATASETS = Path(__file__).parents[1] / "datasets"
+DATASETS = Path(__file__).parents[2] / "datasets"
 NAN = np.nan
 LINE = MixedData([[1.0], [2.0], [3.0]], Y=[2.0, 4.0, 6.0])
 SLOPES = MixedData([[0.0], [1.0], [2.0]], Y=[[0.0], [NAN], [NAN]], J=[[[NAN]], [[2.0]], [[4.0]]])

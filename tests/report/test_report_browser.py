@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report_cases import HOSTILE, comparison_of, data_of, model_of
 
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.network.activations import TABLE
 from swarmnet.scaling import Scaling
+from tests.report_cases import HOSTILE, comparison_of, data_of, model_of
 
 _BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 _DRIVER = shutil.which("chromedriver")
