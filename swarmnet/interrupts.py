@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
-_PATIENCE = 10.0  # seconds after which a second Ctrl-C raises again; chosen: time for a save
+_PATIENCE = 10.0  # seconds after the first signal from which another Ctrl-C raises again
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 

@@ -24,7 +24,7 @@ from swarmnet.data.statistics import Moments
 
 Array = NDArray[Any]
 
-_SILENT = 1e12  # chosen: an entry with a sigma so many times its size has no information
+_SILENT = 1e12  # an entry whose sigma is so many times its size has no information
 
 
 def canonical(data: MixedData) -> MixedData:

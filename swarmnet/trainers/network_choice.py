@@ -1,4 +1,4 @@
-"""The outcome of a race of networks, and which networks can race."""
+"""The result of a race of networks, and which networks can race."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -7,32 +7,32 @@ from swarmnet.trainers.checkpoint import State, whole
 from swarmnet.trainers.climb import MOST_WEIGHTS, Climb, Rival, cost
 from swarmnet.trainers.protocols import Trainable
 
-# Multiplications of an iteration of Levenberg-Marquardt, of which two cores make some 2e10 to 4e10 a second:
+# Multiplications of an iteration of Levenberg-Marquardt; two cores do some 2e10 to 4e10 a second.
 RACED = 5e8  # up to which networks race
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The outcome of a race of networks, if there was one: the winner, and where its rivals came to.
+    """The result of a race of networks, if there was one: the winner, and the results of its rivals.
 
-    They include those given up early: where networks of several sizes do almost as well, how far they lie
-    apart says more of the error than each one's own posterior, which takes its network for the truth.
+    Rivals include networks that were given up early. If networks of several sizes do almost equally well,
+    the spread among them is a better measure of error than each posterior, which assumes its own network.
     """
 
     winner: Climb | None = None
     rivals: Sequence[Rival] = ()
 
     def beaten_by(self, climb: Climb) -> "Choice":
-        """The choice with that winner."""
+        """Return the choice with `climb` as the winner."""
         return Choice(climb, [*([] if self.winner is None else [self.winner.rival]), *self.rivals])
 
     def runner_up(self, candidates: Sequence[Trainable]) -> Trainable | None:
-        """The best of the rivals' networks that is not the winner's."""
+        """Return the best rival's network that is not the winner's."""
         own = self.winner.objective.number if self.winner else 0
         return next((candidates[rival.network] for rival in self.rivals if rival.network != own), None)
 
     def state(self) -> State:
-        """What `restored` takes."""
+        """Return the state for `restored`."""
         if self.winner is None:
             return {}
         state: State = {"candidate": self.winner.objective.number, "rivals": len(self.rivals)}
@@ -53,5 +53,5 @@ class Choice:
 
 
 def is_raced(objective: Trainable) -> bool:
-    """Whether an iteration is so short that its network can race with others."""
+    """Return whether an iteration is so short that the network can race with others."""
     return objective.can_linearise and objective.size <= MOST_WEIGHTS and cost(objective) <= RACED
