@@ -97,7 +97,7 @@ def one_blas_thread() -> _BlasHold:
     return _HOLD
 
 
-class Crew:
+class ThreadTeam:
     """A fixed number of threads, including the caller's, that share numbered tasks."""
 
     def __init__(self, threads: int | None = None) -> None:

@@ -24,7 +24,7 @@ from swarmnet.data.statistics import Moments
 
 Array = NDArray[Any]
 
-_SILENT = 1e12  # an entry whose sigma is so many times its size has no information
+_UNINFORMATIVE = 1e12  # an entry whose sigma is so many times its size has no information
 
 
 def canonical(data: MixedData) -> MixedData:
@@ -32,7 +32,7 @@ def canonical(data: MixedData) -> MixedData:
 
     A row of weight 2 equals the same row twice. A row with two entries equals two rows with one entry each.
     """
-    data = _audible(data.select(by_name(data.inputs), by_name(data.outputs)))
+    data = _informative(data.select(by_name(data.inputs), by_name(data.outputs)))
     rows = np.flatnonzero((data.entries_per_row > 0) & (data.row_weights > 0))
     rows = rows[_by_point(data.X[rows])]
     point = _numbered(*data.X[rows].T)
@@ -62,12 +62,12 @@ def by_name(names: Sequence[str]) -> list[str]:
     return sorted(names, key=lambda name: (len(name), name))
 
 
-def _audible(data: MixedData) -> MixedData:
+def _informative(data: MixedData) -> MixedData:
     """Remove the entries whose given sigma is so large that they carry no information.
 
     They would still change the mean of their column and count in the mean of the loss. The size of an output
     is its largest number (partials times the range of their input), without the entries whose sigma exceeds
-    `_SILENT` times their own number. If none is left, or all are 0, it is the output's smallest sigma.
+    `_UNINFORMATIVE` times their own number. If none is left, or all are 0, it is the output's smallest sigma.
     """
     if data.Y_sigma is None and data.J_sigma is None:
         return data
@@ -77,10 +77,10 @@ def _audible(data: MixedData) -> MixedData:
     with np.errstate(over="ignore", invalid="ignore"):
         span = np.ptp(data.X[data.row_weights > 0], axis=0)
         unit = np.concatenate([[1.0], np.where((span > 0) & np.isfinite(span), span, 1.0)])
-        loud = counts & ~np.isnan(targets) & ~(sigmas > _SILENT * np.abs(targets))
+        loud = counts & ~np.isnan(targets) & ~(sigmas > _UNINFORMATIVE * np.abs(targets))
         size = np.where(loud, np.abs(targets) * unit, 0.0).max((0, 2))
         least = np.where(counts & ~np.isnan(sigmas), sigmas * unit, np.inf).min((0, 2))
-        silent = sigmas * unit > _SILENT * np.where(size > 0, size, least)[:, None]
+        silent = sigmas * unit > _UNINFORMATIVE * np.where(size > 0, size, least)[:, None]
     if not silent.any():
         return data
     targets = np.where(silent, np.nan, targets)

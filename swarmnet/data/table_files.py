@@ -326,7 +326,7 @@ def parquet_table(path: Path) -> Table:
         raw = path.read_bytes()
     with parquet_errors(str(path)):
         file = parquet.ParquetFile(io.BytesIO(raw))
-        _refuse_bomb(path, file.metadata, len(raw))
+        _refuse_large(path, file.metadata, len(raw))
         frame = file.read().to_pandas(ignore_metadata=True)
     if len(frame) == 0:
         raise SwarmnetError(f"{path}: there is no row: add at least one")
@@ -359,7 +359,7 @@ def parquet_errors(name: str) -> Iterator[None]:
         raise SwarmnetError(f"{name}: this is no Parquet file that can be read: {reason}") from None
 
 
-def _refuse_bomb(path: Path, metadata: Any, size: int) -> None:
+def _refuse_large(path: Path, metadata: Any, size: int) -> None:
     """Refuse a small file whose columns, by its `metadata`, would fill the memory when unpacked."""
     groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
     packed = sum(group.total_byte_size for group in groups)

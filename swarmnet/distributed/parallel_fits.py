@@ -73,7 +73,7 @@ def on_cluster(work: Callable[[T, S], R], tasks: Sequence[T], shared: S, client:
         yield result
 
 
-class _Ears:
+class _WarningRecorder:
     """Records warnings for several listeners at a time; `warnings.catch_warnings` is not thread-safe."""
 
     def __init__(self) -> None:
@@ -99,14 +99,14 @@ class _Ears:
             return [(str(warning.message), warning.category) for warning in self._heard[before:]]
 
 
-_EARS = _Ears()
+_RECORDER = _WarningRecorder()
 
 
 @contextmanager
 def listening() -> Iterator[Heard]:
     """Yield a list that gets the warnings of all threads when the block ends, instead of showing them."""
-    before, heard = _EARS.open(), Heard()
+    before, heard = _RECORDER.open(), Heard()
     try:
         yield heard
     finally:
-        heard += _EARS.close(before)
+        heard += _RECORDER.close(before)

@@ -24,7 +24,7 @@ from swarmnet.objective.row_source import Batch, Sums, Terms, joined
 from swarmnet.objective.row_sums import HeldRows, ready
 from swarmnet.objective.tree_reduction import Node, Numbering, leaves, merged, total
 from swarmnet.scaling import Preparation, PreparedSource
-from swarmnet.threads import Crew
+from swarmnet.threads import ThreadTeam
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -82,7 +82,7 @@ class Shard:
         kernels, most = ready(self.terms), self.terms.chunk_rows
         for number in range(len(self.blocks)) if some is None else some:
             parts = self.blocks[number] if some is None else taken(self.blocks[number], some[number], most)
-            rows = HeldRows(self.terms, parts, self.group_sums[number], Crew(1), kernels)
+            rows = HeldRows(self.terms, parts, self.group_sums[number], ThreadTeam(1), kernels)
             yield call.sums(rows, *call.args, **call.kwargs)
 
 
@@ -218,7 +218,7 @@ class ShardedRows:
         """Whether one Gram matrix serves all outputs."""
         return self.terms.net.k == 1
 
-    def twin(self) -> "ShardedRows":
+    def single_threaded(self) -> "ShardedRows":
         """Return itself: a cluster can do several calls at a time."""
         return self
 

@@ -23,7 +23,7 @@ from swarmnet.network.network import Network, unit
 from swarmnet.network.propagation import Passes
 from swarmnet.objective.row_chunks import VALUE, Entries
 from swarmnet.objective.value_losses import SQUARED
-from swarmnet.threads import Crew, one_blas_thread
+from swarmnet.threads import ThreadTeam, one_blas_thread
 
 Array = NDArray[Any]
 
@@ -113,9 +113,9 @@ def _deviations(net: Network, theta: Array, packed: Array, X: Array, inputs: Seq
     out = np.empty((len(X), net.k, len(inputs)))
     step = max(16, _NUMBERS // net.size)
     starts = range(0, len(X), step)
-    crew = Crew()
+    team = ThreadTeam()
     many = len(X) * net.size >= _MANY
-    gradients = [_compiled(net, theta) if many else _plain(net, theta) for _ in range(crew.size)]
+    gradients = [_compiled(net, theta) if many else _plain(net, theta) for _ in range(team.size)]
 
     def work(worker: int, task: int) -> None:
         rows = slice(starts[task], starts[task] + step)
@@ -125,7 +125,7 @@ def _deviations(net: Network, theta: Array, packed: Array, X: Array, inputs: Seq
             out[rows, o, column] = np.sqrt(np.einsum("pr,pr->r", V, V))
 
     with one_blas_thread():
-        crew.run(len(starts), work)
+        team.run(len(starts), work)
     return out
 
 

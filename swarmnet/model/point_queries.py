@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from swarmnet.network.network import Network
 from swarmnet.objective.value_losses import SQUARED
-from swarmnet.threads import Crew, one_blas_thread
+from swarmnet.threads import ThreadTeam, one_blas_thread
 
 Array = NDArray[Any]
 
@@ -48,12 +48,12 @@ def _answered(net: Network, theta: Array, X: Array, out: Array, what: str) -> No
 
     ask: Callable[..., None] = getattr(BoundKernels(net, np.float64, SQUARED), what)
     points = np.ascontiguousarray(X, dtype=np.float64)
-    starts, crew = range(0, len(points), _ROWS), Crew()
-    memories = [Workspace() for _ in range(crew.size)]
+    starts, team = range(0, len(points), _ROWS), ThreadTeam()
+    memories = [Workspace() for _ in range(team.size)]
 
     def work(worker: int, task: int) -> None:
         start = starts[task]
         ask(memories[worker], theta, points, start, min(start + _ROWS, len(points)), out)
 
     with one_blas_thread():
-        crew.run(len(starts), work)
+        team.run(len(starts), work)

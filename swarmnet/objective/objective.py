@@ -121,11 +121,11 @@ class Objective:
         """The number of threads that share the work."""
         return self._rows.threads
 
-    def twin(self) -> "Objective":
+    def single_threaded(self) -> "Objective":
         """Return the same objective on one thread, for use at the same time as this one."""
-        twin = copy.copy(self)
-        twin._rows = self._rows.twin()
-        return twin
+        single = copy.copy(self)
+        single._rows = self._rows.single_threaded()
+        return single
 
     @property
     def unit_precision(self) -> Array:

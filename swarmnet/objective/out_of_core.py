@@ -19,7 +19,7 @@ from swarmnet.objective.row_source import Batch, Sums, Terms, joined
 from swarmnet.objective.row_sums import HeldRows, ready
 from swarmnet.objective.tree_reduction import MIXED, Numbering, leaves, total
 from swarmnet.scaling import Preparation, PreparedSource
-from swarmnet.threads import Crew, Pool, ThreadPool, default_threads, in_order
+from swarmnet.threads import Pool, ThreadPool, ThreadTeam, default_threads, in_order
 
 Array = NDArray[Any]
 P = ParamSpec("P")
@@ -56,7 +56,7 @@ class StreamedRows:
         self, terms: Terms, data: FileData, preparation: Preparation, threads: int | None = None
     ) -> None:
         self.terms, self._preparation, self._data = terms, preparation, data
-        self._workers = min(_threads(data.pool), Crew(threads).size)
+        self._workers = min(_threads(data.pool), ThreadTeam(threads).size)
         self._file, self._one_call = ChunkFile(), threading.RLock()
         self._kernels = ready(terms)
         self._cache, self._cached = threading.Lock(), dict[int, list[Chunks]]()
@@ -83,7 +83,7 @@ class StreamedRows:
         """Whether one Gram matrix serves all outputs."""
         return self.terms.net.k == 1
 
-    def twin(self) -> "StreamedRows":
+    def single_threaded(self) -> "StreamedRows":
         """Return itself: calls wait for each other."""
         return self
 
@@ -124,7 +124,9 @@ class StreamedRows:
         """Yield work(rows) for each block of rows, in order."""
 
         def on(block: int) -> Sums:
-            return work(HeldRows(self.terms, self._read(block), self.group_sums, Crew(1), self._kernels))
+            return work(
+                HeldRows(self.terms, self._read(block), self.group_sums, ThreadTeam(1), self._kernels)
+            )
 
         blocks = range(len(self._extents)) if self._some is None else list(self._some)
         if len(blocks) == 1:

@@ -75,7 +75,7 @@ class RowSums(Protocol):
     def group_sums(self) -> Array:
         """(6, groups), see `Grouping.sums`."""
 
-    def twin(self) -> "RowSums":
+    def single_threaded(self) -> "RowSums":
         """Return the same sums for use at the same time as these."""
 
     def total(self, sums: Callable[Concatenate[Any, P], Sums], *args: P.args, **kwargs: P.kwargs) -> Sums:

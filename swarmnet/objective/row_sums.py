@@ -23,7 +23,7 @@ from swarmnet.network.network import Network
 from swarmnet.objective.noise_groups import EntryWeights, Grouping
 from swarmnet.objective.row_chunks import Chunker, Chunks, Entries, taken
 from swarmnet.objective.value_losses import SQUARED
-from swarmnet.threads import Crew, one_blas_thread
+from swarmnet.threads import ThreadTeam, one_blas_thread
 
 if TYPE_CHECKING:
     from swarmnet.objective.kernels.bound import BoundKernels, Workspace
@@ -46,7 +46,7 @@ class HeldRows:
         terms: what is summed.
         parts: the rows.
         group_sums: (6, groups), see `Grouping.sums`.
-        crew: the threads that share the chunks.
+        team: the threads that share the chunks.
         kernels: for the network; new ones by default.
         numbers: the row number, from 0, of each row in `parts`; consecutive by default.
         n: number of rows, including those without an entry.
@@ -57,14 +57,14 @@ class HeldRows:
         terms: Terms,
         parts: Sequence[Chunks],
         group_sums: Array,
-        crew: Crew,
+        team: ThreadTeam,
         kernels: "BoundKernels | None" = None,
         numbers: Batch | None = None,
         n: int | None = None,
     ) -> None:
         self.terms, self.parts, self.group_sums = terms, parts, group_sums
         self.n = sum(chunks.count for chunks in parts) if n is None else n
-        self._numbers, self._crew = numbers, crew
+        self._numbers, self._team = numbers, team
         self._kernels = ready(terms) if kernels is None else kernels
         self._free: queue.SimpleQueue[Workspace] = queue.SimpleQueue()
 
@@ -73,19 +73,19 @@ class HeldRows:
         """Return the rows of MixedData; `measured` are the same rows with only measured sigmas."""
         parts, numbers = Chunker(data, measured, terms.unit, terms.dtype, terms.chunk_rows).all()
         sums = Grouping(data.k, data.d).sums(data, measured)
-        return cls(terms, parts, sums, Crew(threads), numbers=numbers, n=data.n)
+        return cls(terms, parts, sums, ThreadTeam(threads), numbers=numbers, n=data.n)
 
     @property
     def threads(self) -> int:
         """The number of threads that share the chunks."""
-        return self._crew.size
+        return self._team.size
 
-    def twin(self) -> "HeldRows":
+    def single_threaded(self) -> "HeldRows":
         """Return the same rows with one thread."""
         _ = self._entries  # computed once, and shared by all copies
-        twin = copy.copy(self)
-        twin._crew = Crew(1)
-        return twin
+        single = copy.copy(self)
+        single._team = ThreadTeam(1)
+        return single
 
     def total(
         self, sums: Callable[Concatenate["HeldRows", P], Sums], *args: P.args, **kwargs: P.kwargs
@@ -105,7 +105,7 @@ class HeldRows:
         """Return the rows with these numbers, with the same threads and kernels."""
         places = self._places[rows]
         parts = taken(self.parts, np.sort(places[places >= 0]), self.terms.chunk_rows)
-        return HeldRows(self.terms, parts, self.group_sums, self._crew, self._kernels)
+        return HeldRows(self.terms, parts, self.group_sums, self._team, self._kernels)
 
     @cached_property
     def one_gram(self) -> bool:
@@ -293,7 +293,7 @@ class HeldRows:
         """Sum add() over all chunks for each particle: (s, *shape), in float64."""
         spans = self._spans
         sums = np.zeros((len(spans), s, *shape))
-        blocks = int(np.clip(s * self._work // (len(spans) * _PART_WORK), 1, min(s, 4 * self._crew.size)))
+        blocks = int(np.clip(s * self._work // (len(spans) * _PART_WORK), 1, min(s, 4 * self._team.size)))
         edges = [s * i // blocks for i in range(blocks + 1)]
 
         def work(number: int) -> None:
@@ -326,7 +326,7 @@ class HeldRows:
 
         # To limit BLAS takes as long as a small gradient.
         held = nullcontext() if self._has_small_products and not large else one_blas_thread()
-        if self._crew.size == 1 or tasks == 1 or multiplications < _SHARED:
+        if self._team.size == 1 or tasks == 1 or multiplications < _SHARED:
             with held, far_out():
                 for task in range(tasks):
                     work(task)
@@ -337,7 +337,7 @@ class HeldRows:
                 work(task)
 
         with held:
-            self._crew.run(tasks, quietly)
+            self._team.run(tasks, quietly)
 
     @cached_property
     def _has_small_products(self) -> bool:
@@ -369,7 +369,7 @@ def _warm_up(dtype: str, loss: int) -> None:
     terms = Terms(Network((2, 1)), loss, EntryWeights(1.0, 1.0), np.dtype(dtype))
     parts, _ = Chunker(data, data, terms.unit, terms.dtype, terms.chunk_rows).all()
     sums = Grouping(data.k, data.d).sums(data, data)
-    rows = HeldRows(terms, parts, sums, Crew(1), terms.kernels())
+    rows = HeldRows(terms, parts, sums, ThreadTeam(1), terms.kernels())
     theta = np.zeros(terms.net.size)
     weights = theta.astype(terms.dtype)
     rows.losses(weights[None])

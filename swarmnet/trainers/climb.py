@@ -74,7 +74,7 @@ class Climb:
         noise: float = NOISES[0],
         squares: Array | None = None,
     ) -> None:
-        self.objective, self._alone = objective, objective.twin()
+        self.objective, self._alone = objective, objective.single_threaded()
         self.theta = theta.copy()
         self.squares = objective.group_squares(theta) if squares is None else squares
         self.noise, self.hyper = noise, Hyperparameters(objective, noise)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from swarmnet.floating_point import far_out
-from swarmnet.threads import Crew, one_blas_thread
+from swarmnet.threads import ThreadTeam, one_blas_thread
 from swarmnet.trainers.checkpoint import State
 from swarmnet.trainers.climb import Climb, is_cheap
 from swarmnet.trainers.protocols import Trainable
@@ -29,7 +29,7 @@ class Threads:
     ahead = 0
 
     def __init__(self, threads: int | None = None) -> None:
-        self._crew = Crew(threads)
+        self._team = ThreadTeam(threads)
 
     def advance(self, climbs: Sequence[Climb], seconds_left: float | None = None) -> None:
         """Do one iteration of each climb."""
@@ -49,7 +49,7 @@ class Threads:
                 for climb in shares[task]:
                     climb.advance()
 
-        self._crew.run(len(shares), work)
+        self._team.run(len(shares), work)
 
 
 class Replicas(Protocol):

@@ -93,7 +93,7 @@ class LBFGS(Trainer):
         else:
             saved = _checked(saved, objective, self.solved)
         while True:
-            walk = _Walk(objective, monitor.keeps, self.refresh, self.solved, **saved)
+            walk = _Minimisation(objective, monitor.keeps, self.refresh, self.solved, **saved)
             monitor.checkpoint(walk.state)
             found = self._minimize(walk, monitor)
             if not walk.full:
@@ -110,7 +110,7 @@ class LBFGS(Trainer):
         rows = int(np.ceil(_SAMPLE * objective.size / residuals))
         return np.sort(rng.choice(objective.n_rows, min(rows, objective.n_rows), replace=False))
 
-    def _minimize(self, walk: "_Walk", monitor: Monitor) -> "OptimizeResult":
+    def _minimize(self, walk: "_Minimisation", monitor: Monitor) -> "OptimizeResult":
         from scipy.optimize import minimize  # noqa: PLC0415  # see prepare
 
         def note(intermediate_result: "OptimizeResult") -> None:
@@ -135,7 +135,7 @@ class LBFGS(Trainer):
         )
 
 
-class _Walk:
+class _Minimisation:
     """The function that one run of SciPy's optimiser minimises, with a record for checkpoints.
 
     Args:

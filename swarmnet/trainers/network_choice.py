@@ -1,4 +1,4 @@
-"""The result of a race of networks, and which networks can race."""
+"""The result of a race of networks (successive halving), and which networks can race."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -80,7 +80,7 @@ class LeastSquares(Loss, Protocol):
     def threads(self) -> int:
         """The number of threads that share the work."""
 
-    def twin(self) -> "LeastSquares":
+    def single_threaded(self) -> "LeastSquares":
         """Return the same on one thread, for use at the same time as others."""
 
     def gauss_newton(

@@ -59,7 +59,7 @@ def race(
         rounds += 1
         if executor.ahead and monitor.budget.seconds_left is not None:
             continue  # times are too inexact to discard finished iterations
-        _hurry(going, monitor, (monitor.budget.seconds - began) / rounds)
+        _cool_faster(going, monitor, (monitor.budget.seconds - began) / rounds)
     else:
         monitor.finish("converged")
     return _ranked(climbs), rivals
@@ -122,7 +122,7 @@ def _resumed(
     return going, [Rival.checked(part(saved["climbs"] + number), sizes) for number in range(count)]
 
 
-def _hurry(climbs: list[Climb], monitor: Monitor, seconds: float) -> None:
+def _cool_faster(climbs: list[Climb], monitor: Monitor, seconds: float) -> None:
     """Increase the cooling if the budget would end before the noise is low; an iteration takes `seconds`."""
     newest = min(climbs, key=lambda climb: climb.iteration)
     each = _evaluations(climbs) / sum(climb.iteration for climb in climbs)
