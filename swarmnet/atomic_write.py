@@ -1,13 +1,13 @@
-"""Writing files: whole or not at all, and known to be possible before a long run.
+"""Write files completely or not at all, and check before a long run that a file can be written.
 
-A file is written under a hidden name beside its own, and renamed once it is whole. While that goes on, the
-hidden file is locked; the lock of a process that was killed dies with it, and so the next write of the same
-file knows what was left behind, and removes it. Where there are no such locks (Windows, some network drives)
-it is left alone.
+A file is first written under a hidden temporary name in the same folder, and renamed when it is complete. The
+temporary file is locked during the write. When a process is killed, the system frees its lock, so that the
+next write of the same file recognises the temporary file as left over and removes it. On systems without such
+locks (Windows, some network drives) the left-over file stays.
 
-Others may write to the same folder. So what is made there is opened exclusively, under a name that nobody
-knows beforehand, and neither links nor FIFOs are followed or waited for. What was left behind is recognised
-by a checksum in its name, and by its owner.
+Other users may write to the same folder. A new file is therefore opened exclusively and under a random name;
+links are not followed, and the program does not wait for FIFOs. A left-over file is recognised by the
+checksum in its name and by its owner.
 """
 
 import hashlib
@@ -29,17 +29,17 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _PARTIAL = ".partial"
-_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL  # which fails where there is anything of that name, even a link
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL  # opening fails if the name exists, even as a link
 _THERE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 
 
 def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Write a file that is there whole or not at all; a file of that name stays as it was on failure.
+    """Write a file completely or not at all; on failure, an existing file of that name is unchanged.
 
-    Text is written as UTF-8. Of several that write it at once, the last to end wins.
+    Text is written as UTF-8. When several processes write the same file, the last to finish wins.
 
     Raises:
-        SwarmnetError: it cannot be written.
+        SwarmnetError: the file cannot be written.
     """
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     try:
@@ -55,7 +55,7 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
                 mode = target.stat().st_mode & 0o777
                 os.chmod(file.fileno() if os.chmod in os.supports_fd else name, mode)
             if fcntl is None:
-                file.close()  # Windows renames no open file
+                file.close()  # Windows cannot rename an open file
             os.replace(name, target)
     except OSError as error:
         raise SwarmnetError(f"{path}: cannot write: {error.strerror}") from None
@@ -63,7 +63,7 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
 
 @contextmanager
 def _beside(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """A new file in the target's folder, locked for us; gone in the end, unless renamed."""
+    """Open a new locked file in the target's folder; it is removed at the end unless it was renamed."""
     _remove_leftovers(target)
     name, file = _locked_beside(target)
     try:
@@ -72,11 +72,11 @@ def _beside(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
         try:
             file.close()
         finally:
-            name.unlink(missing_ok=True)  # Ctrl-C may come when it has its new name already
+            name.unlink(missing_ok=True)  # Ctrl-C may come after the file was renamed
 
 
 def _locked_beside(target: Path) -> tuple[Path, BinaryIO]:
-    # The system takes the user's umask off; to ask for it is to set it, which other threads would notice.
+    # The system subtracts the umask. Python can read the umask only by setting it, which affects all threads.
     mode = 0o600 if target.exists() else 0o666
     while True:
         drawn = secrets.token_hex(4)
@@ -87,27 +87,27 @@ def _locked_beside(target: Path) -> tuple[Path, BinaryIO]:
             continue
         if _lock(descriptor) is not False and os.fstat(descriptor).st_nlink:
             return name, os.fdopen(descriptor, "wb")
-        os.close(descriptor)  # another process took it for a leftover before it was locked
+        os.close(descriptor)  # another process removed it as left over before it was locked
 
 
 def _checksum(drawn: str, target: Path) -> str:
-    """By which our names are told from those that others give their files."""
+    """Return the checksum that distinguishes swarmnet's temporary files from other files."""
     return hashlib.sha256(os.fsencode(f"swarmnet {drawn} {target.name}")).hexdigest()[:8]
 
 
 def _remove_leftovers(target: Path) -> None:
-    """Remove what a killed process left of an earlier write of this file."""
+    """Remove the temporary files that killed processes left from earlier writes of this file."""
     pattern = re.compile(rf"\.{re.escape(target.name)}\.([0-9a-f]{{8}})([0-9a-f]{{8}}){re.escape(_PARTIAL)}")
-    with suppress(OSError):  # a folder whose files are not ours to see
+    with suppress(OSError):  # the user may not list this folder
         for name in os.listdir(target.parent):
             match = pattern.fullmatch(name)
             if match and match[2] == _checksum(match[1], target):
-                with suppress(OSError):  # it is gone by now, or not ours to remove
+                with suppress(OSError):  # already removed, or the user may not remove it
                     _remove_unlocked(target.with_name(name))
 
 
 def _remove_unlocked(left: Path) -> None:
-    """Remove a file of this user's that nobody writes to any more."""
+    """Remove a left-over file of this user if no process holds its lock."""
     if fcntl is None or not _is_own(os.lstat(left)):
         return
     descriptor = os.open(left, os.O_RDONLY | _THERE)
@@ -119,12 +119,12 @@ def _remove_unlocked(left: Path) -> None:
 
 
 def _is_own(file: os.stat_result) -> bool:
-    """Whether it is a file, with no other name, of this user's."""
+    """Return whether it is a regular file of this user without other hard links."""
     return stat.S_ISREG(file.st_mode) and file.st_nlink == 1 and file.st_uid == os.geteuid()
 
 
 def _lock(descriptor: int) -> bool | None:
-    """Lock an open file until it is closed: whether that was free, and None where the system has no locks."""
+    """Lock an open file until it closes; return whether it was free, or None if the system has no locks."""
     if fcntl is None:
         return None
     try:
@@ -138,12 +138,12 @@ def _lock(descriptor: int) -> bool | None:
 
 @contextmanager
 def held(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Keep others from holding `path` meanwhile, by a hidden lock file beside it.
+    """Hold a lock on `path` inside the `with` block, by a hidden lock file in the same folder.
 
-    A lock file that a killed process left behind hinders nobody. Where the system has no locks, none is held.
+    A lock file left by a killed process does not block. On a system without locks, nothing is locked.
 
     Raises:
-        SwarmnetError: another process, or another thread of this one, holds it.
+        SwarmnetError: another process, or another thread of this process, holds the lock.
     """
     if fcntl is None:
         yield
@@ -161,17 +161,17 @@ def held(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # it is gone, or in a folder where nothing may be removed any more
+        with suppress(OSError):  # already removed, or the user may not remove files here
             if os.path.samestat(os.lstat(name), os.fstat(descriptor)):
                 name.unlink()
         os.close(descriptor)
 
 
 def _opened_lock(name: Path) -> int | None:
-    """The lock file, open and locked; None where another has it.
+    """Open and lock the lock file; return None if another process holds it.
 
     Raises:
-        SwarmnetError: what has its name is no lock file.
+        SwarmnetError: a file of that name exists and is not a lock file.
     """
     while True:
         descriptor = _made_or_there(name)
@@ -189,7 +189,7 @@ def _opened_lock(name: Path) -> int | None:
 
 
 def _made_or_there(name: Path) -> int | None:
-    """The lock file, open; None where its last holder removes it just now."""
+    """Open the lock file, new or existing; return None if its last holder removes it at this moment."""
     with suppress(FileExistsError):
         return os.open(name, _NEW, 0o666)
     with suppress(FileNotFoundError):
@@ -214,7 +214,7 @@ _DESCRIPTOR = re.compile(r"/dev/(?:std(?P<name>out|err)|fd/(?P<fd>\d{1,9}))|/pro
 
 
 def _write_stream(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write where the stream stands: opened anew, /dev/stdout would begin at the start of a file."""
+    """Append to the stream at its current position: opening /dev/stdout again would overwrite a file."""
     match = _DESCRIPTOR.fullmatch(os.path.abspath(path))
     if match is None:
         with open(path, "ab") as stream:
@@ -228,19 +228,19 @@ def _write_stream(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def is_stream(path: str | os.PathLike[str]) -> bool:
-    """A terminal, a pipe, /dev/null, or /dev/stdout whatever that leads to: nothing to be replaced."""
+    """Return whether `path` is a terminal, a pipe, /dev/null, /dev/stdout...: it cannot be replaced."""
     named = _DESCRIPTOR.fullmatch(os.path.abspath(path))
     return named is not None or (os.path.exists(path) and not os.path.isfile(path))
 
 
 def refuse_unwritable(path: str | os.PathLike[str]) -> None:
-    """Find out before a long run, and without touching the file, whether `path` can be written.
+    """Check before a long run whether `path` can be written, without changing the file.
 
     Raises:
-        SwarmnetError: it cannot.
+        SwarmnetError: it cannot be written.
     """
     try:
-        target = Path(os.path.realpath(path))  # fails where the working folder is gone
+        target = Path(os.path.realpath(path))  # fails if the working folder no longer exists
         if target.is_dir():
             raise SwarmnetError(f"{path}: cannot write: it is a folder; name a file in it")
         if not target.parent.is_dir():

@@ -1,30 +1,30 @@
-"""What swarmnet raises and warns when the mistake is the user's: one readable line, nothing else."""
+"""Errors and warnings about mistakes of the user, each with a message of one readable line."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 class SwarmnetError(ValueError):
-    """Bad data, a bad file or a bad option. The message says where, what is wrong and what to do."""
+    """Wrong data, file or option. The message says where the mistake is, what is wrong and what to do."""
 
 
 class WorkersLost(SwarmnetError):
-    """The scheduler or every worker is gone: what was under way goes on where there are new ones."""
+    """The Dask scheduler or all workers are lost; the run can continue on new workers."""
 
 
 class SwarmnetWarning(UserWarning):
-    """Legitimate input with a consequence that the user should know."""
+    """Valid input with a consequence that the user should know."""
 
 
 def unknown(what: str, name: object, known: Iterable[str]) -> SwarmnetError:
-    """The error for a name that is not in a table, with the nearest known name suggested."""
+    """Return the error for a name that is not in a table; it suggests the nearest known name."""
     names = list(known)
     hint = suggestion(str(name), names)
     return SwarmnetError(f"unknown {what} {str(name)!r}: {hint}choose one of {', '.join(names)}")
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """``did you mean 'h'? `` when `name` is close to a known name, perhaps but for its case, else nothing."""
+    """Return ``did you mean 'h'? `` for the known name nearest to `name` (any case), or an empty string."""
     names = list(known)
     near = get_close_matches(name, names, n=1)
     if not near:
@@ -34,17 +34,17 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with its control characters written out: a terminal must not obey what a file holds."""
+    """Return the text with control characters escaped, so that file content cannot control the terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def install_hint(extra: str) -> str:
-    """How to install an optional dependency; on PyPI, swarmnet is the name of another project."""
+    """Return how to install an optional dependency; on PyPI, the name swarmnet is another project's."""
     return f'pip install ".[{extra}]" in a clone of swarmnet'
 
 
 def unsendable() -> SwarmnetError:
-    """The error for what other processes cannot be given."""
+    """Return the error for an object that cannot be pickled and sent to other processes."""
     return SwarmnetError(
         "a trainer or an activation cannot be sent to other processes: its functions must not hold what "
         "cannot be pickled, such as a lock or an open file"

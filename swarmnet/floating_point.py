@@ -1,4 +1,4 @@
-"""Floating-point errors that are expected, because what comes out is looked at."""
+"""Contexts and decorators that silence floating-point warnings where the code checks the results itself."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -11,15 +11,15 @@ _R = TypeVar("_R")
 
 
 def far_out() -> np.errstate:
-    """Weights far out overflow: their loss is inf or NaN, which says so without a warning."""
+    """Silence overflow warnings: for very large weights the loss is inf or NaN, which the caller handles."""
     return np.errstate(over="ignore", under="ignore", invalid="ignore")
 
 
 def quiet(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Decorate a function that ignores overflows and underflows, divisions by zero and invalid operations.
+    """Decorate a function so that overflow, underflow, division by zero and invalid operations are silent.
 
-    NumPy before 2 keeps the user's settings in the errstate itself: one that decorates a function would lose
-    them when the function calls itself, or is called by two threads.
+    A new errstate is made for each call. Before NumPy 2, `errstate` used as a decorator stored the user's
+    settings in itself, and lost them in recursive calls and in calls from two threads.
     """
 
     @wraps(function)

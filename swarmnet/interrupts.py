@@ -1,8 +1,8 @@
-"""What ends a command from outside: Ctrl-C, SIGTERM and a closed terminal.
+"""Signals that end a command: Ctrl-C (SIGINT), SIGTERM and SIGHUP (a closed terminal).
 
-The first such signal raises KeyboardInterrupt, as Ctrl-C does anywhere in Python. Others often follow it at
-once, from the shell or the system; they must not keep the command from saving what it has. In a process that
-is no command of swarmnet's, nothing of this is installed, and `hold` does nothing.
+The first signal raises KeyboardInterrupt, as Ctrl-C does in any Python program. The shell or the system often
+sends more signals directly after it; these must not stop the command from saving its result. Only swarmnet's
+commands install these handlers. In any other process, `hold` does nothing.
 """
 
 import signal
@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
-_PATIENCE = 10.0  # seconds after which Ctrl-C given again ends what the first one did not
+_PATIENCE = 10.0  # seconds after the first signal from which another Ctrl-C raises again
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 @dataclass
 class _Ending:
-    """The signals that came to a command, and whether it is to save something before it obeys them."""
+    """The signals received during a command, and whether it must save its result before it ends."""
 
     came: list[int] = field(default_factory=list)
     keeps: bool = False
@@ -29,7 +29,7 @@ class _Ending:
         """Handle a signal.
 
         Raises:
-            KeyboardInterrupt: it is the first, or Ctrl-C by somebody who has waited long.
+            KeyboardInterrupt: it is the first signal, or a repeated Ctrl-C more than `_PATIENCE` s after it.
         """
         now, first = time.monotonic(), not self.came
         self.came.append(number)
@@ -44,28 +44,28 @@ _command = _Ending()
 
 
 def insist() -> None:
-    """Between two iterations: a signal that came and did not end training is raised anew.
+    """Raise again, between two iterations, for a signal that was received but did not end training.
 
-    Python drops what is raised where an object is deleted, for instance.
+    Python can lose an exception from a signal handler, for example one raised inside `__del__`.
 
     Raises:
-        KeyboardInterrupt: one came.
+        KeyboardInterrupt: a signal was received.
     """
     if _command.came:
         raise KeyboardInterrupt
 
 
 def hold() -> None:
-    """Training has ended: let signals wait until its result is saved, where somebody is `keeping` it."""
+    """Call at the end of training: inside `keeping`, delay later signals until the result is saved."""
     _command.holds = _command.keeps
 
 
 @contextmanager
 def keeping() -> Iterator[None]:
-    """For a command that trains and then saves: a signal that comes after `hold` is obeyed when this ends.
+    """Wrap a command that trains and then saves: signals after `hold` take effect when this block ends.
 
     Raises:
-        KeyboardInterrupt: one came.
+        KeyboardInterrupt: a signal was received after `hold`.
     """
     _command.keeps = True
     try:
@@ -78,7 +78,7 @@ def keeping() -> Iterator[None]:
 
 @contextmanager
 def obeyed() -> Iterator[list[int]]:
-    """Take the signals that end a command, and list those that come; under nohup, some are ignored."""
+    """Handle the signals that end a command and yield those received; ignored ones stay ignored."""
     global _command
     before, _command = _command, _Ending()
     numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]

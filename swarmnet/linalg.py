@@ -1,11 +1,11 @@
-"""BLAS and LAPACK on all threads at once.
+"""BLAS and LAPACK routines that several threads can run at the same time.
 
-SciPy's own wrappers hold Python's lock while they compute, so that threads which climb or add up side by side
-would wait for each other. The same routines are open to Cython (`scipy.linalg.cython_blas`, `cython_lapack`),
-and ctypes lets go of the lock while it calls one.
+SciPy's Python wrappers hold the GIL while they compute, so that threads would wait for each other. The same
+routines are also exported for Cython (`scipy.linalg.cython_blas`, `cython_lapack`), and ctypes releases the
+GIL during a call.
 
-Matrices (n, n) are in Fortran order, all others in C order, and all of a call are of one dtype, float64 or
-float32; anything else is a mistake of ours, not of a user's.
+Matrices (n, n) are in Fortran order, all other arrays in C order. All arrays of a call have the same dtype,
+float64 or float32. A violation raises ValueError: it is a mistake in swarmnet, not of the user.
 """
 
 import ctypes
@@ -25,14 +25,14 @@ _NUMBERS = {"d": ctypes.c_double, "s": ctypes.c_float}
 
 
 def add_gram(J: Array, total: Array, lower: bool = False) -> None:
-    """Add J J' to the upper half of total (p, p), or to the lower one, for J (p, rows)."""
+    """Add J J' to the upper triangle (`lower`: the lower one) of total (p, p), for J (p, rows)."""
     p, rows = J.shape
     _check(J, total)
     _call("syrk", J, "L" if lower else "U", "T", p, rows, 1.0, J, rows, 1.0, total, p)
 
 
 def factor(A: Array) -> bool:
-    """Write L, with L L' = A (n, n), over the lower half of A; False where A is not positive definite."""
+    """Write the Cholesky factor L of A = L L' (n, n) into A's lower half; False if not positive definite."""
     _check(A)
     n, info = len(A), ctypes.c_int()
     _call("potrf", A, "L", n, A, n, info)
@@ -40,7 +40,7 @@ def factor(A: Array) -> bool:
 
 
 def inverse(L: Array) -> Array:
-    """L^-1 of L (n, n), of which the lower half counts, lower triangular."""
+    """Return the lower triangular L^-1 (n, n); only the lower half of L is read."""
     _check(L)
     n, found = len(L), L.copy(order="F")
     _call("trtri", L, "L", "N", n, found, n, ctypes.c_int())
@@ -49,17 +49,17 @@ def inverse(L: Array) -> Array:
 
 
 def solve(L: Array, b: Array) -> Array:
-    """(L L')^-1 b for b (n,)."""
+    """Return (L L')^-1 b for b (n,)."""
     return divide(L, divide(L, b.copy()), transposed=True)
 
 
 def divide(L: Array, B: Array, transposed: bool = False) -> Array:
-    """Write L^-1 B over B (n, columns) or (n,) and return it; with `transposed`, L'^-1 B."""
+    """Replace B (n, columns) or (n,) by L^-1 B and return it; with `transposed`, by L'^-1 B."""
     return _triangular("trsm", L, B, transposed)
 
 
 def multiply(L: Array, B: Array) -> Array:
-    """Write L B over B (n, columns) and return it."""
+    """Replace B (n, columns) by L B and return it."""
     return _triangular("trmm", L, B, transposed=False)
 
 
@@ -68,14 +68,14 @@ def _triangular(routine: str, L: Array, B: Array, transposed: bool) -> Array:
     n, columns = len(L), B.size // max(1, len(L))
     if B.ndim == 1:
         side, turned, shape = "L", transposed, (n, 1)
-    else:  # in Fortran's eyes B is transposed, and L stands behind it
+    else:  # Fortran reads B (C order) as its transpose, so L multiplies from the right
         side, turned, shape = "R", not transposed, (columns, n)
     _call(routine, L, side, "L", "T" if turned else "N", "N", *shape, 1.0, L, n, B, shape[0])
     return B
 
 
 def _check(*arrays: Array) -> None:
-    """That the last is in Fortran order, those before it in C order, and all of a dtype."""
+    """Check that the last array is in Fortran order, the others in C order, and that all share a dtype."""
     *others, matrix = arrays
     if not matrix.flags.f_contiguous or not all(
         other.flags.c_contiguous and other.dtype == matrix.dtype for other in others
@@ -84,7 +84,7 @@ def _check(*arrays: Array) -> None:
 
 
 def _call(routine: str, like: Array, *arguments: Any) -> None:
-    """Call the routine for `like`'s dtype; all arguments are passed by their addresses, as in Fortran."""
+    """Call the routine for the dtype of `like`; arguments are passed by address, as in Fortran."""
     letter = _LETTERS[like.dtype]
     number = _NUMBERS[letter]
     addresses: list[Any] = []
@@ -103,7 +103,7 @@ def _call(routine: str, like: Array, *arguments: Any) -> None:
 
 @cache
 def _routine(name: str) -> Callable[..., None]:
-    from scipy.linalg import cython_blas, cython_lapack  # noqa: PLC0415  # a tenth of a second to import
+    from scipy.linalg import cython_blas, cython_lapack  # noqa: PLC0415  # takes 0.1 s to import
 
     library = cython_blas if name in cython_blas.__pyx_capi__ else cython_lapack
     capsule = library.__pyx_capi__[name]
@@ -113,10 +113,10 @@ def _routine(name: str) -> Callable[..., None]:
 
 
 def _prototype(signature: bytes) -> Callable[[int], Callable[..., None]]:
-    """The type of a routine with that signature in C.
+    """Return the ctypes type of a routine with this C signature.
 
     Raises:
-        SwarmnetError: its integers are not C's, of which `_call` passes the addresses.
+        SwarmnetError: its integers are not of type C int, which `_call` passes.
     """
     if b" int *" not in signature:
         raise SwarmnetError("this SciPy's BLAS takes integers of another size: install the SciPy of PyPI")
@@ -124,6 +124,6 @@ def _prototype(signature: bytes) -> Callable[[int], Callable[..., None]]:
 
 
 def _of_capsule(name: str, *types: Any) -> Callable[..., Any]:
-    """A function of Python's own, typed apart from `ctypes.pythonapi`, which the user's code shares."""
+    """Return a function of the Python C API with its own types: `ctypes.pythonapi` is shared by all code."""
     typed: Callable[..., Any] = ctypes.PYFUNCTYPE(*types)((name, ctypes.pythonapi))
     return typed

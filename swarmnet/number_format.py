@@ -1,14 +1,14 @@
-"""How many significant digits of a number are shown where not all are."""
+"""The number of significant digits with which numbers are shown."""
 
 from math import ceil, isfinite, log10
 
-_MOST = 17  # digits, which tell a double from every other
-_ALONE = 10  # digits of a range's only number
+_MOST = 17  # digits that identify every double
+_ALONE = 10  # digits for a range of a single number
 _FEW = 4
 
 
 def for_range(low: float, high: float, least: int = _FEW) -> int:
-    """Digits with which numbers from `low` to `high` show where in that range they lie."""
+    """Return the digits that show where numbers lie between `low` and `high`."""
     span, size = abs(high - low), max(abs(low), abs(high))
     if not (isfinite(span) and size > 0):
         return least
@@ -17,19 +17,19 @@ def for_range(low: float, high: float, least: int = _FEW) -> int:
 
 
 def for_offset(offset: float, scale: float, least: int = _FEW) -> int:
-    """Digits with which numbers that lie about `scale` around `offset` can be told from each other."""
+    """Return the digits that distinguish numbers within about `scale` of `offset`."""
     return for_range(offset - scale, offset + scale, least)
 
 
 def share(r2: float, digits: int = _FEW) -> str:
-    """An R2 in so many digits, or in as many as tell it from 1: 0.9999968, not 1."""
+    """Return R2 with `digits` digits, or with as many as distinguish it from 1: 0.9999968, not 1."""
     if not 0.99 < r2 < 1.0:
         return f"{r2:.{digits}g}"
     return f"{r2:.{_between(ceil(-log10(1.0 - r2)) + 1, digits)}f}"
 
 
 def ends(low: float, high: float, least: int = 6) -> tuple[str, str]:
-    """Both ends of a range, with as many digits as tell them apart."""
+    """Return both ends of a range as texts, with enough digits to distinguish them."""
     digits = for_range(low, high, least)
     return f"{low:.{digits}g}", f"{high:.{digits}g}"
 

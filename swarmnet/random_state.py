@@ -1,4 +1,4 @@
-"""Importing other packages where they are needed, without what they do by the way."""
+"""Importing other packages on demand without their side effects."""
 
 import random
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def same_random_state() -> Iterator[None]:
-    """Keep Python's random state: Rich, which scikit-learn imports, draws from it when it is imported."""
+    """Restore Python's random state at the end: Rich, which scikit-learn imports, draws from it on import."""
     state = random.getstate()
     try:
         yield

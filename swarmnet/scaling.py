@@ -1,7 +1,7 @@
-"""Scaling: from the data's units to those in which the network works, and back, values and partials together.
+"""Scaling of values and partials together, from the data's units to the network's units and back.
 
-A network value is (y - y_offset) / y_scale at inputs (x - x_offset) / x_scale, so that by the chain rule
-partials scale by x_scale / y_scale and second derivatives by x_scale^2 / y_scale.
+The network's value is (y - y_offset) / y_scale at inputs (x - x_offset) / x_scale. By the chain rule,
+partials are multiplied by x_scale / y_scale and second derivatives by x_scale^2 / y_scale.
 """
 
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ from swarmnet.floating_point import quiet
 Array = NDArray[np.float64]
 
 KINDS = ("standard", "minmax")
-_MOST = 1e50  # as many scales a number may be away from 0, so that products of squares are finite
-_LEAST_SHARE = 1e-3  # of an output's scale, the smallest scale of a partial's residual
+_MOST = 1e50  # largest scaled number: a product of squares of such numbers is finite
+_LEAST_SHARE = 1e-3  # smallest scale of a partial's residual, in units of the output's scale
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """Offsets and scales: x_offset (d,), x_scale (d,), y_offset (k,), y_scale (k,); scales are positive."""
+    """Offsets and positive scales: x_offset (d,), x_scale (d,), y_offset (k,), y_scale (k,)."""
 
     x_offset: Array
     x_scale: Array
@@ -35,22 +35,22 @@ class Scaling:
 
     @classmethod
     def identity(cls, d: int, k: int) -> "Scaling":
-        """No scaling."""
+        """Return the scaling that changes nothing, for d inputs and k outputs."""
         return cls(np.zeros(d), np.ones(d), np.zeros(k), np.ones(k))
 
     @classmethod
     def of(
         cls, data: MixedData | Statistics, kind: str | None = "standard", outputs: bool = True
     ) -> "Scaling":
-        """The scaling for `data`, or for rows with these statistics, from observed entries alone.
+        """Return the scaling for `data`, or for rows with these statistics. It uses observed entries only.
 
-        "standard" takes inputs and outputs to mean 0 and standard deviation 1, each row of the inputs
-        counting once for each entry observed there, times its weight; "minmax" takes them to [-1, 1]. An
-        output with too few values to have a spread is scaled by its slopes instead. With `outputs` False
-        they are left alone.
+        "standard" gives inputs and outputs mean 0 and standard deviation 1. An input counts once for each
+        entry observed in its row, times the row's weight. "minmax" maps inputs and outputs to [-1, 1]. An
+        output whose values do not vary is scaled by its partials instead. With `outputs` False, outputs are
+        not scaled.
 
         Raises:
-            SwarmnetError: an unknown kind.
+            SwarmnetError: the kind is unknown.
         """
         known = _statistics(data)
         if kind is None:
@@ -65,36 +65,36 @@ class Scaling:
         return cls(x_offset, x_scale, y_offset, y_scale)
 
     def scale_X(self, X: Array) -> Array:
-        """Inputs (n, d) as the network takes them."""
+        """Return inputs (n, d) in the network's units."""
         return (X - self.x_offset) / self.x_scale
 
     def unscale_Y(self, Y: Array) -> Array:
-        """Network values (n, k) in the data's units."""
+        """Return the network's values (n, k) in the data's units."""
         return Y * self.y_scale + self.y_offset
 
     def unscale_J(self, J: Array) -> Array:
-        """Network partials (n, k, d) in the data's units."""
+        """Return the network's partials (n, k, d) in the data's units."""
         return J * (self.y_scale[:, None] / self.x_scale)
 
     def unscale_H(self, H: Array) -> Array:
-        """Network second derivatives (n, k, d, d) in the data's units."""
-        # One division after the other: the product of two tiny scales may be 0.
+        """Return the network's second derivatives (n, k, d, d) in the data's units."""
+        # Two divisions, because the product of two tiny scales may underflow to 0
         return H * (self.y_scale[:, None, None] / self.x_scale[:, None] / self.x_scale)
 
-    @quiet  # `_refuse_extremes` looks at what comes out
+    @quiet  # `_refuse_extremes` checks the results
     def scale_data(
         self, data: MixedData, balance: bool = True, reference: MixedData | Statistics | None = None
     ) -> MixedData:
-        """`data` as the network sees it, each entry's sigma being the scale of its residual.
+        """Return `data` in the network's units, with the scale of each entry's residual as its sigma.
 
-        That scale is the sigma given with the entry; else, with `balance`, the standard deviation of the
-        values and the root mean square of the partial's column in `reference`, the data trained on or their
-        statistics (`data` by default), so that values and every partial count alike, but for a partial that
-        moves its output by less than a thousandth of the output's spread for an input's: it counts less;
-        else 1.
+        The scale is the sigma given with the entry, if there is one. Otherwise, with `balance`, it is the
+        standard deviation of the output's values, or the root mean square of the partial's column, in
+        `reference` (the training data or their statistics; `data` by default), so that all columns count
+        equally. A partial's scale is at least 0.001 times its output's scale, so that partials with almost no
+        effect count less. Without `balance`, the scale is 1.
 
         Raises:
-            SwarmnetError: numbers so far apart, or so close together, that their squares are not doubles.
+            SwarmnetError: numbers are so far apart, or so close together, that their squares are not doubles.
         """
         y_unit = 1.0 / self.y_scale
         j_unit = self.x_scale / self.y_scale[:, None]
@@ -111,22 +111,22 @@ class Scaling:
         return replace(data, X=X, Y=Y, J=J, Y_sigma=Y_sigma, J_sigma=J_sigma)
 
     def _spread(self, known: Statistics) -> tuple[Array, Array]:
-        """The scales of values (k,) and partials (k, d) without a sigma; 1 where nothing was observed."""
+        """Return the scales of values (k,) and partials (k, d) without a sigma; 1 for unobserved columns."""
         partials = known.J.root_mean_square.reshape(known.k, -1) * (self.x_scale / self.y_scale[:, None])
         values, partials = (_positive(scale, 1.0) for scale in (known.Y.deviation / self.y_scale, partials))
-        # A partial that hardly matters, or is 0 but for rounding, must not count like the others.
+        # A partial that is almost 0, or 0 except for rounding, must not count as much as the others.
         largest = np.where(known.Y.weight > 0, values, partials.max(1, initial=0.0))
         return values, np.maximum(partials, _LEAST_SHARE * largest[:, None])
 
 
 @dataclass(frozen=True, eq=False)
 class Preparation:
-    """What becomes of rows before a network is trained on them.
+    """How rows are prepared before a network is trained on them.
 
     Args:
-        scaling: to the network's units.
-        reference: the statistics of the rows trained on, to balance residuals by; None for no balance.
-        scales_values: whether residuals of values have a scale, as those of the squared loss do.
+        scaling: from the data's units to the network's.
+        reference: statistics of the training rows, by which residuals are balanced; None: no balance.
+        scales_values: whether residuals of values are scaled, as in the squared loss.
     """
 
     scaling: Scaling
@@ -134,18 +134,18 @@ class Preparation:
     scales_values: bool = True
 
     def of(self, part: MixedData) -> MixedData:
-        """Some rows, prepared."""
+        """Return the prepared rows of `part`."""
         scaled = self.scaling.scale_data(part, self.reference is not None, self.reference)
         return scaled if self.scales_values else replace(scaled, Y_sigma=part.Y_sigma)
 
 
 @dataclass(frozen=True, eq=False)
 class PreparedSource:
-    """Rows that are to lie elsewhere than in one MixedData, as a network is trained on them.
+    """Training rows with their preparation, for objectives that keep them outside one MixedData.
 
     Args:
         data: the rows.
-        preparation: what becomes of them.
+        preparation: how they are prepared.
     """
 
     data: MixedData | FileData
@@ -153,17 +153,17 @@ class PreparedSource:
 
     @property
     def d(self) -> int:
-        """Inputs."""
+        """Number of inputs."""
         return self.data.d
 
     @property
     def k(self) -> int:
-        """Outputs."""
+        """Number of outputs."""
         return self.data.k
 
     @property
     def statistics(self) -> Statistics:
-        """Of the rows before their preparation."""
+        """Statistics of the rows before preparation."""
         return self.data.statistics
 
 
@@ -199,7 +199,7 @@ def _input_scale(inputs: Moments, kind: str) -> tuple[Array, Array]:
         offset, scale = low / 2 + high / 2, high / 2 - low / 2
     else:
         offset, scale = inputs.mean, inputs.deviation
-    # An input that does not vary takes its own size for a scale: units then still cancel.
+    # For a constant input its magnitude is the scale, so that a change of units still cancels.
     size = np.where(offset != 0, np.abs(offset), 1.0)
     return offset, np.where(high > low, _positive(scale, size), size)
 

@@ -1,10 +1,9 @@
 """Checks of derivatives against finite differences, for activations, networks and objectives.
 
-Each check returns the largest relative error that it found, and raises AssertionError with the
-worst entry when that is more than `rtol`. The numeric derivative is a sixth-order central
-difference, taken at several steps of which each entry uses the one where two neighbours agree best:
-large steps lose to truncation, small ones to rounding, and where the best one lies differs from
-entry to entry.
+Each check returns the largest relative error that it found. If an error exceeds `rtol`, it raises
+AssertionError with the worst entry. The numeric derivative is a sixth-order central difference, computed with
+several steps. For each entry, the step is chosen where the results of two neighbouring steps agree best:
+large steps have a truncation error, small ones a rounding error, and the best step differs between entries.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,46 +21,46 @@ __all__ = ["check_activation", "check_gradient", "check_hessian", "check_jacobia
 Array = NDArray[Any]
 
 _STENCIL = ((1, 3 / 4), (2, -3 / 20), (3, 1 / 60))  # f'(0) = sum of c (f(jh) - f(-jh)) / h + O(h^6)
-_STEPS = 0.25 / 4.0 ** np.arange(11)  # the smallest find a place between the kinks of a ReLU
-_SMALL = 1e-3  # an entry this much smaller than the largest is compared with the largest
-_ROUNDING = 1e-7  # likewise for a derivative this much smaller than the function itself
-_FAR = 700.0  # how far a unit's z may stray in a swarm: exp(z) does not overflow yet
-_MOST = 200  # directions along which a gradient is checked
+_STEPS = 0.25 / 4.0 ** np.arange(11)  # the smallest ones fit between the kinks of a ReLU
+_SMALL = 1e-3  # errors of entries below this share of the largest are relative to that share
+_ROUNDING = 1e-7  # the same for derivatives below this share of the function's size
+_FAR = 700.0  # largest |z| of a unit in a swarm: exp(z) does not overflow yet
+_MOST = 200  # maximum number of directions along which a gradient is checked
 
 
 class Differentiable(Protocol):
-    """What `check_gradient` asks for; `swarmnet.Objective` is one."""
+    """The protocol that `check_gradient` needs; `swarmnet.Objective` implements it."""
 
     def loss(self, swarm: ArrayLike) -> Array:
-        """(s,) losses of a swarm (s, p)."""
+        """Return the losses (s,) of a swarm (s, p)."""
 
     def loss_and_gradient(
         self, theta: ArrayLike, rows: NDArray[np.intp] | None = None
     ) -> tuple[float, Array]:
-        """The loss at theta (p,) and its gradient (p,), of all rows or of a minibatch."""
+        """Return the loss at theta (p,) and its gradient (p,), of all rows or of a minibatch."""
 
 
 def check_activation(
     record: str | Activation, *, rtol: float = 1e-7, kinks: Sequence[float] = (0.0,)
 ) -> float:
-    """Check f' and f'' of an activation, and that it keeps what its record promises.
+    """Check f' and f'' of an activation, and the properties that its record declares.
 
-    f' is compared with differences of f, and f'' with differences of f', for z from -8 to 8. Beyond
-    that: nothing that is only to be read is written to, all three are finite and give no warning at
-    z = -700 and 700, and those of a record with `in_place` do without z.
+    f' is compared with differences of f, and f'' with differences of f', for z from -8 to 8. The check
+    also makes sure that the functions change no argument but `out`, that all three are finite and give no
+    warning at z = -700 and 700, and that f' and f'' of a record with `in_place` do not read z.
 
     Args:
-        record: an activation, or the name of one in the table.
-        rtol: the largest relative error to let pass.
-        kinks: where f' jumps; a record with `smooth=False` is checked away from them.
+        record: an activation, or its name in the table.
+        rtol: the largest relative error that passes.
+        kinks: points where f' jumps; a record with `smooth=False` is not checked near them.
 
     Returns:
         The largest relative error.
 
     Raises:
-        AssertionError: a derivative is wrong, or a promise broken; the message says where and by
-            how much.
-        SwarmnetError: no such name in the table.
+        AssertionError: a derivative is wrong or a property does not hold; the message says where and by how
+            much.
+        SwarmnetError: the name is not in the table.
 
     Example:
         >>> cube = Activation(
@@ -97,7 +96,7 @@ def check_jacobian(net: Network, theta: ArrayLike, X: ArrayLike, *, rtol: float 
         net: the network.
         theta: (p,) weights, or (s, p) a swarm's.
         X: (n, d) points.
-        rtol: the largest relative error to let pass.
+            rtol: the largest relative error that passes.
 
     Returns:
         The largest relative error.
@@ -122,7 +121,7 @@ def check_hessian(net: Network, theta: ArrayLike, X: ArrayLike, *, rtol: float =
         net: the network.
         theta: (p,) weights, or (s, p) a swarm's.
         X: (n, d) points.
-        rtol: the largest relative error to let pass.
+            rtol: the largest relative error that passes.
 
     Returns:
         The largest relative error.
@@ -151,21 +150,21 @@ def check_gradient(
 ) -> float:
     """Check the gradient of a loss against differences of the loss, of all rows or of a minibatch.
 
-    Every weight is checked; more than 200 weights are checked along 200 random directions instead.
+    Every weight is checked. For more than 200 weights, 200 random directions are checked instead.
 
     Args:
-        objective: an `Objective` in float64, or anything with its `loss` and `loss_and_gradient`.
+        objective: an `Objective` in float64, or an object with the same `loss` and `loss_and_gradient`.
         theta: (p,) weights.
         rows: indices of a minibatch's rows; all rows by default.
-        rtol: the largest relative error to let pass.
-        rng: draws the random directions; the same ones each time by default.
+        rtol: the largest relative error that passes.
+        rng: generator of the random directions; by default they are the same in each call.
 
     Returns:
         The largest relative error.
 
     Raises:
-        AssertionError: the gradient is wrong, or `loss` and `loss_and_gradient` disagree about the
-            loss; the message names the weight, or the direction.
+        AssertionError: the gradient is wrong, or `loss` and `loss_and_gradient` return different losses;
+            the message names the weight or the direction.
 
     Example:
         >>> from swarmnet.data.mixed_data import MixedData
@@ -205,7 +204,7 @@ def _check_along_inputs(
     points = np.asarray(X, dtype=np.float64)
     columns, sizes = [], []
     for unit in np.eye(points.shape[1]):
-        # Steps are relative to an input that is large, so that they do not drown in its rounding.
+        # Steps are relative to the size of a large input, so that rounding does not hide them.
         scale = max(1.0, float(np.abs(points @ unit).max(initial=0.0)))
         numeric, size = _difference(partial(_shifted, function, theta, points, scale * unit))
         columns.append(numeric / scale)
@@ -224,10 +223,10 @@ def _shifted(
 
 
 def _difference(function: Callable[[float], Array]) -> tuple[Array, float]:
-    """The derivative of `function` at 0, entry by entry, and the size of the function itself."""
+    """Return the derivative of `function` at 0 for each entry, and the size of the function itself."""
     quotients = np.array([_quotient(function, float(step)) for step in _STEPS])
     size = _largest(function(0.0))
-    # Small steps may agree by chance, in the few digits that rounding leaves them.
+    # Results of small steps may agree by chance, because rounding leaves them few digits.
     rounding = np.finfo(np.float64).eps * size / _STEPS[1:]
     with np.errstate(invalid="ignore"):  # inf - inf
         doubt = np.abs(np.diff(quotients, axis=0).T) + rounding
@@ -237,13 +236,13 @@ def _difference(function: Callable[[float], Array]) -> tuple[Array, float]:
 
 
 def _quotient(function: Callable[[float], Array], step: float) -> Array:
-    with np.errstate(invalid="ignore"):  # inf - inf: what is not finite is reported as an error
+    with np.errstate(invalid="ignore"):  # inf - inf: a non-finite result is reported as an error
         terms = [c * (function(j * step) - function(-j * step)) for j, c in _STENCIL]
     return np.asarray(sum(terms) / step)
 
 
 def _largest(array: Array) -> float:
-    """The largest magnitude among finite entries; the others must not hide which entry is bad."""
+    """Return the largest magnitude of finite entries; others must not hide which entry is wrong."""
     return float(np.abs(array).max(where=np.isfinite(array), initial=0.0))
 
 
@@ -255,7 +254,7 @@ def _compare(
     rtol: float,
     labels: Array | None = None,
 ) -> float:
-    """The largest error, relative to its entry where that is not too small to be known so well."""
+    """Return the largest error, relative to its entry or, for a small entry, to `floor`."""
     if analytic.shape != numeric.shape:
         raise AssertionError(f"{what}: the shape is {analytic.shape}, not {numeric.shape}")
     if numeric.size == 0:
@@ -276,13 +275,13 @@ def _compare(
 
 
 def _directions(p: int, rng: np.random.Generator | None) -> Array:
-    """(_MOST, p) random directions of unit length."""
+    """Return (_MOST, p) random directions of unit length."""
     directions = (rng or np.random.default_rng(0)).normal(size=(_MOST, p))
     return np.asarray(directions / np.linalg.norm(directions, axis=1, keepdims=True))
 
 
 def _evaluate(record: Activation, z: Array) -> tuple[Array, Array, Array]:
-    """f, f' and f'' at z."""
+    """Return f, f' and f'' at z."""
     a, s, c = np.empty_like(z), np.empty_like(z), np.empty_like(z)
     record.value(z, a)
     record.slope(z, a, s)
@@ -310,7 +309,7 @@ def _check_far(record: Activation) -> None:
 
 
 def _check_only_reads(record: Activation, z: Array) -> None:
-    """The functions share their arguments, so that none may change what the next one is to read."""
+    """The functions share their arguments, so none may change what the next one reads."""
     a, s, _ = _evaluate(record, z)
     out = np.empty_like(z)
     calls: list[tuple[str, Callable[..., object], tuple[Array, ...]]] = [
@@ -327,7 +326,7 @@ def _check_only_reads(record: Activation, z: Array) -> None:
 
 
 def _check_in_place(record: Activation, z: Array) -> None:
-    """`in_place` lets a overwrite z, so that value must bear it and the others must not miss z."""
+    """With `in_place`, a overwrites z: `value` must allow that, and the others must not read z."""
     a, s, c = _evaluate(record, z)
     over, lost = z.copy(), np.full_like(z, np.nan)
     record.value(over, over)

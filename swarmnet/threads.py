@@ -1,7 +1,7 @@
-"""Sharing work out over threads, and holding BLAS to one thread meanwhile.
+"""Work shared among threads, with BLAS limited to one thread meanwhile.
 
-Compiled kernels let go of the GIL, so plain threads scale as long as each task is some hundred microseconds
-long. BLAS's own threads would only get in each other's way.
+Compiled kernels release the GIL, so Python threads scale if each task takes some hundred microseconds or
+more. BLAS's own threads would compete with them for the cores.
 """
 
 import itertools
@@ -23,50 +23,50 @@ from swarmnet.errors import SwarmnetError
 T = TypeVar("T")
 R = TypeVar("R")
 
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # "time of all cores, within so much by the clock" (Linux, cgroup v2)
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # CPU time quota and period (Linux, cgroup v2)
 
 
 def available_cores() -> int:
-    """Cores that this process may use, or fewer where its container gets less of their time."""
+    """Return the number of cores that this process may use, limited by the CPU quota of its container."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = _QUOTA.read_text().split()
         return min(cores, max(1, -(-int(quota) // int(period))))
-    except (OSError, ValueError):  # no container, or "max"
+    except (OSError, ValueError):  # no quota, or "max"
         return cores
 
 
 def default_threads() -> int:
-    """Threads to work with where nobody says how many: one a core, or fewer if OMP_NUM_THREADS says so.
+    """Return the default number of threads: the available cores, or OMP_NUM_THREADS if that is fewer.
 
-    There joblib and Dask tell each process that they start how much of the machine is its own.
+    joblib and Dask set OMP_NUM_THREADS in the processes that they start.
     """
-    named = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # a list is one for each level
+    named = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # may list one number a level
     return min(available_cores(), int(named)) if named.isdecimal() and int(named) else available_cores()
 
 
 @cache
 def _blas() -> list[LibController]:
-    """The BLAS libraries: looking for them takes much longer than asking them."""
-    import scipy.linalg.blas  # noqa: F401, PLC0415  # its BLAS must be loaded to be found
+    """Return the loaded BLAS libraries; cached, because finding them is slow."""
+    import scipy.linalg.blas  # noqa: F401, PLC0415  # only a loaded BLAS can be found
 
     libraries: list[LibController] = ThreadpoolController().select(user_api="blas").lib_controllers
     return libraries
 
 
 def _set_threads(blas: LibController, threads: int) -> None:
-    """Set the threads of a library, from whatever thread.
+    """Set the number of threads of a library, from any thread.
 
-    threadpoolctl hears the first thread that asks OpenBLAS while that lives; others silently do nothing.
+    For OpenBLAS, threadpoolctl obeys only the first calling thread while it lives and ignores the others.
     """
-    free = getattr(blas, "clear_controlling_thread", lambda force: None)  # OpenBLAS alone has it
+    free = getattr(blas, "clear_controlling_thread", lambda force: None)  # only OpenBLAS has it
     free(force=True)
     blas.set_num_threads(threads)
     free(force=True)
 
 
 class _BlasHold(ContextDecorator):
-    """Counts who wants BLAS at one thread, so that nested and concurrent holds restore the user's setting."""
+    """Counts its users, so that nested and concurrent use restores the number of threads set before."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -93,24 +93,24 @@ _HOLD = _BlasHold()
 
 
 def one_blas_thread() -> _BlasHold:
-    """Hold BLAS to one thread; whatever it was is restored when the last holder leaves."""
+    """Limit BLAS to one thread inside the `with` block; the last block to end restores the earlier number."""
     return _HOLD
 
 
-class Crew:
-    """A fixed number of threads, the caller's among them, that share numbered tasks."""
+class ThreadTeam:
+    """A fixed number of threads, including the caller's, that share numbered tasks."""
 
     def __init__(self, threads: int | None = None) -> None:
         if threads is not None and (not isinstance(threads, int) or threads < 1):
             raise SwarmnetError(f"threads must be a whole number of 1 or more, not {threads}")
         self.size = threads or default_threads()
         self._pool: ThreadPoolExecutor | None = None
-        self._process = 0  # whose threads the pool's are: a fork has the pool, but none of them
+        self._process = 0  # process that started the pool's threads: they do not exist after a fork
 
     def run(self, tasks: int, work: Callable[[int, int], None], shared: bool = True) -> None:
-        """Call work(worker, task) for each task; results must not depend on which worker takes which.
+        """Call work(worker, task) for each task; results must not depend on which worker does which task.
 
-        With `shared` False the caller does it all: handing a task over costs some 50 microseconds.
+        With `shared` False the caller does all tasks: to hand one to another thread takes about 50 us.
         """
         if self.size == 1 or tasks <= 1 or not shared:
             for task in range(tasks):
@@ -119,7 +119,7 @@ class Crew:
         if self._pool is None or self._process != os.getpid():
             self._pool = ThreadPoolExecutor(self.size - 1, thread_name_prefix="swarmnet")
             self._process = os.getpid()
-        queue = itertools.count()  # next() on it is atomic
+        queue = itertools.count()  # next() on it is thread-safe
 
         def share(worker: int) -> None:
             while (task := next(queue)) < tasks:
@@ -131,7 +131,7 @@ class Crew:
                 helpers.append(self._pool.submit(share, worker))
             share(0)
         finally:
-            # On Ctrl-C here the rest of the tasks are dropped, but the helpers must be out of the buffers.
+            # After Ctrl-C no task starts, but running ones must end before their buffers are reused.
             queue = itertools.count(tasks)
             wait(helpers)
         for helper in helpers:
@@ -139,9 +139,9 @@ class Crew:
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
-    """work(item) of each item, `threads` at a time, in the items' order.
+    """Yield work(item) for each item, `threads` at a time, in the items' order.
 
-    No more than a few results wait for their turn. When the caller stops early, so does the work.
+    At most `threads` + 1 results wait in memory. If the caller stops early, the remaining work is cancelled.
     """
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="swarmnet") as pool:
@@ -158,18 +158,18 @@ def in_order(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterat
 
 
 class Pool(Protocol):
-    """Who does the same work for many items."""
+    """Does the same work for many items, on threads or on other machines."""
 
     def map(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-        """work(item) of each item, in the items' order."""
+        """Yield work(item) for each item, in the items' order."""
 
 
 @dataclass(frozen=True)
 class ThreadPool:
-    """So many threads of this process."""
+    """A pool of threads in this process."""
 
     threads: int
 
     def map(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-        """work(item) of each item, in the items' order."""
+        """Yield work(item) for each item, in the items' order."""
         return in_order(work, items, self.threads)

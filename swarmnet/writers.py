@@ -1,4 +1,4 @@
-"""Registers what a model or a comparison can be written as; each is imported when it is first asked for."""
+"""Registers the formats in which models and comparisons can be written; each is imported on first use."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The arrays that MixedData is made of: their shapes, names and numbers, checked."""
+"""Checks of the arrays of MixedData: shapes, names and numbers."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from swarmnet.errors import SwarmnetError
 
 
 def as_numbers(name: str, value: ArrayLike) -> Array:
-    """A private float64 copy, so that nobody else's array is frozen or changed under us.
+    """Return a float64 copy, so that freezing or changing it does not affect the caller's array.
 
     Raises:
-        SwarmnetError: it holds dates, complex numbers, or what is no number.
+        SwarmnetError: the array holds dates, complex numbers or something that is not a number.
     """
     if isinstance(value, np.ma.MaskedArray):
         value = np.ma.filled(value.astype(np.float64), np.nan)
@@ -35,7 +35,7 @@ def as_numbers(name: str, value: ArrayLike) -> Array:
 
 
 def matched(tables: Tables, inputs: list[str] | None, outputs: list[str] | None) -> dict[str, Any]:
-    """What MixedData keeps: tables' columns by name, in the order of the names asked for or their own."""
+    """Return the fields of MixedData; tables' columns are selected and ordered by name."""
     X = as_numbers("X", tables.selected("X", inputs))
     if X.ndim != 2 or X.shape[1] == 0:
         raise SwarmnetError(f"X must be (rows, inputs) with at least one input, not {X.shape}")
@@ -62,7 +62,7 @@ def _numbers(name: str, given: ArrayLike | None) -> Array | None:
 
 
 def _targets(shape: tuple[int, ...], Y: Array | None, J: Array | None) -> tuple[Array, Array]:
-    """Y (n, k) and J (n, k, d) for X of the given shape (n, d), NaN throughout for what was not given."""
+    """Return Y (n, k) and J (n, k, d) for X of shape (n, d), filled with NaN if not given."""
     n, d = shape
     if Y is not None and Y.ndim == 1:
         Y = Y[:, None]
@@ -85,7 +85,7 @@ def _targets(shape: tuple[int, ...], Y: Array | None, J: Array | None) -> tuple[
 
 
 def _sigma(name: str, sigma: ArrayLike | None, target: Array) -> Array | None:
-    """The standard deviations in the shape of their targets, NaN beside what was not observed."""
+    """Return standard deviations in the shape of their targets, with NaN for unobserved targets."""
     if sigma is None:
         return None
     value = as_numbers(name, sigma)

@@ -1,14 +1,14 @@
-"""The canonical form of MixedData: a function of its entries alone, however they lie in rows and columns.
+"""The canonical form of MixedData. It depends on the entries only, not on the order of rows and columns.
 
-Training is chaotic: sums over the same rows in two orders differ by rounding, and that is enough to end in
-different networks. In canonical form the same entries are the same arrays, and give the same network bit for
+Training is chaotic: sums over the same rows in another order differ by rounding, and this can lead to a
+different network. In canonical form the same entries give the same arrays, and so the same network bit for
 bit:
 
-- inputs and outputs are in the order of their names, shorter ones first (x2 before x10);
-- entries that say nothing, because their sigma is a trillion times the size of what they measure, are gone;
-- equal entries at a point (same column, number and sigma) are one entry, their weights added up;
+- inputs and outputs are sorted by name, shorter names first (x2 before x10);
+- entries whose sigma is at least 1e12 times the size of the measured quantity are removed;
+- equal entries at a point (same column, number and sigma) become one entry with the sum of their weights;
 - entries at a point that have the same weight share a row, and so one forward pass;
-- of several in one column the smaller number is in the earlier row;
+- of several entries in one column, the smaller number is in the earlier row;
 - rows are sorted by point, then by weight.
 """
 
@@ -24,15 +24,15 @@ from swarmnet.data.statistics import Moments
 
 Array = NDArray[Any]
 
-_SILENT = 1e12  # times as large as what it measures, a sigma says that nothing was measured
+_UNINFORMATIVE = 1e12  # an entry whose sigma is so many times its size has no information
 
 
 def canonical(data: MixedData) -> MixedData:
-    """The same entries in canonical form; rows without an entry, or of weight 0, are gone.
+    """Return the same entries in canonical form, without rows that have no entry or weight 0.
 
-    So a row of weight 2 is the same row twice, and a row of two entries is two rows of one each.
+    A row of weight 2 equals the same row twice. A row with two entries equals two rows with one entry each.
     """
-    data = _audible(data.select(by_name(data.inputs), by_name(data.outputs)))
+    data = _informative(data.select(by_name(data.inputs), by_name(data.outputs)))
     rows = np.flatnonzero((data.entries_per_row > 0) & (data.row_weights > 0))
     rows = rows[_by_point(data.X[rows])]
     point = _numbered(*data.X[rows].T)
@@ -47,10 +47,10 @@ def canonical(data: MixedData) -> MixedData:
 
 
 def mean_point(data: MixedData) -> Array:
-    """(d,) the mean of the points of data in canonical form.
+    """Return the mean (d,) of the points of data in canonical form.
 
-    A point counts as often as the column that was observed there most often: so rows count once, or as often
-    as their weights say, and rows that share the entries of one row out among them count as that row.
+    The weight of a point is the largest total row weight with which one column was observed there. So rows
+    count by their weights, and several rows that share the entries of one original row count once.
     """
     first = np.flatnonzero(np.diff(_numbered(*data.X.T), prepend=-1))
     often = ~np.isnan(_flat(data.Y, data.J)) * data.row_weights[:, None]
@@ -58,16 +58,16 @@ def mean_point(data: MixedData) -> Array:
 
 
 def by_name(names: Sequence[str]) -> list[str]:
-    """The names in canonical order."""
+    """Return the names in canonical order."""
     return sorted(names, key=lambda name: (len(name), name))
 
 
-def _audible(data: MixedData) -> MixedData:
-    """Without the entries of which a measured sigma says that they are as good as not observed.
+def _informative(data: MixedData) -> MixedData:
+    """Remove the entries whose given sigma is so large that they carry no information.
 
-    They would still move the mean of their column, and count in the mean of the loss. An output's size is its
-    largest number, partials times the range of their input, not counting entries whose sigma is out of all
-    proportion to themselves; where there is no other, or all are 0, it is its smallest sigma.
+    They would still change the mean of their column and count in the mean of the loss. The size of an output
+    is its largest number (partials times the range of their input), without the entries whose sigma exceeds
+    `_UNINFORMATIVE` times their own number. If none is left, or all are 0, it is the output's smallest sigma.
     """
     if data.Y_sigma is None and data.J_sigma is None:
         return data
@@ -77,10 +77,10 @@ def _audible(data: MixedData) -> MixedData:
     with np.errstate(over="ignore", invalid="ignore"):
         span = np.ptp(data.X[data.row_weights > 0], axis=0)
         unit = np.concatenate([[1.0], np.where((span > 0) & np.isfinite(span), span, 1.0)])
-        loud = counts & ~np.isnan(targets) & ~(sigmas > _SILENT * np.abs(targets))
+        loud = counts & ~np.isnan(targets) & ~(sigmas > _UNINFORMATIVE * np.abs(targets))
         size = np.where(loud, np.abs(targets) * unit, 0.0).max((0, 2))
         least = np.where(counts & ~np.isnan(sigmas), sigmas * unit, np.inf).min((0, 2))
-        silent = sigmas * unit > _SILENT * np.where(size > 0, size, least)[:, None]
+        silent = sigmas * unit > _UNINFORMATIVE * np.where(size > 0, size, least)[:, None]
     if not silent.any():
         return data
     targets = np.where(silent, np.nan, targets)
@@ -92,45 +92,45 @@ def _with_sigmas(data: MixedData) -> tuple[tuple[Array, Array | None], ...]:
 
 
 def _by_output(Y: Array, J: Array) -> Array:
-    """(n, k, 1 + d): of each output the values, then the partials."""
+    """Return (n, k, 1 + d): for each output its values, then its partials."""
     return np.concatenate([Y[..., None], J], axis=2)
 
 
 def _by_point(X: Array) -> Array:
-    """The order of the points of X (n, d), by their first input, then by their second..."""
+    """Return the order of the points X (n, d) sorted by the first input, then the second, and so on."""
     order = np.argsort(X[:, 0], kind="stable")
     first = X[order, 0]
     tied = np.zeros(len(X), bool)
     tied[1:] = first[1:] == first[:-1]
     tied[:-1] |= tied[1:]
-    if tied.any():  # all others are in their place: most data save the sorting by what comes second
+    if tied.any():  # in most data, few rows are equal in the first input and need the slower sort
         rows = order[tied]
         order[tied] = rows[np.lexsort(X[rows].T[::-1])]
     return order
 
 
 class _Entries(NamedTuple):
-    """Some entries, an item of each of these arrays."""
+    """Entries as arrays of equal length."""
 
     point: Array
     column: Array
     target: Array
-    sigma: Array  # 0 where none is known: NaN would differ from itself
+    sigma: Array  # 0 if unknown, because NaN is not equal to itself
     weight: Array
-    row: Array  # one at that point
+    row: Array  # a row with that point
 
     def at(self, index: Array) -> "_Entries":
         return _Entries(*(array[index] for array in self))
 
 
 def _packed(data: MixedData, point: Array) -> tuple[MixedData, Array]:
-    """Rows at numbered points, with equal entries merged and the others as close as weights allow.
+    """Merge equal entries of rows at numbered points, and pack the others into as few rows as weights allow.
 
     Returns:
-        them, and the number of each one's point, ascending.
+        the packed rows, and the number of each row's point in ascending order.
     """
     entries = _merged(_entries(data, point))
-    entries = entries.at(np.lexsort((entries.weight, entries.point)))  # stable: by column and target besides
+    entries = entries.at(np.lexsort((entries.weight, entries.point)))  # stable: column and target too
     run = _numbered(entries.point, entries.weight, entries.column)
     nth = np.arange(len(run)) - np.flatnonzero(np.diff(run, prepend=-1))[run]
     order = np.lexsort((nth, entries.weight, entries.point))
@@ -162,8 +162,8 @@ def _entries(data: MixedData, point: Array) -> _Entries:
 
 
 def _merged(entries: _Entries) -> _Entries:
-    """Equal entries as one, sorted by point, column, target and sigma."""
-    # By weight last, so that weights are added up in the same order whatever that of the rows was.
+    """Merge equal entries; the result is sorted by point, column, target and sigma."""
+    # Weight is the last key, so that the sum of weights does not depend on the order of the rows.
     varying = [key for key in entries[4::-1] if (key != key[0]).any()]
     entries = entries.at(np.lexsort(varying)) if varying else entries
     first = np.flatnonzero(np.diff(_numbered(*entries[:4]), prepend=-1))
@@ -171,7 +171,7 @@ def _merged(entries: _Entries) -> _Entries:
 
 
 def _numbered(*columns: Array) -> Array:
-    """Each item's number among the distinct ones, of sorted items."""
+    """Return, for sorted items, the number of each item's distinct value."""
     fresh = np.zeros(len(columns[0]), bool)
     for column in columns:
         fresh[1:] |= column[1:] != column[:-1]
@@ -179,17 +179,17 @@ def _numbered(*columns: Array) -> Array:
 
 
 def _flat(Y: Array, J: Array) -> Array:
-    """(n, k + k d): values, then partials."""
+    """Return (n, k + k d): values, then partials."""
     return np.concatenate([Y, J.reshape(len(J), -1)], axis=1)
 
 
 def _plain(data: MixedData) -> MixedData:
-    """Without negative zeros, which equal the positive ones and yet are other bits."""
+    """Replace negative zeros by positive ones, which are equal but have other bits."""
     return replace(data, X=data.X + 0.0, Y=data.Y + 0.0, J=data.J + 0.0)
 
 
 def _joined(first: MixedData, second: MixedData, order: Array) -> MixedData:
-    """The rows of both, in the given order."""
+    """Return the rows of both, in the given order."""
 
     def both(of_first: Array, of_second: Array) -> Array:
         return np.concatenate([of_first, of_second])[order]

@@ -1,9 +1,9 @@
-"""What a table's columns and cells mean.
+"""The names and meanings of a table's columns and cells.
 
-Names follow one grammar: ``h`` (an input or an output), ``dh/dT`` (the partial derivative of output ``h``
-with respect to input ``T``), ``sigma(h)`` and ``sigma(dh/dT)`` (the standard deviation of that column).
-A table is wide (one row a point, a column for each entry) or long (one row an entry, with the columns
-``target``, ``value`` and perhaps ``sigma``). An empty cell is not observed, and nothing else is.
+Column names follow one grammar: ``h`` (an input or an output), ``dh/dT`` (the partial derivative of output
+``h`` with respect to input ``T``), ``sigma(h)`` and ``sigma(dh/dT)`` (the standard deviation of that column).
+A wide table has a row for each point and a column for each kind of entry. A long table has a row for each
+entry and the columns ``target``, ``value`` and optionally ``sigma``. Only an empty cell means "not observed".
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ Entry = tuple[int, int | None]  # (output, None) is a value, (output, input) is 
 SIGMA = re.compile(r"sigma\((.+)\)")
 SECOND_DERIVATIVE = re.compile(r"d2.+/d.+")
 NUMBER = re.compile(r"[+-]?(nan|inf(inity)?|(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?)", re.IGNORECASE | re.ASCII)
-_LONGEST = 500  # characters of a column's name
-_FORMULA = "=+-@"  # what spreadsheets take the first character of a formula to be
-_MARKLESS = {"Cc", "Cf", "Mn", "Me"}  # Unicode's control and format characters, and marks on others
-_BLANK = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols that are drawn as nothing
-_UNPRINTED = {"Cc", "Cs", "Zl", "Zp"}  # Unicode's control characters, lone surrogates and line breaks
+_LONGEST = 500  # chosen: maximum number of characters of a column name
+_FORMULA = "=+-@"  # first characters by which spreadsheets recognise a formula
+_MARKLESS = {"Cc", "Cf", "Mn", "Me"}  # Unicode control and format characters, combining marks
+_BLANK = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols that are drawn as blank
+_UNPRINTED = {"Cc", "Cs", "Zl", "Zp"}  # Unicode control characters, lone surrogates and line breaks
 
 
 def derivative_name(output: str, input: str) -> str:
-    """The name of the column that holds the partial derivative of `output` with respect to `input`."""
+    """Return the name of the column with the partial derivative of `output` with respect to `input`."""
     return f"d{output}/d{input}"
 
 
 def second_derivative_name(output: str, first: str, second: str) -> str:
-    """The name of a Hessian column: ``d2h/dT2`` on the diagonal, ``d2h/dTdp`` off it."""
+    """Return the name of a Hessian column: ``d2h/dT2`` on the diagonal, ``d2h/dTdp`` off the diagonal."""
     return f"d2{output}/d{first}2" if first == second else f"d2{output}/d{first}d{second}"
 
 
 def sigma_name(column: str) -> str:
-    """The name of the column that holds the standard deviation of `column`."""
+    """Return the name of the column with the standard deviation of `column`."""
     return f"sigma({column})"
 
 
 def parse_derivative(name: str) -> list[tuple[str, str]]:
-    """Every way to read `name` as ``d<output>/d<input>``; empty when it is not of that form."""
+    """Return all readings of `name` as ``d<output>/d<input>``; an empty list if it has no such form."""
     if not name.startswith("d") or len(name) > _LONGEST:
         return []
     return [(name[1:c], name[c + 2 :]) for c in _cuts(name) if name[1:c] and name[c + 2 :]]
 
 
 def refuse_bad_names(columns: Sequence[str]) -> None:
-    """Raise SwarmnetError when a column has no name, the name of another, or far too long a name."""
+    """Raise SwarmnetError if a column name is empty, repeated or too long."""
     seen: set[str] = set()
     for number, column in enumerate(columns, 1):
         if not column:
@@ -71,13 +71,13 @@ def refuse_bad_names(columns: Sequence[str]) -> None:
 
 
 def refuse_dangerous_name(what: str, name: str) -> None:
-    """Refuse a name that could not be written to a table, a terminal and a spreadsheet as it is.
+    """Refuse a name that cannot be written unchanged and safely to a table, a terminal and a spreadsheet.
 
-    A name goes into the header of every table that is written, where it must be the same when it is read
-    again. So a name that spreadsheets would run as a formula is refused, not changed on the way out.
+    Every written table has the names in its header, and reading it must give the same names. So a name that
+    spreadsheets would run as a formula is refused instead of changed during writing.
 
     Raises:
-        SwarmnetError: it is too long, has a line break or another control character, or begins a formula.
+        SwarmnetError: it is too long, has a control character or a line break, or begins a formula.
     """
     if len(name) > _LONGEST:
         raise SwarmnetError(f"{what} {shortened(name)} has {len(name)} characters: shorten it")
@@ -93,12 +93,12 @@ def refuse_dangerous_name(what: str, name: str) -> None:
 
 
 def begins_formula(text: str) -> bool:
-    """Whether a spreadsheet would take a cell of this text for a formula; fullwidth signs count."""
+    """Return whether spreadsheets would read this text as a formula; fullwidth signs count too."""
     return unicodedata.normalize("NFKC", _seen(text)[:1]).startswith(tuple(_FORMULA))
 
 
 def _seen(text: str) -> str:
-    """The text from its first character that leaves a mark: a byte order mark, say, leaves none."""
+    """Return the text from its first visible character; a byte order mark, for example, is invisible."""
     for at, character in enumerate(text):
         if not (character.isspace() or character in _BLANK or unicodedata.category(character) in _MARKLESS):
             return text[at:]
@@ -106,13 +106,13 @@ def _seen(text: str) -> str:
 
 
 def refuse_same_names(inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    """Refuse inputs and outputs of which two columns of a table would have the same name.
+    """Refuse names of inputs and outputs for which two columns of a table would have the same name.
 
-    A table may hold inputs, outputs, derivatives, second derivatives, and standard deviations of all but
-    inputs and second derivatives. Two second derivatives with one name are left to whoever writes them.
+    A table may hold inputs, outputs, first and second derivatives, and the standard deviations of outputs
+    and first derivatives. Two second derivatives with the same name are checked where they are written.
 
     Raises:
-        SwarmnetError: two of them have, such as d(2h)/dT2 and the second derivative of h by T.
+        SwarmnetError: two columns share a name, such as d(2h)/dT2 and the second derivative of h by T.
     """
     known_in, known_out = set(inputs), set(outputs)
     seen: set[str] = set()
@@ -120,13 +120,13 @@ def refuse_same_names(inputs: Sequence[str], outputs: Sequence[str]) -> None:
         if name in seen or _is_made(name, known_in, known_out):
             raise two_columns(name)
         seen.add(name)
-    # d(h/dT)/dp and dh/d(T/dp)
+    # A collision such as d(h/dT)/dp with dh/d(T/dp)
     rest = {out[c + 2 :]: out for out in outputs for c in _cuts(out) if out[:c] in known_out}
     for into in inputs:
         for c in _cuts(into):
             if into[:c] in rest and into[c + 2 :] in known_in:
                 raise two_columns(derivative_name(rest[into[:c]], into[c + 2 :]))
-    # d(2h)/d(T2) and the second derivative of h by T
+    # A collision of d(2h)/d(T2) with the second derivative of h by T
     twice = next((out for out in outputs if out[:1] == "2" and out[1:] in known_out), None)
     square = next((into for into in inputs if _is_pair(into, known_in)), None)
     if twice is not None and square is not None:
@@ -134,12 +134,12 @@ def refuse_same_names(inputs: Sequence[str], outputs: Sequence[str]) -> None:
 
 
 def _cuts(name: str) -> list[int]:
-    """Where a name may be taken for a numerator and a denominator."""
+    """Return the positions where a name can be split into a numerator and a denominator."""
     return [cut.start() for cut in re.finditer("(?=/d)", name)]
 
 
 def _is_made(name: str, inputs: Collection[str], outputs: Collection[str]) -> bool:
-    """Whether it is that of a derivative, of a second one, or of a standard deviation."""
+    """Return whether it is the name of a first or second derivative or of a standard deviation."""
     owner = SIGMA.fullmatch(name)
     if owner:
         return owner[1] in outputs or _is_derivative(owner[1], inputs, outputs)
@@ -156,32 +156,32 @@ def _is_derivative(name: str, inputs: Collection[str], outputs: Collection[str])
 
 
 def _is_pair(text: str, inputs: Collection[str]) -> bool:
-    """Whether it is an input and a 2, or two inputs with a d between them."""
+    """Return whether the text is an input followed by 2, or two inputs with a d between them."""
     if text.endswith("2") and text[:-1] in inputs:
         return True
     return any(text[: c.start()] in inputs and text[c.end() :] in inputs for c in re.finditer("d", text))
 
 
 def two_columns(name: str) -> SwarmnetError:
-    """The error for a name that two columns of a table would have."""
+    """Return the error for a name that two columns of a table would share."""
     return SwarmnetError(
         f"two columns would be called {shortened(name)}: choose other names for inputs or outputs"
     )
 
 
 def listed(names: Sequence[str]) -> str:
-    """The names, cut short where a readable line would end."""
+    """Return the names as one text, shortened to a readable line."""
     shown = [printable(name if len(name) <= 80 else f"{name[:77]}...") for name in names[:12]]
     return ", ".join(shown) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
 def as_list(names: Iterable[str] | None) -> list[str] | None:
-    """The names, of which one alone may be given as a string."""
+    """Return the names as a list; a single name may be given as a string."""
     if names is None:
         return None
     return [names] if isinstance(names, str) else [str(name) for name in names]
 
 
 def shortened(text: str) -> str:
-    """A cell's text in quotes, on one line and short enough for it."""
+    """Return a cell's text in quotes, on one line and shortened."""
     return repr(text if len(text) <= 40 else f"{text[:37]}...")

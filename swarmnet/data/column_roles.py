@@ -27,10 +27,10 @@ _OUTPUT_LIKE = re.compile(r"y(_?\d+)?")
 
 @dataclass(frozen=True)
 class Roles:
-    """The parts that names play.
+    """The roles of the columns of a table.
 
-    The keys of `entries` are column names in a wide table and targets in a long one; those of `sigmas`
-    are column names, and a long table has none.
+    The keys of `entries` are column names in a wide table and targets in a long table. The keys of `sigmas`
+    are column names; a long table has none.
     """
 
     inputs: tuple[str, ...]
@@ -41,7 +41,7 @@ class Roles:
 
 
 class TargetError(SwarmnetError):
-    """What is wrong with one target of a long table; the caller knows on which line it stands."""
+    """A mistake in one target of a long table; the caller adds the line in which the target first stands."""
 
     def __init__(self, target: str, message: str) -> None:
         super().__init__(f"target {shortened(target)} {message}")
@@ -53,7 +53,7 @@ def is_long(
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
 ) -> bool:
-    """Whether a table is in the long form: it has `target` and `value`, and neither is a data column."""
+    """Return whether a table is long: it has the columns `target` and `value`, and neither holds data."""
     claimed = {*(as_list(inputs) or ()), *(as_list(outputs) or ())}
     return {"target", "value"} <= set(columns) - claimed
 
@@ -65,12 +65,12 @@ def roles_of(
 ) -> Roles:
     """Decide the role of each column of a wide table.
 
-    `inputs` and `outputs` decide first; then the derivative columns (numerators are outputs,
-    denominators inputs); then the names x, x1, x_2... and y, y1, y_2... Nothing is guessed: a column left
-    over is an error, unless both `inputs` and `outputs` are given: then it is ignored.
+    `inputs` and `outputs` decide first; then the derivative columns (numerators are outputs, denominators
+    inputs); then the names x, x1, x_2... and y, y1, y_2... Nothing is guessed: a column without a role is
+    ignored if both `inputs` and `outputs` are given, and otherwise an error.
 
     Raises:
-        SwarmnetError: a column is undecided, both input and output, or belongs to nothing.
+        SwarmnetError: the role of a column is undecided, or it would have two.
     """
     given_in, given_out = as_list(inputs), as_list(outputs)
     claimed = {*(given_in or ()), *(given_out or ())}
@@ -98,21 +98,21 @@ def long_roles_of(
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
 ) -> Roles:
-    """Decide what each column and each of the distinct `targets` of a long table is.
+    """Decide the role of each column and of each distinct target of a long table.
 
-    Inputs are what `inputs` says; else the denominators of the derivative targets and x, x1, x_2...
-    Outputs are what `outputs` says; else, when there are derivative targets, their numerators and y, y1,
-    y_2...; else y, y1, y_2... or the only target there is. With `inputs` given a column left over is
-    ignored, else it is an error.
+    Inputs are those in `inputs`; if None, the denominators of the derivative targets and x, x1, x_2...
+    Outputs are those in `outputs`; if None and there are derivative targets, their numerators and y, y1,
+    y_2...; else y, y1, y_2... or the only target. A column without a role is ignored if `inputs` is given,
+    and otherwise an error.
 
     Raises:
-        SwarmnetError: a column is undecided, a name is both input and output.
+        SwarmnetError: a column is undecided, or a name is both input and output.
         TargetError: a target is neither an output nor a partial.
     """
     given_in, given_out = as_list(inputs), as_list(outputs)
     slopes = {t for t in targets if t not in (given_out or ()) and parse_derivative(t)}
     plain = [t for t in targets if t not in slopes]
-    # `sigma` is the standard deviation, unless inputs= claims it
+    # `sigma` is the standard deviation unless inputs= names it
     reserved = {"target", "value", "sigma"} - set(given_in or ())
     points = [c for c in columns if c not in reserved]
     _refuse_bad_choice("inputs", given_in, columns, "column")
@@ -147,7 +147,7 @@ def _refuse_bad_choice(option: str, given: list[str] | None, known: Sequence[str
 
 
 def _read_pair(name: str, inputs: Collection[str], outputs: Collection[str]) -> tuple[str, str]:
-    """Read a slope column as (output, input); the input must be a column of the table."""
+    """Read a derivative column as (output, input); the input must be a column of the table."""
     try:
         return _only_reading(name, inputs, outputs)
     except SwarmnetError as error:
@@ -162,7 +162,7 @@ def _read_target(name: str, inputs: Collection[str], outputs: Collection[str]) -
 
 
 def _only_reading(name: str, inputs: Collection[str], outputs: Collection[str]) -> tuple[str, str]:
-    """The one reading of ``d<output>/d<input>`` with a known input, and a known output if several have."""
+    """Return the only reading of ``d<output>/d<input>`` with known input and, if several, known output."""
     readings = [pair for pair in parse_derivative(name) if pair[1] in inputs]
     if len(readings) > 1:
         readings = [pair for pair in readings if pair[0] in outputs] or readings
@@ -187,8 +187,8 @@ def _decide(
     given_in: list[str] | None,
     given_out: list[str] | None,
 ) -> tuple[list[str], list[str]]:
-    """Split the `plain` columns into inputs and outputs; `pairs` are the (output, input) of the slopes."""
-    # Dicts, as sets that keep their order
+    """Split the `plain` columns into inputs and outputs; `pairs` are the derivatives' (output, input)."""
+    # Dicts serve as ordered sets
     numerators = dict.fromkeys(out for out, _ in pairs)
     denominators = dict.fromkeys(into for _, into in pairs)
     asked_out = dict.fromkeys(given_out or numerators)
@@ -244,7 +244,7 @@ def _wide_entries(
     inputs: Sequence[str],
     outputs: Sequence[str],
 ) -> dict[str, Entry]:
-    """Where each entry column goes; a slope of columns that the user left out is left out too."""
+    """Return where each entry column goes; derivatives between columns that the user left out are ignored."""
     o_of = {name: o for o, name in enumerate(outputs)}
     j_of = {name: j for j, name in enumerate(inputs)}
     known = {*plain, *outputs}
@@ -286,7 +286,7 @@ def _wide_sigmas(
 
 
 def _refuse_numbers(targets: Sequence[str]) -> None:
-    """Numbers under `target` mean that the table is wide, and that `target` is one of its columns."""
+    """Refuse numbers as targets: the table is then wide, and `target` is one of its data columns."""
     for target in targets:
         if NUMBER.fullmatch(target):
             raise TargetError(
@@ -311,7 +311,7 @@ def _long_inputs(points: Sequence[str], pairs: Sequence[tuple[str, str]]) -> lis
 
 def _long_outputs(plain: Sequence[str], numerators: Sequence[str]) -> list[str]:
     if not numerators and len(set(plain)) == 1:
-        return list(plain)  # the only thing that was ever observed
+        return list(plain)  # the only observed quantity
     sloped = set(numerators)
     likely = [t for t in plain if t in sloped or _OUTPUT_LIKE.fullmatch(t)]
     if not likely and not numerators:
@@ -328,7 +328,7 @@ def _long_entries(
     outputs: Sequence[str],
 ) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
-    o_of = {name: o for o, name in enumerate(outputs)}  # there may be many targets
+    o_of = {name: o for o, name in enumerate(outputs)}  # dicts, because there may be many targets
     j_of = {name: j for j, name in enumerate(inputs)}
     for target in targets:
         out, into = pairs.get(target, (target, None))

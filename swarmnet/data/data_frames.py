@@ -1,8 +1,8 @@
-"""pandas, imported when something of it is first asked for, and tables of other libraries as it has them.
+"""pandas imported on first use, and conversion of other libraries' tables to pandas.
 
-pandas takes longer to import than NumPy and swarmnet together. Who trains on arrays, asks a network or looks
-at a command's help does without. For type checkers `pd` is pandas itself. Modules that name `pd.DataFrame` in
-an annotation leave annotations unevaluated.
+To import pandas takes longer than NumPy and swarmnet together, and training on arrays, predicting and --help
+do not need it. For type checkers `pd` is pandas itself. Modules with `pd.DataFrame` in annotations must not
+evaluate their annotations.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ else:
 
     pd = _Pandas()
 
-# What a class of tables or of their columns has, in whichever library, and a class of arrays has not
+# Attributes that classes of tables and columns have in any library, and classes of arrays do not have
 _SIGNS = ("to_pandas", "toPandas", "__dataframe__", "__arrow_c_stream__", "columns", "column_names")
-_INDEX_OF_PANDAS = "__index_level_"  # how pandas calls an index without a name where it writes one
+_INDEX_OF_PANDAS = "__index_level_"  # prefix with which pandas writes an index without a name
 
 
 def is_frame(what: object) -> TypeIs[pd.DataFrame]:
-    """Whether it is a DataFrame. Where pandas is not loaded there is none, and asking does not load it."""
+    """Return whether `what` is a DataFrame, without importing pandas: if it is not loaded, there is none."""
     return "pandas" in sys.modules and isinstance(what, pd.DataFrame)
 
 
 def is_pandas(what: object) -> TypeIs[pd.DataFrame | pd.Series[Any]]:
-    """Whether it is a DataFrame or a Series."""
+    """Return whether `what` is a pandas DataFrame or Series."""
     return "pandas" in sys.modules and isinstance(what, pd.DataFrame | pd.Series)
 
 
 def as_pandas(name: str, what: object) -> pd.DataFrame | pd.Series[Any] | None:
-    """A table or a column of one, of pandas or of another library, as a DataFrame or a Series.
+    """Convert a table or a column, of pandas or another library, to a DataFrame or a Series.
 
-    A structured array is a table. None for arrays, lists and whatever else has no names.
+    A structured array is a table. The result is None for arrays, lists and other objects without names.
 
     Args:
-        name: how errors call it.
-        what: anything.
+        name: the name of the table in error messages.
+        what: any object.
 
     Raises:
         SwarmnetError: it is a table that cannot be converted.
@@ -71,7 +71,7 @@ def as_pandas(name: str, what: object) -> pd.DataFrame | pd.Series[Any] | None:
         if hasattr(type(what), sign):
             try:
                 found = convert(what)
-            except Exception as error:  # another library's, or that it lacks a third one: try the next way
+            except Exception as error:  # any error of the library, or a missing dependency of it
                 reason = (str(error) or type(error).__name__).splitlines()[0]
                 continue
             if is_frame(found):
@@ -87,13 +87,13 @@ def as_pandas(name: str, what: object) -> pd.DataFrame | pd.Series[Any] | None:
 
 def _to_pandas(table: Any) -> Any:
     try:
-        return table.to_pandas(ignore_metadata=True)  # pyarrow: all columns, what pandas made an index too
+        return table.to_pandas(ignore_metadata=True)  # pyarrow: keep index columns too
     except TypeError:
         return table.to_pandas()
 
 
 def _interchanged(table: Any) -> Any:
-    with warnings.catch_warnings(action="ignore"):  # pandas 3.1 deprecates it; some tables have nothing else
+    with warnings.catch_warnings(action="ignore"):  # deprecated in pandas 3.1; some tables have only it
         return pd.api.interchange.from_dataframe(table)
 
 

@@ -1,7 +1,7 @@
-"""Files in pieces, each of which fits into memory, and can be read wherever the files are.
+"""Files divided into pieces that fit into memory and can be read on any machine that has the files.
 
-A piece of a Parquet file is some of its row groups, a piece of a CSV file some of its lines. A piece can be
-pickled: it says where the rows are, and holds none.
+A piece of a Parquet file is some of its row groups; a piece of a CSV file is some of its lines. A piece holds
+only the position of its rows, not the rows, and can be pickled.
 """
 
 import os
@@ -26,10 +26,10 @@ from swarmnet.data.table_form import Form, located, targets_of
 from swarmnet.data.tables import FrameTable, Table
 from swarmnet.errors import SwarmnetError
 
-_LINES = 1 << 23  # bytes of a CSV file that are read at a time
+_LINES = 1 << 23  # bytes of a CSV file read at a time
 _LARGE = 1 << 25  # bytes of a piece of a CSV file
-_HEAD = 1 << 16  # bytes in which a header is looked for first
-_ROWS = 1 << 16  # of a piece of a Parquet file, if its row groups are smaller
+_HEAD = 1 << 16  # bytes read first to find the header
+_ROWS = 1 << 16  # minimum rows of a piece of a Parquet file; smaller row groups are combined
 
 
 class Piece(Protocol):
@@ -37,31 +37,31 @@ class Piece(Protocol):
 
     @property
     def path(self) -> str:
-        """The file."""
+        """The file's path."""
 
     @property
     def size(self) -> int:
-        """How large it is beside others of the same kind."""
+        """The size in bytes (CSV) or rows (Parquet), to compare pieces of one kind."""
 
     def tables(self, columns: Sequence[str], rows: int) -> Iterator[Table]:
-        """The rows, at most about so many at a time.
+        """Yield the rows as tables of at most about `rows` rows.
 
         Raises:
-            SwarmnetError: the file cannot be read any more, or is another one by now.
+            SwarmnetError: the file cannot be read, or has changed since it was opened.
         """
 
     def parts(self, count: int, rows: int) -> list["Piece"]:
-        """The same rows in up to `count` pieces, whose tables of `rows` rows are those of the whole."""
+        """Split into up to `count` pieces whose tables of `rows` rows are the same as the whole's."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What is to be known of a file without reading its rows.
+    """The properties of a file that are known without reading its rows.
 
     Args:
-        name: the file.
-        columns: its columns' names.
-        rows: how many there are; of a CSV file as its first lines let expect.
+        name: the file's name.
+        columns: the names of its columns.
+        rows: the number of rows; for a CSV file, estimated from its first lines.
         size: bytes.
         pieces: in the order of their rows.
     """
@@ -76,10 +76,10 @@ class Layout:
 def form_of_files(
     layouts: Sequence[Layout], inputs: Iterable[str] | None, outputs: Iterable[str] | None
 ) -> Form:
-    """What the columns of some files mean, which must have the same. The targets of long tables are read.
+    """Return the meaning of the columns, which all files must share; targets of long tables are read.
 
     Raises:
-        SwarmnetError: they have not, or a column's or a target's role is undecided.
+        SwarmnetError: the files' columns differ, or the role of a column or target is undecided.
     """
     first = layouts[0]
     refuse_other_columns([(layout.name, layout.columns) for layout in layouts])
@@ -101,13 +101,13 @@ def form_of_files(
 
 
 def layout_of(path: Path) -> Layout:
-    """The layout of a Parquet file if its name ends like one, else of a CSV file."""
+    """Return the layout of a Parquet file, recognised by its suffix, or of a CSV file."""
     return parquet_layout(path) if path.suffix.lower() in PARQUET_SUFFIXES else csv_layout(path)
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """A file as it was when it was opened."""
+    """A file's path, size and modification time when it was opened."""
 
     path: str
     size: int
@@ -115,7 +115,7 @@ class Stamp:
 
     @classmethod
     def of(cls, path: Path) -> "Stamp":
-        """Of a file as it is now."""
+        """Return the current state of a file."""
         with readable(str(path)):
             found = path.stat()
         if not path.is_file():
@@ -123,22 +123,22 @@ class Stamp:
         return cls(os.path.abspath(path), found.st_size, found.st_mtime_ns)
 
     def refuse_change(self) -> None:
-        """Raise SwarmnetError if the file is another one by now."""
+        """Raise SwarmnetError if the file has changed."""
         if Stamp.of(Path(self.path)) != self:
             raise SwarmnetError(f"{self.path}: the file has changed since it was opened: start again")
 
 
 @dataclass(frozen=True)
 class ParquetPiece:
-    """Row groups `first` to `last` without it, or some of their rows.
+    """Rows `start` to `stop` (exclusive) of the row groups `first` to `last` (exclusive).
 
     Args:
-        stamp: of the file.
-        first: row group.
-        last: row group.
-        above: rows of the file above the first row group.
-        start: first row, counted from the first row group; that of a table, see `parts`.
-        stop: last row but one, counted likewise.
+        stamp: the file's state.
+        first: first row group.
+        last: the row group after the last one.
+        above: number of rows in the file before the first row group.
+        start: first row, counted from the start of the first row group; a multiple of a table's rows.
+        stop: the row after the last one, counted in the same way.
     """
 
     stamp: Stamp
@@ -150,16 +150,16 @@ class ParquetPiece:
 
     @property
     def path(self) -> str:
-        """The file."""
+        """The file's path."""
         return self.stamp.path
 
     @property
     def size(self) -> int:
-        """Rows."""
+        """Number of rows."""
         return self.stop - self.start
 
     def tables(self, columns: Sequence[str], rows: int) -> Iterator[Table]:
-        """The rows, at most `rows` at a time, cut where their number from the first row group says."""
+        """Yield tables of at most `rows` rows, cut at multiples of `rows` from the first row group."""
         self.stamp.refuse_change()
         with _parquet(Path(self.path)) as file, parquet_errors(self.path):
             at = 0
@@ -179,23 +179,23 @@ class ParquetPiece:
                     break
 
     def parts(self, count: int, rows: int) -> list[Piece]:
-        """Parts of as many tables each; each reads its row groups from their beginning."""
+        """Split into parts of equally many tables; each part reads its row groups from their start."""
         tables = -(-self.size // rows)
         edges = [self.start + rows * (tables * i // count) for i in range(count)] + [self.stop]
         return [replace(self, start=a, stop=b) for a, b in zip(edges[:-1], edges[1:], strict=True) if a < b]
 
 
 def parquet_layout(path: Path) -> Layout:
-    """The layout of a Parquet file; a piece is a row group, or several small ones.
+    """Return the layout of a Parquet file; a piece is a row group, or several small ones.
 
     Raises:
-        SwarmnetError: pyarrow is not installed, or this is no Parquet file.
+        SwarmnetError: pyarrow is not installed, or the file is not a valid Parquet file.
     """
     stamp = Stamp.of(path)
     with _parquet(path) as file, parquet_errors(str(path)):
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         columns = named_columns(file.schema_arrow.names)
-    FrameTable(pd.DataFrame(columns=columns), str(path))  # refuses names that cannot be told apart
+    FrameTable(pd.DataFrame(columns=columns), str(path))  # refuses empty and repeated names
     pieces: list[Piece] = []
     first = above = rows = 0
     for group, size in enumerate(sizes, 1):
@@ -216,13 +216,13 @@ def _parquet(path: Path) -> Any:
 
 @dataclass(frozen=True)
 class CsvPiece:
-    """The lines from byte `start` to byte `stop` of a file, none of them its header.
+    """The lines of a CSV file, without its header, from byte `start` to byte `stop` (exclusive).
 
     Args:
-        stamp: of the file.
-        columns: the file's.
-        start: of a line.
-        stop: of the line after.
+        stamp: the file's state.
+        columns: the file's columns.
+        start: the first byte of a line.
+        stop: the first byte of the line after the last one.
     """
 
     stamp: Stamp
@@ -232,16 +232,16 @@ class CsvPiece:
 
     @property
     def path(self) -> str:
-        """The file."""
+        """The file's path."""
         return self.stamp.path
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Number of bytes."""
         return self.stop - self.start
 
     def tables(self, columns: Sequence[str], rows: int) -> Iterator[Table]:
-        """The rows, some megabytes of text at a time."""
+        """Yield the rows as tables of about `_LINES` bytes of text; `rows` is not used."""
         self.stamp.refuse_change()
         for start, stop in _cut(self.path, self.start, self.stop, _LINES):
             with readable(self.path), open(self.path, "rb") as file:
@@ -256,14 +256,14 @@ class CsvPiece:
             yield CsvTable.part(self.path, text, list(self.columns), before)
 
     def parts(self, count: int, rows: int) -> list[Piece]:
-        """Parts of as many tables each."""
+        """Split into parts of equally many tables."""
         tables = [start for start, _ in _cut(self.path, self.start, self.stop, _LINES)]
         edges = [tables[len(tables) * i // count] for i in range(count)] + [self.stop]
         return [replace(self, start=a, stop=b) for a, b in zip(edges[:-1], edges[1:], strict=True) if a < b]
 
 
 def csv_layout(path: Path) -> Layout:
-    """The layout of a CSV file; a piece is some megabytes of lines.
+    """Return the layout of a CSV file; a piece is about `_LARGE` bytes of lines.
 
     Raises:
         SwarmnetError: the file cannot be read, or has no header or no row.
@@ -282,7 +282,7 @@ def csv_layout(path: Path) -> Layout:
     start = sum(map(len, text.splitlines(keepends=True)[:line]))
     body = text[start:]
     if whole:
-        CsvTable(path)  # refuses what is wrong with a small file
+        CsvTable(path)  # a small file is checked completely
     rows = round((stamp.size - start) * max(1, body.count(b"\n")) / max(1, len(body)))
     edges = _cut(str(path), start, stamp.size, _LARGE)
     pieces: list[Piece] = [CsvPiece(stamp, tuple(columns), a, b) for a, b in edges]
@@ -290,7 +290,7 @@ def csv_layout(path: Path) -> Layout:
 
 
 def _cut(path: str, start: int, stop: int, size: int) -> list[tuple[int, int]]:
-    """The bytes from start to stop in parts of about `size`, cut behind the ends of lines."""
+    """Divide the bytes from start to stop into parts of about `size`, each ending at the end of a line."""
     edges = [start]
     with readable(path), open(path, "rb") as file:
         while edges[-1] + size < stop:
@@ -302,7 +302,7 @@ def _cut(path: str, start: int, stop: int, size: int) -> list[tuple[int, int]]:
 
 
 def _lines_before(path: str, byte: int) -> int:
-    """Lines above a byte that begins one."""
+    """Return the number of lines before a byte that begins a line."""
     lines = 0
     with readable(path), open(path, "rb") as file:
         while file.tell() < byte:

@@ -1,7 +1,7 @@
-"""FileData: values and partial derivatives that stay in their files, because they do not fit into memory.
+"""FileData: values and partial derivatives that stay in their files because they do not fit into memory.
 
-They are read piece by piece: once for their statistics, and once more to cut them into chunks. These go into
-a temporary file (see `scratch`). Each sum over the rows is then one pass over that file.
+The files are read piece by piece: once for their statistics, and once more to divide the rows into chunks,
+which are written to a temporary file (see `chunk_file`). Each sum over the rows then reads that file once.
 """
 
 import zlib
@@ -19,25 +19,25 @@ from swarmnet.data.table_form import Form
 from swarmnet.errors import SwarmnetError
 from swarmnet.threads import Pool
 
-Step = Callable[[MixedData], MixedData | None]  # what becomes of some rows; None where none is left
+Step = Callable[[MixedData], MixedData | None]  # returns the changed rows, or None if none is left
 
-_BLOCK = 1 << 22  # numbers of a block of rows
-_MOST_ROWS = 1 << 16  # of a block
-_MOST_HELD_OUT = 100_000  # rows
+_BLOCK = 1 << 22  # numbers in a block of rows
+_MOST_ROWS = 1 << 16  # maximum rows of a block
+_MOST_HELD_OUT = 100_000  # maximum rows of a test set
 
 
 def most_rows(d: int, k: int) -> int:
-    """Rows of a block of d inputs and k outputs."""
+    """Return the number of rows in a block, for d inputs and k outputs."""
     return max(1, min(_MOST_ROWS, _BLOCK // (d + k * (1 + d))))
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads pieces of files, here or on another machine; what it knows can be pickled.
+    """Reads pieces of files, on this machine or another; it can be pickled.
 
     Args:
-        form: what the columns mean.
-        steps: what is done with the rows once they are read, one after the other.
+        form: the meaning of the columns.
+        steps: functions applied in turn to each block of rows that was read.
     """
 
     form: Form
@@ -45,14 +45,14 @@ class Reader:
 
     @property
     def block_rows(self) -> int:
-        """Rows that are read at a time."""
+        """Number of rows read at a time."""
         return most_rows(len(self.form.roles.inputs), len(self.form.roles.outputs))
 
     def blocks(self, piece: Piece) -> Iterator[MixedData]:
-        """The rows of a piece, a block at a time; blocks without an entry are left out.
+        """Yield the rows of a piece, a block at a time, without blocks that have no entry.
 
         Raises:
-            SwarmnetError: a cell is not what it must be; it says in which file and line.
+            SwarmnetError: a cell is not valid; the message says in which file and line.
         """
         for table in piece.tables(self.form.columns, self.block_rows):
             arrays = self.form.read(table)
@@ -63,11 +63,11 @@ class Reader:
                 yield block
 
     def rows(self, piece: Piece) -> list[MixedData]:
-        """All blocks of a piece."""
+        """Return all blocks of a piece."""
         return list(self.blocks(piece))
 
     def summary(self, piece: Piece) -> "Summary":
-        """What is to be known of a piece."""
+        """Return the summary of a piece."""
         parts = [Summary.of(block) for block in self.blocks(piece)]
         return Summary.total([Summary.none(self.form), *parts])
 
@@ -81,7 +81,7 @@ class Summary:
 
     @classmethod
     def of(cls, block: MixedData) -> "Summary":
-        """Of a block of rows."""
+        """Return the summary of a block of rows."""
         checksum = 0
         for array in (block.X, block.Y, block.J, block.Y_sigma, block.J_sigma):
             checksum = zlib.crc32(b"" if array is None else array.data, checksum)
@@ -89,29 +89,29 @@ class Summary:
 
     @classmethod
     def none(cls, form: Form) -> "Summary":
-        """Of no rows."""
+        """Return the summary of no rows."""
         k, d = len(form.roles.outputs), len(form.roles.inputs)
         return cls(Statistics.of(np.empty((0, d)), np.empty((0, k)), np.empty((0, k, d)), None), 0)
 
     @classmethod
     def total(cls, parts: Sequence["Summary"]) -> "Summary":
-        """Of all parts together."""
+        """Return the summary of all parts together."""
         checksums = np.array([part.checksum for part in parts if part.statistics.n], dtype=np.uint32)
         return cls(Statistics.total(part.statistics for part in parts), zlib.crc32(checksums.data))
 
 
 @dataclass(frozen=True, eq=False)
 class FileData:
-    """Mixed data in files; `swarmnet.read_csv` and `read_parquet` make it where a memory limit asks for it.
+    """Mixed data in files; `read_csv` and `read_parquet` return it if a memory limit requires it.
 
-    It goes wherever MixedData goes to be trained on or to be tested on: `fit`, `compare`, `evaluate`.
+    `fit`, `compare` and `evaluate` take it in place of MixedData.
 
     Args:
-        name: what errors call it.
-        reader: how pieces are read.
+        name: the name of the data in error messages.
+        reader: reads the pieces.
         pieces: in the order of their rows.
-        about: how many rows to expect.
-        pool: who reads them.
+        about: expected number of rows.
+        pool: runs the reading of the pieces.
     """
 
     name: str
@@ -122,30 +122,30 @@ class FileData:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Their names."""
+        """Names of the inputs."""
         return self.reader.form.roles.inputs
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Their names."""
+        """Names of the outputs."""
         return self.reader.form.roles.outputs
 
     @property
     def d(self) -> int:
-        """Inputs."""
+        """Number of inputs."""
         return len(self.inputs)
 
     @property
     def k(self) -> int:
-        """Outputs."""
+        """Number of outputs."""
         return len(self.outputs)
 
     @cached_property
     def summary(self) -> Summary:
-        """Of all rows. This reads the files.
+        """The summary of all rows. The first access reads the files.
 
         Raises:
-            SwarmnetError: a cell is not what it must be, or there is no entry at all.
+            SwarmnetError: a cell is not valid, or there is no entry.
         """
         found = Summary.total(list(self.pool.map(self.reader.summary, self.pieces)))
         refuse_nothing(self.name, found.statistics)
@@ -153,47 +153,47 @@ class FileData:
 
     @property
     def statistics(self) -> Statistics:
-        """Of all rows."""
+        """The statistics of all rows."""
         return self.summary.statistics
 
     @property
     def n(self) -> int:
-        """Rows."""
+        """Number of rows."""
         return self.statistics.n
 
     @property
     def n_values(self) -> int:
-        """Observed values."""
+        """Number of observed values."""
         return self.statistics.n_values
 
     @property
     def n_derivatives(self) -> int:
-        """Observed partial derivatives."""
+        """Number of observed partial derivatives."""
         return self.statistics.n_derivatives
 
     @property
     def n_entries(self) -> int:
-        """Observed values and partials together."""
+        """Number of observed values and partials together."""
         return self.statistics.n_entries
 
     def __repr__(self) -> str:
         return f"FileData({self.name}, {', '.join(self.inputs)} -> {', '.join(self.outputs)})"
 
     def read_by(self, pool: Pool) -> "FileData":
-        """The same data with another pool, which need not read again what is known of them."""
+        """Return the same data with another pool and the summary that is already known."""
         other = replace(self, pool=pool)
         vars(other)["summary"] = self.summary
         return other
 
     def with_step(self, step: Step) -> "FileData":
-        """What `step` makes of each block of rows."""
+        """Return the data with `step` applied to each block of rows after the earlier steps."""
         return replace(self, reader=replace(self.reader, steps=(*self.reader.steps, step)))
 
     def select(self, inputs: Sequence[str], outputs: Sequence[str]) -> "FileData":
-        """The same data, once it is known that these are the names of its inputs and outputs, in order.
+        """Return the data itself if its inputs and outputs have these names, in this order.
 
         Raises:
-            SwarmnetError: they are not.
+            SwarmnetError: they have other names or another order.
         """
         if (self.inputs, self.outputs) != (tuple(inputs), tuple(outputs)):
             raise SwarmnetError(
@@ -203,7 +203,7 @@ class FileData:
         return self
 
     def values_only(self) -> "FileData":
-        """The same rows' values without their partials.
+        """Return the values without the partials.
 
         Raises:
             SwarmnetError: no value was observed.
@@ -213,13 +213,13 @@ class FileData:
         return self.with_step(_values_only)
 
     def gathered(self) -> MixedData | None:
-        """The rows that the steps leave, in memory; None where none is left."""
+        """Return the rows that remain after the steps, in memory; None if none remains."""
         blocks = [block for found in self.pool.map(self.reader.rows, self.pieces) for block in found]
         return joined(blocks) if blocks else None
 
 
 def refuse_nothing(name: str, found: Statistics) -> None:
-    """Raise SwarmnetError if there is no entry at all."""
+    """Raise SwarmnetError if there is no entry."""
     if found.n_entries == 0:
         raise SwarmnetError(f"{name}: there are no entries: every value and every partial is missing")
 
@@ -229,15 +229,15 @@ def _values_only(block: MixedData) -> MixedData | None:
 
 
 def _held_out(block: MixedData, seed: int, fraction: float, wanted: bool) -> MixedData | None:
-    """The rows of a block whose points are held out, or, with `wanted` False, the others."""
+    """Return the rows of a block at held-out points or, with `wanted` False, the others; None if none."""
     chosen = (_hashed(block.X, seed) < fraction * 2.0**64) == wanted
     chosen &= block.entries_per_row > 0
     return block.take(chosen) if chosen.any() else None
 
 
 def _hashed(X: NDArray[np.float64], seed: int) -> NDArray[np.uint64]:
-    """(n,) numbers from 0 to 2^64, the same for the same point (the finaliser of SplitMix64, Steele 2014)."""
-    bits = (X + 0.0).view(np.uint64)  # no negative zeros
+    """Return (n,) hashes from 0 to 2^64 - 1, equal for equal points (SplitMix64 finaliser, Steele 2014)."""
+    bits = (X + 0.0).view(np.uint64)  # without negative zeros
     found = np.full(len(X), seed + 1, np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     for column in bits.T:
         found = found ^ column
@@ -248,12 +248,12 @@ def _hashed(X: NDArray[np.float64], seed: int) -> NDArray[np.uint64]:
 
 
 def split_files(data: FileData, fraction: float, seed: int) -> tuple[FileData, MixedData | None]:
-    """Rows to train on, and a random `fraction` of the points to test on, which are held in memory.
+    """Return the training rows, and a test set in memory with a random `fraction` of the points.
 
-    Rows at one point stay on one side. No more than about 100,000 rows are held out.
+    Rows at one point stay together. At most about 100,000 rows are held out.
 
     Raises:
-        SwarmnetError: a cell that is not what it must be.
+        SwarmnetError: a cell is not valid.
     """
     if fraction == 0:
         return data, None
@@ -263,7 +263,7 @@ def split_files(data: FileData, fraction: float, seed: int) -> tuple[FileData, M
 
 
 def joined(parts: Sequence[MixedData]) -> MixedData:
-    """The rows of all parts."""
+    """Return the rows of all parts."""
     first = parts[0]
 
     def together(name: str, like: str) -> NDArray[np.float64] | None:

@@ -1,4 +1,4 @@
-"""What MixedData holds, before anything is trained on it: counts, ranges, repeats, what it leaves open."""
+"""Inspection of MixedData before training: counts, ranges, repeated points, and what is not identifiable."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from swarmnet.data.data_frames import pd
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.number_format import for_range
 
-_LINEAR = 1e-3  # of an input's spread, how far a linear function of others may be from it
-_ROUNDING = 1e-12  # of an input's spread, what may be left of it by rounding
+_LINEAR = 1e-3  # maximum distance of an input from a linear function of others, in units of its spread
+_ROUNDING = 1e-12  # part of an input's spread that may remain through rounding
 
 
 @dataclass(frozen=True, eq=False)
 class DataInspection:
-    """What `inspect_data` found.
+    """The result of `inspect_data`.
 
     Attributes:
         columns: a row for each input, value and partial: column, kind, entries, share (of all rows), min,
-            max, mean, sigma_min, sigma_max; NaN where there is nothing to tell from.
+            max, mean, sigma_min, sigma_max; NaN where there are no numbers.
         patterns: which entries are observed together in a row: pattern, such as "h + dh/dp", and rows; the
             most frequent first. A row without any entry has the pattern "nothing".
-        repeated_points: distinct points that stand in more than one row.
-        repeated_rows: the rows that they stand in.
-        repeated: a row for each value and partial that was observed more than once at the same point:
+        repeated_points: the number of distinct points that are in more than one row.
+        repeated_rows: the number of rows at these points.
+        repeated: a row for each value and partial observed more than once at the same point:
             column, points, rows, and disagreement, the largest spread (max - min) at one of these points.
-        not_identifiable: sentences, one for each thing that this data says nothing about.
+        not_identifiable: sentences, one for each relation that this data does not determine.
     """
 
     columns: pd.DataFrame
@@ -40,19 +40,18 @@ class DataInspection:
     not_identifiable: list[str]
 
 
-RANGE = ("min", "max", "mean")  # of a column's numbers
+RANGE = ("min", "max", "mean")  # columns of the table that hold numbers of the data column
 
 
 def digits_of(columns: pd.DataFrame) -> list[int]:
-    """How many significant digits each row's `RANGE` takes: numbers may differ in the last ones alone."""
+    """Return the significant digits for each row's `RANGE`, enough to distinguish its numbers."""
     return [
         for_range(float(low), float(high)) for low, high in zip(columns["min"], columns["max"], strict=True)
     ]
 
 
 def inspect_data(data: MixedData) -> DataInspection:
-    """Look at n rows of mixed data, but for those of weight 0; nothing is printed, changed or guessed.
-
+    """Inspect n rows of mixed data, without those of weight 0. The data are not changed.
     Example:
         >>> data = MixedData([[0.0], [0.0], [1.0]], Y=[1.0, 1.5, 3.0])
         >>> inspect_data(data).repeated["disagreement"].tolist()
@@ -96,7 +95,7 @@ def _summary(name: str, kind: str, numbers: Array, sigma: Array | None) -> dict[
 
 def _patterns(data: MixedData) -> pd.DataFrame:
     names, columns, _ = zip(*data.entry_columns(), strict=True)
-    # A row's pattern in as few bytes as hold it, so that equal patterns are found fast
+    # Each row's pattern is packed into bits, so that equal patterns are counted fast.
     packed = np.packbits(np.isfinite(np.stack(columns, axis=1)), axis=1)
     counts = pd.DataFrame(packed).value_counts()
     bits = np.unpackbits(counts.index.to_frame().to_numpy(np.uint8), axis=1, count=len(names))
@@ -108,7 +107,7 @@ def _patterns(data: MixedData) -> pd.DataFrame:
 
 
 def _repeated(data: MixedData, point: NDArray[np.integer]) -> pd.DataFrame:
-    """`point` (n,) numbers the distinct points."""
+    """Return the table `repeated`; `point` (n,) is the number of each row's distinct point."""
     rows = []
     for name, numbers, _ in data.entry_columns():
         if np.bincount(point[np.isfinite(numbers)], minlength=1).max() < 2:
@@ -136,7 +135,7 @@ def _not_identifiable(data: MixedData) -> list[str]:
 
 
 def _collinear(data: MixedData, j: int, others: list[int]) -> str:
-    """What an input leaves open that is a linear function of others in every row."""
+    """Describe an input that is a linear function of others in every row."""
     unsaid = [out for o, out in enumerate(data.outputs) if not _is_sloped(data, o, [j, *others])]
     tells = (
         f"nothing tells their effects on {listed(unsaid)}" if unsaid else "slopes alone tell their effects"
@@ -149,16 +148,15 @@ def _relation(data: MixedData, j: int, others: list[int]) -> str:
 
 
 def _is_sloped(data: MixedData, o: int, inputs: list[int]) -> bool:
-    """Whether a slope of output `o` along one of the inputs is observed."""
+    """Return whether a partial of output `o` with respect to one of the inputs is observed."""
     return bool(np.isfinite(data.J[:, o, inputs]).any())
 
 
 def dependences(X: Array) -> dict[int, list[int]]:
-    """Which inputs are linear functions, with a constant, of those before them, and of which of these.
+    """Return the inputs that are linear functions, with a constant, of earlier inputs: {input: earlier ones}.
 
-    That is so where it holds in every row to within a thousandth of the input's own spread, as it does for
-    rounded numbers. Through no more rows than the function has coefficients there always is one, which says
-    nothing.
+    The relation must hold in every row within a thousandth of the input's spread, which allows for rounded
+    numbers. With no more rows than coefficients such a function always exists, so it is not reported.
     """
     if len(X) < 3:
         return {}
@@ -166,7 +164,7 @@ def dependences(X: Array) -> dict[int, list[int]]:
     varied = np.flatnonzero(low < high)
     Z = (X[:, varied] - (low / 2 + high / 2)[varied]) / (high / 2 - low / 2)[varied]
     Z -= Z.mean(0)
-    R: Array = np.asarray(np.linalg.qr(Z, mode="r"))  # of which columns depend on each other as those of Z
+    R: Array = np.asarray(np.linalg.qr(Z, mode="r"))  # its columns have the same linear relations as Z's
     size = np.linalg.norm(R, axis=0)
     Q, T = np.zeros((2, len(R), len(R)))  # R[:, kept] = Q T
     kept: list[int] = []
@@ -174,7 +172,7 @@ def dependences(X: Array) -> dict[int, list[int]]:
     for at, column in enumerate(R.T):
         basis = Q[:, : len(kept)]
         along = basis.T @ column
-        along += basis.T @ (column - basis @ along)  # again, for what rounding left
+        along += basis.T @ (column - basis @ along)  # second pass against rounding
         rest = column - basis @ along
         left = float(np.linalg.norm(rest))
         if left <= _LINEAR * size[at]:
@@ -191,16 +189,16 @@ def dependences(X: Array) -> dict[int, list[int]]:
 
 
 def _is_close(column: Array, function: Array) -> bool:
-    """Compared with the middle half of the column: a single row far out makes no line of a cloud."""
+    """Compare with the median distance from the median, which single outliers do not change."""
     away = np.abs(column - np.median(column))
     spread = np.median(away) or away.mean()
     return bool(np.abs(column - function).max() <= _LINEAR * spread)
 
 
 def _open(data: MixedData, o: int, output: str) -> list[str]:
-    """What the entries of output `o` leave open.
+    """Return sentences about what the entries of output `o` do not determine.
 
-    Values at one x_j alone, without dY/dx_j anywhere, go with any function of x_j that is zero there.
+    If all values are at a single x_j and dY/dx_j is never observed, the dependence on x_j is arbitrary.
     """
     valued = np.isfinite(data.Y[:, o])
     sloped = [bool(np.isfinite(data.J[:, o, j]).any()) for j in range(data.d)]

@@ -1,6 +1,6 @@
 """MixedData: points at which some values and some partial derivatives were observed.
 
-An *entry* is one observed value or one observed partial. NaN means "not observed", and nothing else.
+An *entry* is one observed value or one observed partial. NaN always means "not observed".
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ from swarmnet.errors import SwarmnetError
 
 @dataclass(frozen=True, eq=False, init=False)
 class MixedData:
-    """Values and partial derivatives observed at n points; frozen, its arrays are read-only.
+    """Values and partial derivatives observed at n points. It is frozen, and its arrays are read-only.
 
-    Tables, of pandas or another library, are matched by their columns' names: X and Y are the columns that
-    `inputs` and `outputs` name, or all of them; J and J_sigma have those of partials such as ``dh/dT``, in
-    any order, and those that they lack were not observed. pandas' indices must be the same.
+    Tables, of pandas or another library, are matched by column name. X and Y are the columns named in
+    `inputs` and `outputs`, or all columns. The columns of J and J_sigma have the names of partials, such as
+    ``dh/dT``, in any order; a missing column means not observed. Indices of pandas tables must be equal.
 
     Args:
         X: (n, d) inputs, all finite.
-        Y: (n, k) values, NaN where not observed; (n,) is taken as one output.
-        J: (n, k, d) partials, J[i, o, j] = dY_o/dx_j at row i, NaN where not observed;
-            (n, d) is taken as one output.
-        Y_sigma: like Y, the standard deviation of each value in its own unit; NaN where none is known.
-            One that belongs to no observed value is dropped. None when none is left.
-        J_sigma: like J, and so for the partials.
+        Y: (n, k) values, NaN where not observed; (n,) is read as one output.
+        J: (n, k, d) partials, J[i, o, j] = dY_o/dx_j at row i, NaN where not observed; (n, d) is read as one
+            output.
+        Y_sigma: like Y, the standard deviation of each value in the value's unit; NaN where unknown. It is
+            dropped where no value was observed, and None if none is left.
+        J_sigma: like J, the standard deviation of each partial; the same rules apply.
         inputs: d names; by default those of X's columns, or x1, x2...
         outputs: k names; by default those of Y's columns, or y or y1, y2...
-        weights: (n,) how often each row counts: one of weight 2 is the row twice, one of weight 0 its
-            absence. None when all are 1.
+        weights: (n,) row weights. Weight 2 counts as the row twice, weight 0 as a row that is not there.
+            None if all are 1.
 
     Raises:
         SwarmnetError: shapes that do not fit, inf anywhere, NaN in X, a sigma that is not positive,
-            a negative weight, names that cannot be told apart, no entry at all.
+            a negative weight, ambiguous names, or no entry at all.
 
     Example:
         >>> data = MixedData([[0.0], [1.0]], Y=[[1.0], [np.nan]], J=[[[np.nan]], [[2.0]]])
@@ -113,21 +113,21 @@ class MixedData:
 
     @property
     def n(self) -> int:
-        """Rows."""
+        """Number of rows."""
         return len(self.X)
 
     @property
     def d(self) -> int:
-        """Inputs."""
+        """Number of inputs."""
         return len(self.inputs)
 
     @property
     def k(self) -> int:
-        """Outputs."""
+        """Number of outputs."""
         return len(self.outputs)
 
     def entry_columns(self) -> Iterator[tuple[str, Array, Array | None]]:
-        """Each value's and each partial's name, (n,) numbers and (n,) sigmas, an output after another."""
+        """Yield (name, numbers (n,), sigmas (n,) or None) of each output's value, then of its partials."""
         for o, out in enumerate(self.outputs):
             yield out, self.Y[:, o], None if self.Y_sigma is None else self.Y_sigma[:, o]
             for j, into in enumerate(self.inputs):
@@ -136,17 +136,17 @@ class MixedData:
 
     @cached_property
     def n_values(self) -> int:
-        """Observed values."""
+        """Number of observed values."""
         return int(np.count_nonzero(np.isfinite(self.Y)))
 
     @cached_property
     def n_derivatives(self) -> int:
-        """Observed partial derivatives."""
+        """Number of observed partial derivatives."""
         return int(np.count_nonzero(np.isfinite(self.J)))
 
     @property
     def n_entries(self) -> int:
-        """Observed values and partials together."""
+        """Number of observed values and partials together."""
         return self.n_values + self.n_derivatives
 
     @cached_property
@@ -158,21 +158,21 @@ class MixedData:
 
     @property
     def row_weights(self) -> Array:
-        """(n,) how often each row counts."""
+        """(n,) weight of each row."""
         return np.ones(self.n) if self.weights is None else self.weights
 
     @property
     def total_weights(self) -> tuple[float, float]:
-        """The weights of all values together, and of all partials."""
+        """The total weights of all values and of all partials."""
         if self.weights is None:
             return self.n_values, self.n_derivatives
         values, partials = (~np.isnan(self.Y)).sum(1), (~np.isnan(self.J)).sum((1, 2))
-        # Not dot products: BLAS would share long ones out over its threads, which changes the last bit.
+        # Not dot products: BLAS would divide long ones among its threads, which changes the last bit.
         return float(np.add.reduce(self.weights * values)), float(np.add.reduce(self.weights * partials))
 
     @cached_property
     def statistics(self) -> Statistics:
-        """Means, deviations and ranges of all columns; rows of weight 0 are as if they were not there."""
+        """Means, deviations and ranges of all columns, without rows of weight 0."""
         return Statistics.of(self.X, self.Y, self.J, self.weights)
 
     def __len__(self) -> int:
@@ -185,7 +185,7 @@ class MixedData:
         )
 
     def take(self, rows: NDArray[Any] | Sequence[int] | slice) -> MixedData:
-        """The given rows, as MixedData."""
+        """Return the given rows."""
         return replace(
             self,
             X=self.X[rows],
@@ -197,12 +197,12 @@ class MixedData:
         )
 
     def counted(self) -> MixedData:
-        """The same data without its rows of weight 0, which are as if they were not there."""
+        """Return the data without rows of weight 0."""
         counts = self.row_weights > 0
         return self if counts.all() else self.take(np.flatnonzero(counts))
 
     def select(self, inputs: Sequence[str], outputs: Sequence[str]) -> MixedData:
-        """The same data with its columns in the order of these names.
+        """Return the data with its columns in the order of these names.
 
         Raises:
             SwarmnetError: they are not the names of this data's inputs and outputs.
@@ -227,7 +227,7 @@ class MixedData:
         )
 
     def values_only(self) -> MixedData:
-        """The same rows' values without their partials; rows without a value are left out.
+        """Return the values without the partials, and without the rows that have no value.
 
         Raises:
             SwarmnetError: no value was observed.
@@ -244,9 +244,10 @@ class MixedData:
         inputs: Iterable[str] | None = None,
         outputs: Iterable[str] | None = None,
     ) -> MixedData:
-        """Read a wide or a long table: see `swarmnet.read_csv` for what its columns mean.
+        """Read a wide or a long table; `swarmnet.read_csv` describes the meaning of its columns.
 
-        It may be a pandas DataFrame, or a table of pyarrow, Polars, Dask and others.
+        Args:
+            frame: a pandas DataFrame, or a table of pyarrow, Polars, Dask and others.
 
         Raises:
             SwarmnetError: it is no table, a column's role is undecided, or a cell is not a number.
@@ -260,9 +261,9 @@ class MixedData:
         return from_table(FrameTable(table), inputs, outputs)
 
     def to_frame(self) -> pd.DataFrame:
-        """The wide table, with a column for whatever was observed at least once.
+        """Return the wide table, with a column for each quantity that was observed at least once.
 
-        An output without any entry keeps its empty column, so that reading the table finds it again.
+        An output without any entry keeps an empty column, so that reading the table gives the same outputs.
         Weights have no column.
         """
         columns = {name: self.X[:, j] for j, name in enumerate(self.inputs)}
@@ -281,7 +282,7 @@ class MixedData:
 
 
 def along_rows(weights: Array, ndim: int) -> Array:
-    """Weights (n,) of rows with as many axes as an array of theirs, to broadcast against it."""
+    """Reshape row weights (n,) to `ndim` axes, to broadcast against an array with rows first."""
     return weights.reshape(-1, *[1] * (ndim - 1))
 
 
@@ -290,10 +291,10 @@ def from_table(
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
 ) -> MixedData:
-    """MixedData from a wide or a long table, a row for each of its rows and in its order.
+    """Return MixedData from a wide or a long table, with the same rows in the same order.
 
     Raises:
-        SwarmnetError: it says in which table and, where there is one, in which row and column.
+        SwarmnetError: the message says in which table and, if known, in which row and column.
     """
     targets = targets_of(table) if is_long(table.columns, inputs, outputs) else None
     try:
@@ -305,7 +306,7 @@ def from_table(
 
 
 def from_arrays(arrays: Arrays, table: Table) -> MixedData:
-    """MixedData of the arrays that a table's form gave; errors say which table it is."""
+    """Return MixedData from a table's arrays; errors name the table."""
     with named(table):
         return MixedData(**arrays.arguments())
 

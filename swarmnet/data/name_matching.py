@@ -1,7 +1,7 @@
-"""Tables among the arguments of a call: their columns are matched by name, and never by their place.
+"""Tables among the arguments of a call: their columns are matched by name, never by position.
 
-Of rows the index is the name. Rows are not moved: tables whose indices differ are refused, because an index
-that merely counts the rows cannot be told from one that names them. What has no names is taken by its place.
+The index gives the names of rows. Rows are not reordered: tables with different indices are refused, because
+a default index cannot be distinguished from meaningful row names. Arrays are matched by position.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from swarmnet.errors import SwarmnetError, suggestion
 
 
 class Tables:
-    """The arguments of a call that belong row by row together.
+    """The arguments of a call whose rows belong together.
 
     Args:
-        given: by their names: arrays, tables, columns of tables, or None.
+        given: arrays, tables, columns of tables, or None, by argument name.
 
     Raises:
-        SwarmnetError: a table that cannot be read, or tables with different rows.
+        SwarmnetError: a table cannot be read, or tables have different rows.
     """
 
     def __init__(self, given: Mapping[str, Any]) -> None:
@@ -35,17 +35,17 @@ class Tables:
         _refuse_other_rows({what: _index(given[what], found[what]) for what in self._tables})
 
     def frame(self, what: str) -> Any:
-        """The table as pandas has it; as it is if it is none."""
+        """Return the table as a pandas object; anything else is returned unchanged."""
         return self._tables[what].frame if what in self._tables else self._given[what]
 
     def names(self, what: str) -> list[str] | None:
-        """The names of its columns, or the name of a column; None where it has none."""
+        """Return the names of the table's columns, or of the single column; None if there are none."""
         return self._tables[what].names if what in self._tables else None
 
     def selected(self, what: str, wanted: Sequence[str] | None) -> Any:
-        """Its columns with the `wanted` names, in that order; as it is if it has no names.
+        """Return the columns `wanted`, in that order; anything without names is returned unchanged.
 
-        The name of a column alone says nothing: there is no other.
+        The name of a single column is ignored, because there is nothing to choose from.
 
         Raises:
             SwarmnetError: a name has no column.
@@ -63,10 +63,10 @@ class Tables:
         return table.numbers[:, [table.names.index(name) for name in wanted]]
 
     def placed(self, what: str, names: Sequence[str]) -> Any:
-        """(n, len(names)) each of its columns in the place of its name, NaN where there is none.
+        """Return (n, len(names)): each column at the position of its name, NaN where there is none.
 
-        The standard deviations of a column may go by its name or as ``sigma(...)``. It is taken as it is if
-        it has no names.
+        A column of standard deviations may be called by the name of its target or ``sigma(...)``. Anything
+        without names is returned unchanged.
 
         Raises:
             SwarmnetError: a column has another name.
@@ -88,25 +88,25 @@ class Tables:
         return found
 
     def partials(self, what: str, inputs: Sequence[str], outputs: Sequence[str]) -> Any:
-        """The same of partial derivatives: (n, k, d) of a table with names."""
+        """Return partial derivatives (n, k, d) of a table with names, as `placed` does."""
         found = self.placed(what, [derivative_name(out, into) for out in outputs for into in inputs])
         named = self.names(what) is not None
         return found.reshape(-1, len(outputs), len(inputs)) if named else found
 
     def numerators(self, what: str, inputs: Sequence[str]) -> list[str] | None:
-        """The outputs whose partials its columns are, in their order; None where it has no names."""
+        """Return the outputs whose partials the table has, in its order; None if it has no names."""
         pairs = [pair for name in self.names(what) or () for pair in parse_derivative(name)]
         return list(dict.fromkeys(out for out, into in pairs if into in inputs)) or None
 
 
 def is_counted(frame: pd.DataFrame) -> bool:
-    """Whether its columns have no names, but numbers from 0, as pandas gives them."""
+    """Return whether the columns have no names but pandas' default numbers 0, 1, 2..."""
     labels: list[object] = list(frame.columns)
     return labels == list(range(len(labels)))
 
 
 class _Table:
-    """A table, or a column of one."""
+    """A table, or a column of a table."""
 
     def __init__(self, what: str, table: pd.DataFrame | pd.Series[Any]) -> None:
         self.frame, self.is_column = table, not is_frame(table)
@@ -123,18 +123,18 @@ class _Table:
 
     @cached_property
     def numbers(self) -> Array:
-        """(n, columns), or (n,) of a column alone."""
+        """(n, columns), or (n,) for a single column."""
         columns = list(self._table.numbers(self._table.columns).values())
         return columns[0] if self.is_column else np.stack(columns, axis=1)
 
 
 def _measured(name: str) -> str:
-    """The column whose standard deviations `name` holds."""
+    """Return the column whose standard deviations `name` holds."""
     return name[len("sigma(") : -1] if name.startswith("sigma(") and name.endswith(")") else name
 
 
 def _index(given: Any, table: pd.DataFrame | pd.Series[Any] | None) -> pd.Index[Any] | None:
-    """The names of its rows, if it is of a library that has them."""
+    """Return the index of its rows; None for tables of libraries without an index."""
     has_one = is_pandas(given) or hasattr(type(given), "compute")
     return table.index if has_one and table is not None else None
 

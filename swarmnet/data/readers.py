@@ -1,4 +1,4 @@
-"""Reading CSV and Parquet files: all at once, or piece by piece where they are too large for that."""
+"""Reading CSV and Parquet files, completely or, if they are too large for memory, piece by piece."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from swarmnet.errors import SwarmnetError, suggestion
 from swarmnet.threads import Pool, ThreadPool, available_cores
 
 Size = float | str
-Roles = tuple[Iterable[str] | None, Iterable[str] | None]  # names of inputs and outputs, as given
+Roles = tuple[Iterable[str] | None, Iterable[str] | None]  # names of inputs and outputs as given
 
-_PROGRAM = 2.5e8  # bytes that the process takes without any data
-_COPIES = 9  # of the data in memory while a network is trained on them: rows, chunks, and what comes between
+_PROGRAM = 2.5e8  # bytes that the process uses without any data
+_COPIES = 9  # copies of the data in memory during training: rows, chunks and temporary arrays
 _SIZE = re.compile(r"(?P<number>\d+(\.\d*)?(e\+?\d+)?)\s*(?P<unit>[KMGT]?B)?", re.IGNORECASE | re.ASCII)
 
 
@@ -57,7 +57,7 @@ def read(
     outputs: Iterable[str] | None = None,
     memory_limit: Size | None = None,
 ) -> MixedData | FileData:
-    """`read_parquet` for files that end in .parquet or .pq, `read_csv` for all others."""
+    """Call `read_parquet` for files ending in .parquet or .pq, and `read_csv` for all others."""
     return _read(path, open_table, layout_of, (inputs, outputs), memory_limit)
 
 
@@ -89,25 +89,25 @@ def read_csv(
     outputs: Iterable[str] | None = None,
     memory_limit: Size | None = None,
 ) -> MixedData | FileData:
-    """Read a comma-separated UTF-8 file, or the files that a glob matches, in their names' order.
+    """Read a comma-separated UTF-8 file, or all files that match a glob, sorted by name.
 
-    Two forms are told apart by their columns. Wide: a row is a point, a column is an input, a value
-    (``h``), a partial (``dh/dT``) or a standard deviation (``sigma(h)``). Long: a row is an entry, with
-    the columns ``target`` (``h``, ``dh/dT``), ``value`` and perhaps ``sigma`` beside the inputs.
+    The form is recognised by the columns. Wide: a row is a point; a column is an input, a value (``h``), a
+    partial (``dh/dT``) or a standard deviation (``sigma(h)``). Long: a row is an entry, with the inputs and
+    the columns ``target`` (``h``, ``dh/dT``), ``value`` and optionally ``sigma``.
 
-    An empty cell, or the text NaN, is not observed; any other cell must be a number. A sigma whose entry
-    was not observed is dropped.
+    An empty cell, or the text NaN, means not observed; every other cell must be a number. A sigma whose
+    entry was not observed is dropped.
 
     Args:
         path: a file's name, or a glob. Files of a glob must have the same columns, in any order.
         inputs: the inputs' names, or one name. By default the derivatives' denominators and x, x1, x_2...
         outputs: the outputs' names, or one name. By default the derivatives' numerators and y, y1,
-            y_2..., and in a long table the only target there is.
-        memory_limit: the memory that the process should not exceed, in bytes or as in "1.5GB". Where
-            training on this data would, the result is FileData, which stays in the files.
+            y_2..., and in a long table the only target.
+        memory_limit: the memory that the process should not exceed, in bytes or as in "1.5GB". If training
+            on this data would exceed it, the result is FileData, which stays in the files.
 
     Raises:
-        SwarmnetError: it says in which file, line and column.
+        SwarmnetError: the data or an option is not valid; the message says in which file, line and column.
     """
     return _read(path, CsvTable, csv_layout, (inputs, outputs), memory_limit)
 
@@ -140,20 +140,20 @@ def read_parquet(
     outputs: Iterable[str] | None = None,
     memory_limit: Size | None = None,
 ) -> MixedData | FileData:
-    """Read a Parquet file, or the files that a glob matches; columns mean what they do in `read_csv`.
+    """Read a Parquet file, or all files that match a glob; columns have the meaning given in `read_csv`.
 
-    An index without a name is no column. Errors count rows from 0. For `memory_limit` see `read_csv`.
+    An index without a name is not a column. Errors count rows from 0. For `memory_limit` see `read_csv`.
 
     Raises:
-        SwarmnetError: pyarrow is not installed, or as in `read_csv`, with a row in place of a line.
+        SwarmnetError: pyarrow is not installed, or as in `read_csv`, with a row instead of a line.
     """
     return _read(path, parquet_table, parquet_layout, (inputs, outputs), memory_limit)
 
 
 def read_query(source: FilePath | pd.DataFrame, inputs: Sequence[str]) -> tuple[Array, list[str]]:
-    """(n, d) the points to ask a model about, and the names of the columns that were not needed.
+    """Return the points (n, d) at which a model is to predict, and the names of the unused columns.
 
-    Columns are matched by name, whatever their order.
+    Columns are matched by name, in any order.
 
     Raises:
         SwarmnetError: an input has no column, or a cell is empty, not a number or infinite.
@@ -189,10 +189,10 @@ def _read(
 def open_files(
     path: FilePath, inputs: Iterable[str] | None = None, outputs: Iterable[str] | None = None
 ) -> FileData:
-    """The data of some files, none of which is read but for what its columns mean.
+    """Return the data of some files without reading them, except to find the meaning of their columns.
 
     Raises:
-        SwarmnetError: as `read_csv` does of names and columns.
+        SwarmnetError: as in `read_csv`, about names and columns.
     """
     layouts = [layout_of(file) for file in files_of(path)]
     form = form_of_files(layouts, inputs, outputs)
@@ -202,10 +202,10 @@ def open_files(
 def columns_left_out(
     path: FilePath, inputs: Iterable[str] | None, outputs: Iterable[str] | None
 ) -> tuple[str, ...]:
-    """Columns that mean nothing where both inputs and outputs are given.
+    """Return the columns that have no role, if both inputs and outputs are given.
 
     Raises:
-        SwarmnetError: as `read_csv` does of names and columns.
+        SwarmnetError: as in `read_csv`, about names and columns.
     """
     if inputs is None or outputs is None:
         return ()
@@ -218,7 +218,7 @@ def columns_left_out(
 def _in_files(
     path: FilePath, laid_out: Callable[[Path], Layout], roles: Roles, limit: float
 ) -> FileData | None:
-    """The data as they are in the files, if training on them in memory would take more than `limit` bytes."""
+    """Return FileData if training on the data in memory would take more than `limit` bytes, else None."""
     layouts = [laid_out(file) for file in files_of(path)]
     form = form_of_files(layouts, *roles)
     held = sum(layout.size + layout.rows * form.row_bytes * _COPIES for layout in layouts)
@@ -242,10 +242,10 @@ def _file_data(path: FilePath, layouts: Sequence[Layout], form: Form, pool: Pool
 
 
 def bytes_of(size: Size) -> float:
-    """A size as in 1.5GB, 800 MB or 2e9, in bytes.
+    """Return a size such as 1.5GB, 800 MB or 2e9 in bytes.
 
     Raises:
-        SwarmnetError: it is not one.
+        SwarmnetError: the text is not a size.
     """
     match = _SIZE.fullmatch(str(size).strip())
     if match is None:

@@ -1,4 +1,4 @@
-"""Holding rows out for testing."""
+"""Holding out rows for testing."""
 
 from typing import overload
 
@@ -10,15 +10,15 @@ from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError
 from swarmnet.random_state import same_random_state
 
-_USUAL = 0.2  # share of the points that are held out
-LEAST_HELD_OUT = 5  # points: the root of the mean square of so few errors is known to within a third
+_USUAL = 0.2  # chosen: share of the points that are held out
+LEAST_HELD_OUT = 5  # points: the RMS of so few errors has a standard deviation of about a third
 
 
 def usual_fraction(data: MixedData | FileData) -> float:
-    """The share of the points to hold out where nobody says: a fifth, or none where that is less than five.
+    """Return the default share of held-out points: 0.2, or 0 if that is less than five points.
 
-    A root mean square of m errors has a standard deviation of about 1 / sqrt(2 m) of itself, a third for
-    five. With fewer a test says little, while each point that it takes is missed in training.
+    The root mean square of m errors has a relative standard deviation of about 1 / sqrt(2 m): a third for
+    m = 5. With fewer points a test says little, and each held-out point is missing in training.
     """
     if isinstance(data, FileData):
         points = data.about
@@ -36,17 +36,17 @@ def split(
 def split(
     data: MixedData | FileData, fraction: float, seed: int
 ) -> tuple[MixedData | FileData, MixedData | None]:
-    """Rows to train on, and a random `fraction` of the points to test on; None where that is less than one.
+    """Return training rows, and test rows at a random `fraction` of the points; None if that is no point.
 
-    Rows at one point stay on one side, so that no test point was trained on. Each kind of point (what is
-    observed there) is held out in proportion, and the only point of a kind is kept while others are left:
-    without it the model might never see a value at all. Rows of weight 0 are on neither side.
+    Rows at one point stay together, so that no test point was trained on. Points are stratified by which
+    entries are observed there. The only point of such a kind stays in training while other points are left:
+    without it the model might see no value at all. Rows of weight 0 are in neither part.
 
-    Of FileData every point is held out with that probability, but of no more than about 100,000 rows: these
-    are held in memory.
+    In FileData each point is held out with that probability. At most about 100,000 rows are held out,
+    because these are kept in memory.
 
     Raises:
-        SwarmnetError: a fraction outside [0, 1), or too few points to leave any to train on.
+        SwarmnetError: the fraction is outside [0, 1), or too few points would be left for training.
     """
     if not 0 <= fraction < 1:
         raise SwarmnetError(f"the test fraction must be from 0 to less than 1, not {fraction}")
@@ -67,7 +67,7 @@ def split(
 
 
 def _kinds(data: MixedData, point: NDArray[np.intp]) -> NDArray[np.intp]:
-    """A number for each pattern of observed entries, by point; `point` (n,) numbers each row's."""
+    """Return, for each point, a number for its pattern of observed entries; `point` (n,) is each row's."""
     by_row = ~np.isnan(np.concatenate([data.Y, data.J.reshape(data.n, -1)], axis=1))
     seen = np.zeros((point.max() + 1, by_row.shape[1]), dtype=bool)
     np.logical_or.at(seen, point, by_row)
@@ -75,9 +75,9 @@ def _kinds(data: MixedData, point: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def _choose(kind: NDArray[np.intp], count: int, seed: int) -> NDArray[np.intp]:
-    """`count` points, of each kind in proportion, and none that is alone of its kind if that can be."""
+    """Return `count` points, stratified by kind; the only point of a kind is chosen only if necessary."""
     with same_random_state():
-        from sklearn.model_selection import train_test_split  # noqa: PLC0415  # most of a second to import
+        from sklearn.model_selection import train_test_split  # noqa: PLC0415  # takes nearly 1 s to import
 
     may_go = np.flatnonzero(np.bincount(kind)[kind] > 1)
     if len(may_go) < count:
@@ -85,12 +85,12 @@ def _choose(kind: NDArray[np.intp], count: int, seed: int) -> NDArray[np.intp]:
     if len(may_go) == count:
         return may_go
     kinds, sizes = np.unique(kind[may_go], return_counts=True)
-    # scikit-learn wants two of each kind, and room for every kind on both sides.
+    # scikit-learn needs two points of each kind, and room for every kind on both sides.
     in_proportion = sizes.min() > 1 and len(kinds) <= min(count, len(may_go) - count)
     chosen: NDArray[np.intp] = train_test_split(
         may_go,
         test_size=count,
-        random_state=seed % 2**32,  # it takes no larger ones
+        random_state=seed % 2**32,  # it takes 32 bits
         stratify=kind[may_go] if in_proportion else None,
     )[1]
     return chosen

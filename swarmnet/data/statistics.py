@@ -1,7 +1,7 @@
-"""Means, deviations and ranges of columns, taken in one pass over parts of the rows and added up.
+"""Means, deviations and ranges of columns, computed in one pass over parts of the rows and merged.
 
-Each part's are taken about the middle of its own range, and two parts' are merged by the differences of their
-means (Chan, Golub and LeVeque 1979), so that neither a huge offset nor the number of parts costs digits.
+Each part is computed about the middle of its own range. Two parts are merged by the difference of their means
+(Chan, Golub and LeVeque 1979). So neither a large offset nor the number of parts loses digits.
 """
 
 import functools
@@ -16,13 +16,13 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Of m columns, of what was observed in each.
+    """Statistics of the observed numbers in each of m columns.
 
     Args:
-        count: (m,) numbers observed.
+        count: (m,) how many numbers were observed.
         weight: (m,) the sum of their weights.
         mean: (m,) their weighted mean; 0 where nothing was observed.
-        deviation: (m,) their standard deviation.
+        deviation: (m,) their weighted standard deviation.
         low: (m,) the smallest; inf where nothing was observed.
         high: (m,) the largest; -inf where nothing was observed.
     """
@@ -36,20 +36,20 @@ class Moments:
 
     @classmethod
     def of(cls, columns: Iterable[Array], weights: Array | None = None) -> "Moments":
-        """Of columns (n,), NaN where not observed; numbers of weight 0 are as if they were not.
+        """Return the moments of columns (n,), NaN where not observed; numbers of weight 0 are ignored.
 
         Args:
-            columns: m of them.
-            weights: (n,) how often each row counts, or None for once.
+            columns: m columns.
+            weights: (n,) row weights, or None if all are 1.
         """
         return cls(*np.array([_of_column(column, weights) for column in columns]).reshape(-1, 6).T)
 
     def __add__(self, other: "Moments") -> "Moments":
-        """Of the rows of both."""
+        """Return the moments of the rows of both."""
         low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
         weight = self.weight + other.weight
         share = other.weight / np.where(weight > 0, weight, 1.0)
-        unit = np.maximum(np.abs(low), np.abs(high))  # in units of which squares neither overflow nor vanish
+        unit = np.maximum(np.abs(low), np.abs(high))  # units in which squares neither overflow nor underflow
         unit = np.where((unit > 0) & np.isfinite(unit), unit, 1.0)
         apart = other.mean / unit - self.mean / unit
         squares = (1.0 - share) * (self.deviation / unit) ** 2 + share * (other.deviation / unit) ** 2
@@ -64,20 +64,20 @@ class Moments:
 
     @property
     def root_mean_square(self) -> Array:
-        """(m,) about 0; 0 where nothing was observed."""
+        """(m,) the root mean square about 0; 0 where nothing was observed."""
         return np.hypot(self.mean, self.deviation)
 
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """What is to be known of rows before any training, whose parts add up.
+    """The statistics of rows that training needs; those of several parts can be added.
 
     Args:
-        n: how many rows.
-        X: of the inputs (d,), each row counting once for each entry observed there.
-        rows: of the inputs (d,), each row that has an entry counting once.
+        n: number of rows.
+        X: of the inputs (d,), with each row counted once for each of its entries.
+        rows: of the inputs (d,), with each row that has an entry counted once.
         Y: of the outputs' values (k,).
-        J: of the partials (k d,), an output after another.
+        J: of the partials (k d,), one output after another.
     """
 
     n: int
@@ -88,7 +88,7 @@ class Statistics:
 
     @classmethod
     def of(cls, X: Array, Y: Array, J: Array, weights: Array | None) -> "Statistics":
-        """Of rows X (n, d), Y (n, k), J (n, k, d) that count as often as weights (n,) say, or once."""
+        """Return the statistics of rows X (n, d), Y (n, k), J (n, k, d) with weights (n,), or None for 1."""
         n, k, d = J.shape
         entries = (~np.isnan(Y)).sum(1) + (~np.isnan(J)).sum((1, 2))
         often = 1.0 if weights is None else weights
@@ -101,7 +101,7 @@ class Statistics:
         )
 
     def __add__(self, other: "Statistics") -> "Statistics":
-        """Of the rows of both."""
+        """Return the statistics of the rows of both."""
         return Statistics(
             self.n + other.n,
             self.X + other.X,
@@ -112,37 +112,37 @@ class Statistics:
 
     @classmethod
     def total(cls, parts: Iterable["Statistics"]) -> "Statistics":
-        """Of the rows of all parts, of which there is at least one."""
+        """Return the statistics of the rows of all parts, at least one."""
         return functools.reduce(cls.__add__, parts)
 
     @property
     def d(self) -> int:
-        """Inputs."""
+        """Number of inputs."""
         return len(self.X.mean)
 
     @property
     def k(self) -> int:
-        """Outputs."""
+        """Number of outputs."""
         return len(self.Y.mean)
 
     @property
     def n_values(self) -> int:
-        """Observed values."""
+        """Number of observed values."""
         return int(self.Y.count.sum())
 
     @property
     def n_derivatives(self) -> int:
-        """Observed partial derivatives."""
+        """Number of observed partial derivatives."""
         return int(self.J.count.sum())
 
     @property
     def total_weights(self) -> tuple[float, float]:
-        """The weights of all values together, and of all partials."""
+        """The total weights of all values and of all partials."""
         return float(self.Y.weight.sum()), float(self.J.weight.sum())
 
     @property
     def n_entries(self) -> int:
-        """Observed values and partials together."""
+        """Number of observed values and partials together."""
         return self.n_values + self.n_derivatives
 
 
@@ -155,9 +155,9 @@ def _of_column(column: Array, weights: Array | None) -> tuple[float, ...]:
         return 0.0, 0.0, 0.0, 0.0, np.inf, -np.inf
     often = None if weights is None else weights[seen]
     low, high = float(values.min()), float(values.max())
-    # About the middle of the range, so that a huge offset costs no digits.
+    # Computed about the middle of the range, so that a large offset loses no digits.
     middle, half = low / 2 + high / 2, high / 2 - low / 2
-    unit = half if half > 0 else 1.0  # in units of which squares neither overflow nor vanish
+    unit = half if half > 0 else 1.0  # units in which squares neither overflow nor underflow
     values -= middle
     values /= unit
     mean = float(np.average(values, weights=often))

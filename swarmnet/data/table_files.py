@@ -1,7 +1,7 @@
-"""CSV and Parquet files as tables, and what is wrong with them.
+"""CSV and Parquet files as tables, and the errors about them.
 
-pandas' C parser reads a whole CSV file at once. It neither notices every mistake nor says where one is, so
-Python's csv module stands behind it: slower, but it knows the line, and it decides what a cell means.
+pandas' C parser reads a whole CSV file at once, but does not notice every mistake and does not say where it
+is. Python's csv module is slower, but knows the line. It decides the meaning of a cell whenever pandas fails.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from swarmnet.errors import SwarmnetError, install_hint
 FilePath = str | os.PathLike[str]
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
-_GLANCE = 2**16  # bytes that tell a binary file
-# Of a Parquet file, bytes that may always be unpacked, or so many for each byte of the file
+_GLANCE = 2**16  # bytes read to recognise a binary file
+# Maximum unpacked size of a Parquet file: so many bytes, or so many for each byte of the file
 _MOST_UNPACKED, _MOST_PER_BYTE = 2**28, 1000
 _EMPTY = ["", *("".join(letters) for letters in product("nN", "aA", "nN"))]
 _BOOLEANS = (b"True", b"TRUE", b"true", b"False", b"FALSE", b"false")
 
 
 def open_table(path: Path) -> Table:
-    """A Parquet file if its name ends like one, else a CSV file."""
+    """Open a Parquet file, recognised by its suffix, or a CSV file."""
     return parquet_table(path) if path.suffix.lower() in PARQUET_SUFFIXES else CsvTable(path)
 
 
 def files_of(path: FilePath) -> list[Path]:
-    """The file of that name, else the files that the name matches as a glob."""
+    """Return the file of that name or, if there is none, the files that match it as a glob."""
     name = os.fspath(path)
     with readable(name):
         if not any(character in name for character in "*?[") or Path(name).exists():
@@ -56,7 +56,7 @@ def files_of(path: FilePath) -> list[Path]:
 
 @contextmanager
 def readable(name: str) -> Iterator[None]:
-    """Put what the operating system says about a file into one line."""
+    """Turn an error of the operating system about a file into a SwarmnetError of one line."""
     try:
         yield
     except FileNotFoundError:
@@ -71,7 +71,7 @@ def readable(name: str) -> Iterator[None]:
 
 
 class CsvTable:
-    """A CSV file, or a part of its lines, as a Table.
+    """A CSV file, or some of its lines, as a Table.
 
     Raises:
         SwarmnetError: the file cannot be read, is not UTF-8 text, has no header, no rows or a row with
@@ -80,7 +80,7 @@ class CsvTable:
 
     def __init__(self, path: Path) -> None:
         self.name, self._headers = str(path), 1
-        self._before: Callable[[], int] = int  # 0
+        self._before: Callable[[], int] = int  # returns 0
         self._text = self._utf8(_bytes(path))
         self.columns = self.header()[1]
         self._rows = self._count_rows()
@@ -89,7 +89,7 @@ class CsvTable:
 
     @classmethod
     def part(cls, path: str, lines: bytes, columns: list[str], before: Callable[[], int]) -> CsvTable:
-        """Some lines of a file; `before` counts those above them, if an error has to say."""
+        """Return some lines of a file as a table; `before` counts the lines above them for error messages."""
         table = cls.__new__(cls)
         table.name, table.columns, table._before, table._headers = path, columns, before, 0
         table._text = table._utf8(lines)
@@ -98,7 +98,7 @@ class CsvTable:
 
     @classmethod
     def head(cls, path: str, text: bytes) -> tuple[int, list[str]]:
-        """The line of the header, and the columns, of a file that begins with this text."""
+        """Return the header's line number and the columns of a file that begins with this text."""
         table = cls.__new__(cls)
         table.name, table._before, table._headers = path, int, 1
         table._text = table._utf8(text)
@@ -126,16 +126,16 @@ class CsvTable:
         return f"{self._line(line)}, column {column!r}"
 
     def _line(self, number: int) -> str:
-        """How an error calls a line."""
+        """Return the name of a line in error messages."""
         return f"{self.name}, line {self._before() + number}"
 
     @property
     def _is_odd(self) -> bool:
-        """Whether lines end in a bare CR: behind a blank one, pandas loses an empty first cell's comma."""
+        """Whether lines end in a bare CR: after a blank line, pandas misreads an empty first cell."""
         return self._text.count(b"\r") > self._text.count(b"\r\n")
 
     def _parsed(self, columns: Sequence[str], dtype: type) -> pd.DataFrame | None:
-        """Some columns by pandas' C parser, or None where it does not see what the csv module sees."""
+        """Return columns read by pandas' C parser, or None if its result may differ from the csv module's."""
         if self._is_odd:
             return None
         try:
@@ -155,13 +155,13 @@ class CsvTable:
         return frame if len(frame) == self._rows else None
 
     def _may_hold_booleans(self, numbers: dict[str, Array]) -> bool:
-        """pandas takes a column of nothing but true and false for ones and zeros, without a word."""
+        """Return whether pandas may have read a column of true and false silently as ones and zeros."""
         if not any(word in self._text for word in _BOOLEANS):
             return False
         return any(np.all((v == 0) | (v == 1) | np.isnan(v)) for v in numbers.values())
 
     def _checked_numbers(self, columns: Sequence[str]) -> dict[str, Array]:
-        """What `numbers` promises, cell by cell."""
+        """Do the work of `numbers` cell by cell with the csv module."""
         position = {column: at for at, column in enumerate(self.columns)}
         places = [(column, position[column]) for column in columns]
         numbers = {column: np.empty(self._rows) for column in columns}
@@ -174,7 +174,7 @@ class CsvTable:
         return numbers
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
-        """The line on which each record starts, and its fields; the header first, blank lines left out."""
+        """Yield each record's first line number and fields, including the header, without blank lines."""
         lines = io.TextIOWrapper(io.BytesIO(self._text), encoding="utf-8", newline="")
         reader = csv.reader(lines, skipinitialspace=True, strict=True)
         start = 1
@@ -192,7 +192,7 @@ class CsvTable:
         return islice(self._records(), self._headers, None)
 
     def header(self) -> tuple[int, list[str]]:
-        """The line of the header, and the columns that it names."""
+        """Return the header's line number and the columns that it names."""
         line, fields = next(self._records(), (0, []))
         if not fields:
             raise SwarmnetError(f"{self.name}: the file is empty: it needs a header and rows")
@@ -223,7 +223,7 @@ class CsvTable:
         return rows
 
     def _utf8(self, raw: bytes) -> bytes:
-        """The text without its byte order mark, once it is known to be UTF-8."""
+        """Return the text without byte order mark; raise SwarmnetError if it is not UTF-8."""
         text = raw.removeprefix(b"\xef\xbb\xbf")
         if b"\0" in text:
             raise SwarmnetError(
@@ -239,7 +239,7 @@ class CsvTable:
         return text
 
     def _field_counts(self) -> Iterator[tuple[int, int]]:
-        if b'"' in self._text:  # commas may stand inside fields
+        if b'"' in self._text:  # a quoted field may contain commas
             return ((line, len(fields)) for line, fields in self._records())
         return (
             (number, line.count(b",") + 1)
@@ -252,7 +252,7 @@ class Stacked:
     """Several tables with the same columns, one below another, as a Table.
 
     Raises:
-        SwarmnetError: a table lacks a column of the first, or has one more.
+        SwarmnetError: the columns of the tables differ.
     """
 
     def __init__(self, tables: Sequence[Table]) -> None:
@@ -273,7 +273,7 @@ class Stacked:
         parts = [table.texts(column) for table in self._tables]
         names = dict.fromkeys(name for _, distinct in parts for name in distinct)
         code_of = {name: code for code, name in enumerate(names)}
-        codes = [  # -1 stays the code of an empty cell
+        codes = [  # -1 remains the code of an empty cell
             np.array([*(code_of[name] for name in distinct), -1])[coding] for coding, distinct in parts
         ]
         return np.concatenate(codes), list(names)
@@ -285,16 +285,16 @@ class Stacked:
 
 
 def _exactly() -> dict[str, Any]:
-    """What has pandas read every number exactly: from 3.1 on it does so, and asking is deprecated."""
+    """Return the option with which pandas reads numbers exactly; 3.1 does so always and deprecates it."""
     release = tuple(int(part) for part in pd.__version__.split(".")[:2])
     return {} if release >= (3, 1) else {"float_precision": "round_trip"}
 
 
 def refuse_other_columns(tables: Sequence[tuple[str, Sequence[str]]]) -> None:
-    """Refuse tables, by name and columns, which have not the same columns.
+    """Refuse tables, given as (name, columns), whose columns differ.
 
     Raises:
-        SwarmnetError: a table lacks a column of the first, or has one more.
+        SwarmnetError: a table lacks a column of the first, or has another one.
     """
     first = tables[0]
     for table in tables[1:]:
@@ -309,24 +309,24 @@ def refuse_other_columns(tables: Sequence[tuple[str, Sequence[str]]]) -> None:
 
 
 def _bytes(path: Path) -> bytes:
-    """A file's bytes, or the first ones of what is no text."""
+    """Return a file's bytes; only the first ones if it is binary."""
     with readable(str(path)), path.open("rb") as file:
         raw = file.read(_GLANCE)
-        return raw if b"\0" in raw else raw + file.read()  # it may be a device that never ends
+        return raw if b"\0" in raw else raw + file.read()  # a device may never end
 
 
 def parquet_table(path: Path) -> Table:
-    """A Parquet file as a Table.
+    """Return a Parquet file as a Table.
 
     Raises:
-        SwarmnetError: pyarrow is not installed, the file cannot be read, or has no row.
+        SwarmnetError: pyarrow is not installed, or the file cannot be read or has no row.
     """
     parquet = parquet_module(path)
     with readable(str(path)):
         raw = path.read_bytes()
     with parquet_errors(str(path)):
         file = parquet.ParquetFile(io.BytesIO(raw))
-        _refuse_bomb(path, file.metadata, len(raw))
+        _refuse_large(path, file.metadata, len(raw))
         frame = file.read().to_pandas(ignore_metadata=True)
     if len(frame) == 0:
         raise SwarmnetError(f"{path}: there is no row: add at least one")
@@ -334,7 +334,7 @@ def parquet_table(path: Path) -> Table:
 
 
 def parquet_module(path: Path) -> Any:
-    """pyarrow.parquet, to read the file at `path`.
+    """Return the module pyarrow.parquet, to read the file at `path`.
 
     Raises:
         SwarmnetError: it is not installed.
@@ -347,20 +347,20 @@ def parquet_module(path: Path) -> Any:
 
 @contextmanager
 def parquet_errors(name: str) -> Iterator[None]:
-    """Put what pyarrow says about a file into one line."""
+    """Turn an error of pyarrow about a file into a SwarmnetError of one line."""
     try:
         yield
     except SwarmnetError:
         raise
     except MemoryError:
         raise SwarmnetError(f"{name}: this Parquet file is damaged, or does not fit into memory") from None
-    except Exception as error:  # pyarrow raises many kinds for other bytes than it expects
+    except Exception as error:  # for invalid bytes pyarrow raises many types
         reason = listed((str(error) or type(error).__name__).splitlines()[:1])
         raise SwarmnetError(f"{name}: this is no Parquet file that can be read: {reason}") from None
 
 
-def _refuse_bomb(path: Path, metadata: Any, size: int) -> None:
-    """Refuse a small file that would fill the memory: `metadata` says how large its columns are unpacked."""
+def _refuse_large(path: Path, metadata: Any, size: int) -> None:
+    """Refuse a small file whose columns, by its `metadata`, would fill the memory when unpacked."""
     groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
     packed = sum(group.total_byte_size for group in groups)
     unpacked = max(packed, 8 * metadata.num_rows * metadata.num_columns)
@@ -372,5 +372,5 @@ def _refuse_bomb(path: Path, metadata: Any, size: int) -> None:
 
 
 def named_columns(columns: Iterable[Any]) -> list[str]:
-    """Those that are not an index without a name, which pandas writes as one of its own making."""
+    """Return the columns without pandas' index columns that have no name."""
     return [column for column in columns if not str(column).startswith("__index_level_")]

@@ -1,4 +1,4 @@
-"""A wide or a long table as arrays: which column goes where, and what is wrong with a cell."""
+"""Conversion of a wide or a long table to arrays, and the errors about its cells."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from swarmnet.data.column_roles import Roles, TargetError, long_roles_of, roles_
 from swarmnet.data.tables import Table
 from swarmnet.errors import SwarmnetError
 
-# What a small file may ask for by its columns' names alone: so many partials for each row, and in all so many
-# numbers, or so many for each cell of the table
+# Limits against small files whose column names alone need much memory: partials in a row; numbers in all, or
+# for each cell of the table
 _MOST_PARTIALS, _MOST_NUMBERS, _MOST_PER_CELL = 2**18, 2**25, 32
 
 
 @dataclass(frozen=True)
 class Form:
-    """What the columns of a table mean, or of several tables that make one."""
+    """The meaning of the columns of a table, or of several tables that together make one."""
 
     roles: Roles
     is_long: bool
-    has_sigma: bool  # of a long table
+    has_sigma: bool  # only in a long table
 
     @classmethod
     def of(
@@ -39,10 +39,10 @@ class Form:
         inputs: Iterable[str] | None,
         outputs: Iterable[str] | None,
     ) -> Form:
-        """Of a wide table's columns, or of a long one's with its distinct `targets`.
+        """Return the form of a wide table (`targets` None) or of a long table with these distinct targets.
 
         Raises:
-            SwarmnetError: a column's or a target's role is undecided.
+            SwarmnetError: the role of a column or target is undecided.
         """
         if targets is None:
             return cls(roles_of(columns, inputs, outputs), False, False)
@@ -51,7 +51,7 @@ class Form:
 
     @property
     def columns(self) -> list[str]:
-        """Those that are read."""
+        """The columns that are read."""
         if self.is_long:
             return [*self.roles.inputs, "target", "value", *(["sigma"] if self.has_sigma else [])]
         return [*self.roles.inputs, *self.roles.entries, *self.roles.sigmas]
@@ -64,10 +64,10 @@ class Form:
         return 8 * (d + (2 if self.roles.sigmas or self.has_sigma else 1) * targets)
 
     def read(self, table: Table) -> Arrays:
-        """A row for each of the table's, and in its order.
+        """Return the table's rows as arrays, in the same order.
 
         Raises:
-            SwarmnetError: it says in which table and, where there is one, in which row and column.
+            SwarmnetError: the message says in which table and, if known, in which row and column.
         """
         arrays = Arrays(table, self.roles)
         arrays.X = (self._read_long if self.is_long else self._read_wide)(table, arrays)
@@ -98,10 +98,10 @@ class Form:
 
 
 def targets_of(table: Table) -> list[str]:
-    """The distinct targets of a long table.
+    """Return the distinct targets of a long table.
 
     Raises:
-        SwarmnetError: one is empty.
+        SwarmnetError: a target is empty.
     """
     codes, targets = table.texts("target")
     _refuse_cell(table, "target", codes < 0, "is empty: name an output or a derivative")
@@ -109,7 +109,7 @@ def targets_of(table: Table) -> list[str]:
 
 
 def located(error: TargetError, tables: Iterable[Table]) -> SwarmnetError:
-    """What is wrong with a target, and where that stands first."""
+    """Return the error about a target with the place where the target first stands."""
     for table in tables:
         codes, targets = table.texts("target")
         if error.target in targets:
@@ -119,7 +119,7 @@ def located(error: TargetError, tables: Iterable[Table]) -> SwarmnetError:
 
 
 def points_of(table: Table, inputs: Sequence[str]) -> Array:
-    """(n, d) the points of a table that has a column for each of the `inputs`.
+    """Return the points (n, d) of a table that has a column for each of the `inputs`.
 
     Raises:
         SwarmnetError: a cell is empty, not a number, or infinite.
@@ -128,7 +128,7 @@ def points_of(table: Table, inputs: Sequence[str]) -> Array:
 
 
 class Arrays:
-    """What MixedData is made of, while a table's columns are put in place."""
+    """The arrays of MixedData while they are filled from a table's columns."""
 
     X: Array
 
@@ -145,12 +145,12 @@ class Arrays:
         self._J_sigma: Array | None = None
 
     def targets(self, entry: Entry) -> Array:
-        """(n,) a view of the entry's column."""
+        """Return a view (n,) of the entry's column."""
         output, input = entry
         return self._Y[:, output] if input is None else self._J[:, output, input]
 
     def sigmas(self, entry: Entry) -> Array:
-        """(n,) a view of the entry's standard deviations."""
+        """Return a view (n,) of the entry's standard deviations."""
         output, input = entry
         if input is None:
             self._Y_sigma = np.full_like(self._Y, np.nan) if self._Y_sigma is None else self._Y_sigma
@@ -159,18 +159,18 @@ class Arrays:
         return self._J_sigma[:, output, input]
 
     def any(self) -> bool:
-        """Whether there is an entry."""
+        """Return whether there is an entry."""
         return bool((~np.isnan(self._Y)).any() or (~np.isnan(self._J)).any())
 
     def arguments(self) -> dict[str, Any]:
-        """Those of MixedData."""
+        """Return the arguments of MixedData."""
         own = {"X": self.X, "Y": self._Y, "J": self._J, "Y_sigma": self._Y_sigma, "J_sigma": self._J_sigma}
         return own | {"inputs": self._roles.inputs, "outputs": self._roles.outputs}
 
 
 @contextmanager
 def named(table: Table) -> Iterator[None]:
-    """Say which table it is that an error is about; a TargetError's row says so by itself."""
+    """Add the table's name to errors; a TargetError is located by the caller instead."""
     try:
         yield
     except TargetError:
@@ -193,7 +193,7 @@ def _points(table: Table, inputs: Sequence[str], cells: dict[str, Array]) -> Arr
 
 
 def _sigmas(table: Table, column: str, sigma: Array, observed: NDArray[np.bool_]) -> Array:
-    """The standard deviations of observed entries; a positive one beside an empty cell does no harm."""
+    """Return the standard deviations of observed entries; those beside an empty cell become NaN."""
     _refuse_cell(table, column, sigma <= 0, "is not positive: a standard deviation must be")
     return np.where(observed, sigma, np.nan)
 

@@ -1,4 +1,4 @@
-"""What is asked of a table: its columns as numbers or text, and where a cell stands."""
+"""The Table protocol: columns as numbers or text, and the place of a cell."""
 
 from __future__ import annotations
 
@@ -16,15 +16,13 @@ from swarmnet.data.column_names import NUMBER, Array, refuse_bad_names, shortene
 from swarmnet.data.data_frames import pd
 from swarmnet.errors import SwarmnetError
 
-# Cells
-
 
 class Table(Protocol):
-    """What a CSV file, a Parquet file, several of them and a DataFrame have in common."""
+    """The protocol of CSV files, Parquet files, several stacked files and DataFrames."""
 
     @property
     def name(self) -> str:
-        """How errors call it."""
+        """The table's name in error messages."""
 
     @property
     def columns(self) -> list[str]:
@@ -33,25 +31,25 @@ class Table(Protocol):
     def __len__(self) -> int: ...
 
     def numbers(self, columns: Sequence[str]) -> dict[str, Array]:
-        """The columns as (n,) arrays, NaN where a cell is empty, inf where a number is too large.
+        """Return the columns as arrays (n,), NaN for empty cells, inf for numbers that are too large.
 
         Raises:
-            SwarmnetError: a cell is neither empty nor a number; it says where.
+            SwarmnetError: a cell is neither empty nor a number; the message says which.
         """
 
     def texts(self, column: str) -> tuple[NDArray[np.int64], list[str]]:
-        """(n,) codes of the cells, -1 for an empty one, and the distinct texts that the codes index."""
+        """Return codes (n,) of the cells, -1 for empty ones, and the distinct texts that they index."""
 
     def where(self, row: int, column: str) -> str:
-        """How an error calls the cell of `column` in the row with position `row`."""
+        """Return the name, in error messages, of the cell in row number `row` and `column`."""
 
 
 @dataclass(frozen=True)
 class FrameTable:
-    """A DataFrame as a Table; errors call a row by its index.
+    """A DataFrame as a Table; error messages name a row by its index.
 
     Raises:
-        SwarmnetError: a column has no name, or the name of another.
+        SwarmnetError: a column name is empty or repeated.
     """
 
     frame: pd.DataFrame
@@ -100,10 +98,10 @@ class FrameTable:
 
 
 def number_of(cell: object) -> float | None:
-    """What a cell holds: NaN for an empty one, inf for too large a number, None for anything but a number.
+    """Return a cell's number: NaN if it is empty, inf if too large, None if it is not a number.
 
-    Empty are "", any spelling of the text NaN, None and pandas' missing values. Booleans, dates, complex
-    numbers and all other words are not numbers.
+    Empty cells are "", the text NaN in any spelling, None and pandas' missing values. Booleans, dates,
+    complex numbers and all other words are not numbers.
     """
     if isinstance(cell, str):
         text = cell.strip()
@@ -128,7 +126,7 @@ def not_a_number(where: str, text: str) -> SwarmnetError:
 
 
 def coded(texts: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str]]:
-    """(n,) codes of the texts in order of appearance, -1 for an empty one, and the distinct texts."""
+    """Return codes (n,) of the texts in order of appearance, -1 for empty ones, and the distinct texts."""
     codes, distinct = pd.factorize(texts)
     stripped = pd.Series([str(text).strip() for text in distinct], dtype=object)
     recoded, names = pd.factorize(stripped.mask(stripped.str.lower().isin(["", "nan"])))

@@ -1,1 +1,1 @@
-"""Work for several processes: sums over shards of rows, replicas of an objective, fits side by side."""
+"""Work in several processes: sums over shards of rows, replicas of an objective, parallel fits."""

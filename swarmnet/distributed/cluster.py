@@ -1,4 +1,4 @@
-"""A Dask cluster, as who does work for many items, with each failure in one line: pip install ".[dask]"."""
+"""A Dask cluster that does the same work for many items, with one-line errors: pip install ".[dask]"."""
 
 import logging
 import pickle
@@ -26,24 +26,24 @@ except ImportError:
 T = TypeVar("T")
 R = TypeVar("R")
 
-_CONNECT = 8.0  # seconds that a scheduler may take to answer
-_LOOK = 1.0  # seconds between two looks at whether there is any worker left
-_PATIENCE = 30.0  # seconds without any after which one gives up: a new one takes some to start
-_GATHER = 60.0  # seconds after which results are asked for again: their worker may be gone
+_CONNECT = 8.0  # seconds within which a scheduler must answer
+_LOOK = 1.0  # seconds between checks for remaining workers
+_PATIENCE = 30.0  # seconds to wait for new workers when none is left: a worker takes some to start
+_GATHER = 60.0  # seconds after which results are requested again, in case their worker is lost
 _WARNS_FROM = "distributed.admin.large-graph-warning-threshold"
-_LOOPBACK = "127.0.0.1"  # Dask asks nobody who he is: other machines must not reach it
-_LARGE = 1 << 17  # bytes from which what all tasks need is sent only once
+_LOOPBACK = "127.0.0.1"  # Dask has no authentication, so other machines must not reach it
+_LARGE = 1 << 17  # bytes from which an item for all tasks is sent only once
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """The workers of a Dask cluster, as who reads files and holds their rows.
+    """The workers of a Dask cluster, which read files and hold rows.
 
     Args:
-        client: their client; they must see the files under the same names as this machine.
+        client: a Dask client; its workers must see the files under the same names as this machine.
 
     Raises:
-        SwarmnetError: it is no client, has no workers, or these have another version of swarmnet.
+        SwarmnetError: it is not a client, has no workers, or these have another version of swarmnet.
     """
 
     client: Client
@@ -63,22 +63,22 @@ class Cluster:
 
     @property
     def threads(self) -> int:
-        """Threads of all workers."""
+        """Number of threads of all workers."""
         with _readable_errors():
             return sum(self.client.nthreads().values())
 
     def map(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-        """work(item) of each item on some worker, in the items' order."""
+        """Yield work(item) for each item, computed on the workers, in the items' order."""
         return iter(self.results(self.submit(work, list(items))))
 
     def submit(self, work: Callable[..., R], *items: Sequence[Any]) -> "list[Future]":
-        """Have work(item, ...) done on some worker for each of the items.
+        """Submit work(item, ...) for each of the items.
 
         Raises:
-            SwarmnetError: it cannot be sent.
+            SwarmnetError: it cannot be pickled.
         """
-        # What is the same for all must not be a keyword: of a large one Dask makes a task by that name, and
-        # takes the task of an earlier call for it.
+        # Arguments that are the same for all must not be keywords: Dask makes a named task of a large one,
+        # and may reuse that of an earlier call.
         try:
             with _readable_errors(), dask.config.set({_WARNS_FROM: "1TB"}):
                 return list(self.client.map(work, *items, pure=False))
@@ -88,21 +88,21 @@ class Cluster:
             raise unsendable() from None
 
     def shared(self, item: T, size: int) -> "T | Future":
-        """An item of so many bytes, for many tasks: a large one is sent out once, and workers pass it on."""
+        """Return an item of so many bytes to use in many tasks; a large one is sent only once."""
         return item if size < _LARGE else self.kept(item)
 
     def kept(self, item: object) -> "Future":
-        """An item for many tasks, sent out once: workers pass it on, and keep it."""
-        # Not scattered, as Dask would have it: this is done again where a worker dies that has it.
+        """Send an item for many tasks once; workers keep it and pass it on."""
+        # A task instead of scatter, because Dask repeats a task if its worker dies.
         return self.submit(_itself, [item])[0]
 
     def everywhere(self, item: object) -> "Future":
-        """An item that is sent to each worker, once."""
+        """Send an item to each worker once."""
         with _readable_errors():
-            return self.client.scatter([item], broadcast=True, hash=False)[0]  # of a tuple it makes several
+            return self.client.scatter([item], broadcast=True, hash=False)[0]  # a tuple would be split
 
     def on_each(self, work: Callable[[T], object], item: T) -> None:
-        """Have work(item) done once by each worker; where one dies, or has no time, by another."""
+        """Do work(item) once on each worker, or on another if that one dies or is busy."""
         with _readable_errors():
             asked = [
                 self.client.submit(work, item, workers=[worker], allow_other_workers=True, pure=False)
@@ -111,10 +111,10 @@ class Cluster:
         self.results(asked)
 
     def results(self, futures: "Sequence[Future]") -> list[Any]:
-        """What the tasks return, as soon as all have.
+        """Return the results of the tasks when all have finished.
 
         Raises:
-            WorkersLost: no worker is left, or no scheduler.
+            WorkersLost: no worker or no scheduler is left.
             SwarmnetError: a task raised it.
         """
 
@@ -136,7 +136,7 @@ class Cluster:
                         ) from None
 
     def _workers_come(self) -> bool:
-        """Whether there are workers, or come while one can wait."""
+        """Return whether there are workers, waiting up to `_PATIENCE` seconds for them."""
         end = time.monotonic() + _PATIENCE
         while not self.client.nthreads():
             if time.monotonic() > end:
@@ -147,12 +147,12 @@ class Cluster:
 
 @contextmanager
 def connected(scheduler: str) -> Iterator[Cluster]:
-    """The cluster of the scheduler at an address, or for "local" one of this machine's cores for the time.
+    """Connect to the scheduler at an address, or start a temporary local cluster for "local".
 
     Raises:
         SwarmnetError: no scheduler answers there, or it has no workers.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what they say comes as errors
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # failures are raised as errors instead
     if scheduler == "local":
         with _local_cluster() as local, Client(local) as client:
             yield Cluster(client)
@@ -169,14 +169,14 @@ def connected(scheduler: str) -> Iterator[Cluster]:
 
 
 def _local_cluster() -> LocalCluster:
-    """Workers on this machine, which it alone can reach, and no dashboard."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which the workers inherit: Ctrl-C is for us
+    """Start workers that only this machine can reach, without a dashboard."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # workers inherit it: only we take Ctrl-C
     try:
         return LocalCluster(
             n_workers=available_cores(),
             threads_per_worker=1,
             host=_LOOPBACK,
-            dashboard_address=f"{_LOOPBACK}:0",  # without an address, Dask listens at all, or at one port
+            dashboard_address=f"{_LOOPBACK}:0",  # Dask needs an address, or it opens a port on all interfaces
             scheduler_kwargs={"dashboard": False},
             silence_logs=logging.CRITICAL,
         )
@@ -194,7 +194,7 @@ def _local_cluster() -> LocalCluster:
 
 @contextmanager
 def _readable_errors() -> Iterator[None]:
-    """Put what Dask says of a cluster that fails into one line."""
+    """Turn Dask's errors about a failing cluster into SwarmnetErrors of one line."""
     try:
         yield
     except KilledWorker as error:

@@ -1,6 +1,7 @@
-"""Many fits at once: in processes of this machine, or on the workers of a Dask cluster.
+"""Many fits at the same time: in processes of this machine, or on the workers of a Dask cluster.
 
-Both get the data once, not with every fit. Each fit keeps to its share of the cores: see `default_threads`.
+Each process or worker gets the data once, not with every fit. Each fit uses its share of the cores: see
+`default_threads`.
 """
 
 import threading
@@ -24,23 +25,23 @@ Heard = list[tuple[str, type[Warning]]]
 
 
 def in_processes(work: Callable[[T, S], R], tasks: Sequence[T], shared: S, jobs: int) -> Results[R]:
-    """work(task, shared) of each task, in their order, in so many processes of this machine.
+    """Yield work(task, shared) for each task, in order, from so many processes of this machine.
 
     Raises:
-        SwarmnetError: a task raised it, cannot be sent, or its process was killed.
+        SwarmnetError: a task raised it or cannot be pickled, or its process was killed.
     """
-    jobs = min(jobs, len(tasks))  # each process that is begun takes a second
-    from joblib import Parallel, delayed, parallel_config  # noqa: PLC0415  # a tenth of a second
-    from joblib.externals.loky.backend import reduction  # noqa: PLC0415  # by which it pickles
+    jobs = min(jobs, len(tasks))  # each process takes 1 s to start
+    from joblib import Parallel, delayed, parallel_config  # noqa: PLC0415  # takes 0.1 s to import
+    from joblib.externals.loky.backend import reduction  # noqa: PLC0415  # joblib's pickler
 
     try:
-        reduction.dumps(list(tasks))  # before joblib does, one of whose threads may die of its own failure
-    except Exception:  # whatever the user's object raises
+        reduction.dumps(list(tasks))  # in joblib's own thread an error could be lost
+    except Exception:  # any error of the user's object
         raise unsendable() from None
     try:
         with parallel_config("loky", inner_max_num_threads=max(1, available_cores() // jobs)):
             run = Parallel(jobs, return_as="generator", batch_size=1)
-        # Large arrays go into a file that all processes map.
+        # joblib writes large arrays to a file that all processes map.
         yield from run(delayed(work)(task, shared) for task in tasks)
     except SwarmnetError as error:
         raise error from None  # without the traceback of the other process
@@ -51,12 +52,12 @@ def in_processes(work: Callable[[T, S], R], tasks: Sequence[T], shared: S, jobs:
 
 
 def on_cluster(work: Callable[[T, S], R], tasks: Sequence[T], shared: S, client: "Client") -> Results[R]:
-    """work(task, shared) of each task, in their order, on the workers of a client.
+    """Yield work(task, shared) for each task, in order, from the workers of a client.
 
     Raises:
-        SwarmnetError: a task raised it, or as `swarmnet.distributed.cluster.Cluster` does.
+        SwarmnetError: a task raised it; or as in `swarmnet.distributed.cluster.Cluster`.
     """
-    from swarmnet.distributed.cluster import Cluster  # noqa: PLC0415  # an extra
+    from swarmnet.distributed.cluster import Cluster  # noqa: PLC0415  # an optional dependency
 
     cluster = Cluster(client)
     there = cluster.everywhere(shared)
@@ -72,8 +73,8 @@ def on_cluster(work: Callable[[T, S], R], tasks: Sequence[T], shared: S, client:
         yield result
 
 
-class _Ears:
-    """Counts who listens to warnings, as `warnings.catch_warnings` is not made for several threads."""
+class _WarningRecorder:
+    """Records warnings for several listeners at a time; `warnings.catch_warnings` is not thread-safe."""
 
     def __init__(self) -> None:
         self._lock, self._listeners = threading.Lock(), 0
@@ -98,14 +99,14 @@ class _Ears:
             return [(str(warning.message), warning.category) for warning in self._heard[before:]]
 
 
-_EARS = _Ears()
+_RECORDER = _WarningRecorder()
 
 
 @contextmanager
 def listening() -> Iterator[Heard]:
-    """What is warned of meanwhile, by this thread or others, instead of showing it where nobody looks."""
-    before, heard = _EARS.open(), Heard()
+    """Yield a list that gets the warnings of all threads when the block ends, instead of showing them."""
+    before, heard = _RECORDER.open(), Heard()
     try:
         yield heard
     finally:
-        heard += _EARS.close(before)
+        heard += _RECORDER.close(before)

@@ -1,7 +1,7 @@
-"""A training shared out among the workers of a Dask cluster: pip install ".[dask]".
+"""A training distributed over the workers of a Dask cluster: pip install ".[dask]".
 
-Either each worker gets all rows, once, cuts them into chunks when it is first asked, and takes climbs some
-iterations further by itself; or each has its share of the rows, and adds these up (see `distributed`).
+Either each worker gets all rows once, divides them into chunks on first use, and advances whole climbs. Or
+each worker holds a share of the rows, and computes sums over them (see `sharded_sums`).
 """
 
 import threading
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-_MOST_BYTES = 1 << 27  # of rows that each worker gets; with what is made of them five times as much
-# Multiplications of an iteration, half a second, from which rows shared out take less time than whole climbs
-# if there are blocks enough: the calls for a climb's sums take a tenth of a second. How many threads the
-# workers have is not asked, so that the model does not depend on it: with few, both take about as long.
+_MOST_BYTES = 1 << 27  # bytes of rows up to which each worker gets all; their chunks take five times as much
+# Multiplications of an iteration (about 0.5 s) from which distributed rows are faster than whole climbs, if
+# there are enough blocks: the calls for a climb's sums take 0.1 s. It does not depend on the workers' number
+# of threads, so that the model does not either; with few threads, both ways take about as long.
 _LONG = 5e9
-_MOST_HERE = 1 << 16  # rows in files that this process reads as well: too few to be worth its calls
+_MOST_HERE = 1 << 16  # rows in files that this process reads too: workers would save no time
 
 
 class Objectives:
-    """The objectives of some networks on one worker, each made when it is first asked for.
+    """The objectives of several networks on a worker, each made on first use.
 
     Args:
         blueprint: of the objectives.
-        nets: their networks.
+        nets: the networks.
     """
 
     def __init__(self, blueprint: Blueprint, nets: Sequence[Network]) -> None:
@@ -49,22 +49,22 @@ class Objectives:
         self._one_at_a_time = threading.Lock()
 
     def __sizeof__(self) -> int:
-        # Dask asks when it comes, before anything is made: chunks hold inputs, and three numbers an entry.
+        # Dask calls this before any objective is made. Chunks hold the inputs, and three numbers per entry.
         known, d, k = self._blueprint.rows.statistics, self._blueprint.rows.d, self._blueprint.rows.k
         chunks = known.n * d + 3 * known.n_entries
         return 8 * (known.n * (d + k * (1 + d)) + len(self._nets) * chunks)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Objectives, (self._blueprint, self._nets)  # what is made stays here
+        return Objectives, (self._blueprint, self._nets)  # objectives are not sent
 
     def make_all(self) -> None:
-        """Those of all networks, and whatever else takes time before the first iteration."""
+        """Make the objectives of all networks, and do all other slow preparations."""
         LM().prepare()
         for number in range(len(self._nets)):
             self.objective(number)
 
     def objective(self, number: int) -> Objective:
-        """That of the network with that number, on one thread."""
+        """Return the objective of the network with that number, on one thread."""
         with self._one_at_a_time:
             if number not in self._made:
                 self._made[number] = self._blueprint.objective(self._nets[number], threads=1)
@@ -77,26 +77,24 @@ def _work_on(work: Callable[[Any, T], R], objectives: Objectives, number: int, i
 
 
 class WorkerReplicas:
-    """Replicas on workers, made at once; where a worker dies, others do its work again.
+    """Replicas of objectives on workers, made at once; if a worker dies, others repeat its work.
 
     Args:
         blueprint: of the objectives.
-        nets: their networks.
+        nets: the networks.
         cluster: the workers.
 
     Raises:
-        SwarmnetError: as Cluster does.
+        SwarmnetError: as in Cluster.
     """
 
     def __init__(self, blueprint: Blueprint, nets: Sequence[Network], cluster: Cluster) -> None:
         self._cluster = cluster
         self._objectives: Future = cluster.kept(Objectives(blueprint, nets))
-        cluster.on_each(
-            Objectives.make_all, self._objectives
-        )  # or the clock would take it for slow iterations
+        cluster.on_each(Objectives.make_all, self._objectives)  # otherwise iterations would seem slow
 
     def map(self, work: Callable[[Any, T], R], items: Sequence[tuple[int, T]]) -> list[R]:
-        """work(objective, item) of each (number, item), with the objective of that number."""
+        """Return work(objective, item) for each (number, item), with the objective of that number."""
         numbers, each = zip(*items, strict=True)
         same = [(work, self._objectives)] * len(items)
         return self._cluster.results(self._cluster.submit(_work_on, *zip(*same, strict=True), numbers, each))
@@ -105,23 +103,23 @@ class WorkerReplicas:
 def shared_out(
     data: MixedData | FileData, nets: Sequence[Network], plan: Blueprint, trainer: Trainer, cluster: Cluster
 ) -> tuple[list[Objective], OnReplicas | None]:
-    """Objectives by which a trainer has the workers of a cluster do most of its work, one for each network.
+    """Return an objective for each network, with which the workers do most of a trainer's work.
 
-    And the executor that has them run climbs, if these are not to share the rows out instead.
+    The second result is the executor that runs climbs on the workers, or None if the rows are distributed.
 
     Args:
-        data: the rows; of FileData the plan's are on the workers.
+        data: the rows; for FileData, the plan's rows are on the workers.
         nets: the networks.
-        plan: what the objectives are to be made of.
-        trainer: who is to be given them.
+        plan: the blueprint of the objectives.
+        trainer: the trainer that will use them.
         cluster: the workers.
 
     Raises:
-        SwarmnetError: as Cluster does.
+        SwarmnetError: as in Cluster.
     """
     spread = copied = here = plan
     if isinstance(data, FileData):
-        whole = data.read_by(ThreadPool(1))  # wherever that will be
+        whole = data.read_by(ThreadPool(1))  # in the process that reads it
         copied = replace(plan, rows=CopiedSource(whole, plan.preparation))
         here = copied if data.n <= _MOST_HERE else spread
     else:
@@ -139,5 +137,5 @@ def shared_out(
 
 
 def _bytes(data: MixedData | FileData) -> int:
-    """Of the rows' numbers."""
+    """Return the bytes of the rows' numbers."""
     return data.n * data.reader.form.row_bytes if isinstance(data, FileData) else bytes_of(data)

@@ -1,8 +1,8 @@
-"""Sums over rows that lie on the workers of a Dask cluster, and are read there: pip install ".[dask]".
+"""Sums over rows that the workers of a Dask cluster read and hold: pip install ".[dask]".
 
-A shard is some blocks of rows (see `blocks`), cut into chunks on the worker that holds it. Each sum sends the
-weights out, one task a shard, and brings partial sums back. Where a worker dies, Dask has its shards read
-again on others, and repeats what they were asked.
+A shard is some blocks of rows (see `tree_reduction`), divided into chunks on its worker. Each sum sends the
+weights, one task per shard, and returns partial sums. If a worker dies, Dask reads its shards again on other
+workers and repeats their tasks.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,7 +24,7 @@ from swarmnet.objective.row_source import Batch, Sums, Terms, joined
 from swarmnet.objective.row_sums import HeldRows, ready
 from swarmnet.objective.tree_reduction import Node, Numbering, leaves, merged, total
 from swarmnet.scaling import Preparation, PreparedSource
-from swarmnet.threads import Crew
+from swarmnet.threads import ThreadTeam
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -34,12 +34,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
 
-_SHARDS = 8  # at least, so that what a dead worker held is shared out; one a thread if these are more
+_SHARDS = 8  # minimum, to divide a dead worker's rows among several; one per thread if that is more
 
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A method of HeldRows with what it is called with."""
+    """A method of HeldRows with its arguments."""
 
     sums: Callable[..., Sums]
     args: tuple[Any, ...]
@@ -56,8 +56,8 @@ class Shard:
 
     Args:
         terms: what is summed.
-        blocks: each one's chunks.
-        group_sums: each one's, see `Grouping.sums`.
+        blocks: the chunks of each block.
+        group_sums: of each block, see `Grouping.sums`.
     """
 
     def __init__(self, terms: Terms, blocks: list[list[Chunks]], group_sums: list[Array]) -> None:
@@ -65,29 +65,29 @@ class Shard:
 
     @classmethod
     def of(cls, terms: Terms, preparation: Preparation, rows: Iterable[MixedData]) -> "Shard":
-        """Cut blocks of rows into chunks."""
+        """Divide blocks of rows into chunks."""
         held = [HeldRows.of(terms, preparation.of(block), block, 1) for block in rows]
         return cls(terms, [list(rows.parts) for rows in held], [rows.group_sums for rows in held])
 
     def __sizeof__(self) -> int:
-        # Dask asks, to know what a worker's memory holds and what moving a shard costs.
+        # Dask uses it to estimate a worker's memory and the cost of moving a shard.
         return bytes_of(self.blocks)
 
     def describe(self) -> tuple[list[int], list[Array]]:
-        """The rows of each block, and its sums by groups."""
+        """Return the number of rows of each block, and its sums by groups."""
         return [sum(part.count for part in parts) for parts in self.blocks], self.group_sums
 
     def each(self, call: Call, some: dict[int, Batch] | None) -> Iterator[Sums]:
-        """The sums over each block, or over some rows of some of them."""
+        """Yield the sums over each block, or over some rows of some blocks."""
         kernels, most = ready(self.terms), self.terms.chunk_rows
         for number in range(len(self.blocks)) if some is None else some:
             parts = self.blocks[number] if some is None else taken(self.blocks[number], some[number], most)
-            rows = HeldRows(self.terms, parts, self.group_sums[number], Crew(1), kernels)
+            rows = HeldRows(self.terms, parts, self.group_sums[number], ThreadTeam(1), kernels)
             yield call.sums(rows, *call.args, **call.kwargs)
 
 
 def bytes_of(value: object) -> int:
-    """Of the arrays in nested lists, tuples and records."""
+    """Return the bytes of the arrays in nested lists, tuples and dataclasses."""
     if isinstance(value, np.ndarray):
         return value.nbytes
     if is_dataclass(value):
@@ -100,7 +100,7 @@ def _read(pieces: Sequence[Piece], terms: Terms, preparation: Preparation, reade
 
 
 def _total(shard: Shard, first: int, some: dict[int, Batch] | None, call: Call) -> list[Node]:
-    """What a shard adds to a sum, for which its blocks are numbered from `first`."""
+    """Return a shard's part of a sum; its blocks are numbered from `first`."""
     return merged(leaves(shard.each(call, some), first))
 
 
@@ -110,7 +110,7 @@ def _joined(shard: Shard, call: Call) -> Sums:
 
 @dataclass(frozen=True, eq=False)
 class WorkerSource(PreparedSource):
-    """Files whose rows are to lie on workers, which read them.
+    """Files that the workers read, and whose rows they hold.
 
     Args:
         cluster: the workers.
@@ -120,7 +120,7 @@ class WorkerSource(PreparedSource):
     cluster: Cluster
 
     def rows(self, terms: Terms, threads: int | None) -> "ShardedRows":
-        """Have the workers read the rows; how many threads these have was said where they started."""
+        """Let the workers read the rows; their numbers of threads were set when they started."""
         reader = self.data.reader
         shared = _shared(self.data.pieces, max(_SHARDS, self.cluster.threads), reader.block_rows)
         read = partial(_read, terms=terms, preparation=self.preparation, reader=reader)
@@ -129,7 +129,7 @@ class WorkerSource(PreparedSource):
 
 @dataclass(frozen=True, eq=False)
 class SentSource(PreparedSource):
-    """Rows in the memory of this process, which are to lie on workers.
+    """Rows in the memory of this process that are sent to workers.
 
     Args:
         cluster: the workers.
@@ -151,31 +151,31 @@ class SentSource(PreparedSource):
 
 @dataclass(frozen=True, eq=False)
 class CopiedSource(PreparedSource):
-    """Files of which whichever process asks reads all rows into its memory."""
+    """Files whose rows each process that uses them reads into its own memory."""
 
     data: FileData
 
     def rows(self, terms: Terms, threads: int | None) -> "ShardedRows":
-        """Read the rows, as one shard."""
+        """Read the rows as one shard."""
         shard = _read(self.data.pieces, terms, self.preparation, self.data.reader)
         return ShardedRows(terms, [shard], _ThisProcess())
 
 
 class Workers(Protocol):
-    """Who holds shards; see `Cluster`."""
+    """Holds shards and runs tasks on them; see `Cluster`."""
 
     def submit(self, work: Callable[..., R], *items: Sequence[Any]) -> list[Any]:
-        """Have work(item, ...) done for each of the items."""
+        """Submit work(item, ...) for each of the items."""
 
     def results(self, futures: Sequence[Any]) -> list[Any]:
-        """What came of it."""
+        """Return the results of the tasks."""
 
     def shared(self, item: T, size: int) -> Any:
-        """An item of so many bytes, for many tasks."""
+        """Return an item of so many bytes to use in many tasks."""
 
 
 class _ThisProcess:
-    """A cluster of which this process is all."""
+    """Runs all tasks in this process."""
 
     def submit(self, work: Callable[..., R], *items: Sequence[Any]) -> list[R]:
         return [work(*each) for each in zip(*items, strict=True)]
@@ -188,15 +188,15 @@ class _ThisProcess:
 
 
 class ShardedRows:
-    """Rows in shards on workers, or in one in this process.
+    """Rows in shards on workers, or in a single shard in this process.
 
     Args:
         terms: what is summed.
-        shards: of the rows, in their order, as they come from `Workers.submit`.
-        workers: who holds them.
+        shards: results of `Workers.submit`, in the order of the rows.
+        workers: hold the shards.
 
     Raises:
-        SwarmnetError: as FileData does, or the workers are lost.
+        SwarmnetError: as in FileData, or the workers are lost.
     """
 
     threads = 1  # of this process
@@ -204,28 +204,28 @@ class ShardedRows:
     def __init__(self, terms: Terms, shards: Sequence[Any], workers: Workers) -> None:
         self.terms, self._workers = terms, workers
         described = workers.results(workers.submit(Shard.describe, shards))
-        # Shards of rows without an entry hold no block.
+        # Shards whose rows have no entry have no blocks.
         self._shards = [shard for shard, (sizes, _) in zip(shards, described, strict=True) if sizes]
         blocks = [len(sizes) for sizes, _ in described if sizes]
         self._firsts = list(accumulate(blocks, initial=0))[:-1]
         self._numbering = Numbering([size for sizes, _ in described for size in sizes])
         self.group_sums = total(leaves((sums,) for _, found in described for sums in found))[0]
         self.n = self._numbering.n
-        self._some: list[dict[int, Batch] | None] = [None] * len(blocks)  # rows of some blocks of each shard
+        self._some: list[dict[int, Batch] | None] = [None] * len(blocks)  # a minibatch's rows of blocks
 
     @property
     def one_gram(self) -> bool:
         """Whether one Gram matrix serves all outputs."""
         return self.terms.net.k == 1
 
-    def twin(self) -> "ShardedRows":
-        """These: a cluster takes many calls at a time."""
+    def single_threaded(self) -> "ShardedRows":
+        """Return itself: a cluster can do several calls at a time."""
         return self
 
     def total(
         self, sums: Callable[Concatenate[HeldRows, P], Sums], *args: P.args, **kwargs: P.kwargs
     ) -> Sums:
-        """The sums over all rows."""
+        """Return the sums over all rows."""
         calls = self._calls(Call(sums, args, kwargs))
         asked = self._workers.submit(_total, self._shards, self._firsts, self._some, calls)
         return total(chain.from_iterable(self._workers.results(asked)))
@@ -233,20 +233,20 @@ class ShardedRows:
     def joined(
         self, sums: Callable[Concatenate[HeldRows, P], Sums], *args: P.args, **kwargs: P.kwargs
     ) -> Sums:
-        """The same of what is not to be added up, but to be joined."""
+        """Return the parts of all rows joined instead of added."""
         asked = self._workers.submit(_joined, self._shards, self._calls(Call(sums, args, kwargs)))
         return joined(self._workers.results(asked))
 
     def _calls(self, call: Call) -> "list[Call | Future]":
-        """The same call for each shard."""
+        """Return the same call for each shard."""
         return [self._workers.shared(call, call.size)] * len(self._shards)
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
-        """All rows in minibatches, see `Numbering.batches`."""
+        """Yield all rows in minibatches, see `Numbering.batches`."""
         return self._numbering.batches(size, rng)
 
     def some(self, rows: Batch) -> "ShardedRows":
-        """The rows with these numbers, which count them in the order of the files; only their shards work."""
+        """Return the rows with these numbers, in the order of the files; only their shards are used."""
         asked: dict[int, dict[int, Batch]] = {}
         for block, chosen in self._numbering.by_block(rows).items():
             shard = int(np.searchsorted(self._firsts, block, "right")) - 1
@@ -254,13 +254,13 @@ class ShardedRows:
         some = copy(self)
         some._shards = [self._shards[shard] for shard in asked]
         some._some = list(asked.values())
-        # As on one machine, where these blocks alone are counted.
+        # Blocks are numbered as on one machine, where only these are counted.
         some._firsts = list(accumulate(map(len, asked.values()), initial=0))[:-1]
         return some
 
 
 def _shared(pieces: Sequence[Piece], shards: int, rows: int) -> list[list[Piece]]:
-    """Pieces in a row, or parts of them, for each of up to so many shards, about as large as each other."""
+    """Divide pieces, or parts of them, in order into up to so many shards of about equal size."""
     most = sum(piece.size for piece in pieces) / shards
     parts = [part for piece in pieces for part in piece.parts(max(1, round(piece.size / most)), rows)]
     ends = np.array([0, *accumulate(part.size for part in parts)], float)
@@ -270,9 +270,9 @@ def _shared(pieces: Sequence[Piece], shards: int, rows: int) -> list[list[Piece]
 
 
 def on_workers(data: FileData, client: "Client") -> FileData:
-    """The same data, to be read and held by the workers of a client.
+    """Return the same data, read and held by the workers of a client.
 
     Raises:
-        SwarmnetError: see Cluster.
+        SwarmnetError: as in Cluster.
     """
     return replace(data, pool=Cluster(client))

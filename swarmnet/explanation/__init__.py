@@ -1,1 +1,1 @@
-"""A forward pass and a gradient step of one row, number by number."""
+"""A forward pass and a gradient step for one row, with all numbers."""

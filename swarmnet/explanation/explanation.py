@@ -1,12 +1,12 @@
-"""explain: a forward pass and a step of gradient descent for one row of data, with every number on the way.
+"""explain: a forward pass and a gradient descent step for one row of data, with all intermediate numbers.
 
-For layer l with weights W, biases b and activation f, and r the residual (prediction - target) / sigma of an
-entry (the formulas are those of `swarmnet.network.propagation`, turned so that each vector is a line):
+For layer l with weights W, biases b and activation f, and the residual r = (prediction - target) / sigma of
+an entry (the formulas of `swarmnet.network.propagation`, transposed so that each vector is a row):
 
     inputs       A_0 = (x - x_offset) / x_scale
     forward      z_l = A_(l-1) W_l + b_l,  A_l = f(z_l)
-    tangents     U_l = T_(l-1) W_l,  T_l = S_l * U_l,  S_l = f'(z_l): a line for each input along which
-                 the row has a partial derivative; T_0 is 1 for that input, and T_L is the derivative
+    tangents     U_l = T_(l-1) W_l,  T_l = S_l * U_l,  S_l = f'(z_l): a row for each input for which
+                 the data row has a partial derivative; T_0 is 1 for that input, and T_L is the derivative
     loss         sum of weight r^2 over the row's entries
     errors       A'_L = 2 weight r / sigma for values, T'_L likewise for partial derivatives
     deltas       U'_l = S_l * T'_l,  z'_l = S_l * A'_l + C_l * B_l,  C_l = f''(z_l),
@@ -53,19 +53,19 @@ def explain(
     *,
     first_row: int = 0,
 ) -> Explanation:
-    """One forward pass and one step of plain gradient descent for one row of data, as labelled matrices.
+    """Show a forward pass and a step of plain gradient descent for one row of data, as labelled matrices.
 
-    The row's loss is that of training with this row alone and without l2: the mean of squared residuals over
-    its values, plus derivative_weight times that over its partial derivatives, each residual in units of its
-    sigma, or else of the scale that its column has in `data`. The network works in scaled units; they are
-    shown beside the data's own.
+    The row's loss is the training loss for this row alone, without l2: the mean of squared residuals over
+    its values, plus derivative_weight times the mean over its partial derivatives. Each residual is in units
+    of its sigma or, if none is given, of its column's scale in `data`. The network's scaled units are shown
+    together with the data's units.
 
     Args:
-        model: what to look into; it is not changed.
+        model: the model; it is not changed.
         data: MixedData, or the path or glob of CSV or Parquet files, with the model's inputs and outputs.
-        row: which of its rows, in the order of the file.
+        row: the number of the row, in the order of the file.
         learning_rate: the step is this times the gradient of the row's loss.
-        first_row: the number of the first row; 1 counts as the command line does.
+        first_row: the number of the first row: 0, or 1 as on the command line.
 
     Raises:
         SwarmnetError: no such row, a row without an entry, a learning rate that is not positive, or data
@@ -104,7 +104,7 @@ def _explanation(model: FittedModel, data: MixedData, row: int, rate: float) -> 
     along = np.flatnonzero((~np.isnan(scaled.J[0])).any(0))  # the inputs of the row's partial derivatives
     hidden = [[f"unit {i}" for i in range(1, size + 1)] for size in net.sizes[1:-1]]
     sheet = Sheet([data.inputs, *hidden, data.outputs], [f"along {data.inputs[j]}" for j in along])
-    with np.errstate(all="ignore"):  # what comes to nothing finite is refused below
+    with np.errstate(all="ignore"):  # non-finite losses are refused below
         _show_row(sheet, model.scaling, data, row)
         _forward(sheet, model, len(along) > 0)
         if len(along):
@@ -122,7 +122,7 @@ def _explanation(model: FittedModel, data: MixedData, row: int, rate: float) -> 
 
 
 def _scaled_row(model: FittedModel, data: MixedData, row: int, loss: str) -> MixedData:
-    """The row as the network sees it, each entry's sigma being the scale of its residual: as in `fit`."""
+    """Return the row in the network's units, with the scale of each residual as its sigma, as in `fit`."""
     alone = data.take([row])
     by_column = record.scaling(model.training) is not None
     scaled = model.scaling.scale_data(alone, by_column, reference=data)
@@ -141,7 +141,7 @@ def _table(
 
 
 def _digits(offsets: Array, scales: Array) -> int:
-    """Significant digits of numbers in the data's units, which may be large beside what they differ by."""
+    """Return significant digits for numbers in the data's units that may vary little around an offset."""
     return max(
         for_offset(float(offset), float(scale), Matrix.digits)
         for offset, scale in zip(offsets, scales, strict=True)
@@ -149,13 +149,13 @@ def _digits(offsets: Array, scales: Array) -> int:
 
 
 def _has_units(scaling: Scaling) -> bool:
-    """Whether the network works in units other than the data's."""
+    """Return whether the network's units differ from the data's."""
     offsets, scales = (scaling.x_offset, scaling.y_offset), (scaling.x_scale, scaling.y_scale)
     return any(v.any() for v in offsets) or any((v != 1).any() for v in scales)
 
 
 def _show_row(sheet: Sheet, scaling: Scaling, data: MixedData, row: int) -> None:
-    """The row in the data's units, and its inputs in the network's."""
+    """Show the row in the data's units, and its inputs in the network's."""
     entries = {
         name: [target[row], np.nan if sigma is None else sigma[row]]
         for name, target, sigma in data.entry_columns()
@@ -179,7 +179,7 @@ def _show_row(sheet: Sheet, scaling: Scaling, data: MixedData, row: int) -> None
 
 
 def _forward(sheet: Sheet, model: FittedModel, bends: bool) -> None:
-    """Layer by layer to the outputs, with f' and, where tangents will need it, f''."""
+    """Show the layers' forward pass, with f' and, if `bends` (the row has tangents), f''."""
     net, scaling = model.net, model.scaling
     for n, (act, (W, b)) in enumerate(zip(net.activations, net.unflatten(model.theta), strict=True), 1):
         sheet[f"W{n}"], sheet[f"b{n}"] = W, b[None]
@@ -201,7 +201,7 @@ def _forward(sheet: Sheet, model: FittedModel, bends: bool) -> None:
 
 
 def _tangents(sheet: Sheet, model: FittedModel, along: NDArray[np.intp]) -> None:
-    """The derivatives along some inputs, layer by layer to the outputs."""
+    """Show the layers' derivatives along some inputs."""
     net, scaling = model.net, model.scaling
     seeds = sheet.make("T0", np.eye(net.d)[along])
     sheet.show("Tangents of the inputs", "T0 = 1 for the input that a line goes along, else 0", seeds)
@@ -225,7 +225,7 @@ def _tangents(sheet: Sheet, model: FittedModel, along: NDArray[np.intp]) -> None
 
 
 def _errors(sheet: Sheet, count: int, row: MixedData, along: list[int], balance: float, loss: str) -> float:
-    """The row's loss, and its derivatives with respect to the outputs and their tangents."""
+    """Show and return the row's loss; show its derivatives by the outputs and their tangents."""
     crossed = loss == "cross-entropy"
     names = [f"E{count}" if crossed else f"A'{count}"] + ([f"T'{count}"] if along else [])
     predicted = [sheet[f"A{count}"]] + ([sheet[f"T{count}"]] if along else [])
@@ -235,7 +235,7 @@ def _errors(sheet: Sheet, count: int, row: MixedData, along: list[int], balance:
     for index, (name, (target,), sigmas) in enumerate(row.entry_columns()):
         if np.isnan(target):
             continue
-        output, slope = divmod(index, row.d + 1)  # a value is followed by its derivative along each input
+        output, slope = divmod(index, row.d + 1)  # each value is followed by its derivatives
         kind, line = (1, along.index(slope - 1)) if slope else (0, 0)
         prediction, weight = predicted[kind][line, output], weights[kind]
         sigma = 1.0 if sigmas is None or np.isnan(sigmas[0]) else sigmas[0]
@@ -272,7 +272,7 @@ def _loss_in_words(count: int, names: Sequence[str], crossed: bool) -> str:
 
 
 def _backward(sheet: Sheet, count: int, bends: bool, loss: str) -> list[tuple[Array, Array]]:
-    """Layer by layer back to the first: the gradient of each one's (W, b)."""
+    """Show the backward pass; return the gradient of each layer's (W, b)."""
     gradient = []
     for n in range(count, 0, -1):
         own = f"E{n}" if n == count and loss == "cross-entropy" else f"S{n} * A'{n}"

@@ -1,4 +1,4 @@
-"""A calculation shown step by step, as labelled matrices: in a table, in plain text, or as a page of HTML."""
+"""A calculation shown step by step as labelled matrices: in a table, in plain text, or as an HTML page."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """A labelled matrix that a step reads or makes.
+    """A labelled matrix that a step reads or computes.
 
     Args:
         name: its symbol in the formulas, such as W1.
-        what: what it is, in words.
-        frame: the numbers, with the labels of rows and columns.
-        active: in the shape of `frame`, the cells that carry something: a number that is neither 0, nor
-            multiplied by 0 in this step, nor missing.
-        made: the step computes it, otherwise it reads it.
-        digits: how many significant ones are shown.
+        what: a description in words.
+        frame: the numbers, with labels of rows and columns.
+        active: in the shape of `frame`, the cells that matter: the number is neither 0, nor multiplied by 0
+            in this step, nor missing.
+        made: whether the step computes it; otherwise it reads it.
+        digits: number of significant digits shown.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Matrix:
     digits: int = 6
 
     def cells(self) -> Iterator[tuple[str, list[tuple[float, str]]]]:
-        """Each row's label, and its numbers with how each is marked: "made", "read" or "idle"."""
+        """Yield each row's label, and its numbers with their mark: "made", "read" or "idle"."""
         mark = "made" if self.made else "read"
         rows = zip(self.frame.index, self.frame.to_numpy(), self.active, strict=True)
         for label, numbers, active in rows:
@@ -50,14 +50,14 @@ class Matrix:
             )
 
     def to_csv(self) -> str:
-        """As CSV, the name above the labels."""
+        """Return CSV, with the matrix's name above the row labels."""
         texts = self.frame.map(lambda x: number_text(x, self.digits))
         return texts.to_csv(index_label=self.name, lineterminator="\n")
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One step: what it does in words and as a formula, and its matrices, those that it makes last."""
+    """One step: its description, its formula, and its matrices, those that it computes last."""
 
     title: str
     formula: str
@@ -66,13 +66,13 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What `swarmnet.explain` found; `explanation["z1"]` is the matrix of that name, as a DataFrame.
+    """The result of `swarmnet.explain`; `explanation["z1"]` is the matrix of that name, as a DataFrame.
 
     Args:
-        title: what it is about.
-        steps: in the order in which they are computed.
+        title: the network and the learning rate.
+        steps: in the order of computation.
         loss: the row's loss before the step of gradient descent.
-        loss_after: and after it.
+        loss_after: the row's loss after it.
         theta: (p,) the weights after it.
     """
 
@@ -83,7 +83,7 @@ class Explanation:
     theta: Array
 
     def __getitem__(self, name: str) -> pd.DataFrame:
-        """A matrix by its name.
+        """Return a matrix by its name.
 
         Raises:
             SwarmnetError: no such name.
@@ -94,7 +94,7 @@ class Explanation:
         return made[name]
 
     def to_frame(self) -> pd.DataFrame:
-        """A row for each cell of each step: step, title, matrix, what, row, column, value, made, active."""
+        """Return a row for each cell: step, title, matrix, what, row, column, value, made, active."""
         return pd.DataFrame(
             [
                 (number, step.title, matrix.name, matrix.what, row, str(column), value, matrix.made, on)
@@ -107,7 +107,7 @@ class Explanation:
         )
 
     def to_text(self) -> str:
-        """Plain text: a line with # for each step, and each matrix as CSV, in significant digits.
+        """Return plain text: a line with # for each step, and each matrix as CSV with rounded numbers.
 
         `to_frame` has every digit.
         """
@@ -118,7 +118,7 @@ class Explanation:
         return "\n".join(blocks)
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
-        """A page of its own, which needs nothing else, and which `path` keeps if given.
+        """Return an HTML page without external files; `path` saves it.
 
         Raises:
             SwarmnetError: the path cannot be written.
@@ -196,7 +196,7 @@ def _table(matrix: Matrix) -> str:
 
 
 def number_text(x: float, digits: int) -> str:
-    """So many significant digits; nothing for what was not observed."""
+    """Return a number with so many significant digits; an empty text for NaN."""
     return "" if np.isnan(x) else f"{x:.{digits}g}"
 
 

@@ -1,4 +1,4 @@
-"""A sheet of matrices that go by symbols, computed by formulas that are shown as they are computed."""
+"""Matrices with symbols, computed by formulas that are also shown."""
 
 import re
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ _WHAT = {
 }
 
 
-# f, f' and f'' as one would check them by hand; what is shown was computed by the activation's record.
+# f, f' and f'' in a form to check by hand; the numbers shown are computed by the activation's own functions.
 WRITTEN = {
     "sigmoid": ("1 / (1 + exp(-z))", "A * (1 - A)", "S * (1 - 2 * A)"),
     "tanh": ("tanh(z)", "1 - A^2", "-2 * A * S"),
@@ -53,10 +53,10 @@ WRITTEN = {
 
 
 class Sheet:
-    """The numbers so far by their symbols, such as z'2 of layer 2, and the steps that made them.
+    """The numbers computed so far by symbol, such as z'2 of layer 2, and the steps that computed them.
 
     Args:
-        units: the labels of each layer's units, those of the inputs first.
+        units: the labels of each layer's units, beginning with the inputs.
         along: the labels of the tangents.
     """
 
@@ -72,13 +72,13 @@ class Sheet:
         self._numbers[symbol] = numbers
 
     def read(self, symbol: str, active: Array | None = None) -> Matrix:
-        """A matrix that a step reads; if nothing else is said, all of its cells but the zeros are active."""
+        """Return a matrix that a step reads; by default, all cells except zeros are active."""
         numbers = self[symbol]
         kind, layer = _kind_and_layer(symbol)
         lines = {"W": self._units[layer - 1], "T": self._along, "U": self._along}.get(kind[0], [""])
         frame = pd.DataFrame(
             numbers, list(lines), list(self._units[layer]), copy=True
-        )  # never the model's own
+        )  # a copy, not the model's own array
         last = len(self._units) - 1
         ends = {"A0": "inputs", f"z{last}": "output inputs", f"A{last}": "outputs"}
         if active is None:
@@ -86,7 +86,7 @@ class Sheet:
         return Matrix(symbol, ends.get(symbol, _WHAT[kind]), frame, active)
 
     def make(self, symbol: str, numbers: Array) -> Matrix:
-        """A matrix that a step computes."""
+        """Store and return a matrix that a step computes."""
         self[symbol] = numbers
         return replace(self.read(symbol), made=True)
 
@@ -95,7 +95,7 @@ class Sheet:
         self.steps.append(Step(title, formula, matrices))
 
     def activate(self, layer: int, act: Activation, bends: bool) -> None:
-        """Add the step from z to A, to the slopes S and, if it `bends`, to the curvatures C."""
+        """Add the step from z to A, to the slopes S and, with `bends`, to the curvatures C."""
         z = self[f"z{layer}"]
         A, S, C = np.empty_like(z), np.empty_like(z), np.empty_like(z)
         act.value(z, A)
@@ -115,7 +115,7 @@ class Sheet:
         )
 
     def compute(self, title: str, *formulas: str) -> None:
-        """Add a step of formulas such as ``z1 = A0 @ W1 + b1``, and do what they say."""
+        """Add a step of formulas such as ``z1 = A0 @ W1 + b1``, and compute them."""
         read: dict[str, Array] = {}
         made: dict[str, Matrix] = {}
         for formula in formulas:
@@ -128,7 +128,7 @@ class Sheet:
         self.show(title, ", ".join(formulas), *known, *made.values())
 
     def _term(self, term: str) -> tuple[Array, list[tuple[str, Array]]]:
-        """The numbers of ``b1``, ``A0.T @ z'1`` or ``sum(U1 * T'1)``, and which cells of each count."""
+        """Return the value of ``b1``, ``A0.T @ z'1`` or ``sum(U1 * T'1)``, and each matrix's active cells."""
         names = re.findall(r"[^ ()*@]+", term.removeprefix("sum"))
         arrays = [self[name.removesuffix(".T")].T if name.endswith(".T") else self[name] for name in names]
         if len(arrays) == 1:

@@ -1,1 +1,1 @@
-"""The fitted model: answers, error bars, metrics, and its training record."""
+"""The fitted model: predictions, error bars, metrics and training record."""

@@ -1,12 +1,12 @@
 """Error bars: standard deviations of values and derivatives under a Gaussian posterior of the weights.
 
-Around the weights found, the posterior is Gaussian with covariance A^-1 (Laplace's approximation, MacKay
+Around the fitted weights, the posterior is Gaussian with covariance A^-1 (Laplace's approximation, MacKay
 1992). A quantity with gradient g with respect to theta has the variance g' A^-1 g = |C g|^2, where C is lower
-triangular and A^-1 = C' C. C is kept packed, in double precision: where data are nearly exact, g' A^-1 g is
-smaller than the products it is the sum of by many orders, and single precision would be off by a factor.
+triangular and A^-1 = C' C. C is stored packed, in double precision: for nearly exact data, g' A^-1 g is many
+orders smaller than the products that it sums, and in single precision it would be wrong by a factor.
 
-One Gaussian knows nothing of other optima, nor of what another network would have answered. How far the
-answers from other starts, and of networks that were almost chosen, lie apart is added (as deep ensembles do,
+A single Gaussian does not represent other optima or other networks. So the spread among the predictions of
+fits from other starts, and of other networks that were almost chosen, is added (as in deep ensembles,
 Lakshminarayanan et al. 2017).
 """
 
@@ -23,22 +23,22 @@ from swarmnet.network.network import Network, unit
 from swarmnet.network.propagation import Passes
 from swarmnet.objective.row_chunks import VALUE, Entries
 from swarmnet.objective.value_losses import SQUARED
-from swarmnet.threads import Crew, one_blas_thread
+from swarmnet.threads import ThreadTeam, one_blas_thread
 
 Array = NDArray[Any]
 
-_NUMBERS = 1 << 18  # in the gradients of the rows at a time
-_MANY = 1 << 21  # numbers in all gradients from which compiled kernels are worth their import
+_NUMBERS = 1 << 18  # numbers in the gradients computed at a time
+_MANY = 1 << 21  # numbers in all gradients from which compiled kernels are worth importing Numba
 
 
 @dataclass(frozen=True)
 class OtherFit:
-    """Where training came to from another start, or with another network.
+    """The result of training from another start or with another network.
 
     Args:
-        net: the network, of the same inputs and outputs.
+        net: the network, with the same inputs and outputs.
         theta: (p,) its weights.
-        share: how much it counts, from 0 to 1.
+        share: its weight in the error bars, from 0 to 1.
     """
 
     net: Network
@@ -47,33 +47,33 @@ class OtherFit:
 
 
 def pack(C: Array) -> NDArray[np.float64]:
-    """The lower half of C (p, p), row by row."""
+    """Return the lower half of C (p, p), row by row."""
     return np.asarray(C[np.tril_indices(len(C))], dtype=np.float64)
 
 
 def unpack(packed: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """C (p, p) in Fortran order."""
+    """Return C (p, p) in Fortran order."""
     C = np.zeros((size, size), order="F")
     C[np.tril_indices(size)] = packed
     return C
 
 
 def value_deviations(net: Network, theta: Array, packed: Array, X: Array) -> Array:
-    """(n, k) standard deviations of the outputs at X (n, d)."""
+    """Return the standard deviations (n, k) of the outputs at X (n, d)."""
     return _deviations(net, theta, packed, X, [VALUE])[:, :, 0]
 
 
 def jacobian_deviations(net: Network, theta: Array, packed: Array, X: Array) -> Array:
-    """(n, k, d) standard deviations of the partials at X (n, d)."""
+    """Return the standard deviations (n, k, d) of the partials at X (n, d)."""
     return _deviations(net, theta, packed, X, range(net.d))
 
 
 @one_blas_thread()
 def pinned(net: Network, theta: Array, packed: Array, x: Array, outputs: Array) -> NDArray[np.float64]:
-    """C, packed, with the constants of some linear outputs so free that their values at x (1, d) are exact.
+    """Return C, packed, with the free constants of some linear outputs fixed by their values at x (1, d).
 
-    Their deviations elsewhere are then those of the difference from x: the column of such an output's bias
-    b is -C (g - e_b) with its gradient g at x.
+    The deviation of such an output is then that of its difference from x: with the gradient g at x, the
+    column of its bias b becomes -C (g - e_b).
     """
     C = unpack(packed, net.size)
     full = C.copy()
@@ -88,18 +88,18 @@ def pinned(net: Network, theta: Array, packed: Array, x: Array, outputs: Array) 
 
 @one_blas_thread()
 def permuted(packed: NDArray[np.float64], order: NDArray[np.intp]) -> NDArray[np.float64]:
-    """C, packed, for theta[order] instead of theta."""
+    """Return C, packed, for theta[order] instead of theta."""
     return _packed(unpack(packed, len(order))[:, order])
 
 
 def _packed(root: Array) -> NDArray[np.float64]:
-    """C, packed, lower triangular with the same C' C as a full root (p, p)."""
+    """Return C, packed: lower triangular with the same C' C as `root` (p, p)."""
     R = np.asarray(np.linalg.qr(root[:, ::-1], mode="r"))
     return pack(R[::-1, ::-1])
 
 
 def widened(deviation: Array, best: Array, fits: Sequence[OtherFit], answers: Sequence[Array]) -> Array:
-    """A deviation with the mean square distance of all fits' answers from the best one, whose share is 1."""
+    """Return a deviation combined with the weighted mean square distance of all fits' answers from `best`."""
     total = 1.0 + sum(fit.share for fit in fits)
     apart = np.zeros_like(best)
     for fit, answer in zip(fits, answers, strict=True):
@@ -108,14 +108,14 @@ def widened(deviation: Array, best: Array, fits: Sequence[OtherFit], answers: Se
 
 
 def _deviations(net: Network, theta: Array, packed: Array, X: Array, inputs: Sequence[int]) -> Array:
-    """(n, k, inputs) of the partials along some inputs, or of the values."""
+    """Return (n, k, inputs): deviations of the partials along some inputs, or of the values."""
     C = unpack(packed, net.size)
     out = np.empty((len(X), net.k, len(inputs)))
     step = max(16, _NUMBERS // net.size)
     starts = range(0, len(X), step)
-    crew = Crew()
+    team = ThreadTeam()
     many = len(X) * net.size >= _MANY
-    gradients = [_compiled(net, theta) if many else _plain(net, theta) for _ in range(crew.size)]
+    gradients = [_compiled(net, theta) if many else _plain(net, theta) for _ in range(team.size)]
 
     def work(worker: int, task: int) -> None:
         rows = slice(starts[task], starts[task] + step)
@@ -125,7 +125,7 @@ def _deviations(net: Network, theta: Array, packed: Array, X: Array, inputs: Seq
             out[rows, o, column] = np.sqrt(np.einsum("pr,pr->r", V, V))
 
     with one_blas_thread():
-        crew.run(len(starts), work)
+        team.run(len(starts), work)
     return out
 
 
@@ -133,7 +133,7 @@ Gradients = Callable[[Array, int, int], Array]
 
 
 def _plain(net: Network, theta: Array) -> Gradients:
-    """(p, rows) at X (rows, d) of an output's value or partial, in NumPy."""
+    """Return a NumPy function of X (rows, d) that gives the gradients (p, rows) of a value or a partial."""
 
     def gradients(X: Array, output: int, input: int) -> Array:
         passes = Passes(net.layers, theta, X.T, order=2)
@@ -143,7 +143,7 @@ def _plain(net: Network, theta: Array) -> Gradients:
 
 
 def _compiled(net: Network, theta: Array) -> Gradients:
-    """The same by compiled kernels, for one thread: the next call overwrites what one gives."""
+    """Return the same as a compiled kernel, for one thread: a call overwrites the last result."""
     from swarmnet.objective.kernels.bound import BoundKernels, Workspace  # noqa: PLC0415  # imports Numba
 
     kernels, memory = BoundKernels(net, np.float64, SQUARED), Workspace()

@@ -1,4 +1,4 @@
-"""FittedModel: a trained network with its scaling. It answers values and derivatives in the data's units."""
+"""FittedModel: a trained network with its scaling; it predicts values and derivatives in the data's units."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class FittedModel:
-    """A trained network; X may be an array (n, d), or a table whose columns are matched by name.
+    """A trained network. X may be an array (n, d), or a table whose columns are matched by name.
 
     A table is a pandas DataFrame, or one of pyarrow, Polars, Dask and others.
 
@@ -44,12 +44,12 @@ class FittedModel:
         scaling: between the data's units and the network's.
         inputs: d names.
         outputs: k names.
-        training: how it was trained, and on what: for people, and JSON-able.
-        history: one row an iteration: iteration, evaluations, seconds, loss, validation_loss, and as stage
-            the trainer at work, of which hybrid has several. Past 20,000 iterations every second row is left
-            out, past 40,000 three of four, and so on; the last one and the best are always there.
-        spread: packed root of the weights' covariance, see `model.error_bars`; None without error bars.
-        others: where training came to from other starts and with other networks; they widen the error bars.
+        training: a record of the training and its data, for the reader; it can be written as JSON.
+        history: one row an iteration: iteration, evaluations, seconds, loss, validation_loss, and stage, the
+            trainer at work (hybrid has several). Past 20,000 iterations every second row is dropped, past
+            40,000 three of four, and so on; the last row and the best row are always kept.
+        spread: packed factor of the weights' covariance, see `model.error_bars`; None without error bars.
+        others: fits from other starts and of other networks, which widen the error bars.
     """
 
     net: Network
@@ -70,14 +70,14 @@ class FittedModel:
     @overload
     def predict(self, X: ArrayLike | pd.DataFrame, return_std: bool) -> Any: ...
     def predict(self, X: ArrayLike | pd.DataFrame, return_std: bool = False) -> Any:
-        """Values (n, k); with `return_std` also their standard deviations (n, k).
+        """Return values (n, k); with `return_std` also their standard deviations (n, k).
 
-        The deviation is that of the function, without the noise of a measurement: what the data and the
-        estimated noise leave undecided about the weights (Laplace's approximation, MacKay 1992).
+        The deviation is that of the function, without measurement noise: the uncertainty of the weights,
+        given the data and the estimated noise (Laplace's approximation, MacKay 1992), widened by other fits.
 
         Raises:
-            SwarmnetError: missing columns, inputs that are missing or infinite, or too far away for a finite
-                answer; or error bars of a model that was not trained by Bayesian regularisation.
+            SwarmnetError: a column is missing; an input is missing, infinite or too far away for a finite
+                answer; or the model has no error bars because it was not trained by Bayesian regularisation.
         """
         with _no_overflow():
             points = self._scaled(X)
@@ -95,9 +95,9 @@ class FittedModel:
     @overload
     def jacobian(self, X: ArrayLike | pd.DataFrame, return_std: bool) -> Any: ...
     def jacobian(self, X: ArrayLike | pd.DataFrame, return_std: bool = False) -> Any:
-        """Partials (n, k, d): [i, o, j] is dY_o/dx_j at row i; with `return_std` also their deviations.
+        """Return partials (n, k, d), [i, o, j] = dY_o/dx_j at row i; with `return_std` also their deviations.
 
-        Raises as `predict` does.
+        Raises the same errors as `predict`.
         """
         with _no_overflow():
             points = self._scaled(X)
@@ -117,7 +117,7 @@ class FittedModel:
         return self.spread
 
     def hessian(self, X: ArrayLike | pd.DataFrame) -> Array:
-        """Second derivatives (n, k, d, d): [i, o, j, m] is d2Y_o/dx_j dx_m. Raises as `predict` does."""
+        """Return second derivatives (n, k, d, d), [i, o, j, m] = d2Y_o/dx_j dx_m; raises like `predict`."""
         with _no_overflow():
             found = queries.hessian(self.net, self.theta, self._scaled(X))
             return _finite(self.scaling.unscale_H(found))
@@ -129,9 +129,9 @@ class FittedModel:
         hessian: bool = False,
         std: bool = False,
     ) -> pd.DataFrame:
-        """Inputs, values and, if asked for, derivatives side by side: T, p, h, dh/dT, d2h/dT2, d2h/dTdp.
+        """Return a table of inputs, values and derivatives: T, p, h, dh/dT, d2h/dT2, d2h/dTdp.
 
-        With `std` the error bars of values and first derivatives follow them: sigma(h), sigma(dh/dT).
+        With `std` it also has the error bars of values and first derivatives: sigma(h), sigma(dh/dT).
         """
         points = self._points(X)
         columns: dict[str, Array] = {name: points[:, j] for j, name in enumerate(self.inputs)}
@@ -161,7 +161,7 @@ class FittedModel:
         return pd.DataFrame(columns)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model as JSON; the file is there whole or not at all, and the weights bit for bit.
+        """Write the model as JSON, completely or not at all, with every bit of the weights.
 
         Raises:
             SwarmnetError: the path cannot be written, or an activation is not one of swarmnet's own.
@@ -171,25 +171,26 @@ class FittedModel:
         write_atomically(path, written(own))
 
     def to_onnx(self, path: str | os.PathLike[str], dtype: str = "float64") -> None:
-        """Write the model as an ONNX graph, for onnxruntime and other tools; the file is whole or not there.
+        """Write the model as an ONNX graph, for onnxruntime and other tools, completely or not at all.
 
         The graph takes `X` (n, d), for any n, and gives `values` (n, k) and `jacobian` (n, k, d), all in the
-        data's units and in `dtype`, "float64" or "float32". Its metadata name the columns. Error bars and
-        second derivatives stay behind. In float32 numbers are rounded to 6e-8 of their size; a warning names
-        inputs and outputs that this costs more than a fifty-thousandth of their spread.
+        data's units and in `dtype`, "float64" or "float32". Its metadata name the columns. It has no error
+        bars and no second derivatives. In float32, numbers are rounded to 6e-8 of their size; a warning names
+        the inputs and outputs whose rounding error exceeds 1/50,000 of their spread.
 
         Raises:
-            SwarmnetError: onnx is not installed (`pip install ".[onnx]"`), the path cannot be written,
-                another dtype, numbers that float32 cannot hold, or an activation that is not swarmnet's own.
+            SwarmnetError: onnx is not installed (`pip install ".[onnx]"`), the path cannot be written, the
+                dtype is another one, a number is too large for float32, or an activation is not swarmnet's
+                own.
         """
         self._refuse_own_activations("exported")
         write_atomically(path, FORMS["onnx"](self, dtype))
 
     def to_python(self, path: str | os.PathLike[str] | None = None) -> str:
-        """The model as the source of a Python module that needs no other, and which `path` keeps if given.
+        """Return the source of a Python module without dependencies that computes the model; `path` saves it.
 
-        Its predict(x) takes one point, d numbers, and gives k numbers; its jacobian(x) gives k lists of d
-        partial derivatives, all in the data's units.
+        Its predict(x) takes one point of d numbers and returns k numbers. Its jacobian(x) returns k lists of
+        d partial derivatives. All are in the data's units.
 
         Raises:
             SwarmnetError: the path cannot be written, or an activation is not one of swarmnet's own.
@@ -201,14 +202,14 @@ class FittedModel:
         return source
 
     def report(self, path: str | os.PathLike[str], data: MixedData | None = None) -> None:
-        """Write what is to be seen of the model as one HTML file, with a profiler.
+        """Write a report of the model with figures and interactive profiles as one HTML file.
 
         Args:
-            path: where to write, such as "report.html".
-            data: to measure errors on, and to draw beside the curves.
+            path: the file to write, such as "report.html".
+            data: data on which errors are measured, and which are drawn with the curves.
 
         Raises:
-            SwarmnetError: jinja2 or matplotlib is missing, data with other columns, or a path that cannot be
+            SwarmnetError: jinja2 or matplotlib is missing, the data have other columns, or the path cannot be
                 written.
         """
         FORMS["report"](self, path, data)
@@ -247,12 +248,12 @@ def load(path: str | os.PathLike[str]) -> FittedModel:
 
 
 def _no_overflow() -> np.errstate:
-    """No warnings by the way: `_finite` looks at what comes out."""
+    """Silence floating-point warnings: `_finite` checks the result."""
     return np.errstate(all="ignore")
 
 
 def _finite(answer: Array) -> Array:
-    """The answer, where it is one: rows first."""
+    """Return the answer (rows first) if it is finite; otherwise raise SwarmnetError with the row."""
     if not np.isfinite(answer).all():
         row = int(np.argwhere(~np.isfinite(answer))[0][0])
         raise SwarmnetError(

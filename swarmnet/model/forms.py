@@ -1,6 +1,7 @@
-"""Other forms of a model or a comparison: graphs, source code, reports.
+"""Registry of the output formats of models and comparisons: ONNX graphs, source code, reports.
 
-What makes them imports the model, and is registered here when `swarmnet` is imported: the model imports none.
+The modules that write them import the model, and are registered when `swarmnet` is imported. So the model
+does not import them.
 """
 
 from collections.abc import Callable

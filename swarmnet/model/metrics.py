@@ -1,4 +1,4 @@
-"""How far predictions are from what was observed, column by column, in the data's own units."""
+"""Errors of predictions against observations, column by column, in the data's units."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Array = NDArray[np.float64]
 
 
 def evaluate(model: FittedModel, data: MixedData | FileData) -> pd.DataFrame:
-    """Errors over the observed entries only, values and each partial apart, weighted as their rows are.
+    """Return the errors over observed entries, separately for each value and partial, with row weights.
 
     Returns:
         A row for each column that has entries, with column, entries, rmse and max_error (both in the
         column's unit), and r2 (NaN where all targets are equal).
 
     Raises:
-        SwarmnetError: the data's inputs or outputs are not the model's, or they are no data.
+        SwarmnetError: the data's inputs or outputs are not the model's, or `data` is not a data set.
     """
     if not isinstance(data, MixedData | FileData):
         raise SwarmnetError("data must be MixedData: read_csv reads a file, MixedData.from_frame a DataFrame")
@@ -43,13 +43,13 @@ def evaluate(model: FittedModel, data: MixedData | FileData) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class _Errors:
-    """Those of each column: an output's values, its partials, and so the next output's; they add up.
+    """Errors of each column: an output's values, its partials, then the next output's; they can be added.
 
     Args:
-        squares: (m,) the weighted sum of their squares, in units of the largest: others may be too large or
-            too small to be squared.
-        largest: (m,) the largest.
-        targets: (m,) what was observed.
+        squares: (m,) weighted sum of squared errors in units of `largest`, so that squares neither overflow
+            nor underflow.
+        largest: (m,) the largest error.
+        targets: (m,) the observed numbers.
     """
 
     squares: Array
@@ -58,7 +58,7 @@ class _Errors:
 
     @classmethod
     def of(cls, model: FittedModel, data: MixedData) -> _Errors:
-        """Of some rows."""
+        """Return the errors of some rows."""
         Y = model.predict(data.X) if data.n_values else data.Y
         J = model.jacobian(data.X) if data.n_derivatives else data.J
         target, predicted = (
@@ -66,21 +66,21 @@ class _Errors:
             for y, j in ((data.Y, data.J), (Y, J))
         )
         counts = ~np.isnan(target) & (data.row_weights > 0)[:, None]
-        with np.errstate(over="ignore", invalid="ignore"):  # of the largest doubles the table says inf
+        with np.errstate(over="ignore", invalid="ignore"):  # near the largest doubles the table shows inf
             error = np.where(counts, predicted - target, 0.0)
             largest = np.abs(error).max(0)
-            # Not a product: BLAS would share it out over its threads, which changes the last bit.
+            # Not a dot product: BLAS would divide it among its threads, which changes the last bit.
             squares = np.add.reduce(data.row_weights[:, None] * _share(error, largest) ** 2)
         return cls(squares, largest, Moments.of(target.T, data.weights))
 
     def __add__(self, other: _Errors) -> _Errors:
-        """Of the rows of both."""
+        """Return the errors of the rows of both."""
         largest = np.maximum(self.largest, other.largest)
         squares = sum(part.squares * _share(part.largest, largest) ** 2 for part in (self, other))
         return _Errors(np.asarray(squares), largest, self.targets + other.targets)
 
     def row(self, m: int, column: str) -> dict[str, object]:
-        """A column's row of the table."""
+        """Return a column's row of the table."""
         if not self.targets.count[m]:
             return {"column": column, "entries": 0}
         spread = self.targets.deviation[m]
@@ -97,7 +97,7 @@ class _Errors:
 
 
 def _share(error: Array, largest: Array) -> Array:
-    """Errors in units of the largest of their column, which may be 0 or infinite."""
+    """Return errors in units of the largest of their column, which may be 0 or infinite."""
     return np.where(np.isinf(error), 1.0, error / np.where(largest > 0, largest, 1.0))
 
 

@@ -1,4 +1,4 @@
-"""Model files: JSON in, JSON out, and what is wrong with one."""
+"""Writing and reading model files in JSON, with checks of their content."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from swarmnet.scaling import Scaling
 Array = NDArray[Any]
 
 _FORMAT, _VERSION = "swarmnet-model", 2
-_BYTES = {1: "<f4", 2: "<f8"}  # of the numbers that error bars are made of, in each version of the format
+_BYTES = {1: "<f4", 2: "<f8"}  # number format of the error bars in each version of the file format
 HISTORY = ("iteration", "evaluations", "seconds", "loss", "validation_loss", "stage")
 
 
@@ -35,7 +35,7 @@ _SCALES = ("x_offset", "x_scale", "y_offset", "y_scale")
 
 
 def written(model: Mapping[str, Any]) -> str:
-    """The text of the file that keeps a model, bit for bit, from what `FittedModel` is made of, by name."""
+    """Return the text of a model file, with every bit, from the fields of `FittedModel` by name."""
     spread: Array | None = model["spread"]
     document = {
         "format": _FORMAT,
@@ -57,7 +57,7 @@ def written(model: Mapping[str, Any]) -> str:
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `FittedModel` is made of, by name, from a file that `FittedModel.save` wrote.
+    """Return the fields of `FittedModel` by name, from a file that `FittedModel.save` wrote.
 
     Raises:
         SwarmnetError: no such file, not a swarmnet model, truncated, damaged, or written by a later version.
@@ -116,7 +116,7 @@ def _built(document: dict[str, Any]) -> dict[str, Any]:
     training = document["training"]
     if not isinstance(training, dict) or _is_deeper(training, 10):
         raise SwarmnetError("its training record is not a table")
-    # Neither lone surrogates nor numbers that are infinite as doubles
+    # Refuse lone surrogates and numbers that are infinite as doubles.
     json.dumps([training, list(document["history"])], ensure_ascii=False, allow_nan=False).encode()
     if document["version"] == 1:
         training = with_ranges_mended(training, inputs, scaling)
@@ -136,12 +136,12 @@ def _built(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def network_record(net: Network) -> dict[str, Any]:
-    """A network as model files and reports have it; its weights come besides."""
+    """Return a network's record for model files and reports, without its weights."""
     return {"sizes": list(net.sizes), "activations": [act.name for act in net.activations]}
 
 
 def _network(record: dict[str, Any]) -> tuple[Network, Array]:
-    """The network of a record, and its weights."""
+    """Return the network of a record, and its weights."""
     theta = np.array(record["theta"], dtype=np.float64)
     if sum(_weights(record["sizes"])) != theta.size or theta.ndim != 1:
         raise SwarmnetError(f"it has {theta.size} weights, which do not fit its layer sizes")
@@ -160,7 +160,7 @@ def _other(net: Network, record: dict[str, Any]) -> OtherFit:
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
-    """Whether it nests more than so many levels."""
+    """Return whether the value is nested more than so many levels deep."""
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return levels == 0 or any(_is_deeper(part, levels - 1) for part in parts)
 
@@ -188,7 +188,7 @@ def _spread(text: Any, size: int, numbers: str) -> NDArray[np.float64] | None:
 
 
 def _weights(sizes: Sequence[Any]) -> list[int]:
-    """Weights a layer, from sizes that may be anything: checked before any memory is asked for."""
+    """Return the number of weights of each layer; sizes are checked before memory is allocated."""
     if not all(isinstance(size, int) for size in sizes):
         raise SwarmnetError("its layer sizes are not whole numbers")
     return [(a + 1) * b for a, b in zip(sizes[:-1], sizes[1:], strict=True)]

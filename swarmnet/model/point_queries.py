@@ -1,4 +1,4 @@
-"""A network's answers at points: in NumPy where they are few, by compiled kernels and threads where many."""
+"""Predictions of a network at points: in NumPy for few points, by compiled kernels and threads for many."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 
 from swarmnet.network.network import Network
 from swarmnet.objective.value_losses import SQUARED
-from swarmnet.threads import Crew, one_blas_thread
+from swarmnet.threads import ThreadTeam, one_blas_thread
 
 Array = NDArray[Any]
 
-_MANY = 1 << 23  # multiplications from which compiled kernels are worth their import
-_ROWS = 1 << 13  # at a time
+_MANY = 1 << 23  # multiplications from which compiled kernels are worth importing Numba
+_ROWS = 1 << 13  # rows computed at a time
 
 
 def outputs(net: Network, theta: Array, X: Array) -> Array:
-    """Y (n, k) at X (n, d)."""
+    """Return Y (n, k) at X (n, d)."""
     if len(X) * net.size < _MANY:
         return net.forward(theta, X)
     out = np.empty((len(X), net.k))
@@ -26,7 +26,7 @@ def outputs(net: Network, theta: Array, X: Array) -> Array:
 
 
 def jacobian(net: Network, theta: Array, X: Array) -> Array:
-    """J (n, k, d) at X (n, d)."""
+    """Return J (n, k, d) at X (n, d)."""
     if len(X) * net.size * (1 + min(net.k, net.d)) < _MANY:
         return net.jacobian(theta, X)
     out = np.empty((len(X), net.k, net.d))
@@ -35,7 +35,7 @@ def jacobian(net: Network, theta: Array, X: Array) -> Array:
 
 
 def hessian(net: Network, theta: Array, X: Array) -> Array:
-    """H (n, k, d, d) at X (n, d)."""
+    """Return H (n, k, d, d) at X (n, d)."""
     if len(X) * net.size * (1 + net.k + net.d) < _MANY:
         return net.hessian(theta, X)
     out = np.empty((len(X), net.k, net.d, net.d))
@@ -48,12 +48,12 @@ def _answered(net: Network, theta: Array, X: Array, out: Array, what: str) -> No
 
     ask: Callable[..., None] = getattr(BoundKernels(net, np.float64, SQUARED), what)
     points = np.ascontiguousarray(X, dtype=np.float64)
-    starts, crew = range(0, len(points), _ROWS), Crew()
-    memories = [Workspace() for _ in range(crew.size)]
+    starts, team = range(0, len(points), _ROWS), ThreadTeam()
+    memories = [Workspace() for _ in range(team.size)]
 
     def work(worker: int, task: int) -> None:
         start = starts[task]
         ask(memories[worker], theta, points, start, min(start + _ROWS, len(points)), out)
 
     with one_blas_thread():
-        crew.run(len(starts), work)
+        team.run(len(starts), work)

@@ -14,10 +14,10 @@ from swarmnet.scaling import Scaling
 
 
 def reordered(model: FittedModel, inputs: Sequence[str], outputs: Sequence[str]) -> FittedModel:
-    """The model with its columns in the order of these names, which are its own.
+    """Return the model with its inputs and outputs in the order of these names.
 
-    Only the rows of the first layer's W and the columns of the last one's W and b change places, so that the
-    answers are the same but for the rounding of sums over inputs.
+    Only the rows of the first layer's W and the columns of the last layer's W and b are reordered. So
+    predictions stay the same, except for rounding in sums over inputs.
     """
     if (model.inputs, model.outputs) == (tuple(inputs), tuple(outputs)):
         return model
@@ -36,7 +36,7 @@ def reordered(model: FittedModel, inputs: Sequence[str], outputs: Sequence[str])
 
 
 def _weights(net: Network, inputs: list[int], outputs: list[int]) -> NDArray[np.intp]:
-    """(p,) where each weight of the new order is in the old one."""
+    """Return (p,): for each weight in the new order, its position in the old one."""
     layers: list[Any] = net.unflatten(np.arange(float(net.size)))
     W, b = layers[0]
     layers[0] = W[inputs], b

@@ -1,4 +1,4 @@
-"""What a model's training record says, field by field: a model file may hold anything there, or nothing."""
+"""Reading the fields of a model's training record, which in a model file may be missing or of any type."""
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
@@ -15,7 +15,7 @@ UNKNOWN = "unknown"
 
 
 def number(value: object) -> float | None:
-    """A finite number as a float, None for anything else."""
+    """Return a finite number as a float, None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -26,7 +26,7 @@ def number(value: object) -> float | None:
 
 
 def two_numbers(value: object) -> tuple[float, float] | None:
-    """Two finite numbers, such as the ends of a range, None for anything else."""
+    """Return two finite numbers, such as the ends of a range; None for anything else."""
     if not isinstance(value, list | tuple) or len(value) != 2:
         return None
     first, second = map(number, value)
@@ -34,14 +34,14 @@ def two_numbers(value: object) -> tuple[float, float] | None:
 
 
 def text(record: Record, name: str) -> str:
-    """A word or a whole number of the record, else `UNKNOWN`."""
+    """Return a text or a whole number of the record as text, or `UNKNOWN`."""
     value = record.get(name)
     known = isinstance(value, str | int) and not isinstance(value, bool)
     return str(value) if known else UNKNOWN
 
 
 def input_range(record: Record, name: str) -> tuple[float, float] | None:
-    """(low, high) of an input among the rows trained on, None where they are not known."""
+    """Return (low, high) of an input in the training rows, or None if unknown."""
     ranges = record.get("input_ranges")
     ends = ranges.get(name) if isinstance(ranges, Mapping) else None
     pair = two_numbers(ends)
@@ -49,10 +49,10 @@ def input_range(record: Record, name: str) -> tuple[float, float] | None:
 
 
 def with_ranges_mended(record: dict[str, Any], inputs: Sequence[str], units: Scaling) -> dict[str, Any]:
-    """The record, with the ranges at the inputs that they belong to.
+    """Return the record with each input's range under its own name.
 
-    Version 0.1.0 told the ranges in the order of the inputs' names as if they were in the data's order. A
-    range is moved only where it cannot be that of its input, and all are right once they are moved.
+    Version 0.1.0 wrote the ranges in the order of the sorted names as if they were in the data's order.
+    Ranges are moved only if one cannot be its input's, and if all are possible after the move.
     """
     told = [input_range(record, name) for name in inputs]
     known = [pair for pair in told if pair is not None]
@@ -65,7 +65,7 @@ def with_ranges_mended(record: dict[str, Any], inputs: Sequence[str], units: Sca
 
 
 def _fit(ranges: Sequence[tuple[float, float]], units: Scaling) -> bool:
-    """Whether each range holds its input's mean, or middle, and as much about it as the input deviates."""
+    """Return whether each range contains its input's offset, and is wide enough for its scale."""
     for (low, high), offset, scale in zip(ranges, units.x_offset, units.x_scale, strict=True):
         half = high / 2 - low / 2
         slack = 1e-9 * max(abs(low), abs(high))
@@ -75,10 +75,10 @@ def _fit(ranges: Sequence[tuple[float, float]], units: Scaling) -> bool:
 
 
 def loss_function(record: Record) -> str:
-    """The loss of the values; the squared one where the record has none.
+    """Return the loss of the values; "squared" if the record has none.
 
     Raises:
-        SwarmnetError: it has another.
+        SwarmnetError: the loss is unknown.
     """
     name = record.get("loss_function", "squared")
     if not isinstance(name, str) or name not in LOSSES:
@@ -87,10 +87,10 @@ def loss_function(record: Record) -> str:
 
 
 def derivative_weight(record: Record) -> float:
-    """The derivatives' weight against the values; 1 where the record has none.
+    """Return the weight of derivatives relative to values; 1 if the record has none.
 
     Raises:
-        SwarmnetError: it is no number of 0 or more.
+        SwarmnetError: it is not a number of 0 or more.
     """
     given = record.get("derivative_weight")
     weight = 1.0 if given is None else number(given)
@@ -100,16 +100,16 @@ def derivative_weight(record: Record) -> float:
 
 
 def no_error_bars(record: Record) -> str:
-    """Why a model has none, where its trainer and settings promised them; else empty."""
+    """Return why a model has no error bars although its trainer and settings provide them, or ""."""
     why = record.get("no_error_bars")
     return why if isinstance(why, str) and why.isprintable() else ""
 
 
 def scaling(record: Record) -> str | None:
-    """How the data were scaled; None where they were not, or where the record has nothing of it.
+    """Return the kind of scaling; None if the data were not scaled or the record has no entry.
 
     Raises:
-        SwarmnetError: it is no kind of scaling.
+        SwarmnetError: the kind is unknown.
     """
     kind = record.get("scaling")
     if kind is not None and (not isinstance(kind, str) or kind not in KINDS):
@@ -118,7 +118,7 @@ def scaling(record: Record) -> str | None:
 
 
 def for_people(record: Record) -> dict[str, Any]:
-    """The record in few digits, without what was not set, and with a word for what was estimated."""
+    """Return the record for display: few digits, no unset fields, and "estimated" for what was estimated."""
     shown = dict(record)
     if isinstance(record.get("noise"), Mapping):
         shown |= {name: "estimated" for name in ("derivative_weight", "l2") if record.get(name, 0) is None}
@@ -136,7 +136,7 @@ def _in_few_digits(value: object) -> object:
 
 
 def _candidate(found: object) -> str:
-    """A network that was tried: (8, 8) 3 climbs, log evidence 12.3."""
+    """Describe a network that was tried: (8, 8) 3 climbs, log evidence 12.3."""
     if not isinstance(found, Mapping) or not isinstance(found.get("hidden"), list):
         return str(found)
     evidence = number(found.get("log_evidence"))

@@ -1,7 +1,7 @@
 """Network: the layout of theta, its initial values, and the network's value, Jacobian and Hessian.
 
-A network knows no data and no loss. theta is layer by layer W row-major (fan_in, fan_out), then b (fan_out,);
-every method takes theta (p,), or a whole swarm (s, p), whose axis then leads the result.
+A network is independent of data and loss. theta holds, layer by layer, W row-major (fan_in, fan_out), then b
+(fan_out,). Every method takes theta (p,), or a swarm (s, p); the result then has a leading axis of particles.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,9 +17,9 @@ from swarmnet.network.propagation import Layer, Passes
 Array = NDArray[Any]
 Layers = list[tuple[Array, Array]]
 
-_MOST_WEIGHTS = 10**8  # of a network: it takes a gigabyte then, and training many times that
-_MOST_NUMBERS = 5 * 10**8  # weights of a swarm
-_ROWS = 2048  # at a time, times particles: what the passes keep of each stays in the cache
+_MOST_WEIGHTS = 10**8  # of a network; they take 0.8 GB, and training takes many times that
+_MOST_NUMBERS = 5 * 10**8  # weights of a swarm; they take 4 GB
+_ROWS = 2048  # rows times particles computed at a time, so that the arrays of a pass stay in the cache
 _VARIANCE: dict[str, Callable[[int, int], float]] = {
     "glorot": lambda fan_in, fan_out: 2.0 / (fan_in + fan_out),  # Glorot and Bengio 2010, eq. 16
     "he": lambda fan_in, fan_out: 2.0 / fan_in,  # He et al. 2015, eq. 10
@@ -31,12 +31,12 @@ class Network:
     """A fully connected feed-forward network.
 
     Args:
-        sizes: units of each layer, the inputs first and the outputs last.
-        activations: one name for all hidden layers, the output layer being linear, or one name a layer
-            (hidden layers and output); `swarmnet.Activation` records are taken too.
+        sizes: units of each layer, inputs first and outputs last.
+        activations: one name or `swarmnet.Activation` for all hidden layers, with a linear output layer; or
+            one for each layer (hidden layers and output).
 
     Raises:
-        SwarmnetError: a size that is no positive whole number, an unknown activation, or their wrong number.
+        SwarmnetError: a size is not a positive whole number, or an activation is unknown or missing.
 
     Example:
         >>> net = Network((2, 3, 1), "sigmoid")
@@ -82,7 +82,7 @@ class Network:
         layers: Sequence[tuple[ArrayLike, ArrayLike]],
         activations: str | Activation | Sequence[str | Activation] = "tanh",
     ) -> tuple["Network", Array]:
-        """The network that given weights describe, and its theta.
+        """Return the network with the given weights, and its theta.
 
         Args:
             layers: for each layer W (fan_in, fan_out) and b (fan_out,).
@@ -99,20 +99,21 @@ class Network:
 
     @property
     def d(self) -> int:
-        """Inputs."""
+        """Number of inputs."""
         return self.sizes[0]
 
     @property
     def k(self) -> int:
-        """Outputs."""
+        """Number of outputs."""
         return self.sizes[-1]
 
     def init(self, rng: np.random.Generator, particles: int | None = None) -> Array:
-        """Random weights: theta (p,), or (particles, p).
+        """Return random initial weights: theta (p,), or (particles, p).
 
-        W is normal with the variance that suits the layer's activation (Glorot, He or LeCun). Hidden biases
-        are normal with variance 1/4, so that the units of a layer bend at different places: for inputs of
-        unit variance that is what lets a narrow layer see all of them from the start. Output biases are 0.
+        W is normal with the variance for the layer's activation (Glorot, He or LeCun). Hidden biases are
+        normal with variance 1/4, so that the units of a layer are nonlinear at different places: with inputs
+        of unit variance, a narrow layer then covers the whole input range from the start. Output biases are
+        0.
 
         Raises:
             SwarmnetError: the swarm would take several gigabytes.
@@ -134,10 +135,10 @@ class Network:
         return theta
 
     def flatten(self, layers: Sequence[tuple[ArrayLike, ArrayLike]]) -> Array:
-        """theta (p,), or (s, p) for a swarm, of the given [(W, b), ...]: the inverse of `unflatten`.
+        """Return theta (p,), or (s, p) for a swarm, from [(W, b), ...]: the inverse of `unflatten`.
 
         Raises:
-            SwarmnetError: shapes other than this network's.
+            SwarmnetError: the shapes are not this network's.
         """
         if len(layers) != len(self.layers):
             raise SwarmnetError(f"{len(layers)} layers of weights for {len(self.layers)} layers")
@@ -157,12 +158,12 @@ class Network:
         return np.concatenate(parts, axis=-1)
 
     def unflatten(self, theta: ArrayLike) -> Layers:
-        """[(W, b), ...] as views of theta: W (..., fan_in, fan_out) and b (..., fan_out)."""
+        """Return [(W, b), ...] as views of theta: W (..., fan_in, fan_out) and b (..., fan_out)."""
         blocks = [layer.weights(self._theta(theta)) for layer in self.layers]
         return [(block[..., :-1, :], block[..., -1, :]) for block in blocks]
 
     def forward(self, theta: ArrayLike, X: ArrayLike) -> Array:
-        """Outputs (n, k), or (s, n, k) for a swarm, at X (n, d)."""
+        """Return the outputs (n, k), or (s, n, k) for a swarm, at X (n, d)."""
         weights, points = self._theta(theta), self._points(X)
         out = np.empty((*weights.shape[:-1], len(points), self.k))
         for out_tile, passes in self._passes(weights, points, out, 0):
@@ -170,7 +171,7 @@ class Network:
         return out
 
     def jacobian(self, theta: ArrayLike, X: ArrayLike) -> Array:
-        """J (n, k, d) with J[i, o, j] = dY_o/dx_j at row i, or (s, n, k, d) for a swarm."""
+        """Return J (n, k, d), J[i, o, j] = dY_o/dx_j at row i, or (s, n, k, d) for a swarm."""
         weights, points = self._theta(theta), self._points(X)
         out = np.empty((*weights.shape[:-1], len(points), self.k, self.d))
         for out_tile, passes in self._passes(weights, points, out, 1):
@@ -183,7 +184,7 @@ class Network:
         return out
 
     def pullback(self, theta: ArrayLike, X: ArrayLike, V: ArrayLike) -> Array:
-        """The gradient (n, d), or (s, n, d), of V . Y with respect to X, for V (n, k)."""
+        """Return the gradient (n, d), or (s, n, d), of V . Y with respect to X, for V (n, k)."""
         weights, points = self._theta(theta), self._points(X)
         cotangents = np.asarray(V, dtype=np.float64)
         if cotangents.shape != (len(points), self.k):
@@ -192,10 +193,10 @@ class Network:
         return np.asarray(passes.pullback(cotangents.T)[0].swapaxes(-1, -2))
 
     def hessian(self, theta: ArrayLike, X: ArrayLike) -> Array:
-        """H (n, k, d, d) with H[i, o, j, m] = d2Y_o/dx_j dx_m at row i, or (s, n, k, d, d) for a swarm.
+        """Return H (n, k, d, d), H[i, o, j, m] = d2Y_o/dx_j dx_m at row i, or (s, n, k, d, d) for a swarm.
 
-        H_o = sum over layers l and units u of (dY_o/dA_lu) f''(z_lu) grad z_lu grad z_lu^T: one tangent pass
-        an input and one pullback an output, instead of carrying d^2 second derivatives forward.
+        H_o = sum over layers l and units u of (dY_o/dA_lu) f''(z_lu) grad z_lu grad z_lu^T. This takes one
+        tangent pass per input and one pullback per output, instead of d^2 second derivatives in each layer.
         """
         weights, points = self._theta(theta), self._points(X)
         out = np.zeros((*weights.shape[:-1], len(points), self.k, self.d, self.d))
@@ -208,7 +209,7 @@ class Network:
         return out
 
     def _passes(self, theta: Array, points: Array, out: Array, order: int) -> Iterator[tuple[Array, Passes]]:
-        """Views of out, with the passes for their particles and rows: so that memory grows with neither."""
+        """Yield views of out with the passes for their particles and rows, in blocks of bounded memory."""
         step = max(64, _ROWS // (1 + order * (self.d if order > 1 else 1)))
         for start in range(0, len(points), step):
             rows = slice(start, start + step)
@@ -237,14 +238,14 @@ class Network:
 
 
 def unit(size: int, number: int) -> Array:
-    """(size, 1) the direction of one input, or the cotangent of one output."""
+    """Return (size, 1): the direction along one input, or the cotangent of one output."""
     direction = np.zeros((size, 1))
     direction[number] = 1.0
     return direction
 
 
 def _add_outer(bend: Array, U: Sequence[Array], out: Array) -> None:
-    """Add sum over units of bend U_j U_m to out (..., rows, d, d)."""
+    """Add the sum over units of bend U_j U_m to out (..., rows, d, d)."""
     for j, first in enumerate(U):
         weighted = bend * first
         for m, second in enumerate(U[: j + 1]):

@@ -1,4 +1,4 @@
-"""The passes through a network in plain NumPy: what the compiled kernels are compared with.
+"""Passes through a network in plain NumPy: the reference for the compiled kernels.
 
 For layer l with weights W, b and activation f, and A_0 = x:
 
@@ -9,9 +9,8 @@ For layer l with weights W, b and activation f, and A_0 = x:
                activations: U'_l = S_l T'_l,   z'_l = S_l A'_l + C_l U_l T'_l,
                W' = A_(l-1) z'_l^T + T_(l-1) U'_l^T,   b' = z'_l,   A'_(l-1) = W z'_l,   T'_(l-1) = W U'_l
 
-The last is double backpropagation (Drucker and Le Cun 1992); of an output itself, T' is 0 and A'_L is not.
-
-Arrays are (units, rows), with a particle axis in front where theta has one.
+The backward pass is double backpropagation (Drucker and Le Cun 1992). For an output itself, T' = 0 and A'_L
+is its cotangent. Arrays are (units, rows), with a leading axis of particles if theta has one.
 """
 
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Layer:
-    """Where a layer's weights lie in theta: W and b are theta[start:stop], (fan_in + 1, fan_out)."""
+    """The position of a layer's weights in theta: theta[start:stop] is W and b, (fan_in + 1, fan_out)."""
 
     start: int
     stop: int
@@ -37,22 +36,22 @@ class Layer:
     activation: Activation
 
     def weights(self, theta: Array) -> Array:
-        """W stacked on b, a view of theta (p,) or (s, p): (..., fan_in + 1, fan_out)."""
+        """Return W stacked on b as a view of theta (p,) or (s, p): (..., fan_in + 1, fan_out)."""
         block = theta[..., self.start : self.stop]
         return block.reshape(*block.shape[:-1], self.fan_in + 1, self.fan_out)
 
 
 class Passes:
-    """A forward pass, and those that follow it.
+    """A forward pass, whose results the tangent and backward passes use.
 
     Args:
-        layers: the network's.
+        layers: the network's layers.
         theta: (p,), or (s, p) for a swarm.
         inputs: (d, rows).
-        order: how many derivatives of the activations the other passes need: 1, or 2 for curvatures.
+        order: highest derivative of the activations that is computed: 0, 1 or 2.
 
     Attributes:
-        A: the inputs and each layer's activations; S and C: each layer's slopes and curvatures.
+        A: the inputs and each layer's activations; S and C: each layer's f'(z) and f''(z).
     """
 
     def __init__(self, layers: Sequence[Layer], theta: Array, inputs: Array, order: int = 0) -> None:
@@ -72,7 +71,7 @@ class Passes:
                 layer.activation.curvature(z, a, self.S[-1], self.C[-1])
 
     def tangent(self, direction: Array) -> tuple[list[Array], list[Array]]:
-        """T_1 to T_L and U_1 to U_L along a direction (d, rows) or (d, 1)."""
+        """Return T_1 to T_L and U_1 to U_L along a direction (d, rows) or (d, 1)."""
         T, U = [direction], list[Array]()
         for W, S in zip(self._W, self.S, strict=True):
             U.append(W.swapaxes(-1, -2) @ T[-1])
@@ -80,14 +79,14 @@ class Passes:
         return T[1:], U
 
     def pullback(self, cotangent: Array) -> list[Array]:
-        """G_0 (..., d, rows) to G_L, from a cotangent (k, rows) or (k, 1)."""
+        """Return G_0 (..., d, rows) to G_L for a cotangent (k, rows) or (k, 1)."""
         G = [cotangent]
         for W, S in zip(reversed(self._W), reversed(self.S), strict=True):
             G.append(W @ (S * G[-1]))
         return G[::-1]
 
     def weight_gradients(self, output: int, direction: Array | None = None) -> Array:
-        """(p, rows) the gradient by theta of an output, or of its derivative along a direction."""
+        """Return (p, rows): the gradient by theta of an output, or of its derivative along a direction."""
         rows, layers = self.A[0].shape[-1], len(self._W)
         A_bar, T_bar = np.zeros((2, *self.A[-1].shape))
         if direction is None:

@@ -1,1 +1,1 @@
-"""The mixed loss, and the sums over rows that trainers ask for."""
+"""The mixed loss, and the sums over rows that trainers need."""

@@ -1,8 +1,8 @@
-"""Chunks in a temporary file, to be read again and again where they do not fit into memory.
+"""A temporary file of chunks that do not fit into memory, and are read in every pass.
 
-Making chunks takes longer than using them once: they are made once, and later passes read them as they are.
-The file is written in the folder that TMPDIR names, or in /var/tmp (/tmp may be memory), has no name, and is
-gone with the process, however that ends.
+To make chunks takes longer than to use them once, so they are made once and stored. The file is in the folder
+TMPDIR or else in /var/tmp (/tmp may be in memory). It has no name, and disappears when the process ends in
+any way.
 """
 
 import math
@@ -24,12 +24,12 @@ from swarmnet.objective.row_chunks import Chunks
 
 Array = NDArray[Any]
 
-_ALIGNED = 64  # bytes, as vector instructions like it
+_ALIGNED = 64  # bytes, for vector instructions
 
 
 @dataclass(frozen=True)
 class Extent:
-    """Where some chunks are: their pickle without its arrays, and the arrays' first and last bytes."""
+    """The place of some chunks: their pickle without arrays, and the arrays' first and last bytes."""
 
     head: bytes
     spans: list[tuple[int, int]]
@@ -38,7 +38,7 @@ class Extent:
 
 
 class ChunkFile:
-    """A temporary file of chunks. Threads may share it.
+    """A temporary file of chunks. It is thread-safe.
 
     Raises:
         SwarmnetError: no file can be made there.
@@ -48,13 +48,13 @@ class ChunkFile:
         self._folder = _folder()
         self._lock, self._end = threading.Lock(), 0
         try:
-            self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115  # see below
+            self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115  # closed below
         except OSError as error:
             raise self._unwritable(error) from None
         weakref.finalize(self, self._file.close)
 
     def write(self, chunks: Sequence[Chunks]) -> Extent:
-        """Add chunks.
+        """Append chunks.
 
         Raises:
             SwarmnetError: the disk is full.
@@ -79,7 +79,7 @@ class ChunkFile:
         return extent
 
     def read(self, extent: Extent) -> list[Chunks]:
-        """The chunks that were written there."""
+        """Return the chunks that were written there."""
         image = np.empty(extent.size, np.uint8).data
         with self._lock:
             self._file.seek(extent.offset)
@@ -100,7 +100,7 @@ class ChunkFile:
 
 
 def _folder() -> str:
-    """Where large temporary files go."""
+    """Return the folder for large temporary files."""
     named = next((folder for name in ("TMPDIR", "TEMP", "TMP") if (folder := os.environ.get(name))), None)
     if named is not None:
         return named
@@ -108,14 +108,14 @@ def _folder() -> str:
 
 
 def _packed(chunks: Sequence[Chunks]) -> tuple[bytes, list[memoryview]]:
-    """A pickle without the arrays, and the arrays' bytes."""
+    """Return a pickle without the arrays, and the arrays' bytes."""
     head, arrays = BytesIO(), list[memoryview]()
     _Packer(head, 5, buffer_callback=lambda buffer: arrays.append(buffer.raw())).dump(list(chunks))
     return head.getvalue(), arrays
 
 
 class _Packer(pickle.Pickler):
-    """Keeps one number of rows that repeat it, and one bit of weights that are a column's own or 0."""
+    """Stores one number of each constant row, and one bit per weight if a row has only one weight and 0."""
 
     def reducer_override(self, obj: Any) -> Any:
         if not isinstance(obj, np.ndarray) or obj.size == 0 or obj.ndim == 0 or obj.shape[-1] == 1:

@@ -1,4 +1,4 @@
-"""Groups of entries that share a noise: an output's values, a derivative column, and what has a sigma."""
+"""Groups of entries that share a noise: an output's values, a derivative column, entries with a sigma."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ _ROUNDED = 1e-12  # variance of equal targets, as a share of their mean square
 class Grouping:
     """Which entries share a noise: output o's values are group o, column (o, j) is group k + o d + j.
 
-    The last two groups hold the values and the partials whose sigmas were measured.
+    The last two groups hold the values and the partials with a measured sigma.
     """
 
     def __init__(self, k: int, d: int) -> None:
@@ -28,18 +28,18 @@ class Grouping:
         self.is_partial[-2] = False
 
     def of(self, own: Array, sigma: Array | None, known: int) -> Array:
-        """Each entry's group: its `own`, or the given known one where its sigma was measured."""
+        """Return each entry's group: `own`, or group `known` where its sigma was measured."""
         if sigma is None:
             return own
         return np.where(np.isnan(sigma), own, self.first_known + known)
 
-    @quiet  # the loss will be inf, which says so
+    @quiet  # the loss will then be inf
     def sums(self, data: MixedData, measured: MixedData) -> Array:
-        """(6, groups) what `Groups` is made of; sums over parts of the rows add up.
+        """Return (6, groups), the sums from which `Groups` is made; those of parts of the rows can be added.
 
         Args:
-            data: whose entries.
-            measured: the same rows, of which only measured sigmas are kept.
+            data: the rows.
+            measured: the same rows with only measured sigmas.
         """
         sums = np.zeros((6, len(self.is_partial)))
         kinds = (
@@ -61,21 +61,21 @@ class Grouping:
 
 
 class Groups(Grouping):
-    """Groups of entries, and how much is in each.
+    """Groups of entries with their sizes and mean squares.
 
     Args:
-        k: outputs.
-        d: inputs.
+        k: number of outputs.
+        d: number of inputs.
         sums: see `Grouping.sums`.
 
     Attributes:
-        entries: (groups,) how many there are.
-        count: (groups,) the sum of their rows' weights.
+        entries: (groups,) number of entries.
+        count: (groups,) sum of their row weights.
         square: (groups,) mean square of the targets.
         relative: (groups,) mean square of target / sigma.
         unit: (groups,) mean of sigma^2.
-        variance: (groups,) of the targets, 0 where they are equal but for rounding.
-        noise_of: (groups,) the group whose noise each has.
+        variance: (groups,) of the targets, 0 where they are equal except for rounding.
+        noise_of: (groups,) the group whose noise each group has.
     """
 
     def __init__(self, k: int, d: int, sums: Array) -> None:
@@ -83,22 +83,22 @@ class Groups(Grouping):
         self.entries, self.count = sums[0].astype(int), sums[1]
         self.square, self.relative, mean, unit = sums[2:] / np.where(self.count > 0, self.count, 1.0)
         self.unit = np.where(self.count > 0, unit, 1.0)
-        with np.errstate(all="ignore"):  # the loss will be inf, which says so
+        with np.errstate(all="ignore"):  # the loss will then be inf
             variance = self.square - mean**2
         self.variance = np.where(variance > _ROUNDED * self.square, variance, 0.0)
         self.noise_of = self._noises()
 
     def _noises(self) -> NDArray[np.intp]:
-        """Its own, but where all targets are equal, beside others of the output that are not: theirs.
+        """Return the group whose noise each group has: its own or, for equal targets, that of varying ones.
 
-        A constant meets equal targets exactly: from them alone their noise would be none, and to be so sure
-        of them worth taking all that varies for noise.
+        A constant fits equal targets exactly. By themselves they would get no noise, and the evidence would
+        prefer to fit only them and treat the varying targets as noise.
         """
         noise_of = np.arange(len(self.variance))
         for value, partials in zip(self.values, self.partials, strict=True):
             own = np.array([value, *partials])
             own = own[self.count[own] > 0]
-            # Slopes computed where they are 0 are some 1e-16; inputs vary by about 1 where they are scaled.
+            # Partials computed where they are 0 are about 1e-16; scaled inputs vary by about 1.
             most = self.variance[value] or self.square[partials].max()
             alike = self.variance[own] <= _ROUNDED**2 * most
             varied = own if alike.all() else own[~alike]
@@ -114,13 +114,13 @@ class EntryWeights:
     value: float
     partial: float
 
-    @quiet  # the loss will be inf, which says so
+    @quiet  # the loss will then be inf
     def of(
         self, factor: float, target: Array, sigma: Array | None, rows: Array | None
     ) -> tuple[Array, Array]:
-        """Targets with 0 for NaN, and weights with 0 there; an entry without a sigma has sigma 1.
+        """Return targets with 0 for NaN, and their weights with 0 there; a missing sigma counts as 1.
 
-        `rows` are the rows' own weights; an entry of weight 0 is one that was not observed.
+        `rows` are the row weights; an entry of weight 0 counts as not observed.
         """
         often = np.ones(1) if rows is None else along_rows(rows, target.ndim)
         seen = ~np.isnan(target) & (often > 0)

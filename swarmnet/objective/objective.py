@@ -1,12 +1,11 @@
-"""Objective: the mixed loss of a network on MixedData, and all the sums over rows that trainers ask for.
+"""Objective: the mixed loss of a network on MixedData, and the sums over rows that trainers need.
 
     loss = mean over value entries of ((y - target) / sigma)^2
          + derivative_weight * mean over derivative entries of ((dy/dx - target) / sigma)^2
          + l2 * |W|^2
 
-with sigma 1 where none is given, and each row as often in the means as its weight says. All that needs the
-rows is a sum over them, and where they are is for `rows` to know; what is here makes losses, gradients and
-normal equations of those sums.
+with sigma 1 where none is given, and means weighted by the row weights. `RowSums` objects compute the sums
+over rows, wherever these are. This module makes losses, gradients and normal equations from the sums.
 """
 
 import copy
@@ -29,27 +28,26 @@ from swarmnet.threads import one_blas_thread
 
 Array = NDArray[Any]
 
-L2 = 1e-8  # where nobody says otherwise
+L2 = 1e-8  # default
 
 
 class Objective:
-    """The mixed loss over theta; data are taken as they stand, unscaled.
+    """The mixed loss over theta. The data are used as they are, without scaling.
 
     Args:
         net: the network.
-        data: its inputs and outputs must be as many as the network's.
+        data: MixedData with as many inputs and outputs as the network.
         loss: "squared", or "cross-entropy" for values (sigmoid outputs, targets from 0 to 1).
-        derivative_weight: weight of the derivatives' mean against the values'; None for 1, and trainers
-            that can may estimate it.
-        l2: weight of the sum of squares of all W (not b); None for 1e-8, and trainers that can may
-            estimate it.
+        derivative_weight: weight of the derivatives' mean relative to the values' mean; None means 1, and
+            that a trainer may estimate it.
+        l2: weight of the sum of squares of all W (not b); None means 1e-8, and that a trainer may estimate
+        it.
         dtype: "float64", or "float32" to evaluate swarms faster and less exactly.
-        threads: how many to use; all the process may use by default.
-        measured: the same rows with those sigmas only that are measurements and not mere scales; `data`
-            by default.
+        threads: number of threads; by default all that the process may use.
+        measured: the same rows with only those sigmas that are measurements, not scales; `data` by default.
 
     Raises:
-        SwarmnetError: a network and data that do not fit, or arguments out of range.
+        SwarmnetError: the network and the data do not fit, or an argument is out of range.
     """
 
     def __init__(
@@ -92,10 +90,10 @@ class Objective:
 
     @property
     def candidates(self) -> "Sequence[Objective]":
-        """Objectives of other networks for the same data, from which a trainer may choose, and this one."""
+        """Objectives of the candidate networks for the same data, including this one."""
         return self._candidates or (
             self,
-        )  # held by itself, it would keep its rows until Python looks for cycles
+        )  # not stored, because a reference cycle would keep its rows in memory
 
     @candidates.setter
     def candidates(self, candidates: "Sequence[Objective]") -> None:
@@ -105,29 +103,29 @@ class Objective:
 
     @property
     def size(self) -> int:
-        """p, weights in theta."""
+        """The number of weights in theta, p."""
         return self.net.size
 
     @property
     def layers(self) -> int:
-        """How many the network has."""
+        """The number of layers."""
         return len(self.net.layers)
 
     @property
     def hidden_size(self) -> int:
-        """How many of theta's first weights belong to hidden layers, those before the output layer."""
+        """How many of theta's first weights belong to hidden layers, before the output layer."""
         return self.net.layers[-1].start
 
     @property
     def threads(self) -> int:
-        """How many threads share the work."""
+        """The number of threads that share the work."""
         return self._rows.threads
 
-    def twin(self) -> "Objective":
-        """The same objective on one thread, to be used at the same time as this one."""
-        twin = copy.copy(self)
-        twin._rows = self._rows.twin()
-        return twin
+    def single_threaded(self) -> "Objective":
+        """Return the same objective on one thread, for use at the same time as this one."""
+        single = copy.copy(self)
+        single._rows = self._rows.single_threaded()
+        return single
 
     @property
     def unit_precision(self) -> Array:
@@ -136,7 +134,7 @@ class Objective:
 
     @property
     def weight_groups(self) -> Array:
-        """(p,) which weights share a prior. Each layer's W are a group, and each layer's b."""
+        """(p,) for each weight, the number of its prior: each layer's W share one, and each layer's b."""
         group = np.zeros(self.size, int)
         for index, layer in enumerate(self.net.layers):
             block = layer.weights(group)
@@ -150,36 +148,36 @@ class Objective:
 
     @property
     def can_linearise(self) -> bool:
-        """Whether residuals and their gradients can be asked for. The loss must be squared."""
+        """Whether residuals and their gradients are available: the loss is squared."""
         return self._value_loss == SQUARED
 
     @property
     def can_project(self) -> bool:
-        """Whether `projected` can be asked. The output layer must be linear and the loss squared."""
+        """Whether `projected` is available: the output layer is linear and the loss squared."""
         return output_is_solvable(self.net, self._value_loss)
 
     def initial(self, rng: np.random.Generator, particles: int | None = None) -> Array:
-        """Random weights from the network's own initialiser: (p,), or (particles, p)."""
+        """Return random weights from the network's initialiser: (p,), or (particles, p)."""
         return self.net.init(rng, particles)
 
     def loss(self, swarm: ArrayLike) -> Array:
-        """The loss of each particle: (s,) for a swarm (s, p), a scalar for theta (p,)."""
+        """Return the loss of each particle: (s,) for a swarm (s, p), a scalar for theta (p,)."""
         theta = self._weight_array(np.atleast_2d(swarm), ("particles", self.size))
         (total,) = self._rows.total(HeldRows.losses, theta)
         with far_out():
             total += self.l2 * self._square_weights(theta)
-        total[~np.isfinite(theta).all(1)] = np.nan  # tanh(inf) is 1, but inf is no weight to end with
+        total[~np.isfinite(theta).all(1)] = np.nan  # tanh(inf) is 1, but an infinite weight must not win
         return total if np.ndim(swarm) == 2 else total[0]
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
-        """Minibatches of at most `size` rows for `loss_and_gradient`: all rows once, in a random order."""
+        """Yield minibatches of at most `size` rows for `loss_and_gradient`: all rows once, shuffled."""
         return self._rows.batches(size, rng)
 
     def loss_and_gradient(self, theta: ArrayLike, rows: Batch | None = None) -> tuple[float, Array]:
-        """The loss at theta (p,) and its gradient (p,).
+        """Return the loss at theta (p,) and its gradient (p,).
 
-        With `rows`, a minibatch: the sums over those rows, scaled up by n / len(rows), so that their
-        expectation over random rows is the full loss; l2 is not scaled.
+        With `rows`, a minibatch: the sums over those rows times n / len(rows), whose expectation over random
+        rows is the full loss. l2 is not scaled.
         """
         weights = self._weight_array(theta, (self.size,))
         if rows is not None and np.asarray(rows).dtype == bool:
@@ -189,16 +187,16 @@ class Objective:
             if rows is not None:
                 total *= self.n_rows / len(rows)
             penalised = weights * self._is_weight
-            # Not a dot product: of many weights BLAS would take all its threads for one.
+            # Not a dot product: for many weights BLAS would use all its threads.
             loss = float(total[0] + self.l2 * np.add.reduce(penalised * penalised))
             return loss, 2.0 * (total[1:] + self.l2 * penalised)
 
     @one_blas_thread()
     def normal_equations(self, theta: ArrayLike) -> tuple[float, Array, Array]:
-        """The loss at theta (p,) as a sum of squared residuals r'r, with J'r (p,) and J'J (p, p).
+        """Return the loss at theta (p,) as a sum of squared residuals r'r, with J'r (p,) and J'J (p, p).
 
-        J holds each residual's gradient; it is never kept for more than some entries at a time. The loss's
-        gradient is 2 J'r, and 2 J'J its Gauss-Newton Hessian. l2 counts as a residual sqrt(l2) w of each
+        J holds each residual's gradient; only some entries' gradients are in memory at a time. The loss's
+        gradient is 2 J'r, and 2 J'J is its Gauss-Newton Hessian. l2 counts as a residual sqrt(l2) w of each
         weight.
 
         Raises:
@@ -214,15 +212,15 @@ class Objective:
     def gauss_newton(
         self, theta: ArrayLike, precision: Array, rows: Batch | None = None
     ) -> tuple[Array, Array, Array]:
-        """Sums over the residuals r = (prediction - target) / sigma, group by group (see `groups`).
+        """Return sums over the residuals r = (prediction - target) / sigma by groups (see `groups`).
 
         Args:
             theta: (p,) weights.
-            precision: (groups,) factor of each group's squared residuals in the sums of all of them.
-            rows: over which rows, by their numbers; over all by default.
+            precision: (groups,) factor of each group's squared residuals in J'r and J'J.
+            rows: indices of the rows; all rows by default.
 
         Returns:
-            each group's sum of squares (groups,), without its precision; J'r (p,) and J'J (p, p) with it.
+            each group's sum of squares (groups,), without precision; J'r (p,) and J'J (p, p), with precision.
 
         Raises:
             SwarmnetError: the loss is not squared.
@@ -233,7 +231,7 @@ class Objective:
         return squares, Jr, JJ
 
     def leverages(self, theta: ArrayLike, precision: Array, factor: Array) -> Array:
-        """Each group's number of effective parameters, (groups,): the sum of precision j' A^-1 j.
+        """Return each group's number of effective parameters (groups,): the sum of precision j' A^-1 j.
 
         Args:
             theta: (p,) weights.
@@ -244,7 +242,7 @@ class Objective:
         return self._rows.total(HeldRows.leverages, weights, precision, np.asfortranarray(factor))[0]
 
     def bends(self, theta: ArrayLike, step: Array, precision: Array) -> Array:
-        """J'r'' (p,): how the residuals bend along a step from theta, as the gradient sees it.
+        """Return J'r'' (p,), with r'' the second derivatives of the residuals along a step from theta.
 
         Args:
             theta: (p,) weights.
@@ -256,9 +254,9 @@ class Objective:
     def residual_jacobian(
         self, theta: ArrayLike, precision: Array | None = None
     ) -> tuple[Array, Array, Array]:
-        """All residuals (entries,), their gradients (entries, p) and groups (entries,), where they are few.
+        """Return all residuals (entries,), gradients (entries, p) and groups (entries,), for few entries.
 
-        Both are times the root of each group's precision (groups,), which is 1 by default.
+        Residuals and gradients are multiplied by the root of their group's precision (groups,), 1 by default.
 
         Raises:
             SwarmnetError: the loss is not squared.
@@ -268,7 +266,7 @@ class Objective:
         return r, J, group
 
     def group_squares(self, theta: ArrayLike) -> Array:
-        """Each group's sum of squared residuals, (groups,).
+        """Return each group's sum of squared residuals (groups,).
 
         Raises:
             SwarmnetError: the loss is not squared.
@@ -289,21 +287,21 @@ class Objective:
 
     @one_blas_thread()
     def projected(self, hidden_swarm: ArrayLike, ridge: float = 1e-9) -> tuple[Array, Array]:
-        """The best linear output layer for each particle's hidden layers, and the loss there.
+        """Return the best linear output layer for each particle's hidden layers, and the loss there.
 
-        Values and partials are both linear in the output layer's weights w, so that the best w solves
+        Values and partials are linear in the output layer's weights w. So the best w solves
         (G + r I) w = g with the Gram sums G of the last hidden activations, or of their derivatives
         (Golub and Pereyra 1973; for values and derivatives in one system, Balasundaram and Kapil 2011).
 
         Args:
             hidden_swarm: (s, hidden_size) weights of the hidden layers.
-            ridge: r relative to the mean of G's diagonal; it bounds w where G is close to singular.
+            ridge: r relative to the mean of G's diagonal; it bounds w if G is nearly singular.
 
         Returns:
-            (s,) losses, those that `loss` gives up to rounding, and (s, p - hidden_size) output weights.
+            (s,) losses, equal to `loss` except for rounding, and (s, p - hidden_size) output weights.
 
         Raises:
-            SwarmnetError: the output layer is not linear, or the loss not squared.
+            SwarmnetError: the output layer is not linear, or the loss is not squared.
         """
         if not self.can_project:
             raise SwarmnetError(
@@ -328,7 +326,7 @@ class Objective:
         good = np.isfinite(G).all((1, 2, 3)) & np.isfinite(g).all((1, 2))
         good &= np.isfinite(trace).all((1, 2, 3)) & np.isfinite(theta).all(1)
         G[~good], trace[~good], g[~good] = 0.0, 1.0, 0.0
-        # Without any ridge, the Gram matrix of two equal units or of a dead one cannot be solved.
+        # Without any ridge, the Gram matrix of two equal units or of a constant one is singular.
         ridge = max(ridge, 4.0 * units * float(np.finfo(float).eps))
         tiny = np.finfo(float).tiny
         stiff = (np.maximum(ridge * trace / units, tiny)) * np.eye(units)
@@ -351,7 +349,7 @@ class Objective:
     def _weight_array(
         self, weights: ArrayLike, shape: tuple[int | str, ...], dtype: DTypeLike | None = None
     ) -> Array:
-        """`weights` in the dtype of the sums; text in `shape` stands for any number."""
+        """Return `weights` in the dtype of the sums; a text in `shape` stands for any length."""
         if (
             isinstance(weights, np.ndarray)
             and weights.dtype == (dtype or self._dtype)
@@ -359,8 +357,8 @@ class Objective:
         ):
             array = weights
         else:
-            with far_out():  # float32 does not hold all that float64 does
-                # Kernels would be compiled once more for arrays that are read-only.
+            with far_out():  # float32 has a smaller range
+                # Read-only arrays would compile the kernels again.
                 array = np.require(weights, dtype or self._dtype, ["C", "W"])
         if np.ndim(weights) != len(shape) or array.shape[-1] != shape[-1]:
             wanted = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
@@ -369,12 +367,12 @@ class Objective:
 
 
 def output_is_solvable(net: Network, loss: int) -> bool:
-    """Whether the best output layer solves a linear problem: it is linear, and the loss squared."""
+    """Return whether the best output layer solves a linear problem: it is linear, and the loss squared."""
     return net.activations[-1] is LINEAR and loss == SQUARED
 
 
 def _mirror(upper: Array) -> None:
-    """Copy the upper half of a square matrix below, block by block because rows of one are columns there."""
+    """Copy the upper half of a square matrix to the lower one, by blocks for the sake of the cache."""
     step = 128
     for start in range(0, len(upper), step):
         block = slice(start, start + step)

@@ -1,6 +1,6 @@
 """Sums over rows that do not fit into memory: chunks in a temporary file that is read in each pass.
 
-Some threads each read and sum up a block of rows at a time.
+Several threads work at the same time, each on a block of rows.
 """
 
 import copy
@@ -19,19 +19,19 @@ from swarmnet.objective.row_source import Batch, Sums, Terms, joined
 from swarmnet.objective.row_sums import HeldRows, ready
 from swarmnet.objective.tree_reduction import MIXED, Numbering, leaves, total
 from swarmnet.scaling import Preparation, PreparedSource
-from swarmnet.threads import Crew, Pool, ThreadPool, default_threads, in_order
+from swarmnet.threads import Pool, ThreadPool, ThreadTeam, default_threads, in_order
 
 Array = NDArray[Any]
 P = ParamSpec("P")
 
 
 class StreamedSource(PreparedSource):
-    """Files that this process reads again and again."""
+    """Files whose rows are kept as chunks in a temporary file."""
 
     data: FileData
 
     def rows(self, terms: Terms, threads: int | None) -> "StreamedRows":
-        """Make chunks of the rows."""
+        """Write the chunks of the rows."""
         return StreamedRows(terms, self.data, self.preparation, threads)
 
 
@@ -45,22 +45,22 @@ class StreamedRows:
     Args:
         terms: what is summed.
         data: the rows.
-        preparation: what becomes of them before they are summed over.
-        threads: how many to use; as many as the process and its memory allow by default.
+        preparation: how rows are prepared before the sums.
+        threads: number of threads; by default as many as the process and its memory allow.
 
     Raises:
-        SwarmnetError: as FileData does, or the disk is full.
+        SwarmnetError: as in FileData, or the disk is full.
     """
 
     def __init__(
         self, terms: Terms, data: FileData, preparation: Preparation, threads: int | None = None
     ) -> None:
         self.terms, self._preparation, self._data = terms, preparation, data
-        self._workers = min(_threads(data.pool), Crew(threads).size)
+        self._workers = min(_threads(data.pool), ThreadTeam(threads).size)
         self._file, self._one_call = ChunkFile(), threading.RLock()
         self._kernels = ready(terms)
         self._cache, self._cached = threading.Lock(), dict[int, list[Chunks]]()
-        self._some: dict[int, Batch] | None = None  # rows of some blocks, where not all of all are meant
+        self._some: dict[int, Batch] | None = None  # for minibatches: rows of some blocks; None for all rows
         sizes: list[int] = []
         self._extents: list[Extent] = []
         group_sums: list[Sums] = []
@@ -75,7 +75,7 @@ class StreamedRows:
 
     @property
     def threads(self) -> int:
-        """1: each sum takes all threads by itself, and several at a time would each read the file."""
+        """1: each sum uses all threads itself, and several sums at a time would each read the file."""
         return 1
 
     @property
@@ -83,36 +83,36 @@ class StreamedRows:
         """Whether one Gram matrix serves all outputs."""
         return self.terms.net.k == 1
 
-    def twin(self) -> "StreamedRows":
-        """These: one call waits for the other."""
+    def single_threaded(self) -> "StreamedRows":
+        """Return itself: calls wait for each other."""
         return self
 
     def total(
         self, sums: Callable[Concatenate[HeldRows, P], Sums], *args: P.args, **kwargs: P.kwargs
     ) -> Sums:
-        """The sums over all rows."""
+        """Return the sums over all rows."""
         with self._one_call:
             return total(leaves(self._each(lambda rows: sums(rows, *args, **kwargs))))
 
     def joined(
         self, sums: Callable[Concatenate[HeldRows, P], Sums], *args: P.args, **kwargs: P.kwargs
     ) -> Sums:
-        """The same of what is not to be added up, but to be joined."""
+        """Return the parts of all rows joined instead of added."""
         with self._one_call:
             return joined(self._each(lambda rows: sums(rows, *args, **kwargs)))
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
-        """All rows in minibatches, see `Numbering.batches`."""
+        """Yield all rows in minibatches, see `Numbering.batches`."""
         return self._numbering.batches(size, rng)
 
     def some(self, rows: Batch) -> "StreamedRows":
-        """The rows with these numbers, which count them in the order of the file of chunks."""
+        """Return the rows with these numbers, in the order of the file of chunks."""
         some = copy.copy(self)
         some._some = self._numbering.by_block(rows)
         return some
 
     def _chunked(self, piece: Piece) -> list[tuple[Extent, int, Array]]:
-        """Put the chunks of a piece into the file, a block at a time."""
+        """Write the chunks of a piece to the file, a block at a time."""
         blocks = []
         for block in self._data.reader.blocks(piece):
             held = HeldRows.of(self.terms, self._preparation.of(block), block, 1)
@@ -121,10 +121,12 @@ class StreamedRows:
         return blocks
 
     def _each(self, work: Callable[[HeldRows], Sums]) -> Iterator[Sums]:
-        """work(rows) for each block of rows, in order."""
+        """Yield work(rows) for each block of rows, in order."""
 
         def on(block: int) -> Sums:
-            return work(HeldRows(self.terms, self._read(block), self.group_sums, Crew(1), self._kernels))
+            return work(
+                HeldRows(self.terms, self._read(block), self.group_sums, ThreadTeam(1), self._kernels)
+            )
 
         blocks = range(len(self._extents)) if self._some is None else list(self._some)
         if len(blocks) == 1:
@@ -139,7 +141,7 @@ class StreamedRows:
         if parts is None:
             parts = self._file.read(self._extents[block])
             with self._cache:
-                self._cached[block] = parts  # for the next minibatch of the same blocks
+                self._cached[block] = parts  # for the next minibatch from the same blocks
                 while len(self._cached) > MIXED:
                     self._cached.pop(next(iter(self._cached)))
         return taken(parts, self._some[block], self.terms.chunk_rows)

@@ -1,7 +1,7 @@
-"""Rows of MixedData in chunks, as the kernels take them, and the table of their single entries.
+"""Rows of MixedData in chunks for the kernels, and the table of their single entries.
 
-A row with partials with respect to m inputs is a jet with m tangents, or has the gradient of each output that
-it observes a partial of pulled back, whichever are fewer. Rows that agree in that are chunked together.
+A row with partials along m inputs is computed as a jet with m tangents, or by a pullback of the gradient of
+each output with observed partials, whichever needs fewer passes. Rows of the same kind share chunks.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,22 +18,22 @@ from swarmnet.objective.noise_groups import EntryWeights, Grouping
 Array = NDArray[Any]
 Rows = NDArray[np.intp]
 
-VALUE = -1  # in place of an input
+VALUE = -1  # stands for "no input" in `Entries.input`
 
 
 @dataclass(frozen=True, eq=False)
 class Chunks:
-    """Rows of a kind in c chunks of r rows each, the last one filled up with rows of weight 0.
+    """Rows of one kind in c chunks of r rows each; the last one is filled with rows of weight 0.
 
     Args:
-        count: how many rows.
+        count: number of rows.
         inputs: (c, 1 + m, d, r) each row's point, and its m directions.
         target: (c, 1 + m, k, r) its values, and its partials along each direction.
-        weight: (c, 1 + m, k, r) theirs, 0 where nothing was observed.
-        group: (c, 1 + m, k, r) which share a noise, see `groups.Groups`.
-        J: (c, k, d, r) the partials of rows with many, which have m = 0; of no output for other rows.
-        J_weight: the same.
-        J_group: the same.
+        weight: (c, 1 + m, k, r) their weights, 0 where not observed.
+        group: (c, 1 + m, k, r) their noise groups, see `noise_groups.Groups`.
+        J: (c, k, d, r) the partials of rows computed by pullback, with m = 0; k = 0 here for other rows.
+        J_weight: (c, k, d, r) their weights.
+        J_group: (c, k, d, r) their noise groups.
     """
 
     count: int
@@ -47,22 +47,22 @@ class Chunks:
 
     @property
     def tangents(self) -> int:
-        """m."""
+        """The number of tangents m."""
         return int(self.inputs.shape[1]) - 1
 
     @property
     def rows(self) -> int:
-        """In each chunk."""
+        """Rows in each chunk, r."""
         return int(self.inputs.shape[3])
 
     @property
     def has_gradients(self) -> bool:
-        """Whether these are rows with many partials."""
+        """Whether these rows are computed by pullback."""
         return bool(self.J.shape[1])
 
     @cached_property
     def outputs(self) -> Array:
-        """Those with any of the many partials."""
+        """The outputs that have partials in `J`."""
         return np.flatnonzero(self.J_weight.any((0, 2, 3)))
 
     @cached_property
@@ -73,7 +73,7 @@ class Chunks:
         return float(np.vdot(target * weight, target) + np.vdot(J * J_weight, J))
 
     def take(self, rows: Rows, most: int) -> "Chunks":
-        """Some rows, by their numbers, in chunks of at most so many."""
+        """Return some rows, by their numbers, in chunks of at most `most` rows."""
         length = _length(len(rows), most)
         at = rows // self.rows, rows % self.rows
         arrays = [np.moveaxis(array, -1, 1)[at] for array in self._arrays]
@@ -81,7 +81,7 @@ class Chunks:
 
     @cached_property
     def as_jets(self) -> "Chunks":
-        """The same rows with a tangent for each input along which any has a partial."""
+        """The same rows as jets, with a tangent for each input along which a partial was observed."""
         if not self.has_gradients:
             return self
         inputs = np.flatnonzero(self.J_weight.any((0, 1, 3)))
@@ -117,12 +117,12 @@ class Entries:
 
     Args:
         X: (n, d) the rows' points.
-        row: (entries,) in X.
-        output: (entries,)
-        input: (entries,) along which it is a partial, or VALUE.
-        target: (entries,)
-        weight: (entries,) 1 / sigma^2 times its row's weight.
-        group: (entries,) see `groups.Groups`.
+        row: (entries,) row in X.
+        output: (entries,) output.
+        input: (entries,) input of a partial, or VALUE.
+        target: (entries,) observed number.
+        weight: (entries,) 1 / sigma^2 times the row weight.
+        group: (entries,) see `noise_groups.Groups`.
     """
 
     X: Array
@@ -135,7 +135,7 @@ class Entries:
 
     @classmethod
     def of(cls, parts: Sequence[Chunks], unit: EntryWeights) -> "Entries":
-        """Of rows in chunks, whose weights hold the factors `unit` besides."""
+        """Return the entries of chunks, whose weights also contain the factors `unit`."""
         found = [entry for chunks in parts for entry in _entries(chunks, unit)]
         if not found:
             none = np.zeros(0, np.intp)
@@ -152,17 +152,17 @@ class Entries:
 
     @property
     def count(self) -> int:
-        """How many."""
+        """Number of entries."""
         return len(self.row)
 
     @cached_property
     def columns(self) -> tuple[Array, ...]:
-        """All of this, as kernels take it."""
+        """All arrays, in the form that kernels take."""
         return tuple(np.require(getattr(self, field.name), requirements=["C", "W"]) for field in fields(self))
 
 
 def _entries(chunks: Chunks, unit: EntryWeights) -> Iterator[tuple[Array, ...]]:
-    """The points of some chunks, and the columns of `Entries`, for the values and for the partials."""
+    """Yield the points of chunks with the columns of `Entries`, for values and for partials."""
     X = np.ascontiguousarray(_unchunked(chunks.inputs[:, 0]), np.float64)
     rows = chunks.rows
     sure = chunks.weight[:, 0]
@@ -185,14 +185,14 @@ def _entries(chunks: Chunks, unit: EntryWeights) -> Iterator[tuple[Array, ...]]:
 
 
 class Chunker:
-    """Cuts MixedData into chunks; for `measured` see `Grouping.sums`.
+    """Divides MixedData into chunks.
 
     Args:
         data: the rows.
-        measured: the same rows, of which only measured sigmas are kept.
-        weights: the factors of their weights.
+        measured: the same rows with only measured sigmas, see `Grouping.sums`.
+        weights: the factors of values and partials in the weights.
         dtype: of the numbers.
-        most: rows in a chunk.
+        most: maximum rows of a chunk.
     """
 
     def __init__(
@@ -207,7 +207,7 @@ class Chunker:
         self._J_group = groups.of(np.broadcast_to(groups.partials, data.J.shape), measured.J_sigma, 1)
 
     def all(self) -> tuple[list[Chunks], Rows]:
-        """Every row that has an entry, kind by kind, and which row each is."""
+        """Return the chunks of all rows that have entries, kind by kind, and the number of each row."""
         data = self._data
         seen = ~np.isnan(data.J)
         inputs = np.asarray(seen.any(1))  # (n, d)
@@ -261,13 +261,13 @@ class Chunker:
 
 
 def _length(rows: int, most: int) -> int:
-    """Rows in each of as few chunks as may be, about equally long, in eights for vector instructions."""
+    """Return the rows of each chunk, for as few and equal chunks as possible, a multiple of eight (SIMD)."""
     chunks = max(1, -(-rows // most))
     return max(8, -(-rows // (chunks * 8)) * 8)
 
 
 def _chunked(array: Array, length: int) -> Array:
-    """(rows, ...) as (chunks, ..., length), filled up with zeros."""
+    """Return (rows, ...) as (chunks, ..., length), filled up with zeros."""
     chunks = max(1, -(-len(array) // length))
     full = np.zeros((chunks * length, *array.shape[1:]), array.dtype)
     full[: len(array)] = array
@@ -275,14 +275,14 @@ def _chunked(array: Array, length: int) -> Array:
 
 
 def _unchunked(array: Array) -> Array:
-    """(chunks, ..., length) as (rows, ...)."""
+    """Return (chunks, ..., length) as (rows, ...)."""
     rows_first = np.moveaxis(array, -1, 1)
     chunks, length, *rest = rows_first.shape
     return rows_first.reshape(chunks * length, *rest)
 
 
 def taken(parts: Sequence[Chunks], rows: Rows, most: int) -> list[Chunks]:
-    """The rows with these numbers, ascending, which count through the parts."""
+    """Return the rows with these ascending numbers, counted through all parts."""
     found, end = [], 0
     for chunks in parts:
         start, end = end, end + chunks.count

@@ -1,4 +1,4 @@
-"""What is asked of rows, wherever they are: sums over them of the terms of a loss."""
+"""The protocol of rows in any place: sums over them of the terms of a loss."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Sums = tuple[Array, ...]
-Batch = NDArray[np.intp]  # a minibatch: rows by their numbers
+Batch = NDArray[np.intp]  # a minibatch, as row numbers
 P = ParamSpec("P")
-_CHUNK_BYTES = 1 << 18  # of the widest layer's values in a chunk: they stay in the cache
+_CHUNK_BYTES = 1 << 18  # bytes of the widest layer's values in a chunk, which stay in the cache
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What is summed over rows: the terms of the loss under a network.
+    """The terms of the loss of a network, which are summed over rows.
 
     Args:
         net: the network.
-        loss: of values, see `losses.LOSSES`.
+        loss: of values, see `value_losses.LOSSES`.
         unit: the factors of values and of partials.
         dtype: of losses and gradients.
     """
@@ -39,29 +39,29 @@ class Terms:
 
     @property
     def chunk_rows(self) -> int:
-        """Rows in a chunk at most, a multiple of eight."""
+        """Maximum rows of a chunk, a multiple of eight."""
         rows = _CHUNK_BYTES // (self.dtype.itemsize * max(self.net.sizes))
         return int(np.clip(rows // 8 * 8, 32, 256))
 
     def kernels(self) -> "BoundKernels":
-        """Those for the network, each compiled when it is first called."""
+        """Return the kernels for the network, each compiled on its first call."""
         from swarmnet.objective.kernels.bound import BoundKernels  # noqa: PLC0415  # imports Numba
 
         return BoundKernels(self.net, self.dtype, self.loss)
 
     def workspace(self) -> "Workspace":
-        """Memory for one thread."""
+        """Return working memory for one thread."""
         from swarmnet.objective.kernels.bound import Workspace  # noqa: PLC0415  # imports Numba
 
         return Workspace()
 
 
 class RowSums(Protocol):
-    """Sums over rows, wherever these are."""
+    """Sums over rows in any place."""
 
     @property
     def n(self) -> int:
-        """How many rows."""
+        """Number of rows."""
 
     @property
     def threads(self) -> int:
@@ -69,47 +69,47 @@ class RowSums(Protocol):
 
     @property
     def one_gram(self) -> bool:
-        """Whether every output has the same entries and weights, so that one Gram matrix serves all."""
+        """Whether all outputs have the same entries and weights, so that one Gram matrix serves all."""
 
     @property
     def group_sums(self) -> Array:
-        """(6, groups) see `Grouping.sums`."""
+        """(6, groups), see `Grouping.sums`."""
 
-    def twin(self) -> "RowSums":
-        """The same sums, to be asked for at the same time as these."""
+    def single_threaded(self) -> "RowSums":
+        """Return the same sums for use at the same time as these."""
 
     def total(self, sums: Callable[Concatenate[Any, P], Sums], *args: P.args, **kwargs: P.kwargs) -> Sums:
-        """The sums over all rows; `sums` is a method of `HeldRows`."""
+        """Return the sums over all rows; `sums` is a method of `HeldRows`."""
 
     def joined(self, sums: Callable[Concatenate[Any, P], Sums], *args: P.args, **kwargs: P.kwargs) -> Sums:
-        """The same of what is not to be added up, but to be joined."""
+        """Return the parts of all rows joined instead of added."""
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
-        """All rows in a random order, cut into minibatches; the last one is what remains."""
+        """Yield all rows in a random order in minibatches; the last one may be smaller."""
 
     def some(self, rows: Batch) -> "RowSums":
-        """The rows with these numbers alone."""
+        """Return only the rows with these numbers."""
 
 
 def joined(parts: Iterable[Sums]) -> Sums:
-    """What `RowSums.joined` found for parts of the rows, in their order."""
+    """Join the results of `RowSums.joined` for parts of the rows, in order."""
     return tuple(map(np.concatenate, zip(*parts, strict=True)))
 
 
 class Source(Protocol):
-    """Rows that are elsewhere than in a MixedData of this process, and how they are to be scaled."""
+    """Rows outside the memory of this process or not in one MixedData, with their preparation."""
 
     @property
     def d(self) -> int:
-        """Inputs."""
+        """Number of inputs."""
 
     @property
     def k(self) -> int:
-        """Outputs."""
+        """Number of outputs."""
 
     @property
     def statistics(self) -> Statistics:
-        """Of the rows before they are scaled."""
+        """Statistics of the rows before scaling."""
 
     def rows(self, terms: Terms, threads: int | None) -> RowSums:
-        """These rows, ready to be summed over."""
+        """Return these rows, ready for sums."""

@@ -1,10 +1,10 @@
-"""Rows in memory, cut into chunks, and the sums over them that an `Objective` asks for.
+"""Rows in memory, divided into chunks, and the sums over them that an `Objective` needs.
 
-Compiled kernels take each sum over some chunks. Threads share these out, and partial sums are added in the
-chunks' order, so that the number of threads changes nothing, to the last bit.
+Compiled kernels compute each sum over some chunks. Threads share the chunks, and partial sums are added in
+the chunks' order. So the result does not depend on the number of threads, to the last bit.
 
-An objective does not call these sums itself but hands them to `total`, which every kind of rows has. Where
-the rows are many `HeldRows`, on other machines or one after another on this one, it adds up theirs.
+An objective does not call these sums directly but passes them to `total`, which every class of rows has. If
+the rows are in several `HeldRows`, on other machines or read in turn, it adds their sums.
 """
 
 import copy
@@ -23,33 +23,33 @@ from swarmnet.network.network import Network
 from swarmnet.objective.noise_groups import EntryWeights, Grouping
 from swarmnet.objective.row_chunks import Chunker, Chunks, Entries, taken
 from swarmnet.objective.value_losses import SQUARED
-from swarmnet.threads import Crew, one_blas_thread
+from swarmnet.threads import ThreadTeam, one_blas_thread
 
 if TYPE_CHECKING:
     from swarmnet.objective.kernels.bound import BoundKernels, Workspace
 from swarmnet.objective.row_source import Array, Batch, P, Sums, Terms
 
-_PARTS = 8  # partial sums a result is added up from: enough to share out, few enough to keep
-_PART_WORK = 150_000  # multiplications of a part at least: several times what handing it to a thread takes
-_SHARED = 300_000  # multiplications from which threads gain more than their hand-overs cost
-_ONE_THREAD = 1 << 18  # multiplications of a product up to which OpenBLAS takes one thread
-_ENTRIES = 512  # whose gradients are in memory at a time, or more if they are few numbers
+_PARTS = 8  # partial sums of a result: enough for several threads, few enough to store
+_PART_WORK = 150_000  # minimum multiplications of a part: several times the cost of handing it to a thread
+_SHARED = 300_000  # multiplications from which several threads are faster than one
+_ONE_THREAD = 1 << 18  # multiplications of a product up to which OpenBLAS uses one thread
+_ENTRIES = 512  # entries whose gradients are in memory at a time, or more for few weights
 _GRADIENTS = 1 << 17
-_PROBE = 0.1  # of a step, to whose end residuals bend (Transtrum and Sethna 2012, section 4)
-_ENTRIES_OF_PART = 1024  # in each of the partial sums of J'J, whose adding up costs as well
+_PROBE = 0.1  # share of a step at whose end r'' is measured (Transtrum and Sethna 2012, section 4)
+_ENTRIES_OF_PART = 1024  # entries of each partial sum of J'J; to add partial sums also costs time
 
 
 class HeldRows:
-    """Rows in memory and ready to be summed over.
+    """Rows in memory, ready for sums.
 
     Args:
         terms: what is summed.
         parts: the rows.
-        group_sums: (6, groups) see `Grouping.sums`.
-        crew: the threads that share the chunks.
+        group_sums: (6, groups), see `Grouping.sums`.
+        team: the threads that share the chunks.
         kernels: for the network; new ones by default.
-        numbers: which row each of those in `parts` is, counted from 0; their own numbers by default.
-        n: how many rows there are, those without an entry among them.
+        numbers: the row number, from 0, of each row in `parts`; consecutive by default.
+        n: number of rows, including those without an entry.
     """
 
     def __init__(
@@ -57,66 +57,66 @@ class HeldRows:
         terms: Terms,
         parts: Sequence[Chunks],
         group_sums: Array,
-        crew: Crew,
+        team: ThreadTeam,
         kernels: "BoundKernels | None" = None,
         numbers: Batch | None = None,
         n: int | None = None,
     ) -> None:
         self.terms, self.parts, self.group_sums = terms, parts, group_sums
         self.n = sum(chunks.count for chunks in parts) if n is None else n
-        self._numbers, self._crew = numbers, crew
+        self._numbers, self._team = numbers, team
         self._kernels = ready(terms) if kernels is None else kernels
         self._free: queue.SimpleQueue[Workspace] = queue.SimpleQueue()
 
     @classmethod
     def of(cls, terms: Terms, data: MixedData, measured: MixedData, threads: int | None = None) -> "HeldRows":
-        """The rows of MixedData; `measured` are the same rows with measured sigmas only."""
+        """Return the rows of MixedData; `measured` are the same rows with only measured sigmas."""
         parts, numbers = Chunker(data, measured, terms.unit, terms.dtype, terms.chunk_rows).all()
         sums = Grouping(data.k, data.d).sums(data, measured)
-        return cls(terms, parts, sums, Crew(threads), numbers=numbers, n=data.n)
+        return cls(terms, parts, sums, ThreadTeam(threads), numbers=numbers, n=data.n)
 
     @property
     def threads(self) -> int:
-        """How many threads share the chunks."""
-        return self._crew.size
+        """The number of threads that share the chunks."""
+        return self._team.size
 
-    def twin(self) -> "HeldRows":
-        """The same rows, with one thread."""
-        _ = self._entries  # which all twins then have in common
-        twin = copy.copy(self)
-        twin._crew = Crew(1)
-        return twin
+    def single_threaded(self) -> "HeldRows":
+        """Return the same rows with one thread."""
+        _ = self._entries  # computed once, and shared by all copies
+        single = copy.copy(self)
+        single._team = ThreadTeam(1)
+        return single
 
     def total(
         self, sums: Callable[Concatenate["HeldRows", P], Sums], *args: P.args, **kwargs: P.kwargs
     ) -> Sums:
-        """These rows' sums."""
+        """Return the sums over these rows."""
         return sums(self, *args, **kwargs)
 
     joined = total
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
-        """All rows in a random order, cut into minibatches; the last one is what remains."""
+        """Yield all rows in a random order in minibatches; the last one may be smaller."""
         order = rng.permutation(self.n)
         for start in range(0, self.n, size):
             yield order[start : start + size]
 
     def some(self, rows: Batch) -> "HeldRows":
-        """The rows with these numbers; they share these rows' threads and kernels."""
+        """Return the rows with these numbers, with the same threads and kernels."""
         places = self._places[rows]
         parts = taken(self.parts, np.sort(places[places >= 0]), self.terms.chunk_rows)
-        return HeldRows(self.terms, parts, self.group_sums, self._crew, self._kernels)
+        return HeldRows(self.terms, parts, self.group_sums, self._team, self._kernels)
 
     @cached_property
     def one_gram(self) -> bool:
-        """Whether every output has the same entries and weights, so that one Gram matrix serves all."""
+        """Whether all outputs have the same entries and weights, so that one Gram matrix serves all."""
         return self.terms.net.k == 1 or all(
             (part.weight == part.weight[:, :, :1]).all() and (part.J_weight == part.J_weight[:, :1]).all()
             for part in self.parts
         )
 
     def losses(self, theta: Array) -> Sums:
-        """Each particle's loss, (s,), for theta (s, p)."""
+        """Return each particle's loss (s,), for theta (s, p)."""
 
         def add(work: "Workspace", first: int, last: int, part: Chunks, span: Array, out: Array) -> None:
             self._kernels.losses(work, theta, first, last, part, span, out)
@@ -124,7 +124,7 @@ class HeldRows:
         return (self._over_swarm(len(theta), (), self.parts, add),)
 
     def grams(self, theta: Array, grams: int) -> Sums:
-        """[G | g] of each particle's output layer, (s, grams, units, units + targets), and the squares ()."""
+        """Return each output layer's [G | g], (s, grams, units, units + targets), and the squares ()."""
         units, k = self.terms.net.sizes[-2] + 1, self.terms.net.k
         shape = grams, units, units + (k if grams == 1 else 1)
         parts = [part.as_jets for part in self.parts]
@@ -135,7 +135,7 @@ class HeldRows:
         return self._over_swarm(len(theta), shape, parts, add), np.array(sum(p.squares for p in self.parts))
 
     def gradient(self, weights: Array) -> Sums:
-        """The loss at weights (p,) and half its gradient, (1 + p,)."""
+        """Return the loss at weights (p,) and half its gradient, (1 + p,)."""
         spans = self._spans
         sums = np.empty((len(spans), 1 + len(weights)))
         gradients = np.zeros((len(spans), len(weights)), weights.dtype)
@@ -152,7 +152,7 @@ class HeldRows:
         return (_sum(sums),)
 
     def normal(self, weights: Array, precision: Array) -> Sums:
-        """Each group's squares (groups,), J'r (p,) and the upper half of J'J (p, p), in Fortran order."""
+        """Return squares (groups,), J'r (p,) and the upper half of J'J (p, p) in Fortran order."""
         p, spans = len(weights), self._entry_spans
         squares = np.zeros((len(spans), self.group_sums.shape[1]))
         Jr = np.zeros((len(spans), p))
@@ -171,7 +171,7 @@ class HeldRows:
         return squares.sum(0), Jr.sum(0), JJ[0]
 
     def leverages(self, weights: Array, precision: Array, factor: Array) -> Sums:
-        """Each group's sum of precision j' (L L')^-1 j, (groups,), with L = `factor` (p, p)."""
+        """Return each group's sum of precision j' (L L')^-1 j, (groups,), with L = `factor` (p, p)."""
         spans = self._entry_spans
         totals = np.zeros((len(spans), self.group_sums.shape[1]))
         root = np.sqrt(precision)
@@ -185,7 +185,7 @@ class HeldRows:
         return (totals.sum(0),)
 
     def squares(self, weights: Array) -> Sums:
-        """Each group's sum of squared residuals, (groups,)."""
+        """Return each group's sum of squared residuals (groups,)."""
         spans = self._entry_spans
         totals = np.zeros((len(spans), self.group_sums.shape[1]))
 
@@ -199,7 +199,7 @@ class HeldRows:
         return (totals.sum(0),)
 
     def bends(self, weights: Array, step: Array, precision: Array) -> Sums:
-        """J'r'' (p,) with r'' the second derivatives of the residuals along a step (p,), by differences."""
+        """Return J'r'' (p,), with r'' the residuals' second derivatives along a step (p,), by differences."""
         spans = self._entry_spans
         totals = np.zeros((len(spans), len(weights)))
         root, table = np.sqrt(precision), self._entries
@@ -218,7 +218,8 @@ class HeldRows:
         return (totals.sum(0),)
 
     def residuals(self, weights: Array, precision: Array) -> Sums:
-        """All residuals (entries,) and gradients (entries, p), times sqrt(precision), and groups (entries,).
+        """Return residuals (entries,) and gradients (entries, p), times sqrt(precision), and groups
+        (entries,).
 
         For `joined`.
         """
@@ -230,9 +231,9 @@ class HeldRows:
     def _gradients(
         self, weights: Array, span: tuple[int, int], root: Array
     ) -> Iterator[tuple[Array, Array, Array]]:
-        """Some entries' residuals, their gradients (p, entries) times each group's root, and groups.
+        """Yield entries' residuals, gradients (p, entries) times their group's root, and groups.
 
-        The gradients are overwritten by the next ones.
+        Each result overwrites the gradients of the last one.
         """
         (first, last), most = span, max(_ENTRIES, _GRADIENTS // len(weights))
         with self._lent() as memory:
@@ -243,7 +244,7 @@ class HeldRows:
 
     @cached_property
     def _places(self) -> Batch:
-        """(n,) where in `parts` each row is, -1 for those without an entry."""
+        """(n,): the position of each row in `parts`, -1 for rows without an entry."""
         if self._numbers is None:
             return np.arange(self.n)
         places = np.full(self.n, -1)
@@ -256,14 +257,14 @@ class HeldRows:
 
     @cached_property
     def _entry_spans(self) -> list[tuple[int, int]]:
-        """Entries from one to another, for each partial sum over them."""
+        """The first entry and the end of each partial sum over entries."""
         count = self._entries.count
         parts = int(np.clip(count // _ENTRIES_OF_PART, 1, _PARTS))
         return [(count * i // parts, count * (i + 1) // parts) for i in range(parts)]
 
     @cached_property
     def _spans(self) -> list[tuple[int, Array]]:
-        """A part's number, and its chunks from one to another, for each partial sum over them."""
+        """The part's number, and the first chunk and the end of each partial sum over chunks."""
         found = []
         most = max(_PART_WORK, self._work / _PARTS)
         for number, part in enumerate(self.parts):
@@ -292,7 +293,7 @@ class HeldRows:
         """Sum add() over all chunks for each particle: (s, *shape), in float64."""
         spans = self._spans
         sums = np.zeros((len(spans), s, *shape))
-        blocks = int(np.clip(s * self._work // (len(spans) * _PART_WORK), 1, min(s, 4 * self._crew.size)))
+        blocks = int(np.clip(s * self._work // (len(spans) * _PART_WORK), 1, min(s, 4 * self._team.size)))
         edges = [s * i // blocks for i in range(blocks + 1)]
 
         def work(number: int) -> None:
@@ -305,7 +306,7 @@ class HeldRows:
 
     @contextmanager
     def _lent(self) -> "Iterator[Workspace]":
-        """Memory that no other thread works in meanwhile."""
+        """Yield working memory that no other thread uses at the same time."""
         try:
             memory = self._free.get_nowait()
         except queue.Empty:
@@ -318,29 +319,29 @@ class HeldRows:
     def _run(
         self, tasks: int, work: Callable[[int], None], multiplications: float, large: bool = True
     ) -> None:
-        """Do the tasks, shared out to the threads if they are long, with BLAS held to one thread.
+        """Run the tasks, on several threads if they are long, with BLAS limited to one thread.
 
-        Where only layers are multiplied and no larger matrices (not `large`), they may be too small for more.
+        Without `large`, only layers are multiplied; BLAS may use one thread for these anyway.
         """
 
-        # Holding BLAS takes as long as a small gradient.
+        # To limit BLAS takes as long as a small gradient.
         held = nullcontext() if self._has_small_products and not large else one_blas_thread()
-        if self._crew.size == 1 or tasks == 1 or multiplications < _SHARED:
+        if self._team.size == 1 or tasks == 1 or multiplications < _SHARED:
             with held, far_out():
                 for task in range(tasks):
                     work(task)
             return
 
         def quietly(worker: int, task: int) -> None:
-            with far_out():  # each thread has a state of its own
+            with far_out():  # errstate is per thread
                 work(task)
 
         with held:
-            self._crew.run(tasks, quietly)
+            self._team.run(tasks, quietly)
 
     @cached_property
     def _has_small_products(self) -> bool:
-        """Whether BLAS takes one thread for a layer even if it may take more."""
+        """Whether BLAS uses one thread for each layer in any case."""
         sizes = self.terms.net.sizes
         largest = max(a * b for a, b in zip(sizes[:-1], sizes[1:], strict=True))
         return largest * max((part.rows for part in self.parts), default=0) <= _ONE_THREAD
@@ -355,20 +356,20 @@ def _sum(parts: Array) -> Array:
 
 
 def ready(terms: Terms) -> "BoundKernels":
-    """The kernels for the terms' network, compiled: where rows are made ready, so that no training waits."""
+    """Return compiled kernels for the terms. They are compiled here, before the training clock starts."""
     _warm_up(terms.dtype.name, terms.loss)
     return terms.kernels()
 
 
 @cache
 def _warm_up(dtype: str, loss: int) -> None:
-    """Take each sum over two rows: a kernel is compiled, or read from its cache, when it is first called."""
-    J = np.array([[[0.0, np.nan]], [[0.0, 0.0]]])  # rows with few partials, and with many
+    """Compute each sum over two rows: the first call compiles a kernel or reads it from the cache."""
+    J = np.array([[[0.0, np.nan]], [[0.0, 0.0]]])  # a row computed as a jet, and one by pullback
     data = MixedData(np.zeros((2, 2)), np.zeros((2, 1)), J)
     terms = Terms(Network((2, 1)), loss, EntryWeights(1.0, 1.0), np.dtype(dtype))
     parts, _ = Chunker(data, data, terms.unit, terms.dtype, terms.chunk_rows).all()
     sums = Grouping(data.k, data.d).sums(data, data)
-    rows = HeldRows(terms, parts, sums, Crew(1), terms.kernels())
+    rows = HeldRows(terms, parts, sums, ThreadTeam(1), terms.kernels())
     theta = np.zeros(terms.net.size)
     weights = theta.astype(terms.dtype)
     rows.losses(weights[None])

@@ -1,4 +1,4 @@
-"""Blueprint: what objectives are made of, here or in another process."""
+"""Blueprint: everything needed to make objectives, here or in another process."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from swarmnet.scaling import Preparation
 
 @dataclass(frozen=True, eq=False)
 class Blueprint:
-    """Rows, and how a network is to be trained on them.
+    """Rows, and the settings of the objectives for them.
 
     Args:
-        rows: in memory, or wherever a Source knows.
-        preparation: what becomes of rows in memory; a Source has its own.
+        rows: MixedData, or a Source of rows in any place.
+        preparation: how MixedData is prepared; a Source has its own preparation.
         settings: of `Objective`.
     """
 
@@ -26,10 +26,10 @@ class Blueprint:
     settings: Mapping[str, Any]
 
     def objective(self, net: Network, threads: int | None = None) -> Objective:
-        """The objective of a network.
+        """Return the objective of a network.
 
         Raises:
-            SwarmnetError: as `Objective` does.
+            SwarmnetError: as in `Objective`.
         """
         if not isinstance(self.rows, MixedData):
             return Objective(net, self.rows, threads=threads, **self.settings)

@@ -1,8 +1,8 @@
-"""Sums over blocks of rows, added up in one order whoever holds which of them.
+"""Sums over blocks of rows, added in an order that does not depend on who holds which block.
 
-Blocks are numbered, and their sums are the leaves of a binary tree: of nodes 2i and 2i + 1 of a level one of
-the next is made. Whoever holds some blocks in a row adds up the nodes that these fill, and hands over what is
-left. So a sum is the same to the last bit on one machine and on any number of workers.
+Blocks are numbered, and their sums are the leaves of a binary tree: nodes 2i and 2i + 1 of a level make a
+node of the next. A process that holds consecutive blocks adds the nodes that these complete, and returns the
+rest. So a sum is the same to the last bit on one machine and on any number of workers.
 """
 
 from bisect import bisect_right
@@ -16,12 +16,12 @@ import numpy as np
 from swarmnet.floating_point import far_out
 from swarmnet.objective.row_source import Batch, Sums
 
-MIXED = 4  # blocks of which minibatches are drawn at a time
+MIXED = 4  # blocks from which a minibatch is drawn
 
 
 @dataclass(frozen=True)
 class Node:
-    """The sums over blocks `first` to first + 2^level without it; first is a multiple of 2^level."""
+    """The sums over blocks `first` to first + 2^level (exclusive); first is a multiple of 2^level."""
 
     first: int
     level: int
@@ -29,7 +29,7 @@ class Node:
 
 
 def merged(nodes: Iterable[Node]) -> list[Node]:
-    """Nodes of blocks in a row without a gap, with those added up that make one of the next level."""
+    """Return nodes of consecutive blocks, with pairs that form a node of the next level added."""
     found: list[Node] = []
     with far_out():
         for node in nodes:
@@ -41,13 +41,13 @@ def merged(nodes: Iterable[Node]) -> list[Node]:
 
 
 def total(nodes: Iterable[Node]) -> Sums:
-    """The sums over all blocks, of which there is at least one, from nodes in their order."""
+    """Return the sums over all blocks, at least one, from nodes in their order."""
     with far_out():
         return reduce(_added, (node.sums for node in merged(nodes)))
 
 
 def leaves(sums: Iterable[Sums], first: int = 0) -> Iterator[Node]:
-    """Blocks' own sums as nodes."""
+    """Return the blocks' sums as nodes."""
     return (Node(number, 0, found) for number, found in enumerate(sums, first))
 
 
@@ -56,16 +56,16 @@ def _added(one: Sums, other: Sums) -> Sums:
 
 
 class Numbering:
-    """Rows numbered through blocks of given sizes."""
+    """Row numbers that continue through blocks of given sizes."""
 
     def __init__(self, sizes: Sequence[int]) -> None:
         self.sizes, self.ends = list(sizes), list(accumulate(sizes))
         self.n = self.ends[-1]
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
-        """All rows in minibatches, the last one being what remains.
+        """Yield all rows in minibatches; the last one may be smaller.
 
-        Some blocks at a time, drawn at random, are mixed: then rows need not be fetched from everywhere.
+        Rows are mixed within a few randomly drawn blocks at a time, so that only these must be read.
         """
         waiting = np.empty(0, np.intp)
         order = rng.permutation(len(self.sizes))
@@ -81,7 +81,7 @@ class Numbering:
             yield waiting
 
     def by_block(self, rows: Batch) -> dict[int, Batch]:
-        """Rows by their blocks, in ascending order, each numbered from its block's first."""
+        """Return ascending rows by block, each numbered from the start of its block."""
         ordered, found = np.sort(rows), {}
         while len(ordered):
             block = bisect_right(self.ends, int(ordered[0]))

@@ -1,4 +1,4 @@
-"""What a value entry costs: squared error, or cross-entropy for a sigmoid output on targets from 0 to 1."""
+"""Losses of value entries: squared error, or cross-entropy for sigmoid outputs and targets from 0 to 1."""
 
 from swarmnet.errors import unknown
 
@@ -7,7 +7,7 @@ LOSSES = {"squared": SQUARED, "cross-entropy": CROSS_ENTROPY}
 
 
 def value_loss(name: str) -> int:
-    """The number by which kernels know a loss.
+    """Return the number of a loss in the kernels.
 
     Raises:
         SwarmnetError: no such name.

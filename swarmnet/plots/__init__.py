@@ -1,13 +1,13 @@
-"""Pictures of models, data and comparisons, by matplotlib: pip install ".[plots]".
+"""Figures of models, data and comparisons with matplotlib: pip install ".[plots]".
 
-A function that fills one Axes takes it as `ax` and returns it; without one it makes a new Figure, which
-pyplot knows nothing of: show or save it as ``ax.figure``. A function that fills several panels takes a
-`figure` (Figure or SubFigure), or makes one, and returns its Axes by name. A figure without a layout engine
-is given the constrained one, so that nothing is cut off. Sizes of text come from matplotlib's rcParams;
-colours are those of Okabe and Ito, which the colour-blind can tell apart, and lines differ without them too.
+A function that draws in one Axes takes it as `ax` and returns it. Without `ax` it makes a new Figure outside
+pyplot: show or save it as ``ax.figure``. A function that draws several panels takes a `figure` (Figure or
+SubFigure), or makes one, and returns its Axes by name. A figure without a layout engine gets the constrained
+one, so that nothing is cut off. Text sizes come from matplotlib's rcParams. Colours are Okabe and Ito's,
+which people with colour blindness can distinguish, and lines also differ in style.
 
-Columns go by their names in data files, "h" or "dh/dT". A base point `at` is a dict such as ``{"p": 2e6}``,
-in which inputs left out are at the middle of their range; or all d inputs in order; or None for the middle.
+Columns have the names of data files, "h" or "dh/dT". A base point `at` is a dict such as ``{"p": 2e6}``;
+missing inputs are at the middle of their range; or all d inputs in order; or None for the middle.
 """
 
 from swarmnet.errors import SwarmnetError, install_hint

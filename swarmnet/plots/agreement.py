@@ -1,4 +1,4 @@
-"""How well a model agrees with data: actual against predicted, and residuals, for values and partials."""
+"""Agreement of a model with data: actual against predicted, and residuals, for values and partials."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,24 +15,24 @@ from swarmnet.plots import style
 from swarmnet.plots.queries import Answers, Array, Column, column_of, columns_of, matched, names_of
 
 PREDICTED = "predicted"
-_MARGIN = 0.05  # of the range, beyond the outermost points
+_MARGIN = 0.05  # share of the range left free beyond the outermost points
 
 
 def parity(
     model: FittedModel, data: MixedData, column: str, ax: Axes | None = None, *, error_bars: bool = False
 ) -> Axes:
-    """What was observed of a column against what the model predicts there, with the line of equality.
+    """Draw the observations of a column against the model's predictions, with the line of equality.
 
     Args:
         model: the model.
-        data: what to compare it with; observed entries only.
+        data: the data to compare with; only observed entries are drawn.
         column: an output, "h", or a partial, "dh/dT".
-        ax: where to draw; a new figure by default. It is made square.
-        error_bars: draw two standard deviations of the model's answers and, where the data have sigmas,
-            two of the observations.
+        ax: the Axes, which is made square; a new figure by default.
+        error_bars: draw two standard deviations of the predictions and, where the data have sigmas, of the
+            observations.
 
     Raises:
-        SwarmnetError: no such column, nothing observed of it, or error bars of a model that has none.
+        SwarmnetError: no such column, no observation of it, or error bars of a model that has none.
     """
     entries = _Entries.of(model, data, column)
     ax = style.axes(ax)
@@ -49,13 +49,13 @@ def parity_panels(
     *,
     error_bars: bool = False,
 ) -> dict[str, Axes]:
-    """`parity` in a panel for each of the `columns`, by default all that the data have entries of.
+    """Draw `parity` in a panel for each of the `columns`, by default all columns that have entries.
 
     Returns:
         The Axes by column.
 
     Raises:
-        SwarmnetError: as `parity` does, or too many panels, or a figure that is not empty.
+        SwarmnetError: as in `parity`; or too many panels, or a figure that is not empty.
     """
     entries = [_Entries.of(model, data, name) for name in _names(model, data, columns)]
     whole, axes = style.panels(figure, [each.column.name for each in entries])
@@ -75,19 +75,19 @@ def residuals(
     *,
     standardised: bool | None = None,
 ) -> Axes:
-    """Predicted minus actual, the residual of the loss, against what was predicted or against an input.
+    """Draw residuals (predicted minus actual, as in the loss) against the prediction or an input.
 
     Args:
         model: the model.
-        data: what to compare it with; observed entries only.
+        data: the data to compare with; only observed entries are drawn.
         column: an output, "h", or a partial, "dh/dT".
         against: "predicted" or an input's name.
-        ax: where to draw; a new figure by default.
-        standardised: divide each residual by its observation's sigma, with lines at -2 and 2; by
-            default where every one of these observations has a sigma.
+        ax: the Axes; a new figure by default.
+        standardised: divide each residual by its observation's sigma, with lines at -2 and 2; by default
+            if all these observations have a sigma.
 
     Raises:
-        SwarmnetError: no such column or input, nothing observed, or sigmas that are asked for and missing.
+        SwarmnetError: no such column or input, no observation, or sigmas that are asked for and missing.
     """
     entries = _Entries.of(model, data, column)
     divided = _divided(entries, standardised)
@@ -108,13 +108,13 @@ def residual_panels(
     *,
     standardised: bool | None = None,
 ) -> dict[str, Axes]:
-    """`residuals` in a panel for each of the `columns`, by default all that the data have entries of.
+    """Draw `residuals` in a panel for each of the `columns`, by default all columns that have entries.
 
     Returns:
         The Axes by column.
 
     Raises:
-        SwarmnetError: as `residuals` does, or too many panels, or a figure that is not empty.
+        SwarmnetError: as in `residuals`; or too many panels, or a figure that is not empty.
     """
     entries = [_Entries.of(model, data, name) for name in _names(model, data, columns)]
     divided = [_divided(each, standardised) for each in entries]
@@ -128,7 +128,7 @@ def residual_panels(
 
 @dataclass(frozen=True, eq=False)
 class _Entries:
-    """The rows that have an entry of one column, what was observed there, and what the model answers."""
+    """The rows that have an entry of one column, and the model's answers there."""
 
     column: Column
     data: MixedData
@@ -189,7 +189,7 @@ def _draw_parity(model: FittedModel, entries: _Entries, ax: Axes, error_bars: bo
 
 
 def _divided(entries: _Entries, standardised: bool | None) -> bool:
-    """Whether residuals are to be divided by sigma."""
+    """Return whether residuals are divided by sigma."""
     has_sigmas = bool(np.isfinite(entries.sigma).all())
     if standardised and not has_sigmas:
         name = entries.column.name
@@ -228,10 +228,10 @@ def _limits(entries: _Entries) -> tuple[float, float]:
 
 
 def _quality(model: FittedModel, entries: _Entries) -> str:
-    """The column's RMSE and R2; close to 1, what R2 lacks says more."""
+    """Return the column's RMSE and R2 as text; for R2 near 1, 1 - R2 instead."""
     errors = evaluate(model, entries.data).set_index("column").loc[entries.column.name].to_dict()
     lines = [f"n = {errors['entries']:.0f}", f"RMSE = {errors['rmse']:.3g}"]
     r2 = errors["r2"]
-    if np.isfinite(r2):  # it is undefined where all targets are equal
+    if np.isfinite(r2):  # undefined where all targets are equal
         lines.append(f"R² = {r2:.3g}" if r2 < 0.99 else f"1 - R² = {1 - r2:.2g}")
     return "\n".join(lines)

@@ -28,9 +28,9 @@ from swarmnet.plots.queries import (
     require_nearness,
 )
 
-_POINTS, _ARROWS = 81, 12  # along an axis
-_ROUNDING = 1e-12  # relative differences that are no contours
-# From light to dark in grey as well, and light enough for black arrows
+_POINTS, _ARROWS = 81, 12  # points along an axis
+_ROUNDING = 1e-12  # relative differences below this are rounding, not contours
+# Lightness decreases along the map, so that it works in grey; it stays light enough for black arrows.
 _COLORS = ListedColormap(mpl.colormaps["YlGnBu"](np.linspace(0.0, 0.6, 256)))
 
 
@@ -45,11 +45,11 @@ def contour(
     *,
     nearness: float = NEARNESS,
 ) -> Axes:
-    """An output over two inputs, the other inputs held at the base point, with arrows along its gradient.
+    """Draw an output over two inputs, with the others at the base point, and arrows along its gradient.
 
-    An arrow is (dY/dx range_x, dY/dy range_y): how much the output rises across the width and up the
-    height of the square panel, were it linear. So it looks the same whatever the units, is at right angles
-    to the contours, and is the longer the closer they lie; the longest is as long as the arrows are apart.
+    An arrow is (dY/dx range_x, dY/dy range_y): the linear change of the output over the width and the height
+    of the square panel. So it does not depend on units and is perpendicular to the contours. The closer the
+    contours, the longer the arrow; the longest is as long as the distance between arrows.
 
     Args:
         model: the model.
@@ -57,14 +57,14 @@ def contour(
         x: the input along the horizontal axis.
         y: the input along the vertical axis.
         at: the base point, see `swarmnet.plots`.
-        data: mark where the output's values (dots) and slopes (crosses) were observed, in those rows whose
-            other inputs lie within `nearness` times that input's range of the base point.
-        ax: where to draw; a new figure by default. It is made square, and gives its colour bar some room.
+        data: mark where the output's values (dots) and partials (crosses) were observed, in rows whose other
+            inputs are within `nearness` times their range of the base point.
+        ax: the Axes, which is made square and shares its space with a colour bar; a new figure by default.
         nearness: see data.
 
     Raises:
-        SwarmnetError: names that are not the model's, a base point that does not do, an input or an output
-            that does not vary.
+        SwarmnetError: a name that is not the model's, an invalid base point, or an input or an output that
+            does not vary.
     """
     require_model(model)
     data = None if data is None else matched(model, data)
@@ -91,8 +91,8 @@ class _Window:
 
     model: FittedModel
     at: Array
-    inputs: list[int]  # across, up
-    low: Array  # of all inputs, (d,)
+    inputs: list[int]  # horizontal, vertical
+    low: Array  # (d,) of all inputs
     high: Array
 
     @classmethod
@@ -107,7 +107,7 @@ class _Window:
         return cls(model, base_point(model, at, low, high), inputs, low, high)
 
     def grid(self, shares: Array) -> tuple[Array, Array, Answers]:
-        """Points at these shares of the two ranges: across and up, (m, m) each, and the answers at them."""
+        """Return horizontal and vertical coordinates (m, m) at shares of the two ranges, and the answers."""
         across, up = np.meshgrid(*(self.low[j] + shares * (self.high[j] - self.low[j]) for j in self.inputs))
         points = np.tile(self.at, (across.size, 1))
         points[:, self.inputs] = np.column_stack([across.ravel(), up.ravel()])

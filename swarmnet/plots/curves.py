@@ -1,4 +1,4 @@
-"""How a comparison's trainers bring the loss down."""
+"""Loss curves of a comparison's trainers."""
 
 import numpy as np
 import pandas as pd
@@ -10,26 +10,26 @@ from swarmnet.plots import style
 from swarmnet.plots.queries import Array
 
 _AGAINST = {"seconds": "time / s", "evaluations": "evaluations of the loss"}
-_MOST = 16  # trainers
+_MOST = 16  # maximum number of trainers
 _COLORS = [style.BLUE, style.VERMILLION, style.GREEN, style.ORANGE, style.PURPLE, style.SKY, style.BLACK]
-# Four lines and five markers have no common divisor: sixteen trainers differ without colour as well
+# 4 line styles and 5 markers have no common divisor, so that 16 trainers differ even without colour.
 _LINES = ["-", "--", "-.", ":"]
 _MARKERS = "osvD^"
 
 
 def losses(comparison: Comparison, against: str = "seconds", ax: Axes | None = None) -> Axes:
-    """The lowest training loss met so far: each trainer's median over its repeats, with a band of quartiles.
+    """Draw each trainer's lowest training loss so far: median over repeats, with a band of quartiles.
 
-    A curve begins when all repeats have a loss, and ends with the last of them; a repeat that ended
-    earlier keeps its loss. The control on values alone is left out: its loss is that of other entries.
+    A curve begins when all repeats have a loss, and ends with the last of them. A repeat that ended earlier
+    keeps its last loss. The control on values alone is left out, because its loss is over other entries.
 
     Args:
-        comparison: what `swarmnet.compare` returned.
+        comparison: the result of `swarmnet.compare`.
         against: "seconds" or "evaluations".
-        ax: where to draw; a new figure by default.
+        ax: the Axes; a new figure by default.
 
     Raises:
-        SwarmnetError: no comparison, or another `against`; too many trainers; a run without a finite loss.
+        SwarmnetError: no comparison, an unknown `against`, too many trainers, or a run without finite loss.
     """
     if not isinstance(comparison, Comparison):
         raise SwarmnetError(f"comparison must be what compare returns, not {type(comparison).__name__}")
@@ -53,7 +53,7 @@ def losses(comparison: Comparison, against: str = "seconds", ax: Axes | None = N
             linestyle=_LINES[number % len(_LINES)],
             marker=_MARKERS[number % len(_MARKERS)],
             markersize=4,
-            markevery=(0.02 * (number % 5), 0.12),  # of the panel's diagonal, so that they keep apart
+            markevery=(0.02 * (number % 5), 0.12),  # shares of the panel's diagonal: they stay apart
             label=style.text(str(name)),
         )
     repeats = curves["repeat"].nunique()
@@ -64,7 +64,7 @@ def losses(comparison: Comparison, against: str = "seconds", ax: Axes | None = N
 
 
 def _best(run: pd.DataFrame, against: str) -> tuple[Array, Array]:
-    """The steps of one run: where, beyond 0 for the log axis, and the lowest loss met by then."""
+    """Return the x > 0 of one run, for the log axis, and its lowest loss so far at each."""
     x, best = run[against].to_numpy(np.float64), np.fmin.accumulate(run["loss"].to_numpy(np.float64))
     known = np.isfinite(best) & (x > 0)
     if not known.any():

@@ -1,4 +1,4 @@
-"""A network as a diagram: its weights, and how a partial derivative flows through them."""
+"""A network as a diagram: its weights, and the paths that make up a partial derivative."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,25 +20,25 @@ from swarmnet.plots import style
 from swarmnet.plots.queries import Array, At, base_point, columns_of, input_ranges, place, require_model
 
 _MOST_UNITS, _MOST_LAYERS = 40, 12
-_FARTHEST = 0.25  # between units, of the height
-_WIDEST = 2.5  # of rcParams' width of lines
+_FARTHEST = 0.25  # largest distance between units, as a share of the height
+_WIDEST = 2.5  # widest line, in units of rcParams' line width
 _DASHED = (0, (3, 1))
-_HAIRLINE = 0.02  # of the widest: what is thinner is a grey hairline
+_HAIRLINE = 0.02  # share of the widest line below which a line is drawn thin and grey
 
 
 def network(model: FittedModel, ax: Axes | None = None) -> Axes:
-    """The network's layers, from the inputs at the left to the outputs at the right, and its weights.
+    """Draw the network's layers, inputs at the left and outputs at the right, and its weights.
 
-    A line's width is its weight's size relative to the largest of its layer, which is written above. Positive
-    weights are blue and solid, negative ones vermillion and dashed. They are the weights of the network
-    itself, between scaled inputs and outputs; biases are not drawn.
+    A line's width is the size of its weight relative to the largest in its layer, which is written above.
+    Positive weights are blue and solid, negative ones vermillion and dashed. The weights are those between
+    scaled inputs and outputs. Biases are not drawn.
 
     Args:
         model: the model.
-        ax: where to draw; a new figure by default, large enough for the names.
+        ax: the Axes; by default a new figure, large enough for the names.
 
     Raises:
-        SwarmnetError: a layer of more than 40 units, or more than 12 layers of weights.
+        SwarmnetError: a layer has more than 40 units, or there are more than 12 layers of weights.
     """
     require_model(model)
     weights = [W for W, _ in model.net.unflatten(model.theta)]
@@ -56,22 +56,22 @@ def network(model: FittedModel, ax: Axes | None = None) -> Axes:
 
 
 def derivative_flow(model: FittedModel, column: str, at: At = None, ax: Axes | None = None) -> Axes:
-    """How a partial derivative at a point comes about, edge by edge.
+    """Draw the contribution of each edge to a partial derivative at a point.
 
-    A partial is the sum over all paths from the input to the output of the product of the local slopes on
-    the path, f'(z_u) w_iu from unit i to unit u. A line's width is what flows through its edge: the sum over
-    the paths through it, dA_i/dx f'(z_u) w_iu dY/dA_u, in the partial's own unit. So the flows of every layer
-    sum to the partial, and what enters a unit leaves it, by which units are tinted. Positive flows are blue
-    and solid, negative ones vermillion and dashed.
+    A partial is the sum, over all paths from the input to the output, of the product of the local slopes on
+    the path, f'(z_u) w_iu from unit i to unit u. The flow through an edge is the sum over the paths through
+    it, dA_i/dx f'(z_u) w_iu dY/dA_u, in the partial's unit. So the flows in every layer add up to the
+    partial, and the flows into a unit equal those out of it. Lines are as wide as their flow, and units are
+    coloured by theirs. Positive flows are blue and solid, negative ones vermillion and dashed.
 
     Args:
         model: the model.
         column: a partial, "dh/dT".
         at: the point, see `swarmnet.plots`.
-        ax: where to draw; a new figure by default, large enough for the names.
+        ax: the Axes; by default a new figure, large enough for the names.
 
     Raises:
-        SwarmnetError: no such partial, a point that does not do, or a network that `network` refuses.
+        SwarmnetError: no such partial, an invalid point, or a network that is too large to draw.
     """
     require_model(model)
     partials = {name: (c.output, c.input) for name, c in columns_of(model).items() if c.input is not None}
@@ -97,7 +97,7 @@ def derivative_flow(model: FittedModel, column: str, at: At = None, ax: Axes | N
 
 
 def edge_flows(model: FittedModel, point: Array, output: int, input: int) -> list[Array]:
-    """What of a partial derivative at the point (d,) flows through each edge: (fan_in, fan_out) a layer."""
+    """Return, for each layer, the flow (fan_in, fan_out) through its edges of a partial at the point (d,)."""
     passes = Passes(model.net.layers, model.theta, model.scaling.scale_X(point)[:, None], order=1)
     tangents = [np.eye(model.net.d)[input], *(T[:, 0] for T in passes.tangent(unit(model.net.d, input))[0])]
     gradients = passes.pullback(unit(model.net.k, output))
@@ -111,11 +111,11 @@ def edge_flows(model: FittedModel, point: Array, output: int, input: int) -> lis
 
 @dataclass(frozen=True, eq=False)
 class _Diagram:
-    """An empty drawing of a network: a layer a step to the right, each from 0 to 1 in height."""
+    """An empty drawing of a network; layers are one unit apart horizontally, heights are from 0 to 1."""
 
     model: FittedModel
     ax: Axes
-    units: list[Array]  # (units, 2) where the units of each layer are
+    units: list[Array]  # (units, 2) positions of each layer's units
     diameter: float  # of a unit, in points
 
     @classmethod
@@ -137,11 +137,11 @@ class _Diagram:
 
     @property
     def away(self) -> float:
-        """From the middle of a unit to its name, in points."""
+        """Distance from the middle of a unit to its name, in points."""
         return self.diameter / 2 + 0.4 * float(mpl.rcParams["font.size"])
 
     def draw_edges(self, layer: int, strength: Array) -> None:
-        """Lines between this layer (units, ...) and the next, of strengths (units, units) from -1 to 1."""
+        """Draw lines between this layer and the next, of strengths (units, units) from -1 to 1."""
         start, end = self.units[layer], self.units[layer + 1]
         widest = _WIDEST * mpl.rcParams["lines.linewidth"]
         order = np.argsort(np.abs(strength), axis=None)  # the strongest on top
@@ -159,7 +159,7 @@ class _Diagram:
         self.ax.add_collection(edges, autolim=False)
 
     def draw_units(self, layer: int, tint: Array) -> None:
-        """The units of a layer; `tint` (units,) is from -1, vermillion, over 0, white, to 1, blue."""
+        """Draw the units of a layer; `tint` (units,) is from -1 (vermillion) over 0 (white) to 1 (blue)."""
         full = np.where((tint > 0)[:, None], to_rgb(style.BLUE), to_rgb(style.VERMILLION))
         colors = 1 - np.abs(tint)[:, None] * (1 - full)
         x, y = self.units[layer].T
@@ -167,12 +167,12 @@ class _Diagram:
         self.ax.scatter(x, y, area, colors, edgecolors="black", linewidths=1, zorder=3, clip_on=False)
 
     def write_above(self, words: str, layer: int | None = None) -> None:
-        """Words above the edges of a layer, or of all."""
+        """Write text above the edges of a layer, or of all layers."""
         middle = (len(self.units) - 1) / 2 if layer is None else layer + 0.5
         self._write(words, (middle, 1), (0, 1), "center", "bottom", "small")
 
     def write(self, title: str, inputs: Sequence[str], outputs: Sequence[str], what: str) -> None:
-        """Names at the inputs and outputs, activations under their layers, and which sign is which."""
+        """Write names of inputs and outputs, activations below their layers, and the legend of signs."""
         self.ax.set_title(style.text(title, 60), pad=self.away + 1.4 * mpl.rcParams["font.size"])
         for (x, y), name in zip(self.units[0], inputs, strict=True):
             self._write(name, (x, y), (-1, 0), "right", "center", "medium")
@@ -195,7 +195,7 @@ class _Diagram:
         va: Literal["top", "center", "bottom"],
         size: str,
     ) -> None:
-        """Words at that side of a unit that is, or could be, at the point."""
+        """Write text beside the point, at the distance of a unit's name."""
         offset = (self.away * side[0], self.away * side[1])
         self.ax.annotate(
             style.text(words, 60) if side[1] else style.text(words),
@@ -210,7 +210,7 @@ class _Diagram:
 
 
 def _new_axes(sizes: Sequence[int]) -> Axes:
-    """The Axes of a new figure, with room for the names at the sides and the words at each layer."""
+    """Return the Axes of a new figure with space for the names at the sides and the text of each layer."""
     width, height = mpl.rcParams["figure.figsize"]
     em = mpl.rcParams["font.size"] / 72  # inches
     wide = max(width, em * (7 * (len(sizes) - 1) + 15))

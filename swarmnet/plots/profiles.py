@@ -1,4 +1,4 @@
-"""Sensitivity profiles: how a model's answers change with one input at a time, through a base point."""
+"""Profiles: how a model's predictions change with one input at a time, through a base point."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,9 +32,9 @@ from swarmnet.plots.queries import (
     require_nearness,
 )
 
-_POINTS = 201  # of a curve
+_POINTS = 201  # points of a curve
 _MARGIN = 0.03
-_STROKE = 0.35  # half the length of all strokes, as a share of the panel's; each is from 0.012 to 0.035
+_STROKE = 0.35  # total half length of all strokes, as a share of the panel's; each one is from 0.012 to 0.035
 
 
 def profile(
@@ -47,16 +47,15 @@ def profile(
     *,
     nearness: float = NEARNESS,
 ) -> Axes:
-    """A column along one input, the other inputs held at the base point.
+    """Draw a column along one input, with the other inputs at the base point.
 
-    The curve is the model's answer, over the range that it was trained on and that the `data` take; the band
-    around it two standard deviations, if the model has error bars; a dotted line marks the base point. Of the
-    data, those rows are drawn whose other inputs all lie within `nearness` times that input's range of the
-    base point: dots, with two sigmas where there are any. They are shifted along the model into the slice: a
-    dot is the model's answer in the slice plus the observation's own residual, observed minus predicted where
-    it was observed, so that its distance from the curve is its misfit and nothing else. For an output, slopes
-    observed along the input are short tangent strokes, shifted in the same way, through their row's value if
-    it was observed, else through the curve.
+    The curve is the model's prediction, over the range of the training data and of `data`. The band is two
+    standard deviations, if the model has error bars. A dotted line marks the base point. Rows of the data
+    are drawn as dots if all their other inputs are within `nearness` times that input's range of the base
+    point, with two sigmas if given. Each dot is moved along the model into the slice: it is the prediction
+    in the slice plus the observation's own residual, so that its distance from the curve is its misfit. For
+    an output, slopes observed along the input are short tangent strokes, moved in the same way, through the
+    row's value if it was observed, else through the curve.
 
     Args:
         model: the model.
@@ -64,11 +63,11 @@ def profile(
         input: the input along the axis.
         at: the base point, see `swarmnet.plots`.
         data: observations to draw.
-        ax: where to draw; a new figure by default.
+        ax: the Axes; a new figure by default.
         nearness: see above.
 
     Raises:
-        SwarmnetError: no such column or input, a base point that does not do, an input that does not vary.
+        SwarmnetError: no such column or input, an invalid base point, or an input that does not vary.
     """
     line = _Line.of(model, input, at, data, nearness)
     drawn = column_of(model, column)
@@ -92,15 +91,15 @@ def profile_panels(
     *,
     nearness: float = NEARNESS,
 ) -> dict[tuple[str, str], Axes]:
-    """`profile` in a grid: a row for each column, by default the outputs, and a panel in it for each input.
+    """Draw `profile` in a grid: a row for each column (by default the outputs), a panel for each input.
 
-    Panels in a row share the vertical axis, so that their heights compare the inputs' effects.
+    Panels in a row share the vertical axis, so that their heights show the inputs' effects.
 
     Returns:
         The Axes by (column, input).
 
     Raises:
-        SwarmnetError: as `profile` does, or too many panels, or a figure that is not empty.
+        SwarmnetError: as in `profile`; or too many panels, or a figure that is not empty.
     """
     require_model(model)
     rows = list(model.outputs) if columns is None else names_of("columns", columns)
@@ -111,7 +110,7 @@ def profile_panels(
     whole, axes = style.panels(figure, names, rows=len(rows), sharex="col", sharey="row")
     for (column, name), ax in axes.items():
         lines[name].draw(drawn[column], ax)
-    for (column, name), ax in axes.items():  # once all curves and dots have settled the limits
+    for (column, name), ax in axes.items():  # after all curves and dots have set the limits
         lines[name].draw_strokes(drawn[column], ax)
         if name == across[0]:
             ax.set_ylabel(style.text(column))
@@ -125,7 +124,7 @@ def profile_panels(
 
 @dataclass(frozen=True, eq=False)
 class _Line:
-    """The line through the base point along one input, and the data with its rows (n,) that are near."""
+    """The line through the base point along one input, and the data with their rows (n,) near it."""
 
     model: FittedModel
     input: int
@@ -133,7 +132,7 @@ class _Line:
     answers: Answers  # along the line
     data: MixedData | None
     near: NDArray[np.bool_]
-    note: str  # which observations are drawn
+    note: str  # describes which observations are drawn
 
     @classmethod
     def of(cls, model: FittedModel, input: str, at: At, data: MixedData | None, nearness: float) -> "_Line":
@@ -152,7 +151,7 @@ class _Line:
         return cls(model, j, base, Answers(model, along), data, near, note)
 
     def draw(self, column: Column, ax: Axes) -> None:
-        """The curve, its band, the base point and the dots."""
+        """Draw the curve, its band, the base point and the dots."""
         x, curve = self.answers.X[:, self.input], self.answers.of(column)
         style.ticks(ax)
         ax.axvline(self.at[self.input], color="0.5", linewidth=1, linestyle=":", zorder=1)
@@ -172,12 +171,12 @@ class _Line:
             style.dots(ax, x, shifted, None, bars, label=f"observed{self.note}")
 
     def shift(self, column: Column, seen: NDArray[np.bool_]) -> Array:
-        """How much the model's answer changes from some of the data's rows into the slice."""
+        """Return the change of the model's prediction from some of the data's rows into the slice."""
         assert self.data is not None
         return self.in_slice(column, seen) - Answers(self.model, self.data.X[seen]).of(column)
 
     def in_slice(self, column: Column, seen: NDArray[np.bool_]) -> Array:
-        """The model's answer in the slice, at the input of some of the data's rows."""
+        """Return the model's prediction in the slice, at the input of some of the data's rows."""
         assert self.data is not None
         x = self.data.X[seen, self.input]
         points = np.tile(self.at, (len(x), 1))
@@ -185,7 +184,7 @@ class _Line:
         return Answers(self.model, points).of(column)
 
     def draw_strokes(self, column: Column, ax: Axes) -> None:
-        """The slopes observed along the input, if the column is an output. The panel's limits are kept."""
+        """Draw the slopes observed along the input if the column is an output, within the panel's limits."""
         if self.data is None or column.input is not None:
             return
         slopes = self.data.J[:, column.output, self.input]
@@ -197,11 +196,11 @@ class _Line:
         slope = slopes[seen] + self.shift(column_of(self.model, along), seen)
         y = np.where(np.isnan(value), self.in_slice(column, seen), value + self.shift(column, seen))
         (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-        # As long on the panel whatever the units, and the shorter the more there are
+        # The length on the panel does not depend on units, and decreases with the number of strokes.
         half = np.clip(_STROKE / len(x), 0.012, 0.035)
         dx = half / np.hypot(1 / (right - left), slope / (top - bottom))
         ends = np.stack([[x - dx, y - slope * dx], [x + dx, y + slope * dx]]).transpose(2, 0, 1)
-        # Black as all that was observed, thicker than the curve and under the dots
+        # Black like all observations, thicker than the curve and under the dots
         strokes = LineCollection(list(ends), colors=style.BLACK, linewidths=2.5, zorder=2.5)
         strokes.set_label(f"observed slopes{self.note}")
         ax.add_collection(strokes, autolim=False)

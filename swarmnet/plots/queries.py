@@ -1,4 +1,4 @@
-"""What pictures ask of a model and of data by a column's name, and what is wrong with the question."""
+"""Queries of plots to a model and data by column name, and their errors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,48 +20,48 @@ from swarmnet.number_format import for_offset
 Array = NDArray[np.float64]
 At: TypeAlias = "Mapping[str, float] | pd.Series[float] | ArrayLike | None"
 
-NEARNESS = 0.1  # of an input's range: how far from a slice observations are drawn with it
+NEARNESS = 0.1  # share of an input's range within which observations are near a slice
 
 
 @dataclass(frozen=True)
 class Column:
-    """A value, or with `input` a partial: the positions of the output and of the input."""
+    """A value, or with `input` a partial, by the positions of its output and input."""
 
     name: str
     output: int
     input: int | None
 
     def of(self, numbers: Array) -> Array:
-        """(n,) its numbers, from values (n, k) or partials (n, k, d): whichever it is."""
+        """Return the column (n,) of values (n, k) or partials (n, k, d), whichever it is."""
         return numbers[:, self.output] if self.input is None else numbers[:, self.output, self.input]
 
     def observed(self, data: MixedData) -> Array:
-        """(n,) NaN where it was not observed."""
+        """Return the observations (n,), NaN where not observed."""
         return self.of(data.Y if self.input is None else data.J)
 
     def sigma(self, data: MixedData) -> Array:
-        """(n,) standard deviations given with the data, NaN where there is none."""
+        """Return the standard deviations (n,) given with the data, NaN where there is none."""
         given = data.Y_sigma if self.input is None else data.J_sigma
         return np.full(data.n, np.nan) if given is None else self.of(given)
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What a model says at X (n, d); values and partials are computed once, when first asked for."""
+    """A model's predictions at X (n, d); values and partials are computed once, on first use."""
 
     model: FittedModel
     X: Array
 
     def of(self, column: Column) -> Array:
-        """(n,) a column's numbers.
+        """Return the predictions (n,) of a column.
 
         Raises:
-            SwarmnetError: one of them is not finite.
+            SwarmnetError: a prediction is not finite.
         """
         return _finite(column.name, column.of(self._values if column.input is None else self._partials))
 
     def deviation(self, column: Column) -> Array:
-        """(n,) their standard deviations.
+        """Return the standard deviations (n,) of a column's predictions.
 
         Raises:
             SwarmnetError: the model has no error bars, or one of them is not finite.
@@ -87,13 +87,13 @@ class Answers:
 
 
 def require_model(model: FittedModel) -> None:
-    """Refuse anything but a model."""
+    """Raise SwarmnetError for anything that is not a model."""
     if not isinstance(model, FittedModel):
         raise SwarmnetError(f"model must be a FittedModel, not {type(model).__name__}")
 
 
 def matched(model: FittedModel, data: MixedData) -> MixedData:
-    """`data` with its columns in the model's order, without the rows of weight 0.
+    """Return `data` with its columns in the model's order, without rows of weight 0.
 
     Raises:
         SwarmnetError: it is no MixedData, or has other inputs or outputs than the model.
@@ -105,7 +105,7 @@ def matched(model: FittedModel, data: MixedData) -> MixedData:
 
 
 def columns_of(model: FittedModel) -> dict[str, Column]:
-    """Values and partials by name, an output after another."""
+    """Return values and partials by name, one output after another."""
     columns: dict[str, Column] = {}
     for o, out in enumerate(model.outputs):
         columns[out] = Column(out, o, None)
@@ -116,10 +116,10 @@ def columns_of(model: FittedModel) -> dict[str, Column]:
 
 
 def column_of(model: FittedModel, name: str) -> Column:
-    """The column of that name, such as "h" or "dh/dT".
+    """Return the column of that name, such as "h" or "dh/dT".
 
     Raises:
-        SwarmnetError: the model has none.
+        SwarmnetError: the model has no such column.
     """
     columns = columns_of(model)
     if not isinstance(name, str) or name not in columns:
@@ -128,10 +128,10 @@ def column_of(model: FittedModel, name: str) -> Column:
 
 
 def input_of(model: FittedModel, name: str) -> int:
-    """The position of the input of that name.
+    """Return the position of the input of that name.
 
     Raises:
-        SwarmnetError: the model has none.
+        SwarmnetError: the model has no such input.
     """
     if name not in model.inputs:
         raise unknown("input", name, model.inputs)
@@ -139,10 +139,10 @@ def input_of(model: FittedModel, name: str) -> int:
 
 
 def names_of(what: str, given: Sequence[str]) -> list[str]:
-    """The names as a list; one name alone is a list of one.
+    """Return the names as a list; a single name may be given as a string.
 
     Raises:
-        SwarmnetError: there are none, or one of them twice.
+        SwarmnetError: there is no name, or a repeated one.
     """
     names = [given] if isinstance(given, str) else list(given)
     if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
@@ -151,10 +151,10 @@ def names_of(what: str, given: Sequence[str]) -> list[str]:
 
 
 def input_ranges(model: FittedModel, data: MixedData | None) -> tuple[Array, Array]:
-    """(d,) lowest and highest inputs that the model was trained on or that `data` hold.
+    """Return lowest and highest inputs (d,) of the training data and of `data` together.
 
     Raises:
-        SwarmnetError: the model does not know what it was trained on, and there are no data.
+        SwarmnetError: the model has no record of its training ranges, and there are no data.
     """
     trained = [input_range(model.training, name) for name in model.inputs]
     known = [] if data is None else [data.X]
@@ -167,7 +167,7 @@ def input_ranges(model: FittedModel, data: MixedData | None) -> tuple[Array, Arr
 
 
 def base_point(model: FittedModel, at: At, low: Array, high: Array) -> Array:
-    """(d,) the point `at`; what it leaves open is in the middle between `low` and `high`, (d,) each.
+    """Return the point `at` (d,); inputs that it leaves open are midway between `low` and `high` (d,).
 
     Raises:
         SwarmnetError: an unknown name, a wrong number of inputs, or one that is not finite.
@@ -189,7 +189,7 @@ def base_point(model: FittedModel, at: At, low: Array, high: Array) -> Array:
 
 
 def place(model: FittedModel, point: Array, names: Sequence[str]) -> str:
-    """Where the point (d,) lies, in the inputs of these names: "T = 300, p = 1e+06"."""
+    """Return the named inputs of the point (d,) as text: "T = 300, p = 1e+06"."""
     told = []
     for name in names:
         j = model.inputs.index(name)
@@ -199,13 +199,13 @@ def place(model: FittedModel, point: Array, names: Sequence[str]) -> str:
 
 
 def require_nearness(nearness: float) -> None:
-    """Refuse what is no share of a range."""
+    """Raise SwarmnetError if it is not a share of a range."""
     if not (isinstance(nearness, Real) and 0 <= nearness < np.inf):
         raise SwarmnetError(f"nearness must be a share of the inputs' ranges, 0 or more, not {nearness!r}")
 
 
 def near_rows(data: MixedData, point: Array, reach: Array, free: Sequence[int]) -> NDArray[np.bool_]:
-    """(n,) which rows lie within `reach` (d,) of the point (d,) in every input but the `free` ones."""
+    """Return (n,): whether a row is within `reach` (d,) of the point (d,) in every input not in `free`."""
     near = np.abs(data.X - point) <= reach
     near[:, free] = True
     return np.asarray(near.all(axis=1))

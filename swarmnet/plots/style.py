@@ -1,4 +1,4 @@
-"""What all pictures share: colours, new figures, grids of panels, ticks, legends and the text of names."""
+"""Shared elements of all plots: colours, new figures, grids of panels, ticks, legends and name texts."""
 
 from collections.abc import Iterable, Sequence
 from textwrap import wrap
@@ -16,17 +16,17 @@ from swarmnet.errors import SwarmnetError
 
 Array = NDArray[np.float64]
 
-# Okabe and Ito's colours, which people with any kind of colour vision tell apart
+# Okabe and Ito's colours, which people with any kind of colour vision can distinguish
 BLACK, BLUE, VERMILLION, GREEN = "#000000", "#0072B2", "#D55E00", "#009E73"
 ORANGE, SKY, PURPLE = "#E69F00", "#56B4E9", "#CC79A7"
 
 MOST_PANELS = 36
-_MANY = 150  # dots from which they are drawn smaller
-_NAME = 26  # characters of a name on a line
+_MANY = 150  # number of dots from which they are drawn smaller
+_NAME = 26  # characters of a name in a line
 
 
 def axes(ax: Axes | None) -> Axes:
-    """`ax` itself, or the only Axes of a new figure.
+    """Return `ax` itself, or the only Axes of a new figure.
 
     Raises:
         SwarmnetError: `ax` is something else, such as the array that `plt.subplots(2, 2)` returns.
@@ -41,10 +41,10 @@ def axes(ax: Axes | None) -> Axes:
 def panels(
     figure: Figure | SubFigure | None, names: Sequence[Any], rows: int | None = None, **shared: Any
 ) -> tuple[Figure | SubFigure, dict[Any, Axes]]:
-    """The figure, and Axes in a grid, a name each, row by row: `rows` of them, or as many as look well.
+    """Return the figure, and its Axes by name in a grid of `rows`, or of a suitable number of rows.
 
     Raises:
-        SwarmnetError: too many, or a figure that has Axes already.
+        SwarmnetError: there are too many panels, or the figure already has Axes.
     """
     if len(names) > MOST_PANELS:
         raise SwarmnetError(
@@ -60,7 +60,7 @@ def panels(
 
 
 def _across(count: int) -> int:
-    """Panels side by side: at most four, and the last row as full as can be."""
+    """Return the number of panels in a row: at most four, with the last row as full as possible."""
     if count <= 4:
         return 2 if count == 4 else count
     return min(4, 3, key=lambda across: -count % across)
@@ -85,20 +85,20 @@ def _empty(figure: Figure | SubFigure | None, rows: int, columns: int) -> Figure
 
 
 def settle(figure: Figure | SubFigure) -> None:
-    """Lay square Axes out: each time the constrained layout comes closer to what fits."""
-    for _ in range(4):  # and once more when the figure is drawn
+    """Lay out square Axes: the constrained layout needs several passes to converge."""
+    for _ in range(4):  # one more pass follows when the figure is drawn
         figure.figure.draw_without_rendering()
 
 
 def ticks(ax: Axes) -> None:
-    """Few ticks with short numbers, powers of ten apart: they fit however small the panel is."""
+    """Set few ticks with short numbers, so that they fit on small panels."""
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
         axis.set_major_formatter(formatter())
 
 
 def formatter() -> ScalarFormatter:
-    """Small and large numbers as a few digits, their power of ten once at the end of the axis."""
+    """Return a formatter with few digits and a common power of ten at the end of the axis."""
     made = ScalarFormatter(useMathText=True)
     made.set_powerlimits((-2, 4))
     return made
@@ -107,7 +107,7 @@ def formatter() -> ScalarFormatter:
 def dots(
     ax: Axes, x: Array, y: Array, x_bars: Array | None = None, y_bars: Array | None = None, **line: Any
 ) -> None:
-    """What was observed, a circle each; bars, (n,), reach so far each way. `line` is for matplotlib."""
+    """Draw observations as circles, with bars (n,) of that length each way; `line` goes to matplotlib."""
     ax.errorbar(
         x,
         y,
@@ -125,12 +125,12 @@ def dots(
 
 
 def bars(sigma: Array) -> Array | None:
-    """(n,) two standard deviations, 0 where none is known; None where none is."""
+    """Return two standard deviations (n,), 0 where unknown; None if none is known."""
     return 2 * np.nan_to_num(sigma) if np.isfinite(sigma).any() else None
 
 
 def legend_below(figure: Figure | SubFigure, axes: Iterable[Axes]) -> None:
-    """One legend for all panels, below them, if there is anything to tell apart."""
+    """Add one legend for all panels below them, if there are labels."""
     labels: dict[str, Artist] = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
@@ -143,7 +143,7 @@ def legend_below(figure: Figure | SubFigure, axes: Iterable[Axes]) -> None:
 
 
 def legend_under(ax: Axes, handles: Sequence[Artist], lines: float) -> None:
-    """A legend in a row under an Axes, so many lines of text away from it."""
+    """Add a legend in a row below an Axes, at a distance of so many lines of text."""
     ax.legend(
         handles=handles,
         loc="upper center",
@@ -158,6 +158,6 @@ def legend_under(ax: Axes, handles: Sequence[Artist], lines: float) -> None:
 
 
 def text(name: str, width: int = _NAME) -> str:
-    """A name as matplotlib shows it letter by letter, broken where it is long: $ would begin a formula."""
+    """Return a name for literal display by matplotlib ($ would begin a formula), with line breaks."""
     lines = wrap(name, width, break_on_hyphens=False) or [name]
     return "\n".join(lines).replace("$", r"\$")

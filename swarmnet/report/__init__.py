@@ -1,1 +1,1 @@
-"""Models and comparisons as one HTML file: pip install ".[report]"."""
+"""Reports of models and comparisons as one HTML file: pip install ".[report]"."""

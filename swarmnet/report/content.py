@@ -1,4 +1,4 @@
-"""What the report's page is given as JSON: models to evaluate, observations, errors and losses to draw."""
+"""The JSON content of a report page: models to evaluate, observations, errors and losses to draw."""
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -19,22 +19,22 @@ from swarmnet.network.network import Network
 
 Array = NDArray[np.float64]
 
-MOST_WEIGHTS = 1200  # with error bars: what they are made of is 4 MB then, and takes 0.1 s along an input
-MOST_POINTS = 1000  # drawn of a column
-MOST_COLUMNS = 24  # with pictures of their errors
-_MOST_PANELS = 24  # at first
+MOST_WEIGHTS = 1200  # maximum for error bars, which then take 4 MB, and 0.1 s for a curve
+MOST_POINTS = 1000  # maximum number of points drawn for a column
+MOST_COLUMNS = 24  # maximum number of columns with figures of their errors
+_MOST_PANELS = 24  # maximum number of panels shown at first
 _CURVE = 400  # points of a loss curve
 
 
 def page_content(
     models: Mapping[str, FittedModel], observed: MixedData | None, tested: MixedData | None
 ) -> dict[str, Any]:
-    """Everything but the losses; the models have the same inputs and outputs.
+    """Return the content except for the losses; the models have the same inputs and outputs.
 
     Args:
-        models: by the names that the page calls them by, the one to begin with first.
-        observed: drawn as dots beside the curves.
-        tested: drawn against what the models predict.
+        models: by their names on the page, the one shown first first.
+        observed: data drawn as dots with the curves.
+        tested: data drawn against the models' predictions.
     """
     model = next(iter(models.values()))
     quantities = _quantities(model)
@@ -90,7 +90,7 @@ def _bytes(raw: bytes) -> str:
 
 
 def _quantities(model: FittedModel) -> list[dict[str, Any]]:
-    """Values and partials, an output after another."""
+    """Return values and partials, one output after another."""
     found: list[dict[str, Any]] = []
     for o, out in enumerate(model.outputs):
         found.append({"name": out, "o": o, "j": None})
@@ -100,7 +100,7 @@ def _quantities(model: FittedModel) -> list[dict[str, Any]]:
 
 
 def _shown(quantities: Sequence[dict[str, Any]], d: int) -> list[int]:
-    """All of them, or the values, or the first: as many as make no more panels than can be looked at."""
+    """Return all quantities, or the values, or the first one: as many as fit the panels shown at first."""
     values = [number for number, q in enumerate(quantities) if q["j"] is None]
     for choice in (list(range(len(quantities))), values):
         if len(choice) * d <= _MOST_PANELS:
@@ -109,12 +109,12 @@ def _shown(quantities: Sequence[dict[str, Any]], d: int) -> list[int]:
 
 
 def _ranges(model: FittedModel) -> list[list[float]]:
-    """[low, high] of each input: what it was trained on, or two of its scales about its offset."""
+    """Return [low, high] of each input: the training range or, if unknown, offset +- 2 scales."""
     ranges = []
     for name, offset, scale in zip(model.inputs, model.scaling.x_offset, model.scaling.x_scale, strict=True):
         known = input_range(model.training, name)
         low, high = known or (float(offset - 2 * scale), float(offset + 2 * scale))
-        if not low < high:  # an input that does not vary
+        if not low < high:  # a constant input
             room = 0.05 * abs(low) or 1.0
             low, high = low - room, high + room
         ranges.append([low, high])
@@ -128,7 +128,7 @@ def _observed(data: MixedData) -> dict[str, Any]:
 
 
 def _errors(models: Sequence[FittedModel], data: MixedData) -> list[dict[str, Any]]:
-    """For each column with entries what was observed and what each model predicts, in the data's units."""
+    """Return each column's observations and predictions of each model, in the data's units."""
     Y = [model.predict(data.X) for model in models]
     J = [model.jacobian(data.X) for model in models]
     columns: list[dict[str, Any]] = []
@@ -154,24 +154,24 @@ def _errors(models: Sequence[FittedModel], data: MixedData) -> list[dict[str, An
 
 
 def _sample(rows: NDArray[np.integer]) -> NDArray[np.integer]:
-    """The rows, or so many of them, in their order; the same every time."""
+    """Return the rows, or a random selection of them in their order, the same in each call."""
     if len(rows) <= MOST_POINTS:
         return rows
     return np.sort(np.random.default_rng(0).choice(rows, MOST_POINTS, replace=False))
 
 
 def _numbers(numbers: Array) -> list[float | None]:
-    """With every digit, as the page takes differences of them; what is not finite is None."""
+    """Return numbers with every digit, because the page takes differences; None if not finite."""
     return [x if np.isfinite(x) else None for x in numbers.tolist()]
 
 
 def _short(numbers: Array) -> list[float | None]:
-    """Nine digits are plenty for a curve of losses; what is not finite is None."""
+    """Return numbers with nine digits, enough for a loss curve; None if not finite."""
     return [float(f"{x:.9g}") if np.isfinite(x) else None for x in numbers.tolist()]
 
 
 def model_losses(model: FittedModel) -> list[dict[str, Any]]:
-    """The loss against time and against evaluations, with that of the validation data if there are any."""
+    """Return the training and, if there is one, the validation loss against time and evaluations."""
     charts = []
     history = model.history
     for against, label in _AGAINST.items():
@@ -193,9 +193,9 @@ _AGAINST = {"seconds": "seconds", "evaluations": "evaluations of the loss"}
 
 
 def comparison_losses(comparison: Comparison) -> list[dict[str, Any]]:
-    """The lowest loss so far against time and against evaluations: each trainer's median and quartiles.
+    """Return the lowest loss so far against time and evaluations: each trainer's median and quartiles.
 
-    The control on values alone is left out: its loss is that of other entries.
+    The control on values alone is left out, because its loss is over other entries.
     """
     charts = []
     known = comparison.curves[~comparison.curves["trainer"].str.endswith(VALUES_ONLY)]
@@ -210,7 +210,7 @@ def comparison_losses(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def _loss_curve(name: str, rows: pd.DataFrame, against: str) -> dict[str, Any] | None:
-    """A trainer's median and quartiles; None where no run has a finite loss."""
+    """Return a trainer's median and quartiles; None if no run has a finite loss."""
     runs = []
     for _, run in rows.groupby("repeat"):
         x, best = (run[c].to_numpy(np.float64) for c in (against, "best_loss"))

@@ -12,7 +12,7 @@ _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 def network_picture(model: FittedModel) -> str | None:
-    """An SVG as a data address; None for a network too large for a diagram."""
+    """Return an SVG as a data URL; None if the network is too large for a diagram."""
     import matplotlib as mpl  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -24,7 +24,7 @@ def network_picture(model: FittedModel) -> str | None:
         return None
     assert isinstance(figure, Figure)
     svg = io.StringIO()
-    # The salt: the same model, the same file. Text remains text: a browser has the letters that a font lacks.
+    # The salt makes the file reproducible. Text stays text, because browsers have glyphs that fonts lack.
     with mpl.rc_context({"svg.hashsalt": "swarmnet", "svg.fonttype": "none"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")
         figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})

@@ -1,7 +1,7 @@
-"""The page: one HTML file with its style, its scripts and uPlot inside, which may fetch nothing.
+"""The report page: one HTML file that contains its style, scripts and uPlot, and loads nothing else.
 
-The template escapes every text. The page's policy names its style and its script by their hashes, so that
-nothing else would run even if something slipped through.
+The template escapes every text. The page's content security policy lists the hashes of its style and its
+script, so that the browser runs no other script, even if a text was not escaped.
 """
 
 import base64
@@ -14,12 +14,12 @@ from swarmnet.version import __version__
 
 _TEMPLATES = files("swarmnet.report") / "templates"
 _SCRIPTS = ("charts.js", "network.js", "model.js", "profiler.js", "cards.js", "errors.js", "main.js")
-# uPlot draws at the screen's resolution; twice that at least is sharp on paper as well.
+# uPlot draws at the screen's resolution; at least twice that is also sharp when printed.
 _RESOLUTION = "const devicePixelRatio = Math.max(2, window.devicePixelRatio);\n"
 
 
 def require_extra() -> None:
-    """Raise a SwarmnetError that names the extra if a package is missing."""
+    """Raise SwarmnetError, with the name of the extra, if a package is missing."""
     try:
         import jinja2  # noqa: F401, PLC0415
         import matplotlib  # noqa: F401, PLC0415
@@ -28,7 +28,7 @@ def require_extra() -> None:
 
 
 def rendered(**context: Any) -> str:
-    """The page as HTML, from what the template names."""
+    """Return the page as HTML; `context` holds the variables of the template."""
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
     from markupsafe import Markup  # noqa: PLC0415
 
@@ -42,7 +42,7 @@ def rendered(**context: Any) -> str:
         "base-uri 'none'; form-action 'none'"
     )
     template = environment.from_string(_text("page.html"))
-    parts = {"style": Markup(style), "script": Markup(script), "policy": Markup(policy)}  # ours, not a user's
+    parts = {"style": Markup(style), "script": Markup(script), "policy": Markup(policy)}  # not a user's text
     return template.render(version=__version__, **parts, **context)
 
 

@@ -1,4 +1,4 @@
-"""DataFrames as the report's tables: numbers as text, in four digits and aligned."""
+"""Conversion of DataFrames to the report's tables, with numbers as aligned text of four digits."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,13 +14,13 @@ from swarmnet.data.inspection import RANGE, DataInspection, digits_of
 from swarmnet.model.training_record import for_people, two_numbers
 from swarmnet.number_format import for_range
 
-_PATTERNS = 20  # the most frequent
+_PATTERNS = 20  # rows of the table of patterns, the most frequent ones
 _DIGITS = 4
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell's text, and more below it; numbers stand at the right, and the best of a row is marked."""
+    """A cell's text, with `more` below it; numbers are aligned right, and the best of a row is marked."""
 
     text: str
     number: bool = False
@@ -30,7 +30,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with its title, and a note beside that."""
+    """A table with a title and a note."""
 
     title: str
     columns: Sequence[Cell]
@@ -41,13 +41,13 @@ class Table:
 def frame_table(
     frame: pd.DataFrame, title: str, note: str = "", digits: Mapping[str, Sequence[int]] | None = None
 ) -> Table:
-    """A DataFrame's columns and rows; columns without anything in them are left out.
+    """Return a table of a DataFrame without its empty columns.
 
     Args:
         frame: the DataFrame.
-        title: what it is.
-        note: more about it.
-        digits: of each row, in the columns where it is not four.
+        title: the table's title.
+        note: a note beside the title.
+        digits: for columns that do not have four digits, the digits of each row.
     """
     kept = frame.dropna(axis="columns", how="all")
     places = [(digits or {}).get(str(name), [_DIGITS] * len(kept)) for name in kept.columns]
@@ -61,7 +61,7 @@ def frame_table(
 
 
 def cell(value: Any, digits: int = _DIGITS) -> Cell:
-    """Numbers in so many digits, whole ones in full; NaN and None are empty."""
+    """Return a cell with numbers in so many digits and whole numbers in full; NaN and None are empty."""
     if value is None:
         return Cell("")
     if isinstance(value, bool | np.bool_):
@@ -74,7 +74,7 @@ def cell(value: Any, digits: int = _DIGITS) -> Cell:
 
 
 def short(number: float, digits: int = _DIGITS) -> str:
-    """So many digits and whole thousands, and powers of ten as the page's script writes them: 1.5e7."""
+    """Return a number as text with so many digits, in the format of the page's script: 1234, 1.5e7."""
     if 1e3 <= abs(number) < 1e6 and digits <= 6:
         return f"{number:.0f}"
     if 0 < abs(number) < 1e-3:
@@ -84,7 +84,7 @@ def short(number: float, digits: int = _DIGITS) -> str:
 
 
 def comparison_table(comparison: Comparison) -> Table:
-    """A row a quantity, a column a trainer: the median and, of several runs, the quartiles."""
+    """Return a row per quantity and a column per trainer: the median and, for several runs, quartiles."""
     table = comparison.table
     several = comparison.runs["repeat"].nunique() > 1
     what = "median, quartiles" if several else ""
@@ -102,7 +102,7 @@ def comparison_table(comparison: Comparison) -> Table:
 
 
 def inspection_tables(found: DataInspection) -> list[Table]:
-    """What `swarmnet inspect` shows: columns, what is observed together, and repeats."""
+    """Return what `swarmnet inspect` shows: columns, entries observed together, and repeated points."""
     digits = dict.fromkeys(RANGE, digits_of(found.columns))
     tables = [frame_table(found.columns, "Columns", digits=digits)]
     more = len(found.patterns) - _PATTERNS
@@ -115,7 +115,7 @@ def inspection_tables(found: DataInspection) -> list[Table]:
 
 
 def training_table(records: dict[str, dict[str, Any]]) -> Table:
-    """What training records say, a column a model."""
+    """Return the content of training records, a column for each model."""
     records = {model: for_people(record) for model, record in records.items()}
     names = dict.fromkeys(name for record in records.values() for name in record)
     rows = [
@@ -126,7 +126,7 @@ def training_table(records: dict[str, dict[str, Any]]) -> Table:
 
 
 def _told(value: Any) -> str:
-    """Settings within settings in parentheses; what was not set is left out."""
+    """Return a setting as text, with nested settings in parentheses and without unset ones."""
     if isinstance(value, dict):
         pairs = [(name, item) for name, item in value.items() if item is not None]
         return ", ".join(

@@ -1,7 +1,7 @@
-"""A model or a comparison as one HTML file to look at, with a profiler: pip install ".[report]".
+"""Reports of a model or a comparison as one HTML file with interactive profiles: pip install ".[report]".
 
-The file needs no network and no server. It holds the models themselves and evaluates them in the page, in
-double precision, so it may be sent by mail to people without Python; whoever has it has the weights.
+The file needs neither network nor server. It contains the models and evaluates them in the page in double
+precision, so people without Python can use it. The file contains the weights.
 """
 
 import os
@@ -30,16 +30,16 @@ _RMSE = "Root mean square and largest error in the column's own unit; 1 - R² is
 
 
 def write_model_report(model: FittedModel, path: Path, data: MixedData | None = None) -> None:
-    """Write what is to be seen of a model; the file is there whole or not at all.
+    """Write a report of a model, completely or not at all.
 
     Args:
         model: the model.
-        path: where to write, such as "report.html".
-        data: to measure errors on, and to draw beside the curves.
+        path: the file to write, such as "report.html".
+        data: data on which errors are measured, and which are drawn with the curves.
 
     Raises:
-        SwarmnetError: jinja2 or matplotlib is missing, data with other columns, an activation of your own, or
-            a path that cannot be written.
+        SwarmnetError: jinja2 or matplotlib is missing, the data have other columns, an activation is not
+            swarmnet's own, or the path cannot be written.
     """
     require_extra()
     if not isinstance(data, MixedData | None):
@@ -63,17 +63,17 @@ def write_model_report(model: FittedModel, path: Path, data: MixedData | None = 
 
 
 def write_comparison_report(comparison: Comparison, path: Path) -> None:
-    """Write what is to be seen of a comparison; the file is there whole or not at all.
+    """Write a report of a comparison, completely or not at all.
 
-    The profiler has one model of each trainer: that of its run with the median loss.
+    The profiles show one model of each trainer: that of its run with the median loss.
 
     Args:
-        comparison: what `swarmnet.compare` returned.
-        path: where to write, such as "report.html".
+        comparison: the result of `swarmnet.compare`.
+        path: the file to write, such as "report.html".
 
     Raises:
-        SwarmnetError: jinja2 or matplotlib is missing, an activation of your own, data that stayed in their
-            files, or a path that cannot be written.
+        SwarmnetError: jinja2 or matplotlib is missing, an activation is not swarmnet's own, the data are
+            FileData, or the path cannot be written.
     """
     require_extra()
     models = _median_models(comparison)
@@ -141,9 +141,9 @@ def _comparison_facts(comparison: Comparison, train: MixedData, test: MixedData)
 
 
 def _median_models(comparison: Comparison) -> dict[str, FittedModel]:
-    """The model of each trainer's run with the (lower) median loss.
+    """Return the model of each trainer's run with the (lower) median loss.
 
-    Those with error bars first, of these those with a lower loss; the control last.
+    Models with error bars come first, then those with a lower loss; the control comes last.
     """
     models, order = {}, {}
     for name, runs in comparison.runs.groupby("trainer", sort=False):
@@ -172,7 +172,7 @@ def _errors(models: dict[str, FittedModel], data: MixedData) -> dict[str, Any]:
     more = (
         f" Pictures are of the first {MOST_COLUMNS} of {pictured} columns." if pictured > MOST_COLUMNS else ""
     )
-    frame["r2"] = 1.0 - frame["r2"]  # of which more can be told near 1
+    frame["r2"] = 1.0 - frame["r2"]  # shows more digits near R2 = 1
     names = {"max_error": "largest error", "rmse": "RMSE", "r2": "1 - R²"}
     return {
         "rows": f"{data.counted().n} rows",

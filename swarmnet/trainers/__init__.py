@@ -29,9 +29,9 @@ def configured(
     particles: int | None = None,
     evaluations: int | None = None,
 ) -> Trainer:
-    """A trainer by name or as it is, with the given settings instead of its own.
+    """Return a trainer, given by name or configured, with these settings in place of its own.
 
-    With seconds or evaluations and no iterations, those are the budget and iterations have no limit.
+    With seconds or evaluations but no iterations, the number of iterations is not limited.
 
     Raises:
         SwarmnetError: an unknown name, a setting out of range, or particles for a trainer without a swarm.

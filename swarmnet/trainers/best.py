@@ -1,4 +1,4 @@
-"""Best: the best weights so far, and the log evidence of every network that was tried."""
+"""Best: the best weights so far, and the log evidence of each network that was tried."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ from swarmnet.trainers.result import Array, Posterior
 
 @dataclass
 class Best:
-    """The best weights so far: those with the lowest loss, or those that came with a posterior.
+    """The best weights so far: those with the lowest loss, or the last ones given with a posterior.
 
     Args:
-        theta: (p,); None before there are any.
+        theta: (p,); None at first.
         network: the number of the objective that they belong to.
-        loss: theirs.
-        posterior: theirs, where their trainer has one.
+        loss: their loss.
+        posterior: their posterior, if the trainer has one.
         candidates: see `TrainResult`.
     """
 
@@ -30,12 +30,12 @@ class Best:
     candidates: dict[int, tuple[int, float | None]] = field(default_factory=dict)
 
     def begin(self, loss: float, theta: Array, network: int) -> None:
-        """Keep the start, if nothing is kept."""
+        """Store the start if nothing is stored."""
         if self.theta is None and np.isfinite(loss):
             self._keep(loss, theta, network)
 
     def offer(self, loss: float, theta: Array, network: int, posterior: Posterior | None) -> None:
-        """Keep these weights if they are the best, or come with a posterior."""
+        """Store these weights if they are the best or have a posterior."""
         if posterior or loss < self.loss or (self.theta is None and np.isfinite(loss)):
             self._keep(loss, theta, network)
             self.posterior = posterior
@@ -44,7 +44,7 @@ class Best:
         self.loss, self.theta, self.network = loss, np.array(theta, dtype=np.float64), network
 
     def enter(self, candidates: Sequence[tuple[int, float]], begun: bool = False) -> None:
-        """Note to what log evidence climbs came, by their objectives' numbers; or that they have begun."""
+        """Store the climbs' log evidence by their objectives' numbers; with `begun`, count new climbs."""
         for network, log_evidence in candidates:
             climbs, best = self.candidates.get(network, (0, None))
             if not begun and np.isfinite(log_evidence):
@@ -52,7 +52,7 @@ class Best:
             self.candidates[network] = climbs + begun, best
 
     def saved(self) -> State:
-        """What `load` takes."""
+        """Return the state for `load`."""
         state: State = {
             "run/best": self.theta,
             "run/best_network": self.network,
@@ -62,10 +62,10 @@ class Best:
         return state | ({} if self.posterior is None else prefixed("posterior", self.posterior.saved()))
 
     def load(self, saved: State, objective: Trainable, ended: bool) -> None:
-        """Go on from what was `saved`, in a run that had ended or not.
+        """Restore a `saved` state, of a run that had ended or not.
 
         Raises:
-            DamagedState: training with this objective cannot have given it.
+            DamagedState: it cannot come from training with this objective.
         """
         own = matching(saved, {"run/best_loss": 0.0, "run/candidates": []})
         self.candidates = {}
@@ -82,10 +82,10 @@ class Best:
 
 
 def _candidate(state: Any, networks: int) -> tuple[int, int, float | None]:
-    """An item of `Best.candidates` that was read.
+    """Check and return a saved item of `Best.candidates`.
 
     Raises:
-        DamagedState: no training can have given it.
+        DamagedState: it cannot come from training.
     """
     if not isinstance(state, list) or len(state) != 3:
         raise DamagedState("a candidate must be three numbers")

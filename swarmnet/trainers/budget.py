@@ -1,7 +1,7 @@
-"""Budget: how far training has come, and which limit ends it.
+"""Budget: the progress of training, and the limit that ends it.
 
-Limits nest, as those of a trainer that runs others in stages: what ends by the inner ones goes on by the
-outer ones.
+Limits nest: a trainer that runs others in stages has outer limits. When an inner limit ends a stage, training
+continues within the outer limits.
 """
 
 import time
@@ -19,32 +19,32 @@ from swarmnet.trainers.result import STATUS
 
 @dataclass
 class Stage:
-    """Limits in force, and where they began to count."""
+    """The limits of a stage, and the counts when it began."""
 
     limits: Limits
     seconds: float | None
     span: tuple[float, float]
-    network: int = 0  # the number of the objective at work
+    network: int = 0  # number of the objective being trained
     iteration: int = 0
     evaluations: int = 0
     started: float = 0.0
     best: float = np.inf  # the lowest loss within these limits
     reference: float = np.inf  # the same when it last fell by a share of tolerance
     since: int = 0
-    state: State | None = None  # the trainer's own, where it could go on from
+    state: State | None = None  # the trainer's state from which it can continue
 
     _kept: ClassVar = ("seconds", "iteration", "evaluations", "started", "best", "reference", "since")
 
     def saved(self) -> State:
-        """All of this but the limits themselves, which the run's trainer has."""
+        """Return everything except the limits, which belong to the run's trainer."""
         counts = {name: getattr(self, name) for name in self._kept}
         return {"trainer": self.limits.name, "fresh": self.state is None, **counts}
 
     def load(self, saved: object, state: State, now: "Budget") -> None:
-        """Count on from where `saved` was, in a run that has come as far as it is now.
+        """Restore a `saved` stage; `now` is the restored progress of the whole run.
 
         Raises:
-            DamagedState: no stage with these limits can have given it.
+            DamagedState: it cannot come from a stage with these limits.
         """
         if not isinstance(saved, dict):
             raise DamagedState("a stage must have names")
@@ -64,7 +64,7 @@ class Stage:
         self.state = None if found["fresh"] else state
 
     def fraction(self, now: "Budget") -> float:
-        """How much of these limits is used up, from 0 to 1."""
+        """Return the used share of these limits, from 0 to 1."""
         used = [0.0]
         if self.limits.iterations is not None:
             used.append((now.iteration - self.iteration) / self.limits.iterations)
@@ -79,7 +79,7 @@ class Stage:
         self.best = min(self.best, loss)
 
     def reached(self, now: "Budget", loss: float, best_loss: float) -> str:
-        """The limit that an iteration with this loss has reached, a key of `STATUS`; "" for none."""
+        """Return the limit reached after an iteration with this loss, a key of `STATUS`; "" if none."""
         limits = self.limits
         if not np.isfinite(loss) or (limits.descends and loss > 1e6 * max(best_loss, 1.0)):
             return "diverged"
@@ -101,13 +101,13 @@ class Stage:
 
 @dataclass
 class Budget:
-    """Counts of what is done, the limits in force, and why training stopped."""
+    """Progress counts, the nested limits, and the reason why training stopped."""
 
     iteration: int = 0
     evaluations: int = 0
     status: str = ""
     stages: list[Stage] = field(default_factory=list)
-    to_resume: list[tuple[Any, State]] = field(default_factory=list)  # what stages were, the outermost first
+    to_resume: list[tuple[Any, State]] = field(default_factory=list)  # saved stages, outermost first
     _ended_by: Stage | None = None
     _ended_as: str = ""
     _origin: float = field(default_factory=time.perf_counter)
@@ -119,7 +119,7 @@ class Budget:
 
     @contextmanager
     def not_counted(self) -> Iterator[None]:
-        """Take no time off the budget meanwhile."""
+        """Do not count the time of the `with` block."""
         began = time.perf_counter()
         try:
             yield
@@ -130,7 +130,7 @@ class Budget:
     def limits(
         self, limits: Limits, seconds: float | None, span: tuple[float, float], network: int
     ) -> Iterator[None]:
-        """Hold these limits meanwhile: see `Monitor.limits`."""
+        """Apply these limits inside the `with` block: see `Monitor.limits`."""
         allowed = [s for s in (limits.seconds, seconds) if s is not None]
         self.status = ""
         allowance = min(allowed) if allowed else None
@@ -148,33 +148,33 @@ class Budget:
 
     @property
     def innermost(self) -> Stage:
-        """The stage at work."""
+        """The stage of the trainer that runs now."""
         return self.stages[-1]
 
     @property
     def ended_as(self) -> str:
-        """Why training ended, once it has."""
+        """The reason why training ended."""
         return self.status or self._ended_as or "converged"
 
     @property
     def seconds_left(self) -> float | None:
-        """Until the time limit in force; None when there is none."""
+        """Seconds until the nearest time limit; None if there is none."""
         left = [s.started + s.seconds - self.seconds for s in self.stages if s.seconds is not None]
         return max(0.0, min(left)) if left else None
 
     @property
     def fraction(self) -> float:
-        """How much of the innermost limits is used up, from 0 to 1."""
+        """The used share of the innermost limits, from 0 to 1."""
         return self.innermost.fraction(self)
 
     @property
     def overall(self) -> float:
-        """How much of the whole training is done, from 0 to 1, as far as that can be told."""
+        """An estimate of the finished share of the whole training, from 0 to 1."""
         first, last = self.innermost.span
         return first + (last - first) * self.fraction
 
     def iterations_left(self, seconds: float, evaluations: float) -> float | None:
-        """How many more iterations the limits in force allow, each taking so much; None for no end."""
+        """Return how many iterations of this cost the limits still allow; None if unlimited."""
         left = [] if self.seconds_left is None else [self.seconds_left / max(seconds, 1e-9)]
         for stage in self.stages:
             limits = stage.limits
@@ -185,18 +185,18 @@ class Budget:
         return min(left) if left else None
 
     def check(self, loss: float, best_loss: float) -> None:
-        """Note which limit an iteration with this loss has reached, if any."""
+        """Store which limit an iteration with this loss has reached, if any."""
         for stage in self.stages:
             if not self.status and (reached := stage.reached(self, loss, best_loss)):
                 self.status, self._ended_by = reached, stage
 
     def finish(self, status: str) -> None:
-        """Note that the innermost trainer ended of its own accord."""
+        """Store that the innermost trainer ended by its own rule."""
         if not self.status:
             self.status, self._ended_by = status, self.innermost
 
     def saved(self) -> State:
-        """What `load` takes, but for the trainers' states."""
+        """Return the state for `load`, without the trainers' states."""
         return {
             "iteration": self.iteration,
             "evaluations": self.evaluations,
@@ -206,10 +206,10 @@ class Budget:
         }
 
     def load(self, saved: State, ended: str) -> None:
-        """Count on from what was `saved`; `ended` says how training had ended, if it had.
+        """Restore a `saved` state; `ended` is the reason why training had ended, or "".
 
         Raises:
-            DamagedState: no training can have given it.
+            DamagedState: it cannot come from training.
         """
         own = matching(saved, {"seconds": 0.0, "ended_as": ""}, finite=("seconds",))
         self.iteration, self.evaluations = whole(saved, "iteration"), whole(saved, "evaluations")

@@ -1,7 +1,7 @@
-"""Checkpoints: the state of a training in one file, which also says of what run it is.
+"""Checkpoints: a file with the state of a training and the fingerprint of its run.
 
 The file is a NumPy .npz of plain arrays, read without pickle. Its entry "header" is JSON: the format, its
-version, the run's fingerprint, and whatever of the state is no array. Floats keep every bit both ways.
+version, the run's fingerprint, and the parts of the state that are not arrays. Floats keep every bit.
 """
 
 import hashlib
@@ -24,28 +24,28 @@ from numpy.typing import DTypeLike, NDArray
 from swarmnet.atomic_write import held, is_stream, refuse_unwritable, write_atomically
 from swarmnet.errors import SwarmnetError, SwarmnetWarning
 
-State = dict[str, Any]  # arrays, and what JSON has, by flat names
+State = dict[str, Any]  # arrays, and values that JSON can hold, by flat names
 
 _FORMAT, _VERSION = "swarmnet-checkpoint", 1
-EVERY = 30.0  # seconds
-_HOLD = 0.05  # seconds of work that Ctrl-C may lose: a state a while is held in memory, at little cost
+EVERY = 30.0  # seconds between writes by default
+_HOLD = 0.05  # seconds between states kept in memory: the most work that Ctrl-C loses
 _HEADER = "header"
-_MOST = 1 << 53  # that a count may be
+_MOST = 1 << 53  # largest count
 
 
 @dataclass(frozen=True)
 class _Log:
-    """The first `length` items of a list that is only ever added to."""
+    """The first `length` items of a list to which items are only appended."""
 
     items: list[Any]
     length: int
 
 
 def frozen(state: Mapping[str, Any]) -> State:
-    """The state as it is now: arrays are copied, of a list its present items are what is meant.
+    """Return a snapshot of the state: arrays are copied, and lists are limited to their present items.
 
-    A list stands for a record that grows without its items changing, and is read back as one array. It is
-    not copied, so that a long one costs nothing until it is written.
+    A list must only grow at its end; it is read back as one array. It is not copied, so that a long list
+    costs nothing until it is written.
     """
 
     def now(value: Any) -> Any:
@@ -57,7 +57,7 @@ def frozen(state: Mapping[str, Any]) -> State:
 
 
 class Checkpoint:
-    """A file that holds a run's state, renewed at most every so many seconds.
+    """A file with a run's state, written at most once in `every` seconds.
 
     Args:
         path: the file.
@@ -77,39 +77,39 @@ class Checkpoint:
         self._written = self._taken = time.monotonic()
 
     def is_due(self) -> bool:
-        """Whether `hold` is to be called."""
+        """Return whether `hold` should be called."""
         return time.monotonic() - self._taken >= min(_HOLD, self._every)
 
     def hold(self, state: State) -> None:
-        """Take a frozen state that can be gone on from; write it if it is time."""
+        """Keep a frozen state from which training can continue; write it if it is time."""
         self._held, self._taken = state, time.monotonic()
         if time.monotonic() - self._written >= self._every:
             self.write()
 
     def write(self) -> None:
-        """Write the state held, unless that was done; failing to is worth a warning, and leaves the file."""
+        """Write the state if it is new; a failure gives a warning and leaves the old file."""
         if self._held is None:
             return
         try:
             write_atomically(self.path, _packed(self._held, self._run))
             self._held = None
-        except SwarmnetError as error:  # a long run is worth more than its checkpoint
+        except SwarmnetError as error:  # a long run should not end because of its checkpoint
             warnings.warn(f"{error}; training goes on without this checkpoint", SwarmnetWarning, stacklevel=2)
         self._written = time.monotonic()
 
     def held(self) -> AbstractContextManager[None]:
-        """Keep other runs from using the file meanwhile.
+        """Lock the file against other runs inside the `with` block.
 
         Raises:
-            SwarmnetError: another does.
+            SwarmnetError: another run uses it.
         """
         return held(self.path)
 
     def read(self) -> State | None:
-        """The state in the file; None when there is no file.
+        """Return the state in the file; None if there is no file.
 
         Raises:
-            SwarmnetError: not a checkpoint, a damaged one, or that of another run.
+            SwarmnetError: it is not a checkpoint, or damaged, or belongs to another run.
         """
         if not os.path.exists(self.path):
             return None
@@ -123,31 +123,31 @@ class Checkpoint:
 
 
 class DamagedState(Exception):
-    """What a checkpoint holds is no state that the one who goes on from it can have given."""
+    """The state in a checkpoint cannot come from the object that should continue from it."""
 
 
 def prefixed(prefix: str, state: State) -> State:
-    """The state with a prefix before each of its names, apart by a slash."""
+    """Return the state with a prefix and a slash before each name."""
     return {f"{prefix}/{name}": value for name, value in state.items()}
 
 
 def under(prefix: str, state: State) -> State:
-    """What of a state has that prefix, by its names without it."""
+    """Return the part of a state with that prefix, without the prefix."""
     own = f"{prefix}/"
     return {name.removeprefix(own): value for name, value in state.items() if name.startswith(own)}
 
 
 def is_empty(state: Mapping[str, Any], name: str) -> bool:
-    """Whether a state that was read has an empty array by that name."""
+    """Return whether a saved state has an empty array of that name."""
     value = state.get(name)
     return isinstance(value, np.ndarray) and value.size == 0
 
 
 def whole(state: Mapping[str, Any], name: str, least: int = 0, most: int = _MOST) -> int:
-    """A whole number of a state that was read.
+    """Return a whole number of a saved state.
 
     Raises:
-        DamagedState: it is missing, of another kind, or out of range.
+        DamagedState: it is missing, of another type, or out of range.
     """
     value = state.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
@@ -162,10 +162,10 @@ def array(
     dtype: DTypeLike = np.float64,
     finite: bool = True,
 ) -> NDArray[Any]:
-    """An array of a state that was read; None in `shape` is for any number.
+    """Return an array of a saved state; None in `shape` allows any length.
 
     Raises:
-        DamagedState: it is missing, of another shape or dtype, or not finite where it must be.
+        DamagedState: it is missing, of another shape or dtype, or not finite although required.
     """
     value = state.get(name)
     if not isinstance(value, np.ndarray) or value.dtype != dtype or value.ndim != len(shape):
@@ -178,15 +178,15 @@ def array(
 
 
 def matching(state: Mapping[str, Any], like: Mapping[str, Any], finite: Collection[str] = ()) -> State:
-    """What a state that was read has by the names of another one, of the same kinds and shapes.
+    """Return the items of a saved state that have the names, types and shapes of another state.
 
     Args:
-        state: what was read.
-        like: the other one.
-        finite: the names of what must be finite.
+        state: the saved state.
+        like: the other state.
+        finite: the names of items that must be finite.
 
     Raises:
-        DamagedState: something is missing, of another kind or shape, or not finite where it must be.
+        DamagedState: an item is missing, of another type or shape, or not finite although required.
     """
     return {name: _matching(state, name, value, name in finite) for name, value in like.items()}
 
@@ -215,7 +215,7 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 
 def fingerprint(parts: Mapping[str, Any]) -> dict[str, str]:
-    """A hash of each part of what makes a run: arrays, numbers, text, None, and lists and tables of them."""
+    """Return a hash of each part of a run: arrays, numbers, text, None, and lists and dicts of them."""
     return {name: _hash(value) for name, value in parts.items()}
 
 
@@ -231,7 +231,7 @@ def _hash(value: Any) -> str:
 def _differences(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
     if there == here:
         return []
-    # Settings of another trainer have other names: that the trainer is another says enough.
+    # Another trainer has settings of other names; then the trainer's name is the only difference listed.
     return [name for name in here if name in there and there[name] != here[name]] or ["settings"]
 
 
@@ -246,7 +246,7 @@ def _packed(state: State, run: Mapping[str, str]) -> bytes:
         else:
             rest[name] = value
     header = {"format": _FORMAT, "version": _VERSION, "run": run, "state": rest}
-    text = json.dumps(header, default=lambda value: value.tolist())  # numbers and arrays of NumPy's
+    text = json.dumps(header, default=lambda value: value.tolist())  # NumPy's numbers and arrays
     arrays[_HEADER] = np.frombuffer(text.encode(), np.uint8)
     file = io.BytesIO()
     np.savez(file, **arrays)
@@ -254,7 +254,7 @@ def _packed(state: State, run: Mapping[str, str]) -> bytes:
 
 
 def _unpacked(path: str | os.PathLike[str]) -> tuple[dict[str, str], State]:
-    """The fingerprint and the state in a file."""
+    """Return the fingerprint and the state in a file."""
     try:
         content = Path(path).read_bytes()
     except OSError as error:
@@ -266,7 +266,7 @@ def _unpacked(path: str | os.PathLike[str]) -> tuple[dict[str, str], State]:
         header = json.loads(arrays.pop(_HEADER).tobytes())
         found, version, run, state = (header[name] for name in ("format", "version", "run", "state"))
         run, state = dict(run), dict(state) | arrays
-    except Exception:  # zipfile, NumPy and JSON raise many kinds for other bytes than they expect
+    except Exception:  # zipfile, NumPy and JSON raise many types for invalid bytes
         found = version = None
     if found != _FORMAT:
         raise damaged(path)
@@ -279,7 +279,7 @@ def _unpacked(path: str | os.PathLike[str]) -> tuple[dict[str, str], State]:
 
 
 def _refuse_packed(content: bytes) -> None:
-    """Raise ValueError where a file would need more memory than its own size: ours are not compressed."""
+    """Raise ValueError if a file would need more memory than its size: swarmnet does not compress."""
     with zipfile.ZipFile(io.BytesIO(content)) as file:
         entries = file.infolist()
     stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
@@ -288,7 +288,7 @@ def _refuse_packed(content: bytes) -> None:
 
 
 def damaged(path: str | os.PathLike[str]) -> SwarmnetError:
-    """The error for a file that cannot be gone on from."""
+    """Return the error for a file from which training cannot continue."""
     return SwarmnetError(
         f"{path}: not a swarmnet checkpoint, or a damaged one: delete the file, or name another one"
     )

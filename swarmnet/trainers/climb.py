@@ -1,4 +1,4 @@
-"""One run of Levenberg-Marquardt (Marquardt 1963), an iteration at a time."""
+"""One run ("climb") of Levenberg-Marquardt (Marquardt 1963), an iteration at a time."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,38 +12,38 @@ from swarmnet.trainers.linearisation import DualEquations, Linearisation, Normal
 from swarmnet.trainers.protocols import LeastSquares, Trainable
 from swarmnet.trainers.result import Array, Posterior
 
-MOST_WEIGHTS = 3000  # beyond, a step takes seconds
-COOLING = 1.3  # a noise precision's largest factor in an iteration, where nothing hurries
+MOST_WEIGHTS = 3000  # with more, a step takes seconds
+COOLING = 1.3  # largest factor of a noise precision in an iteration, unless the budget is short
 COLD = 55  # iterations at the usual cooling after which the noise of good data is low
-_PRIOR_CHANGE = 2.0  # a prior precision's
-_SOMETHING = math.log(1e4)  # prior odds that data hold more than a constant and noise
-_SETTLED = 3  # estimates without a step in between
-_FRESH = 4  # iterations for which effective numbers of parameters are good
-STALE = 60  # iterations without progress that end it
-_PROGRESS = 0.02  # of the log evidence for each entry: what a noise 2 % lower is worth
-_FALLING = 1.05  # a noise precision's growth since the last progress from which its noise is still falling
-_CHEAP = 2e7  # multiplications of an iteration up to which many cost next to nothing
-_MOST_WEIGHT = 1e8  # beyond, a step is rounding where precisions are 1e16 and more apart
-_TRIES = 30  # steps tried at a point before it counts as a minimum
-_ROUNDING = 1e-15  # of M: by no more a step cannot be seen to lower it
-_DAMPING = 1e-2  # to begin with, as a share of the mean diagonal of J'J, or of the prior
+_PRIOR_CHANGE = 2.0  # largest factor of a prior precision in an iteration
+_SOMETHING = math.log(1e4)  # log prior odds that the data contain more than a constant and noise
+_SETTLED = 3  # repeated estimates at fixed weights
+_FRESH = 4  # iterations between updates of the effective numbers of parameters
+STALE = 60  # iterations without progress that end a climb
+_PROGRESS = 0.02  # gain of log evidence for each entry that counts as progress, as from a noise 2 % lower
+_FALLING = 1.05  # growth of a noise precision since the last progress by which its noise is still falling
+_CHEAP = 2e7  # multiplications of an iteration up to which many iterations cost almost nothing
+_MOST_WEIGHT = 1e8  # with larger weights, a step is mostly rounding where precisions differ by 1e16 and more
+_TRIES = 30  # rejected steps at a point before it counts as a minimum
+_ROUNDING = 1e-15  # relative decrease of M that cannot be distinguished from rounding
+_DAMPING = 1e-2  # initial damping, as a share of the mean diagonal of J'J, or of the prior
 _LEAST_DAMPING, _MOST_DAMPING = 1e-16, 1e14
 
 
 @dataclass(frozen=True)
 class Rival:
-    """Where a climb came to that is over, and the evidence for it."""
+    """The result of a climb that has ended: its weights and log evidence."""
 
     theta: Array
     log_evidence: float
-    network: int  # the number of its objective
+    network: int  # number of its objective
 
     @classmethod
     def checked(cls, state: State, sizes: Mapping[int, int]) -> "Rival":
-        """That of a state that was read; networks have so many weights.
+        """Check and return a saved rival; `sizes` has the number of weights of each network.
 
         Raises:
-            DamagedState: no climb of these networks can have given it.
+            DamagedState: it cannot come from a climb of these networks.
         """
         network = whole(state, "network")
         if network not in sizes:
@@ -56,10 +56,10 @@ class Climb:
     """One run of Levenberg-Marquardt, an iteration at a time.
 
     Args:
-        objective: what is climbed, on one thread, so that climbs can go side by side.
-        theta: (p,) from where.
-        noise: to begin with, see `NOISES`.
-        squares: (groups,) sums of squared residuals at theta, where they are known.
+        objective: the objective; `advance` uses it on one thread by default, so that climbs can run at once.
+        theta: (p,) initial weights.
+        noise: initial noise, see `NOISES`.
+        squares: (groups,) sums of squared residuals at theta, if known.
     """
 
     _kept = (
@@ -74,14 +74,14 @@ class Climb:
         noise: float = NOISES[0],
         squares: Array | None = None,
     ) -> None:
-        self.objective, self._alone = objective, objective.twin()
+        self.objective, self._alone = objective, objective.single_threaded()
         self.theta = theta.copy()
         self.squares = objective.group_squares(theta) if squares is None else squares
         self.noise, self.hyper = noise, Hyperparameters(objective, noise)
         self.best_precision = self.hyper.precision
         self.damping, self.cooling = _DAMPING, COOLING
         self.iteration, self.evaluations = 0, 1
-        self.clock = 0.0  # iterations at the usual cooling
+        self.clock = 0.0  # progress in iterations at the usual cooling
         self.used, self.share = np.zeros(len(self.hyper.count)), np.zeros(len(theta))
         self.log_evidence = self.best = -np.inf
         self.best_at, self.done = 0, False
@@ -89,14 +89,14 @@ class Climb:
 
     @classmethod
     def from_fit(cls, objective: Trainable, theta: Array) -> "Climb":
-        """The climb from weights that fit already: noise and prior begin at what is seen there."""
+        """Return a climb from weights that fit already: noise and prior begin at estimates from them."""
         climb = cls(objective, theta)
         climb.hyper.update(theta, climb.squares, climb.used, np.ones(len(theta)))
         climb.clock, climb.warm_up = float(COLD), 0
         return climb
 
     def settle(self) -> None:
-        """Estimate noise, prior and evidence where it stands, without a step."""
+        """Estimate noise, prior and evidence at the present weights, without a step."""
         for _ in range(_SETTLED):
             model = NormalEquations(self.objective, self.theta, self.hyper.precision, self.hyper.decay)
             self.used, self.share, log_det = model.effective()
@@ -105,11 +105,11 @@ class Climb:
 
     @property
     def criterion(self) -> float:
-        """Minus half the Bayesian information criterion (Schwarz 1978), by which networks can be compared.
+        """Minus half the Bayesian information criterion (Schwarz 1978), to compare networks.
 
-        It is as good as the evidence where entries are many for each weight, and costs next to nothing. The
-        mean square of a column counts as a millionth of the worst one's at least: else a network too small
-        for the data would win by fitting some columns exactly and none of the others.
+        With many entries per weight it ranks networks as the evidence does, at almost no cost. A column's
+        mean square counts as at least a millionth of the largest one. Otherwise a network too small for the
+        data would win by fitting some columns exactly and the others not at all.
         """
         count, free = self.hyper.count, self.hyper.estimated
         mean = self.squares / np.where(count > 0, count, 1.0)
@@ -119,23 +119,23 @@ class Climb:
         return -0.5 * (float(likelihood[count > 0].sum()) + penalty)
 
     def state(self) -> State:
-        """What `load` takes."""
+        """Return the state for `load`."""
         own = {name: getattr(self, name) for name in self._kept}
         return own | {"precision": self.hyper.precision, "prior": self.hyper.prior}
 
     @classmethod
     def restored(cls, objective: Trainable, state: State) -> "Climb":
-        """The climb of that state."""
+        """Return a climb with that state."""
         climb = cls(objective, state["theta"], state["noise"], state["squares"])
         climb.load(state)
         return climb
 
     @classmethod
     def checked(cls, objective: Trainable, state: State) -> State:
-        """A state that was read.
+        """Check and return a saved state.
 
         Raises:
-            DamagedState: no climb of this objective can have given it.
+            DamagedState: it cannot come from a climb of this objective.
         """
         theta, squares = np.zeros(objective.size), np.zeros(len(objective.groups.count))
         finite = ("theta", "precision", "prior", "best_precision", "damping", "cooling", "clock", "noise")
@@ -146,16 +146,16 @@ class Climb:
         return state
 
     def load(self, state: State) -> None:
-        """Go on from there."""
+        """Restore that state."""
         self.hyper.precision, self.hyper.prior = state["precision"], state["prior"]
         for name in self._kept:
             setattr(self, name, state[name])
 
     def advance(self, alone: bool = True) -> None:
-        """One iteration, on one thread or on all: a step that lowers M, then the precisions."""
+        """Do one iteration, on one thread (`alone`) or all: a step that lowers M, then new precisions."""
         hyper, objective = self.hyper, self._alone if alone else self.objective
         decay = hyper.decay
-        # K divides by the prior: where some weights have none, damping them takes A itself.
+        # DualEquations divide by the prior precisions, so they need all of them to be positive.
         few = 0 < hyper.entries < len(self.theta) and decay.min() > 0
         kind: Callable[..., Linearisation] = DualEquations if few else NormalEquations
         model = kind(objective, self.theta, hyper.precision, decay)
@@ -172,10 +172,10 @@ class Climb:
             hyper.update(self.theta, self.squares, self.used, self.share, self.cooling, _PRIOR_CHANGE)
 
     def _step(self, objective: LeastSquares, model: Linearisation, energy: float) -> float:
-        """Move to a lower M, adapting the damping (Marquardt 1963); by how much it fell.
+        """Step to a lower M, with adapted damping (Marquardt 1963), and return the decrease.
 
-        A step goes along the geodesic on which the residuals move evenly, to second order (Transtrum and
-        Sethna 2012): where they bend, that is several times as far as a straight step can go.
+        The step has a second-order correction, the geodesic acceleration of Transtrum and Sethna (2012).
+        Where residuals are nonlinear, it reaches several times as far as a straight step.
         """
         for _ in range(_TRIES):
             step = model.step(self.damping)
@@ -191,13 +191,13 @@ class Climb:
                 self.theta, self.squares = trial, squares
                 return lowered
             if abs(expected) <= _ROUNDING * energy or self.damping >= _MOST_DAMPING:
-                break  # shorter steps expect less still; a negative number is rounding, which says nothing
+                break  # shorter steps promise even less; a negative number is rounding
             self.damping *= 4.0
         self.damping = _DAMPING
         return 0.0
 
     def _watch(self, energy: float, lowered: float) -> None:
-        """Notice when nothing improves any more."""
+        """Set `done` after many iterations without progress."""
         merit = self.log_evidence if self.hyper.estimates_noise else -energy
         gain = _PROGRESS * self._entries_falling() if self.hyper.estimates_noise else 1e-6 * energy
         if merit > self.best + gain:
@@ -206,9 +206,9 @@ class Climb:
         self.done = waited >= STALE or (lowered == 0.0 and not self.hyper.estimates_noise)
 
     def _entries_falling(self) -> float:
-        """Of how many entries the evidence has to gain.
+        """Return the number of entries in which the evidence must gain.
 
-        Where some columns' noise has been found and that of others still falls, these alone have to.
+        If the noise of some columns still falls, only their entries count.
         """
         hyper = self.hyper
         falling = hyper.precision > _FALLING * self.best_precision
@@ -223,10 +223,10 @@ class Climb:
 
     @property
     def merit(self) -> float:
-        """What climbs are compared by: the log evidence, or minus M where nothing is estimated.
+        """The criterion by which climbs are compared: log evidence, or minus M if nothing is estimated.
 
-        Nobody trains on what is nothing but noise: a constant has to be likelier than others by far. It
-        is one as far as the data determine less than one of the parameters in W.
+        Data are assumed to contain more than noise, so a constant function has low prior odds. The function
+        counts as constant as far as the data determine less than one of the parameters in W.
         """
         if not self.hyper.estimates_noise:
             return -self.hyper.energy(self.theta, self.squares)
@@ -235,11 +235,11 @@ class Climb:
 
     @property
     def rival(self) -> Rival:
-        """What is left of it where another one wins."""
+        """The climb's result, kept when another climb wins."""
         return Rival(self.theta, self.log_evidence, self.objective.number)
 
     def posterior(self, climbs: Sequence["Climb"], rivals: Sequence[Rival]) -> Posterior | None:
-        """The precisions found, and where the others came to; None where none were sought."""
+        """Return the estimated precisions with the results of other climbs; None if none were estimated."""
         if not self.hyper.estimates_noise:
             return None
         others = [c.rival for c in climbs if c is not self] + [*rivals]
@@ -251,22 +251,22 @@ class Climb:
             self.log_evidence,
             tuple(other.theta for other in others),
             np.array([other.network for other in others], dtype=np.int64),
-            # An optimum whose noises are r times larger lies about r times as far off.
-            # One without a finite evidence lies infinitely far behind.
+            # An optimum with r times the noise is about r times as far away.
+            # A climb without finite evidence gets share 0.
             np.exp(-2.0 * np.maximum(np.nan_to_num(behind, nan=np.inf, posinf=np.inf), 0.0)),
         )
 
 
 def cost(objective: LeastSquares) -> float:
-    """Multiplications of an iteration's largest product."""
+    """Return the multiplications of an iteration's largest matrix product."""
     return multiplications(float(objective.groups.entries.sum()), objective.size)
 
 
 def multiplications(entries: float, weights: int) -> float:
-    """Those of an iteration's largest product, for so many entries and weights."""
+    """Return the multiplications of the largest product, for so many entries and weights."""
     return entries * weights * min(entries, weights)
 
 
 def is_cheap(objective: LeastSquares) -> bool:
-    """Whether iterations cost so little that there may be many."""
+    """Return whether iterations cost so little that there may be many."""
     return cost(objective) <= _CHEAP

@@ -1,26 +1,26 @@
-"""Levenberg-Marquardt on the mixed residuals, with the evidence choosing weights and regularisation.
+"""Levenberg-Marquardt on the mixed residuals, with weights and regularisation chosen by the evidence.
 
 Plain Levenberg-Marquardt minimises the loss. Bayesian regularisation (MacKay 1992, Foresee and Hagan 1997)
-reads it as a posterior: residuals r of group g have the noise precision beta_g, weights w of group a the
-prior precision alpha_a, and
+reads the loss as a posterior: residuals r of group g have the noise precision beta_g, weights w of group a
+the prior precision alpha_a, and
 
     M = 1/2 sum_g beta_g |r_g|^2 + 1/2 sum_a alpha_a |w_a|^2,   A = sum_g beta_g J_g' J_g + diag(alpha)
 
-are its negative logarithm and Gauss-Newton Hessian. From the effective numbers of parameters
+are its negative logarithm and Gauss-Newton Hessian. With the effective numbers of parameters
 
     gamma_g = beta_g tr(A^-1 J_g' J_g),   gamma_a = sum over a of (1 - alpha_a (A^-1)_ii)
 
-follow alpha_a = gamma_a / |w_a|^2 and beta_g = (N_g - gamma_g) / |r_g|^2, and the log evidence of the data,
+the updates are alpha_a = gamma_a / |w_a|^2 and beta_g = (N_g - gamma_g) / |r_g|^2. The log evidence
 
-    -M - 1/2 log|A| + 1/2 sum_i log alpha_i + 1/2 sum_g N_g log(beta_g / 2 pi),
+    -M - 1/2 log|A| + 1/2 sum_i log alpha_i + 1/2 sum_g N_g log(beta_g / 2 pi)
 
-by which starts and sizes are compared without a validation set.
+compares starts and network sizes without a validation set.
 
-Values and every derivative column are groups of their own, so that the data set the balance between them; an
-entry's measured sigma is its noise, which is not estimated. A noise may shrink only a little an iteration.
-From a high one, networks with more weights than data do not interpolate them before the prior knows better;
-from a low one, what is hard to fit is not taken for noise before the fit had a chance. Neither suits all
-data, so climbs begin with different noises, and the evidence says which was right.
+Values and each derivative column are separate groups, so that the data determine the balance between them. An
+entry's measured sigma is its noise and is not estimated. A noise may shrink only a little per iteration. With
+a high initial noise, networks with more weights than data do not interpolate them before the prior is known.
+With a low one, structure that is hard to fit is not taken for noise too early. No single value suits all
+data, so climbs begin with different noises, and the evidence chooses among them.
 """
 
 import math
@@ -33,23 +33,23 @@ from swarmnet.trainers.linearisation import NormalEquations
 from swarmnet.trainers.protocols import LeastSquares
 from swarmnet.trainers.result import Array, Posterior
 
-FLOOR = 1e-6  # smallest noise, relative to each entry's scale: beyond it A is singular in double precision
-NOISES = (1.0 / 3.0, 1e-4, 1e-2)  # to begin with, as shares of the data's mean square
-_FAR = 100.0  # a noise precision's factor from which it may change twice as fast
-_LEAST_FREEDOM = 4.0  # degrees of freedom: with 2 or fewer Student's t has no variance
-LEAST_PRIOR = 1e-6  # smallest prior precision: a weight of 1,000 is as good as one without a prior
-# Largest prior precision of the output biases: outputs are centred, so their biases are near 0, and an
-# estimate would take them for known. A constant must not be known better than the data say.
+FLOOR = 1e-6  # smallest noise relative to an entry's scale: below it A is singular in double precision
+NOISES = (1.0 / 3.0, 1e-4, 1e-2)  # initial noises, as shares of the data's mean square
+_FAR = 100.0  # factor of a noise precision from which it may change twice as fast
+_LEAST_FREEDOM = 4.0  # degrees of freedom: with 2 or fewer, Student's t has no variance
+LEAST_PRIOR = 1e-6  # smallest prior precision: a weight of 1,000 is then as good as free
+# Largest prior precision of the output biases. Outputs are centred, so their biases are near 0, and an
+# estimated prior would fix them. A constant must not be more certain than the data determine it.
 _FREE_PRIOR = 1e-2
-_HIDDEN_PRIOR = 4.0  # likewise of hidden biases, for error bars: that of the values they begin with
+_HIDDEN_PRIOR = 4.0  # the same for hidden biases in error bars: the precision of their initial values
 
 
 class Hyperparameters:
-    """The precisions of noise and prior, with what is estimated of them.
+    """The precisions of noise and prior, and their estimates.
 
-    Where the user gave derivative_weight, all residuals share one noise, in the loss's proportions. Where the
-    user gave l2, alpha is that share of the noise precisions, and 0 for biases. With both, nothing is
-    estimated, and M is half the loss. `noise` is what it begins with, a share of the data's mean square.
+    If the user gave derivative_weight, all residuals share one noise, in the proportions of the loss. If the
+    user gave l2, alpha is that share of the noise precisions, and 0 for biases. With both given, nothing is
+    estimated, and M is half the loss. `noise` is the initial noise, a share of the data's mean square.
     """
 
     def __init__(self, objective: LeastSquares, noise: float) -> None:
@@ -78,7 +78,7 @@ class Hyperparameters:
         self.prior[-1] = self._most_prior[-1] = _FREE_PRIOR
 
     def _first_precision(self, groups: Any, noise: float) -> Array:
-        """Of that noise; columns that matter less to the function begin with less weight."""
+        """Return the initial precisions; columns that matter less to the function begin with less weight."""
         self._matters = np.ones(len(self.count))
         if not self.estimates_noise:
             return np.asarray(self._unit)
@@ -97,23 +97,23 @@ class Hyperparameters:
 
     @property
     def estimated(self) -> Array:
-        """Whether each group's noise is, (groups,)."""
+        """(groups,): whether each group's noise is estimated."""
         return np.asarray(~self._fixed & (self.count > 0))
 
     @property
     def decay(self) -> Array:
-        """alpha of each weight, (p,)."""
+        """(p,): alpha of each weight."""
         if self.estimates_prior:
             return np.asarray(self.prior[self.weight_group])
         proportion = float(self.precision @ self.count) / max(float(self._unit @ self.count), 1e-300)
         return np.asarray(self._l2 * proportion * self._penalised)
 
     def energy(self, theta: Array, squares: Array) -> float:
-        """M."""
+        """Return M."""
         return 0.5 * float(self.precision @ squares + self.decay @ (theta * theta))
 
     def log_evidence(self, energy: float, log_det: float) -> float:
-        """Of the data, up to a constant that is the same for all networks."""
+        """Return the log evidence of the data, up to a constant that is the same for all networks."""
         seen = self.count > 0
         decay = self.decay
         prior = float(np.log(decay[decay > 0]).sum())
@@ -122,23 +122,24 @@ class Hyperparameters:
 
     @property
     def constants(self) -> float:
-        """What makes an output's constant cost the same evidence whatever the noise.
+        """A term that makes the evidence cost of an output's constant independent of the noise.
 
-        To know a constant better takes evidence: half the logarithm of its precision, which is that of the
-        values' noise. So few exact values would be worth more taken for noise than learnt.
+        A more precise constant costs evidence: half the logarithm of its precision, which is that of the
+        values' noise. Without this term, a few exact values would be treated as noise instead of being
+        fitted.
         """
         return 0.5 * float(np.log(self.precision[self._values]).sum())
 
     def _by_noise(self, *sums: Array) -> tuple[Array, ...]:
-        """Sums over groups (groups,) as sums over those that share a noise, (noises,)."""
+        """Return sums over groups (groups,) as sums over groups that share a noise, (noises,)."""
         noises = int(self._block.max()) + 1
         return tuple(np.bincount(self._block, one * self._tells, noises) for one in sums)
 
     def supported(self, squares: Array, used: Array) -> Array:
-        """The noise precisions that the residuals support, (groups,), for error bars.
+        """Return the noise precisions (groups,) that the residuals support, for error bars.
 
-        None is higher than the residuals left say, whether it was estimated, or given as sigmas that the fit
-        misses. An estimate from few residuals is uncertain itself: with nu degrees of freedom left the
+        No precision is higher than the residuals allow, whether it was estimated or given as sigmas that the
+        fit misses. An estimate from few residuals is itself uncertain: with nu degrees of freedom the
         posterior is Student's t, whose variance is nu / (nu - 2) times the Gaussian's.
 
         Args:
@@ -147,7 +148,7 @@ class Hyperparameters:
         """
         count, gamma, own = self._by_noise(self.count, used, self._share * squares)
         free = np.maximum(count - gamma, 1e-3 * count)
-        with np.errstate(divide="ignore", invalid="ignore"):  # where nothing is left, or nothing was there
+        with np.errstate(divide="ignore", invalid="ignore"):  # groups without residuals or entries
             seen = (free / own)[self._block] * self._share
         nu = np.maximum(free[self._block], _LEAST_FREEDOM)
         unsure = np.where(self.estimated, (nu - 2.0) / nu, 1.0)
@@ -162,7 +163,7 @@ class Hyperparameters:
         cooling: float = math.inf,
         prior_change: float = math.inf,
     ) -> None:
-        """Re-estimate from the effective numbers of parameters; by these factors at most."""
+        """Re-estimate from the effective numbers of parameters, changing by at most these factors."""
         if self.estimates_prior:
             weights = np.bincount(self.weight_group, theta * theta)
             gamma = np.bincount(self.weight_group, share)
@@ -173,23 +174,23 @@ class Hyperparameters:
         most = self._matters / FLOOR**2
         noise = (free / np.maximum(squares, 1e-300))[self._block] * self._share
         wanted = np.clip(noise, 1e-4 * self._share, most * self._share) / self.precision
-        # Columns that hardly matter begin far off, and may catch up.
+        # Columns that matter little begin far from their estimate, and may change faster.
         fast = np.where((wanted > _FAR) & (self._matters < 1.0 / _FAR), cooling**2, cooling)
         change = np.clip(wanted, 1.0 / cooling, fast)
         self.precision = np.where(self.estimated, self.precision * change, self.precision)
 
 
 def covariance_root(objective: LeastSquares, theta: Array, posterior: Posterior) -> Array:
-    """C (p, p), lower triangular, with C' C = A^-1 at theta: the weights' covariance.
+    """Return lower triangular C (p, p) with C' C = A^-1 at theta, the covariance of the weights.
 
-    A given l2 leaves biases without a prior. With the least that is estimated for others, no number in C is
-    so large that an error bar, in which it cancels, would be lost in rounding. Biases have a wide one.
+    With a given l2, biases have no prior. They get the smallest estimated one, so that no number in C is so
+    large that rounding would spoil error bars, where it cancels.
     """
     return NormalEquations(objective, theta, posterior.precision, _proper(objective, posterior)).roots()[1]
 
 
 def with_supported_noise(objective: LeastSquares, theta: Array, posterior: Posterior) -> Posterior:
-    """The posterior with the noise precisions that the residuals at theta support."""
+    """Return the posterior with the noise precisions that the residuals at theta support."""
     used = NormalEquations(objective, theta, posterior.precision, _proper(objective, posterior)).effective()[
         0
     ]
@@ -199,10 +200,10 @@ def with_supported_noise(objective: LeastSquares, theta: Array, posterior: Poste
 
 
 def _proper(objective: LeastSquares, posterior: Posterior) -> Array:
-    """The prior's precision (p,) for error bars.
+    """Return the prior's precision (p,) for error bars.
 
-    Of biases that are near 0 it is estimated so large that they would pass for known, and the function for an
-    odd one about the middle of the data.
+    For biases near 0 the estimate is so large that they would count as known, and the function as odd about
+    the middle of the data. So their precision is limited.
     """
     most = np.where(objective.penalised > 0, np.inf, _HIDDEN_PRIOR)
     return np.clip(posterior.decay, LEAST_PRIOR, most)

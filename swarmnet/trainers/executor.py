@@ -1,4 +1,4 @@
-"""Who runs the climbs of a race: threads of this process, or replicas of the objective elsewhere."""
+"""Executors, which run climbs on threads of this process or on replicas of the objective elsewhere."""
 
 import time
 from collections import deque
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from swarmnet.floating_point import far_out
-from swarmnet.threads import Crew, one_blas_thread
+from swarmnet.threads import ThreadTeam, one_blas_thread
 from swarmnet.trainers.checkpoint import State
 from swarmnet.trainers.climb import Climb, is_cheap
 from swarmnet.trainers.protocols import Trainable
@@ -14,25 +14,25 @@ from swarmnet.trainers.protocols import Trainable
 T = TypeVar("T")
 R = TypeVar("R")
 
-_CALL = 0.5  # seconds that a call may take before no more iterations are asked for at a time
-_MOST = 64  # iterations that are asked for at a time
-_CAUTION = 8  # calls of one iteration each after some were wasted
+_CALL = 0.5  # seconds of a call below which the next call asks for more iterations
+_MOST = 64  # maximum iterations of a call
+_CAUTION = 8  # calls of one iteration each after some results were discarded
 
 
 class Threads:
-    """So many threads of this process: one climb has all of them, several have one each.
+    """An executor on threads of this process: a single climb uses all of them, several use one each.
 
-    Climbs with cheap iterations have one together: between their short kernels they hold Python's lock, and
-    handing it over takes longer than another thread gains (twice as long, as measured on two cores).
+    Climbs with cheap iterations share one thread. Between their short kernels they hold the GIL, and handing
+    it over costs more than a second thread gains (measured: twice the time on two cores).
     """
 
     ahead = 0
 
     def __init__(self, threads: int | None = None) -> None:
-        self._crew = Crew(threads)
+        self._team = ThreadTeam(threads)
 
     def advance(self, climbs: Sequence[Climb], seconds_left: float | None = None) -> None:
-        """One iteration of each."""
+        """Do one iteration of each climb."""
         if len(climbs) == 1:
             climbs[0].advance(alone=False)
             return
@@ -45,26 +45,26 @@ class Threads:
         shares.append(cheap)
 
         def work(worker: int, task: int) -> None:
-            with far_out():  # each thread has a state of its own
+            with far_out():  # errstate is per thread
                 for climb in shares[task]:
                     climb.advance()
 
-        self._crew.run(len(shares), work)
+        self._team.run(len(shares), work)
 
 
 class Replicas(Protocol):
-    """The same objectives in other processes, which work at the same time."""
+    """Replicas of the objectives in other processes, which work at the same time."""
 
     def map(self, work: Callable[[Any, T], R], items: Sequence[tuple[int, T]]) -> list[R]:
-        """work(objective, item) of each (number, item), with the objective of that number."""
+        """Return work(objective, item) for each (number, item), with the objective of that number."""
 
 
 class OnReplicas:
-    """Replicas of the objectives, each of which takes a climb some iterations further in one call.
+    """An executor on replicas of the objectives; one call advances a climb by several iterations.
 
-    The states between come back with it, and the race takes them one by one. Where it has changed a climb's
-    cooling meanwhile, what was done with another is thrown away, so that the race is the same to the last
-    bit as it would be here.
+    The call returns the states after each iteration, which are then used one by one. If a climb's cooling
+    changes meanwhile, states computed with another cooling are discarded. So the result is the same, to the
+    last bit, as on threads.
 
     Args:
         replicas: of the climbs' objectives.
@@ -74,15 +74,15 @@ class OnReplicas:
         self._replicas = replicas
         self._done: dict[Climb, deque[State]] = {}
         self._iterations, self._seconds = 0, 0.0  # of the last call
-        self._caution = 0  # calls before more is asked for again
+        self._caution = 0  # calls before more iterations are asked for again
 
     @property
     def ahead(self) -> int:
-        """How many iterations of all climbs are done already, beyond where they stand."""
+        """Iterations of all climbs that are already computed but not yet used."""
         return min((len(states) for states in self._done.values()), default=0)
 
     def advance(self, climbs: Sequence[Climb], seconds_left: float | None = None) -> None:
-        """One iteration of each."""
+        """Do one iteration of each climb."""
         waiting = [climb for climb in climbs if not self._has_next(climb)]
         if waiting:
             self._ask(waiting, seconds_left)
@@ -95,7 +95,7 @@ class OnReplicas:
         return states is not None and len(states) > 0 and states[0]["cooling"] == climb.cooling
 
     def _ask(self, climbs: Sequence[Climb], seconds_left: float | None) -> None:
-        """Have each taken further: by more than last time, as long as calls are short and none is wasted."""
+        """Advance climbs on replicas, by more iterations than before if calls are short and used."""
         each = self._seconds / max(1, self._iterations)
         if any(self._done.get(climb) for climb in climbs):
             self._iterations, self._caution = 1, _CAUTION
@@ -115,7 +115,7 @@ class OnReplicas:
 
 
 def _advanced(objective: Trainable, asked: tuple[State, int]) -> list[State]:
-    """The states of a climb after each of so many iterations, or fewer if it is done."""
+    """Return a climb's states after each of so many iterations, or fewer if it ends."""
     state, iterations = asked
     climb, states = Climb.restored(objective, state), list[State]()
     with one_blas_thread(), far_out():

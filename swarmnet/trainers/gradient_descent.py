@@ -1,4 +1,4 @@
-"""Gradient descent with backpropagated gradients: plain, with momentum, and Adam (Kingma and Ba 2015)."""
+"""Gradient descent with backpropagation: plain, with momentum, and Adam (Kingma and Ba 2015)."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class _Descent(Trainer):
-    """Steps along gradients, of all rows or of minibatches; an iteration is one pass over the rows.
+    """Gradient steps over all rows or minibatches; an iteration is one pass over the rows.
 
     Args:
         learning_rate: step length.
-        batch_size: rows a step, in a new random order each pass, the last batch being what remains;
-            1 for one row at a time, None for all.
+        batch_size: rows in a minibatch, drawn in a new random order in each pass (the last one may be
+            smaller); 1 for single rows, None for all rows.
     """
 
     learning_rate: float = 0.1
@@ -90,7 +90,7 @@ class _MomentumStep(_Step):
 
 
 class _AdamStep(_Step):
-    """Kingma and Ba 2015, algorithm 1."""
+    """Adam's step (Kingma and Ba 2015, algorithm 1)."""
 
     def __init__(self, rate: float, beta1: float, beta2: float, size: int) -> None:
         self._rate, self._beta1, self._beta2 = rate, beta1, beta2
@@ -107,10 +107,10 @@ class _AdamStep(_Step):
 
 @dataclass(frozen=True, kw_only=True)
 class SGD(_Descent):
-    """Plain gradient descent, with momentum if asked for.
+    """Plain gradient descent, optionally with momentum.
 
     Args:
-        momentum: share of the last step that is kept (Polyak 1964); 0 for none.
+        momentum: share of the last step that is added (Polyak 1964); 0 for none.
     """
 
     name: ClassVar[str] = "sgd"
@@ -132,8 +132,8 @@ class Adam(_Descent):
     """Adam (Kingma and Ba 2015).
 
     Args:
-        beta1: decay of the gradient's running mean.
-        beta2: decay of its square's.
+        beta1: decay rate of the gradient's running mean.
+        beta2: decay rate of the squared gradient's running mean.
     """
 
     name: ClassVar[str] = "adam"

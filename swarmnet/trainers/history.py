@@ -15,15 +15,15 @@ from swarmnet.trainers.checkpoint import (
 )
 from swarmnet.trainers.result import Array
 
-_Row = tuple[int, int, float, float, float, int]  # the stage by its number
+_Row = tuple[int, int, float, float, float, int]  # the last item is the stage's number
 _KEPT = 20_000
 
 
 class History:
-    """A row an iteration; past 20,000 only every second, every fourth..., so that memory has a bound.
+    """A row per iteration; past 20,000 rows only every second, every fourth..., to limit memory.
 
-    The newest row and the one with the lowest loss are always there. A stage is the trainer at work, which
-    hybrid has several of.
+    The newest row and the row with the lowest loss are always kept. A stage is the trainer that runs; hybrid
+    has several.
     """
 
     columns = ("iteration", "evaluations", "seconds", "loss", "validation_loss", "stage")
@@ -31,13 +31,13 @@ class History:
     def __init__(self) -> None:
         self._stages: list[str] = []
         self._rows: list[_Row] = []
-        self._kept: list[_Row] = []  # the newest and the best
+        self._kept: list[_Row] = []  # the newest and the best row
         self._stride = 1
 
     def add(
         self, iteration: int, evaluations: int, seconds: float, loss: float, validation: float, stage: str
     ) -> None:
-        """Note an iteration."""
+        """Add an iteration."""
         if stage not in self._stages:
             self._stages.append(stage)
         row = (iteration, evaluations, seconds, loss, validation, self._stages.index(stage))
@@ -50,15 +50,15 @@ class History:
             self._rows = self._rows[::2]
 
     def saved(self) -> State:
-        """What `load` takes."""
+        """Return the state for `load`."""
         rows = {"rows": self._rows, "kept": np.array(self._kept), "stride": self._stride}
         return rows | {"stages": tuple(self._stages)}
 
     def load(self, saved: State) -> None:
-        """Go on from what was `saved`, as it was read.
+        """Restore a `saved` state.
 
         Raises:
-            DamagedState: no history can have given it.
+            DamagedState: it cannot come from a history.
         """
         self._stride = whole(saved, "stride", 1)
         self._stages = matching(saved, {"stages": []})["stages"]
@@ -67,7 +67,7 @@ class History:
         self._rows, self._kept = (_rows(saved, name, len(self._stages)) for name in ("rows", "kept"))
 
     def arrays(self) -> dict[str, Array]:
-        """The columns."""
+        """Return the columns by name."""
         rows = {row[0]: row for row in self._rows + self._kept}
         columns: list[Sequence[Any]] = [*zip(*(rows[iteration] for iteration in sorted(rows)), strict=True)]
         columns = columns or [() for _ in self.columns]
@@ -76,7 +76,7 @@ class History:
 
 
 def _rows(saved: State, name: str, stages: int) -> list[_Row]:
-    """Those that were read, of so many stages."""
+    """Check and return saved rows, for so many stages."""
     shape = (0,) if is_empty(saved, name) else (None, len(History.columns))
     rows = array(saved, name, shape, finite=False)
     whole_numbers = rows[:, [0, 1, -1]] if len(rows) else rows

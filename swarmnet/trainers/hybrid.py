@@ -1,4 +1,4 @@
-"""hybrid: swarms find starts, Levenberg-Marquardt climbs from them, the evidence chooses."""
+"""hybrid: swarms find starts, Levenberg-Marquardt climbs from them, and the evidence chooses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -22,24 +22,27 @@ from swarmnet.trainers.result import Array
 from swarmnet.trainers.successive_halving import ALONE, race
 from swarmnet.trainers.trainer import Trainer
 
-_POLISH = 4000  # iterations of Levenberg-Marquardt, if nothing limits them; most end by their own rule
-_CONDITIONED, _PLAIN = 900, 2500  # those of L-BFGS with and without a preconditioner
+_POLISH = 4000  # iterations of Levenberg-Marquardt without a budget; most climbs end earlier
+_CONDITIONED, _PLAIN = 900, 2500  # iterations of L-BFGS with and without a preconditioner, without a budget
 _REFRESH = 20  # iterations with one preconditioner
-_BOTH = NOISES[:2]  # with which each network races
+_BOTH = NOISES[:2]  # initial noises with which each network races
 _HALVINGS = (20, 40)  # iterations after which the worse half of the networks is given up
-_CHOSEN = 60  # iterations after which the best network left is taken
+_CHOSEN = 60  # iterations after which the best remaining network is chosen
 _STARTS_HALVED = (60, 100)  # iterations after which the worse half of the starts is given up
-_DEAR = 2e10  # from which L-BFGS gets further in the same time
-_CLIMBED_ON = 2e12  # in all, for a large network
-_SETTLED_SOON, _SETTLED_LATE = 1e11, 5e11  # up to which noise and prior are estimated, with and without haste
-_SCREENED = 300  # iterations of L-BFGS, without a preconditioner, after which a larger network is judged
-_SLOW, _WAITED = 0.05, 50  # with one, when the loss falls by no more than 5 % in 50 iterations
-_PLACE = ("candidate", "tried")  # by which states of this trainer tell where they were
-_GROWN = ("tried", "layers", "missed")  # by which they tell how far the choice among larger networks was
-_MISSES = 2  # larger networks in a row, of as many layers, that are not better, after which no more are tried
-_AS_LARGE = 0.8  # times the weights of the best so far, the fewest of a network that is tried after it
-_RIDGE = 1e-3  # of a start's solved output weights: large ones are worth less to what follows
-_SCREENED_SHARE = 0.1  # of the budget for each
+_DEAR = 2e10  # multiplications of an iteration from which L-BFGS gets further in the same time
+_CLIMBED_ON = 2e12  # multiplications of all further iterations of a large network
+_SETTLED_SOON, _SETTLED_LATE = 1e11, 5e11  # multiplications of an estimate, with and without time limit
+_SCREENED = 300  # iterations of L-BFGS without a preconditioner by which a larger network is judged
+_SLOW, _WAITED = (
+    0.05,
+    50,
+)  # with one: until the loss falls by at most 5 % in 50 iterations
+_PLACE = ("candidate", "tried")  # names in a state of this trainer that say where it was saved
+_GROWN = ("tried", "layers", "missed")  # names in a state that say how far the choice of larger networks was
+_MISSES = 2  # larger networks in a row, of the same number of layers, that are not better and end the search
+_AS_LARGE = 0.8  # fewest weights of the next network to try, as a share of the best one's
+_RIDGE = 1e-3  # of the solved output weights of a start: starts with small weights train better
+_SCREENED_SHARE = 0.1  # share of the budget for each larger network
 
 P = TypeVar("P", LM, LBFGS)
 
@@ -48,32 +51,31 @@ P = TypeVar("P", LM, LBFGS)
 class Hybrid(Trainer):
     """Swarms over the hidden layers, then Levenberg-Marquardt with Bayesian regularisation from their best.
 
-    The climbs run side by side, one a core, from a high, a low and a middle noise, and the largest evidence
-    wins. With several networks to choose from, they race first: after 20 and 40 iterations only the half
-    with the larger evidence goes on, after 60 the best alone; half of the later starts go to the network
-    that came second. Of the starts, too, the worse half is given up after 60 and 100 iterations, and all but
-    the best after 150. Where the others came to is part of the error bars.
+    The climbs run at the same time, one on a core, with a high, a low and a middle initial noise; the one
+    with the largest evidence wins. With several candidate networks, these race first: after 20 and 40
+    iterations the half with the larger evidence continues, after 60 only the best. Half of the later starts
+    use the second-best network. Among the starts, the worse half is given up after 60 and 100 iterations, and
+    all but the best after 150. The results of the others become part of the error bars.
 
-    Larger networks, of which an iteration takes long, do not race. If the largest of the race was about
-    right, L-BFGS trains larger ones from random weights, by their number of layers one after the other,
-    as long as they are better by the Bayesian information criterion; the best of them climbs on alone.
+    Large networks, with long iterations, do not race. If the winner is not much smaller than the largest
+    network in the race, L-BFGS trains larger ones from random weights, in order of layers and size, as long
+    as they improve the Bayesian information criterion. The best of them then climbs alone.
 
-    Where Levenberg-Marquardt is too dear (many weights and entries) or impossible (another loss than the
-    squared one), L-BFGS polishes the best of one swarm instead, with a preconditioner where there can be one,
-    and noise and prior are estimated at its end. The swarm's ridge is large: a start whose solved output
-    weights are small is worth more to what follows than one with a lower loss. Where the output layer cannot
-    be solved for, the swarm flies over all weights.
+    If Levenberg-Marquardt is too slow (many weights and entries) or impossible (a loss that is not squared),
+    L-BFGS improves the best of one swarm, with a preconditioner if possible, and noise and prior are
+    estimated at the end. The swarm's ridge is large, because a start with small solved output weights is a
+    better start than one with a lower loss. If the output layer cannot be solved for, the swarm moves over
+    all weights.
 
-    Iterations, seconds or evaluations are the budget, of which the swarms use `swarm_share` at most and the
-    rest all that is left; the limits of stages that were given hold besides. Without a budget,
-    Levenberg-Marquardt ends by its own rule, within 4000 iterations, and L-BFGS after 900 with a
-    preconditioner or 2500 without.
+    Iterations, seconds or evaluations are the budget. The swarms use at most `swarm_share` of it, and the
+    rest is for the climbs; limits given for stages apply too. Without a budget, Levenberg-Marquardt ends by
+    its own rule within 4000 iterations, and L-BFGS after 900 with a preconditioner or 2500 without.
 
     Args:
-        swarm: each start's swarm.
-        polish: what follows the swarms; by default whichever of the two suits the problem.
-        starts: how many in the end; by default 3, or with a limit of seconds one a thread if that is more; 10
-            where the network was chosen and an iteration costs next to nothing.
+        swarm: the swarm of each start.
+        polish: the trainer after the swarms; by default L-BFGS or Levenberg-Marquardt, as described above.
+        starts: number of starts; by default 3, or with a time limit one for each thread if that is more; 10
+            if the network was chosen and an iteration costs almost nothing.
         swarm_share: see above.
     """
 
@@ -86,7 +88,7 @@ class Hybrid(Trainer):
     polish: LM | LBFGS | None = None
     starts: int | None = None
     swarm_share: float = 0.25
-    _ladder_share: ClassVar[float] = 0.5  # of the budget, for the choice of a network
+    _ladder_share: ClassVar[float] = 0.5  # share of the budget for choosing a network
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -100,7 +102,7 @@ class Hybrid(Trainer):
 
     def prepare(self) -> None:
         self.swarm.prepare()
-        (self.polish or LM()).prepare()  # where L-BFGS follows, its imports are next to nothing
+        (self.polish or LM()).prepare()  # covers L-BFGS too, whose imports are short
 
     def train(
         self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
@@ -125,7 +127,7 @@ class Hybrid(Trainer):
         monitor: Monitor,
         rivals: Sequence[Rival] = (),
     ) -> None:
-        """L-BFGS to the end; then the noise and the prior are estimated there, for error bars."""
+        """Run L-BFGS to the end; then estimate noise and prior there, for error bars."""
         with monitor.limits(polish, monitor.budget.seconds_left, (self.swarm_share, 1.0), net.number):
             polish.train(net, theta, rng, monitor)
         if monitor.best is not None and monitor.found.network == net.number and self._can_settle(net):
@@ -134,12 +136,12 @@ class Hybrid(Trainer):
             monitor.found.posterior = climb.posterior([climb], rivals)
 
     def _can_settle(self, net: Trainable) -> bool:
-        """Whether noise and prior can be estimated by normal equations, in the time that there is."""
+        """Return whether noise and prior can be estimated by normal equations in reasonable time."""
         most = _SETTLED_SOON if self.seconds is not None else _SETTLED_LATE
         return net.can_linearise and net.size <= MOST_WEIGHTS and cost(net) <= most
 
     def _climb(self, net: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor) -> None:
-        """Climb from all starts with the only network there is."""
+        """Climb from all starts with the only network."""
         starts = min(self.starts or self._usual_starts(net, chosen=False), self._affordable)
         lanes = [net] * starts
         noises = [NOISES[number % len(NOISES)] for number in range(starts)]
@@ -148,7 +150,7 @@ class Hybrid(Trainer):
     def _choose_and_climb(
         self, candidates: Sequence[Trainable], rng: np.random.Generator, monitor: Monitor
     ) -> None:
-        """Choose the network by a race, or among the larger ones; then climb with it."""
+        """Choose the network in a race or among the larger ones; then climb with it."""
         raced = [candidate for candidate in candidates if is_raced(candidate)]
         larger = sorted((r for r in candidates if not is_raced(r)), key=lambda r: (r.layers, r.size))
         starts = min(self.starts or self._usual_starts(candidates[0], chosen=True), self._affordable)
@@ -166,7 +168,7 @@ class Hybrid(Trainer):
         starts = min(starts, self.starts or self._usual_starts(net, chosen=True))
         order = [winner.noise, *(noise for noise in NOISES if noise != winner.noise)]
         noises = [order[number % len(order)] for number in range(1, starts)]
-        half = len(noises) // 2  # the network that came second may only have begun badly
+        half = len(noises) // 2  # the second-best network may only have had a bad start
         lanes = [net] * (len(noises) - half) + [
             net if chosen.second is None else candidates[chosen.second]
         ] * half
@@ -183,7 +185,7 @@ class Hybrid(Trainer):
         swarms: int,
         before: State,
     ) -> None:
-        """The race of all starts: the winner of the choice, if there was one, and a swarm's in each lane."""
+        """Race all starts: the winner of the choice, if any, and the swarm result for each of `lanes`."""
         thetas = self._fly(lanes, start, rng, monitor, swarms, before)
         if len(thetas) < len(lanes):
             return
@@ -199,7 +201,7 @@ class Hybrid(Trainer):
             race(climbs, monitor, halvings, chosen.rivals, alone=alone)
 
     def _climb_on(self, chosen: "Choice", before: State, rng: np.random.Generator, monitor: Monitor) -> None:
-        """Go on with a large network that L-BFGS has trained so far."""
+        """Continue to train a large network that L-BFGS has trained so far."""
         assert chosen.winner is not None
         net = chosen.winner.objective
         monitor.checkpoint(partial(dict, before))
@@ -215,7 +217,7 @@ class Hybrid(Trainer):
     def _usual_starts(self, net: Trainable, chosen: bool) -> int:
         if chosen and is_cheap(net):
             return 1 + 3 * len(NOISES)
-        # One a thread only where the clock decides anyway: else the model would depend on the machine.
+        # One start per thread only with a time limit: otherwise the model would depend on the machine.
         return len(NOISES) if self.seconds is None else max(len(NOISES), net.threads)
 
     def _choose(
@@ -226,7 +228,7 @@ class Hybrid(Trainer):
         monitor: Monitor,
         swarms: int,
     ) -> "Choice | None":
-        """The outcome of the race of networks, or of what came after it; None if training ended."""
+        """Return the result of the race of networks, new or saved; None if training ended."""
         saved = monitor.resume() or {}
         if "candidate" in saved:
             return Choice.restored(saved, candidates)
@@ -250,11 +252,11 @@ class Hybrid(Trainer):
         rng: np.random.Generator,
         monitor: Monitor,
     ) -> "Choice | None":
-        """The choice with larger networks, as long as they are better; None if training ended.
+        """Return the choice after trying larger networks; None if training ended.
 
-        They are sorted by layers and size. Of each number of layers they are tried from about the size of the
-        best so far, until two in a row are not better: one may only have begun badly. Where a much smaller
-        network than the largest has won the race, they are not tried.
+        They are sorted by layers and size. For each number of layers, networks are tried from about the size
+        of the best so far until two in a row are not better, since one may have had a bad start. If a much
+        smaller network than the largest has won the race, none is tried.
         """
         saved = monitor.resume() or {}
         tried, layers, missed = (whole(saved, name) if name in saved else 0 for name in _GROWN)
@@ -283,7 +285,7 @@ class Hybrid(Trainer):
         return chosen
 
     def _polish(self, objective: Trainable) -> LM | LBFGS:
-        """The second stage for this objective, with its limits."""
+        """Return the trainer after the swarms for this objective, with its limits."""
         if self.polish is not None:
             return self.polish
         if climbs_well(objective):
@@ -295,7 +297,7 @@ class Hybrid(Trainer):
         )
 
     def _climbing(self) -> LM:
-        """Levenberg-Marquardt with its limits."""
+        """Return Levenberg-Marquardt with its limits."""
         if isinstance(self.polish, LM):
             return self.polish
         return LM(iterations=None if self._has_budget else _POLISH)
@@ -309,9 +311,9 @@ class Hybrid(Trainer):
         swarms: int,
         before: State,
     ) -> list[Array]:
-        """The best weights of a swarm for each lane; fewer if training ended.
+        """Return the best weights of a swarm for each objective in `lanes`; fewer if training ended.
 
-        `swarms` is how many there are in all; `before` goes into the checkpoints besides.
+        `swarms` is the total number of swarms. `before` is added to the checkpoints.
         """
         swarm = self._swarm(lanes[0], swarms) if lanes else self.swarm
         saved = monitor.resume() or {}
@@ -331,7 +333,7 @@ class Hybrid(Trainer):
 
     @property
     def _affordable(self) -> int:
-        """Swarms of one iteration that their share of the budget allows, at least 1."""
+        """The number of one-iteration swarms that their share of the budget allows, at least 1."""
         swarms = [
             _part(limit, self.swarm_share / particles)
             for limit, particles in ((self.iterations, 1), (self.evaluations, self.swarm.particles))
@@ -344,7 +346,7 @@ class Hybrid(Trainer):
         return (self.iterations, self.seconds, self.evaluations) != (None, None, None)
 
     def _swarm(self, objective: Trainable, starts: int) -> Swarm:
-        """One start's swarm with its share of the budget."""
+        """Return one start's swarm with its share of the budget."""
         swarm: Swarm = self.swarm
         if not objective.can_project:
             common = {f.name: getattr(swarm, f.name) for f in fields(Swarm)}
@@ -363,11 +365,11 @@ def _state(thetas: Sequence[Array], before: State) -> State:
 
 
 def _descent(net: Trainable) -> LBFGS:
-    """By what a large network is judged: L-BFGS, preconditioned if it can be, or else over the hidden layers.
+    """Return the L-BFGS that judges a large network: preconditioned if possible, else over the hidden layers.
 
-    After 150 preconditioned iterations the loss on the airfoil (33,632 rows of 17 entries) is a third of that
-    after 300 over the hidden layers, in a fifth of the time. Larger networks need more iterations: there two
-    layers of 24 units overtake two of 16 after 600, so that each goes on while it learns fast.
+    On the airfoil (33,632 rows of 17 entries) the loss after 150 preconditioned iterations is a third of that
+    after 300 iterations over the hidden layers, in a fifth of the time. Larger networks need more iterations:
+    there two layers of 24 units overtake two of 16 after 600. So each goes on while its loss falls fast.
     """
     if _is_conditioned(net):
         return LBFGS(iterations=_CONDITIONED, refresh=_REFRESH, tolerance=_SLOW, patience=_WAITED)
@@ -380,7 +382,7 @@ def _is_conditioned(net: Trainable) -> bool:
 
 
 def _start(net: Trainable, rng: np.random.Generator) -> Array:
-    """Random weights, the output layer solved for if it can be."""
+    """Return random weights with the output layer solved for, if it can be."""
     theta = net.initial(rng)
     if net.can_project:
         hidden = theta[: net.hidden_size]
@@ -389,7 +391,7 @@ def _start(net: Trainable, rng: np.random.Generator) -> Array:
 
 
 def _share(polish: P, whole: "Hybrid", share: float) -> P:
-    """The polish with a share of the whole's budget."""
+    """Return the polish with a share of the whole budget."""
     return replace(
         polish,
         iterations=_less(polish.iterations, _part(whole.iterations, share)),
@@ -399,7 +401,7 @@ def _share(polish: P, whole: "Hybrid", share: float) -> P:
 
 
 def climbs_well(objective: Trainable) -> bool:
-    """Whether Levenberg-Marquardt is possible, and gets further than L-BFGS in the same time."""
+    """Return whether Levenberg-Marquardt is possible, and faster than L-BFGS."""
     return objective.can_linearise and objective.size <= MOST_WEIGHTS and cost(objective) <= _DEAR
 
 

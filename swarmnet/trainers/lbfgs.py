@@ -1,4 +1,4 @@
-"""L-BFGS (Liu and Nocedal 1989; SciPy's) with backpropagated gradients, preconditioned where that pays."""
+"""L-BFGS (Liu and Nocedal 1989; SciPy's) with backpropagation and an optional preconditioner."""
 
 import importlib
 from collections.abc import Iterable
@@ -20,34 +20,33 @@ if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
 
-_RECORD, _LEAST = 64_000_000, 500  # bytes, iterations: see LBFGS
-_SAMPLE = 12  # residuals for each weight of which a preconditioner is made
-_DAMPING = 1e-3  # of a preconditioner, as a share of its mean diagonal
+_RECORD, _LEAST = 64_000_000, 500  # bytes of a record, iterations: see LBFGS
+_SAMPLE = 12  # residuals per weight from which a preconditioner is computed
+_DAMPING = 1e-3  # damping of a preconditioner, as a share of its mean diagonal
 
 
 @dataclass(frozen=True, kw_only=True)
 class LBFGS(Trainer):
     """L-BFGS (Liu and Nocedal 1989), SciPy's L-BFGS-B without bounds.
 
-    SciPy's optimiser cannot be stopped and gone on with, but it is deterministic: given the losses and
-    gradients that it was given before, it walks the same way again. They are what a checkpoint holds. To
-    bound them, the optimiser starts anew from where it is once they would take 64 MB, but not within 500
-    iterations; so it does without a checkpoint, for the same result.
+    SciPy's optimiser cannot be stopped and continued, but it is deterministic: with the same losses and
+    gradients it takes the same steps. So a checkpoint stores the losses and gradients. To limit their size,
+    the optimiser restarts from its present point when they would exceed 64 MB, but not within the first 500
+    iterations. It does so without a checkpoint too, so that results are the same.
 
-    With `refresh`, it walks in coordinates in which the Gauss-Newton Hessian of some rows drawn at random,
-    12 residuals for each weight, is the unit matrix, and starts anew with other rows every so many
-    iterations (sampled curvature: Byrd, Chin, Neveitt and Nocedal 2011). A preconditioner costs about as
-    much as a gradient, and where the rows are many the walk is several times shorter. It needs the squared
-    loss.
+    With `refresh`, it works in coordinates in which the Gauss-Newton Hessian of randomly drawn rows, 12
+    residuals per weight, is the unit matrix, and restarts with other rows after so many iterations (sampled
+    curvature: Byrd, Chin, Neveitt and Nocedal 2011). A preconditioner costs about as much as a gradient. With
+    many rows, several times fewer iterations are needed. It requires the squared loss.
 
-    With `solved`, it walks over the weights of the hidden layers alone; at each step the linear output layer
-    is solved for (variable projection: Golub and Pereyra 1973). There the loss does not change with the
-    output layer's weights, so that its gradient is that of the loss with these held.
+    With `solved`, it minimises over the weights of the hidden layers only; at each step the linear output
+    layer is solved for (variable projection: Golub and Pereyra 1973). At the solution the loss's derivative
+    by the output weights is 0, so its gradient is that of the loss with fixed output weights.
 
     Args:
-        memory: pairs of steps and gradient changes that model the curvature.
+        memory: number of pairs of steps and gradient changes that model the curvature.
         refresh: iterations with one preconditioner; None for none.
-        solved: see above; without a preconditioner.
+        solved: see above; not with `refresh`.
     """
 
     name: ClassVar[str] = "lbfgs"
@@ -73,7 +72,7 @@ class LBFGS(Trainer):
         return self.solved
 
     def prepare(self) -> None:
-        importlib.import_module("scipy.optimize")  # a quarter of a second, which is no training
+        importlib.import_module("scipy.optimize")  # takes 0.25 s, which should not count as training
 
     def train(
         self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
@@ -83,7 +82,7 @@ class LBFGS(Trainer):
     def descend(
         self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> Array:
-        """Train as `train` does; the weights at the end, (p,)."""
+        """Train as `train` does, and return the final weights (p,)."""
         saved = monitor.resume()
         if saved is None:
             theta = objective.initial(rng) if start is None else start
@@ -94,7 +93,7 @@ class LBFGS(Trainer):
         else:
             saved = _checked(saved, objective, self.solved)
         while True:
-            walk = _Walk(objective, monitor.keeps, self.refresh, self.solved, **saved)
+            walk = _Minimisation(objective, monitor.keeps, self.refresh, self.solved, **saved)
             monitor.checkpoint(walk.state)
             found = self._minimize(walk, monitor)
             if not walk.full:
@@ -104,14 +103,14 @@ class LBFGS(Trainer):
         return walk.theta(found.x)
 
     def _sample(self, objective: Trainable, rng: np.random.Generator) -> NDArray[np.intp]:
-        """The rows to make a preconditioner of; none without `refresh`."""
+        """Return the rows for a preconditioner; none without `refresh`."""
         if self.refresh is None:
             return np.empty(0, dtype=np.intp)
         residuals = max(1.0, float(objective.groups.entries.sum()) / objective.n_rows)  # of a row
         rows = int(np.ceil(_SAMPLE * objective.size / residuals))
         return np.sort(rng.choice(objective.n_rows, min(rows, objective.n_rows), replace=False))
 
-    def _minimize(self, walk: "_Walk", monitor: Monitor) -> "OptimizeResult":
+    def _minimize(self, walk: "_Minimisation", monitor: Monitor) -> "OptimizeResult":
         from scipy.optimize import minimize  # noqa: PLC0415  # see prepare
 
         def note(intermediate_result: "OptimizeResult") -> None:
@@ -124,7 +123,7 @@ class LBFGS(Trainer):
                 raise StopIteration
             monitor.checkpoint(walk.state)
 
-        # SciPy's own limits are out of the way: the monitor's hold.
+        # SciPy's own limits are disabled, because the monitor's apply.
         options: dict[str, Any] = {"maxcor": self.memory, "maxiter": 10**9, "maxfun": 10**9}
         return minimize(
             walk,
@@ -136,19 +135,19 @@ class LBFGS(Trainer):
         )
 
 
-class _Walk:
-    """loss_and_gradient as one run of SciPy's optimiser asks for it, with a record for those who keep one.
+class _Minimisation:
+    """The function that one run of SciPy's optimiser minimises, with a record for checkpoints.
 
     Args:
-        objective: who answers.
-        keeps: whether to record the answers.
-        most: iterations after which it is time to start anew; None for when the record is full.
+        objective: computes losses and gradients.
+        keeps: whether to record them.
+        most: iterations after which to restart; None: when the record is full.
         solved: whether the output layer is solved for.
         start: theta (p,) where the optimiser starts.
-        rows: of which a preconditioner is made; none for none.
-        iterations: how many it has made before, in a walk that is repeated.
-        losses: the answers that it was given then.
-        gradients: the same.
+        rows: rows for the preconditioner; empty for none.
+        iterations: iterations that are repeated from a checkpoint.
+        losses: the recorded losses of these.
+        gradients: the recorded gradients of these.
     """
 
     def __init__(
@@ -174,11 +173,11 @@ class _Walk:
 
     @property
     def origin(self) -> Array:
-        """Where the optimiser starts, in its coordinates."""
+        """The start in the optimiser's coordinates."""
         return self._start[: self._walked] if self._factor is None else np.zeros_like(self._start)
 
     def theta(self, point: Array) -> Array:
-        """The weights at a point of the optimiser's."""
+        """Return the weights at a point of the optimiser."""
         if self._walked < len(self._start):
             return np.concatenate([point, self._objective.projected(point[None], ridge=0.0)[1][0]])
         if self._factor is None:
@@ -200,7 +199,7 @@ class _Walk:
         return loss, gradient
 
     def repeats(self) -> bool:
-        """Count an iteration; whether it is one made before."""
+        """Count an iteration; return whether it repeats one from the checkpoint."""
         self._seen += 1
         if self._seen <= self._iterations:
             return True
@@ -208,7 +207,7 @@ class _Walk:
         return False
 
     def is_full(self) -> bool:
-        """Whether it is time to start anew."""
+        """Return whether it is time to restart."""
         if self._most is not None:
             self.full = self._iterations >= self._most
         else:
@@ -217,12 +216,12 @@ class _Walk:
         return self.full
 
     def spent(self) -> int:
-        """Evaluations since the last call."""
+        """Return the number of evaluations since the last call."""
         calls, self._spent = self._spent, 0
         return calls
 
     def state(self) -> State:
-        """What to repeat this walk from."""
+        """Return the state from which this run can be repeated."""
         return {
             "start": self._start,
             "rows": self._rows,
@@ -233,17 +232,17 @@ class _Walk:
 
 
 def _checked(saved: State, objective: Trainable, solved: bool) -> State:
-    """What a walk is repeated from, as it was read.
+    """Check and return a saved state.
 
     Raises:
-        DamagedState: no walk with this objective can have given it.
+        DamagedState: it cannot come from a run with this objective.
     """
     rows = array(saved, "rows", (None,), np.intp)
     if len(rows) and not (rows.min() >= 0 and rows.max() < objective.n_rows):
         raise DamagedState("rows must be those of the data")
     losses = array(saved, "losses", (None,), finite=False)
     walked = objective.hidden_size if solved else objective.size
-    shape = (len(losses), walked) if len(losses) else (0,)  # of an empty list
+    shape = (len(losses), walked) if len(losses) else (0,)  # an empty list
     return {
         "start": array(saved, "start", (objective.size,)),
         "rows": rows,
@@ -254,7 +253,7 @@ def _checked(saved: State, objective: Trainable, solved: bool) -> State:
 
 
 def _preconditioner(objective: Trainable, theta: Array, rows: NDArray[np.intp]) -> Array | None:
-    """L with L L' the damped Gauss-Newton Hessian of some rows; None where it has no finite numbers."""
+    """Return L with L L' the damped Gauss-Newton Hessian of some rows; None if it is not finite."""
     precision = 2.0 * objective.unit_precision * (objective.n_rows / len(rows))
     _, _, H = objective.gauss_newton(theta, precision, rows)
     where = np.diag_indices_from(H)

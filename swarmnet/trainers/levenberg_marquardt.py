@@ -23,15 +23,15 @@ class LM(Trainer):
     """Levenberg-Marquardt with Bayesian regularisation, from one start.
 
     It estimates the noise of values and of each derivative column, and the size of the weights, unless
-    derivative_weight or l2 are given; with both given it minimises the loss. It climbs side by side with
-    three noises to begin with; after 150 iterations the best goes on alone.
+    derivative_weight or l2 is given. With both given it minimises the loss. Three climbs with different
+    initial noises run at the same time; after 150 iterations only the best continues.
     """
 
     name: ClassVar[str] = "lm"
     descends: ClassVar[bool] = False
     finds_noise: ClassVar[bool] = True
     iterations: int | None = 4000
-    patience: int = 1_000_000  # its own rule holds
+    patience: int = 1_000_000  # climbs end by their own rule
 
     @property
     def needs_squares(self) -> bool:
@@ -41,7 +41,7 @@ class LM(Trainer):
         return len(NOISES) if objective.size <= MOST_WEIGHTS else 0
 
     def prepare(self) -> None:
-        importlib.import_module("scipy.linalg")  # a tenth of a second, which is no training
+        importlib.import_module("scipy.linalg")  # takes 0.1 s, which should not count as training
 
     def train(
         self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor

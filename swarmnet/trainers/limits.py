@@ -1,4 +1,4 @@
-"""When training stops: the settings that all trainers share, and their checks."""
+"""The limits that all trainers share, and checks of their settings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ def require(condition: bool, name: str, value: object, expected: str) -> None:
 def require_number(
     name: str, value: object, expected: str, allowed: Callable[[float], bool], optional: bool = False
 ) -> None:
-    """Refuse a setting that is no finite number, or not an allowed one.
+    """Refuse a setting that is not a finite number, or not allowed.
 
     Raises:
-        SwarmnetError: it is not.
+        SwarmnetError: it is refused.
     """
     if value is None and optional:
         return
@@ -35,10 +35,10 @@ def require_number(
 
 
 def require_count(name: str, value: object, least: int, optional: bool = False) -> None:
-    """Refuse a setting that is no whole number, or less than `least`.
+    """Refuse a setting that is not a whole number, or less than `least`.
 
     Raises:
-        SwarmnetError: it is not.
+        SwarmnetError: it is refused.
     """
     if value is None and optional:
         return
@@ -51,20 +51,20 @@ class Limits:
     """When training stops.
 
     Args:
-        iterations: the most iterations; None for no limit but the others.
-        seconds: the most seconds of training; None for no limit but the others.
-        evaluations: the most evaluations; None for no limit but the others. An iteration is finished once
-            it has begun: a swarm's may go beyond by its particles.
+        iterations: maximum iterations; None for no limit.
+        seconds: maximum seconds of training; None for no limit.
+        evaluations: maximum evaluations; None for no limit. An iteration that has begun is completed, so a
+            swarm may exceed it by its number of particles.
         tolerance: stop after `patience` iterations in which the best loss fell by less than this share.
         patience: see tolerance.
-        target_loss: stop once the loss is as low as this; None for never.
+        target_loss: stop when the loss is at most this; None for no target.
 
     Raises:
-        SwarmnetError: one of them is out of range.
+        SwarmnetError: a setting is out of range.
     """
 
     name: ClassVar[str]
-    descends: ClassVar[bool] = True  # a much higher loss means that it diverges
+    descends: ClassVar[bool] = True  # whether a much higher loss means divergence
     iterations: int | None = 1000
     seconds: float | None = None
     evaluations: int | None = None

@@ -1,9 +1,9 @@
-"""The quadratic model of the regularised loss at a point, and the steps that it gives.
+"""The quadratic model of the regularised loss at a point, and its steps.
 
 With J the Jacobian of the residuals and A = J'J + diag(alpha), a step s solves A s = -gradient, with
-the damping of Marquardt (1963) on the diagonal. Where residuals are fewer than weights, the same step follows
-from the smaller matrix J diag(1/alpha) J' (Woodbury's identity). `bend` adds the second-order correction of
-Transtrum and Sethna (2012), "Improvements to the Levenberg-Marquardt algorithm"."""
+the damping of Marquardt (1963) on the diagonal. If there are fewer residuals than weights, the same step
+follows from the smaller matrix J diag(1/alpha) J' (Woodbury's identity). `bend` adds the second-order
+correction of Transtrum and Sethna (2012), "Improvements to the Levenberg-Marquardt algorithm"."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -14,27 +14,27 @@ from swarmnet import linalg as blas
 from swarmnet.trainers.protocols import LeastSquares
 from swarmnet.trainers.result import Array
 
-_MOST_BEND = 0.75  # twice the length of a second-order step, as a share of the first-order one
-_LEAST_KNOWN = 1e-24  # smallest diagonal of A, as a share of the largest: of weights that change nothing
+_MOST_BEND = 0.75  # limit of twice the second-order step, as a share of the first-order one
+_LEAST_KNOWN = 1e-24  # smallest diagonal of A, as a share of the largest, for weights without effect
 
 
 class Linearisation(Protocol):
-    """M's quadratic model at a point."""
+    """The quadratic model of M at a point."""
 
     gradient: Array
 
     def step(self, damping: float) -> Array:
-        """The minimum of the model with A + damping diag(metric) for A."""
+        """Return the minimum of the model, with A + damping diag(metric) in place of A."""
 
     def bend(self, step: Array) -> Array:
-        """What to add to that step, because the residuals bend along it."""
+        """Return the second-order correction of that step."""
 
     def effective(self) -> tuple[Array, Array, float]:
-        """gamma_g (groups,), 1 - alpha_i (A^-1)_ii (p,), and log|A|."""
+        """Return gamma_g (groups,), 1 - alpha_i (A^-1)_ii (p,), and log|A|."""
 
 
 class NormalEquations:
-    """Through J'J (p, p)."""
+    """The model through J'J (p, p)."""
 
     def __init__(self, objective: LeastSquares, theta: Array, precision: Array, decay: Array) -> None:
         self._objective, self._theta, self._precision, self._decay = objective, theta, precision, decay
@@ -61,13 +61,13 @@ class NormalEquations:
         return used, share, 2.0 * float(np.log(np.diag(L)).sum())
 
     def roots(self) -> tuple[Array, Array]:
-        """L with L L' = A, in the lower half, and its inverse, lower triangular."""
+        """Return L with L L' = A, in the lower half, and its inverse, lower triangular."""
         L, unit = self._factor(self._decay)
         L = np.asfortranarray(L / unit[:, None])
         return L, blas.inverse(L)
 
     def _factor(self, diagonal: Array) -> tuple[Array, Array]:
-        """L and u with L L' = u (JJ + diagonal) u, whose diagonal is 1."""
+        """Return L and u with L L' = u (JJ + diagonal) u, a matrix with unit diagonal."""
         own = _diagonal(self._JJ) + diagonal
         own = np.maximum(own, _LEAST_KNOWN * (own.max() or 1.0))
         unit = 1.0 / np.sqrt(own)
@@ -82,7 +82,7 @@ class NormalEquations:
 
 
 class DualEquations:
-    """Through K = J diag(1/alpha) J' (entries, entries), where residuals are few and every alpha positive."""
+    """The model through K = J diag(1/alpha) J' (entries, entries), for few residuals and all alpha > 0."""
 
     def __init__(self, objective: LeastSquares, theta: Array, precision: Array, decay: Array) -> None:
         self._objective, self._theta, self._precision = objective, theta, precision
@@ -120,7 +120,7 @@ class DualEquations:
         return np.bincount(self._group, used, self._groups), share, log_det
 
     def _factor(self, stiff: float) -> Array:
-        """L with L L' = K / stiff + 1."""
+        """Return L with L L' = K / stiff + 1."""
 
         def damped() -> Array:
             K: Array = self._K / stiff
@@ -131,18 +131,18 @@ class DualEquations:
 
 
 def _half(second: Array, first: Array) -> Array:
-    """Half of the second-order step, or nothing where it is no small correction of the first."""
+    """Return half of the second-order step, or 0 if it is not a small correction of the first."""
     small = 2.0 * float(np.linalg.norm(second)) <= _MOST_BEND * float(np.linalg.norm(first))
     return 0.5 * second if small else np.zeros_like(second)
 
 
 def _diagonal(A: Array) -> Array:
-    """A view, to write to."""
+    """Return a writable view of the diagonal."""
     return np.asarray(np.einsum("ii->i", A))
 
 
 def _cholesky(made: Callable[[], Array]) -> Array:
-    """L of a new A; where rounding has made A indefinite, of A with a larger diagonal."""
+    """Return L of a new A, with a larger diagonal if rounding has made A indefinite."""
     for jitter in (0.0, 1e-13, 1e-11, 1e-9, 1e-7):
         A = made()
         if jitter:

@@ -1,4 +1,4 @@
-"""Monitor: what a trainer reports to, and what tells it when to stop.
+"""Monitor: trainers report to it, and it decides when they stop.
 
 Its parts are the budget, the best weights so far, the history and the checkpoint.
 """
@@ -23,14 +23,14 @@ from swarmnet.trainers.result import Array, Callback, Posterior, Progress, Valid
 
 @dataclass
 class Monitor:
-    """What trainers report to.
+    """The object to which trainers report.
 
     Args:
-        callback: called with a `Progress` every iteration; it ends training by returning True.
-        validate: the loss of theta on rows held out, a function for each objective to choose from.
+        callback: called with a `Progress` at every iteration; it stops training by returning True.
+        validate: the loss of theta on held-out rows, a function for each candidate objective.
         file: the checkpoint, if there is one.
-        rng: the random generator, whose state goes into the checkpoint too.
-        executor: who runs climbs, if not the objective's own threads.
+        rng: the random generator, whose state is also saved in the checkpoint.
+        executor: runs the climbs; by default the objective's own threads.
     """
 
     callback: Callback | None = None
@@ -45,12 +45,12 @@ class Monitor:
 
     @property
     def best(self) -> Array | None:
-        """The best weights so far (p,); None before there are any."""
+        """The best weights so far (p,); None at first."""
         return self.found.theta
 
     @property
     def status(self) -> str:
-        """Why the trainer at work is to stop, a key of `STATUS`; "" while it may go on."""
+        """Why the running trainer must stop, a key of `STATUS`; "" while it may continue."""
         return self.budget.status
 
     def limits(
@@ -60,15 +60,16 @@ class Monitor:
         span: tuple[float, float] = (0.0, 1.0),
         network: int = 0,
     ) -> AbstractContextManager[None]:
-        """Stop by those limits, counted from here; by `seconds` too, if that is less.
+        """Apply limits, counted from here, inside the `with` block; and `seconds`, if that is less.
 
-        Limits nest: what ends by the inner ones goes on by the outer ones. `span` says which part of the
-        whole training this is, for those who watch; `network` is the number of the objective at work.
+        Limits nest: when an inner limit ends a stage, training continues within the outer limits. `span` is
+        the part of the whole training that this is, for progress displays; `network` is the objective's
+        number.
         """
         return self.budget.limits(limits, seconds, span, network)
 
     def begin(self, loss: float, theta: Array) -> None:
-        """Keep the start, which is no iteration, where the first one may end anywhere."""
+        """Store the start, which is not an iteration, if the first iteration may end at a higher loss."""
         self.budget.evaluations += 1
         if np.isfinite(loss):
             self.budget.innermost.see(float(loss))
@@ -82,10 +83,10 @@ class Monitor:
         keep: Posterior | None = None,
         network: int | None = None,
     ) -> bool:
-        """Note an iteration's loss, weights and number of evaluations; False when it is time to stop.
+        """Record an iteration's loss, weights and number of evaluations; return False to stop.
 
-        The weights with the lowest loss are the result, or those that come with a posterior to `keep`. They
-        belong to the objective at work, if no other `network` is named.
+        The result is the weights with the lowest loss, or those given with a posterior in `keep`. They belong
+        to the objective of the running stage, unless `network` names another.
         """
         interrupts.insist()
         budget, loss = self.budget, float(loss)
@@ -102,26 +103,26 @@ class Monitor:
         return not budget.status
 
     def finish(self, status: str) -> None:
-        """Note that the trainer ended of its own accord."""
+        """Record that the trainer ended by its own rule."""
         self.budget.finish(status)
 
     @property
     def keeps(self) -> bool:
-        """Whether there is a checkpoint to be kept, for a trainer to which its state is a burden."""
+        """Whether there is a checkpoint, for trainers whose state is expensive to record."""
         return self.file is not None
 
     def checkpoint(self, state: Callable[[], State]) -> None:
-        """Between two iterations: `state` gives what this trainer would need to go on from here.
+        """Call between two iterations: `state` returns what this trainer needs to continue from here.
 
-        Its items are arrays, which are copied; lists to which the trainer only ever adds numbers or arrays of
-        one shape, which come back as one array; and whatever JSON has. The random generator's state is
-        saved with them, and so is what the trainers around this one gave last. Without a checkpoint
-        to keep, `state` is not called.
+        The state may hold arrays, which are copied; lists to which the trainer only appends numbers or arrays
+        of one shape, which are read back as one array; and values that JSON can hold. The random generator's
+        state and the last states of the outer trainers are saved with it. Without a checkpoint, `state` is
+        not called.
 
-        A trainer that runs others in stages (see `limits`) calls it before each stage, unless the first
-        stage is the first that it does; when it goes on it opens the same stage again.
+        A trainer that runs others in stages (see `limits`) calls this before each stage, unless its first
+        action is the first stage. When it resumes, it opens the same stage again.
         """
-        if self.file is None or self.status or self.budget.to_resume:  # the last: on the way to where it was
+        if self.file is None or self.status or self.budget.to_resume:  # the last: stages are being restored
             return
         self._rng_then = None
         self.budget.innermost.state = frozen(state())
@@ -129,20 +130,20 @@ class Monitor:
             self.file.hold(self._saved(""))
 
     def resume(self) -> State | None:
-        """What this trainer last gave to `checkpoint` in the run to go on with; None to begin.
+        """Return this trainer's last `checkpoint` state in the run to continue; None for a new run.
 
-        The random generator stands where it stood then.
+        The random generator is set to its state at that time.
         """
         state = self.budget.innermost.state
         if state is None:
             return None
         if self.rng is not None and self._rng_then is not None:
             self.rng.bit_generator.state = self._rng_then
-        return deepcopy(state)  # what an outer trainer gave goes into every checkpoint of its stages as well
+        return deepcopy(state)  # an outer trainer's state is also saved with every stage
 
     @contextmanager
     def saving(self) -> Iterator[None]:
-        """Leave a checkpoint however training ends; one that goes on from there if it was stopped."""
+        """Write a checkpoint however training ends; if it was stopped, training can continue from it."""
         if self.file is None:
             yield
             return
@@ -154,7 +155,7 @@ class Monitor:
             self.file.write()
 
     def _saved(self, ended: str) -> State:
-        """All that this and the trainers need to go on, or, once ended, to say how."""
+        """Return everything that is needed to continue or, once ended, to report the result."""
         rng = None if self.rng is None else self.rng.bit_generator.state
         state = {"run/ended": ended, "run/rng": rng} | prefixed("run", self.budget.saved())
         state |= self.found.saved() | frozen(prefixed("history", self.history.saved()))
@@ -163,10 +164,10 @@ class Monitor:
         return state
 
     def load(self, saved: State, objective: Trainable) -> bool:
-        """Go on from what the checkpoint holds; False if training had ended.
+        """Restore the state in the checkpoint; return False if training had ended.
 
         Raises:
-            DamagedState: training with this objective cannot have given it.
+            DamagedState: it cannot come from training with this objective.
         """
         own = matching(under("run", saved), {"ended": "", "stages": []})
         self.found.load(saved, objective, bool(own["ended"]))
@@ -178,12 +179,12 @@ class Monitor:
         return not own["ended"]
 
     def _generator(self, saved: State) -> Any:
-        """The random generator's state that was read."""
+        """Check and return the saved state of the random generator."""
         state: Any = saved.get("run/rng")
         if self.rng is not None:
             try:
                 deepcopy(self.rng.bit_generator).state = state
-            except Exception as error:  # each generator has its own kinds
+            except Exception as error:  # each generator raises its own types
                 raise DamagedState("the random generator's state is none") from error
         return state
 

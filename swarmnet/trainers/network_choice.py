@@ -1,4 +1,4 @@
-"""The outcome of a race of networks, and which networks can race."""
+"""The result of a race of networks (successive halving), and which networks can race."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -7,7 +7,7 @@ from swarmnet.trainers.checkpoint import State, whole
 from swarmnet.trainers.climb import MOST_WEIGHTS, Climb, Rival, cost
 from swarmnet.trainers.protocols import Trainable
 
-# Multiplications of an iteration of Levenberg-Marquardt, of which two cores make some 2e10 to 4e10 a second:
+# Multiplications of an iteration of Levenberg-Marquardt; two cores do some 2e10 to 4e10 a second.
 RACED = 5e8  # up to which networks race
 
 
@@ -17,9 +17,9 @@ class Choice:
 
     Args:
         winner: the best.
-        rivals: where those came to that went on as long; they are part of the error bars. Those given up
-            before are not: how far they lie from the winner is for the most part what they had not learnt.
-        second: the number of the best network but the winner's, whenever it was given up.
+        rivals: the results of the others that raced to the end; they are part of the error bars. Those given
+            up earlier are not part of them: they had not converged.
+        second: the number of the best network other than the winner's, even if it was given up early.
     """
 
     winner: Climb | None = None
@@ -28,7 +28,7 @@ class Choice:
 
     @classmethod
     def of(cls, climbs: Sequence[Climb], given_up: Sequence[Rival]) -> "Choice":
-        """From the climbs left, the best first, and those given up, the last first."""
+        """Return the choice from the remaining climbs, best first, and those given up, last first."""
         winner, *others = climbs
         rivals = [climb.rival for climb in others]
         own = winner.objective.number
@@ -36,12 +36,12 @@ class Choice:
         return cls(winner, rivals, second)
 
     def beaten_by(self, climb: Climb) -> "Choice":
-        """The choice with that winner."""
+        """Return the choice with `climb` as the winner."""
         before = [] if self.winner is None else [self.winner.rival]
         return Choice(climb, [*before, *self.rivals], self.second)
 
     def state(self) -> State:
-        """What `restored` takes."""
+        """Return the state for `restored`."""
         if self.winner is None:
             return {}
         state: State = {"candidate": self.winner.objective.number, "rivals": len(self.rivals)}
@@ -65,5 +65,5 @@ class Choice:
 
 
 def is_raced(objective: Trainable) -> bool:
-    """Whether an iteration is so short that its network can race with others."""
+    """Return whether an iteration is so short that the network can race with others."""
     return objective.can_linearise and objective.size <= MOST_WEIGHTS and cost(objective) <= RACED

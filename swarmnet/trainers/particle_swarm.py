@@ -1,13 +1,13 @@
-"""Particle swarms on PySwarms' backend: over all weights, or over the hidden layers' with the output solved.
+"""Particle swarms on PySwarms' backend: over all weights, or over hidden layers with the output solved for.
 
-PySwarms holds the swarm and its topology says who listens to whom. The update of velocities and positions is
-PySwarms' own formula (Kennedy and Eberhart 1995, with the inertia of Shi and Eberhart 1998),
+PySwarms stores the swarm, and its topology finds each particle's best neighbour. The update of velocities and
+positions is PySwarms' formula (Kennedy and Eberhart 1995, with the inertia of Shi and Eberhart 1998),
 
     v <- w v + c1 r1 (pbest - x) + c2 r2 (gbest - x),   x <- x + v,
 
-taken in place and with random numbers from the generator passed in, because PySwarms draws from the global
-one. v is clamped, and x is held in a box: a saturated unit learns nothing, and that is how swarms fail on
-networks (van Wyk and Engelbrecht 2010).
+done here in place, and with random numbers from the given generator, because PySwarms uses the global one. v
+is clamped, and x stays in a box: saturated units do not learn, which is how swarms fail on networks (van Wyk
+and Engelbrecht 2010).
 """
 
 import importlib
@@ -33,15 +33,15 @@ from swarmnet.trainers.trainer import Trainer
 Schedule = float | Sequence[float]
 
 TOPOLOGIES = ("star", "ring")
-_LOST = 1e300  # what PySwarms is told of an infinite loss: it fails when every cost is inf
-# What moves of a swarm of PySwarms.
+_LOST = 1e300  # replaces an infinite loss, because PySwarms fails if every cost is inf
+# The attributes of a PySwarms swarm that change.
 _MOVING = ("position", "velocity", "pbest_pos", "pbest_cost", "best_pos", "best_cost")
 _environment = threading.Lock()
 
 
 @contextmanager
 def _quiet_pyswarms() -> Iterator[None]:
-    """Keep PySwarms from reconfiguring the user's loggers and from writing report.log."""
+    """Prevent PySwarms from reconfiguring the user's loggers and from writing report.log."""
     with _environment:
         before = os.environ.get("LOG_CFG")
         os.environ["LOG_CFG"] = str(Path(__file__).with_name("quiet_logging.yaml"))
@@ -56,17 +56,17 @@ def _quiet_pyswarms() -> Iterator[None]:
 
 @dataclass(frozen=True, kw_only=True)
 class Swarm(Trainer):
-    """A swarm's settings; a schedule is one number, or (first, last) to go linearly over the budget.
+    """A swarm's settings; a schedule is a number, or (first, last) to change linearly over the budget.
 
     Args:
         particles: s.
-        topology: "star", all listen to the best of all, or "ring", each to the best of its neighbours.
-        neighbours: how many nearest particles a ring's particle listens to, itself included.
+        topology: "star": the social term uses the best of all particles; "ring": the best of the neighbours.
+        neighbours: number of nearest particles in a ring's neighbourhood, including the particle itself.
         inertia: w. The defaults are Clerc and Kennedy's constriction (2002).
         cognitive: c1.
         social: c2.
         velocity_clamp: the largest step of a weight in an iteration, as a share of `bound`.
-        bound: weights are held in [-bound, bound].
+        bound: weights stay in [-bound, bound].
     """
 
     particles: int = 50
@@ -95,14 +95,14 @@ class Swarm(Trainer):
 
     @abstractmethod
     def _evaluate(self, objective: Trainable, positions: Array) -> tuple[Array, Array]:
-        """Costs (s,) of positions (s, dimensions), none NaN, and theta (p,) of the best of them."""
+        """Return costs (s,) of positions (s, dimensions), none NaN, and theta (p,) of the best of them."""
 
     def _exact(self, objective: Trainable, theta: Array, cost: float) -> tuple[float, int]:
-        """The loss at theta whose cost is known, and the evaluations that it took."""
+        """Return the exact loss at theta, whose cost is known, and the evaluations that it took."""
         return cost, 0
 
     def _positions(self, objective: Trainable, start: Array | None, rng: np.random.Generator) -> Array:
-        """Theta (p,) of each particle from the network's own initialiser, the first one at `start`."""
+        """Return theta (p,) of each particle from the network's initialiser, the first one at `start`."""
         positions = objective.initial(rng, self.particles)
         if start is not None:
             positions[0] = start
@@ -122,7 +122,7 @@ class Swarm(Trainer):
     def _fly(
         self, objective: Trainable, positions: Array, rng: np.random.Generator, monitor: Monitor
     ) -> Array | None:
-        """Move the swarm until the monitor says stop; memory does not grow with the iterations."""
+        """Move the swarm until the monitor stops it; memory does not grow with the iterations."""
         with _quiet_pyswarms():
             flight = _Flight(self, positions, rng)
         best, best_cost, loss = positions[0], np.inf, np.inf
@@ -178,22 +178,22 @@ class _Flight:
         self.swarm.pbest_cost = np.full(len(positions), np.inf)
         self._work = np.empty_like(positions), np.empty_like(positions)
         if settings.topology == "ring":
-            # Fixed neighbours: PySwarms' alternative builds a k-d tree in p dimensions every iteration.
+            # Fixed neighbours, because PySwarms otherwise builds a k-d tree in p dimensions per iteration.
             self._topology, k = Ring(static=True), min(settings.neighbours, len(positions))
             self._who: dict[str, int] = {"p": 2, "k": k}
         else:
             self._topology, self._who = Star(), {}
 
     def state(self) -> State:
-        """All that moves, and who listens to whom in a ring, which depends on where it began."""
+        """Return everything that changes, and a ring's neighbours, which depend on the initial positions."""
         swarm = {f"swarm_{name}": getattr(self.swarm, name) for name in _MOVING}
         return {**swarm, "neighbours": self._topology.neighbor_idx if self._who else None}
 
     def load(self, state: State) -> None:
-        """Fly on from a state that was read.
+        """Restore a saved state.
 
         Raises:
-            DamagedState: no such flight can have given it.
+            DamagedState: it cannot come from such a swarm.
         """
         s, dimensions = self.swarm.position.shape
         best = (s, dimensions) if self._who else (dimensions,)
@@ -213,7 +213,7 @@ class _Flight:
         self._topology.neighbor_idx = state["neighbours"]
 
     def move(self, costs: Array, fraction: float) -> None:
-        """Take the costs of the present positions, then step; `fraction` of the budget is used."""
+        """Use the costs of the present positions, then move; `fraction` is the used share of the budget."""
         swarm, settings = self.swarm, self._settings
         swarm.current_cost = np.minimum(costs, _LOST)
         better = swarm.current_cost < swarm.pbest_cost
@@ -239,7 +239,7 @@ class _Flight:
 
 @dataclass(frozen=True, kw_only=True)
 class PSO(Swarm):
-    """A swarm over all flattened weights."""
+    """A swarm over all weights."""
 
     name: ClassVar[str] = "pso"
     iterations: int | None = 2000
@@ -258,11 +258,11 @@ class PSO(Swarm):
 class ProjectedPSO(Swarm):
     """A swarm over the hidden layers' weights; each particle's linear output layer is solved for exactly.
 
-    A linear least-squares problem inside a swarm is PSO-ELM (Xu and Shu 2006), and variable projection
+    This linear least-squares problem inside a swarm is PSO-ELM (Xu and Shu 2006), and variable projection
     (Golub and Pereyra 1973).
 
     Args:
-        ridge: what keeps the solved output weights from blowing up, relative to their Gram matrix.
+        ridge: limits the solved output weights, relative to the mean diagonal of their Gram matrix.
     """
 
     name: ClassVar[str] = "projected"
@@ -279,7 +279,7 @@ class ProjectedPSO(Swarm):
         self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> Array | None:
         positions = self._positions(objective, start, rng)
-        # The start's own output weights may be better than those that the ridge allows.
+        # The start's own output weights may have a lower loss than those solved with the ridge.
         fresh = monitor.resume() is None
         if fresh and start is not None and not monitor.record(float(objective.loss(start)), start, 1):
             return start
@@ -295,5 +295,5 @@ class ProjectedPSO(Swarm):
         return costs, np.concatenate([positions[best], output[best]])
 
     def _exact(self, objective: Trainable, theta: Array, cost: float) -> tuple[float, int]:
-        # The cost comes from differences of sums, which are rounded where the fit is close.
+        # The cost is a difference of sums, which has rounding errors if the fit is close.
         return float(objective.loss(theta)), 1

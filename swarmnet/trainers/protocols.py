@@ -1,4 +1,4 @@
-"""What trainers ask of a loss, and who runs their climbs. `swarmnet.Objective` is all of these losses."""
+"""Protocols of losses and executors, as trainers use them. `swarmnet.Objective` is all of these losses."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
@@ -12,33 +12,33 @@ Array = NDArray[Any]
 class Loss(Protocol):
     """A loss of weights: theta (p,), or a swarm (s, p)."""
 
-    number: int  # among the networks to choose from
+    number: int  # among the candidate networks
 
     @property
     def size(self) -> int:
-        """p."""
+        """The number of weights p."""
 
     def initial(self, rng: np.random.Generator, particles: int | None = None) -> Array:
-        """Random weights: (p,), or (particles, p)."""
+        """Return random weights: (p,), or (particles, p)."""
 
     def loss(self, swarm: Array) -> Array:
-        """(s,) of a swarm, () of theta."""
+        """Return the losses (s,) of a swarm, () of theta."""
 
 
 class DifferentiableLoss(Loss, Protocol):
-    """One that has a gradient."""
+    """A loss with a gradient."""
 
     n_rows: int
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Any]:
-        """All rows once, in a random order, in minibatches."""
+        """Yield all rows once, in a random order, in minibatches."""
 
     def loss_and_gradient(self, theta: Array, rows: Any = None) -> tuple[float, Array]:
-        """The loss and its gradient (p,), over all rows or a minibatch."""
+        """Return the loss and its gradient (p,), over all rows or a minibatch."""
 
 
 class SeparableLoss(Loss, Protocol):
-    """One that the best output layer can be solved for."""
+    """A loss for which the best output layer can be computed."""
 
     @property
     def hidden_size(self) -> int:
@@ -49,11 +49,11 @@ class SeparableLoss(Loss, Protocol):
         """Whether the output layer is linear and the loss squared."""
 
     def projected(self, hidden_swarm: Array, ridge: float = ...) -> tuple[Array, Array]:
-        """(s,) losses and (s, p - hidden_size) output weights, for hidden layers (s, hidden_size)."""
+        """Return losses (s,) and output weights (s, p - hidden_size), for hidden layers (s, hidden_size)."""
 
 
 class LeastSquares(Loss, Protocol):
-    """A sum of squared residuals in groups, each with a noise of its own."""
+    """A sum of squared residuals in groups, each with its own noise."""
 
     l2: float
     groups: Any
@@ -62,7 +62,7 @@ class LeastSquares(Loss, Protocol):
 
     @property
     def can_linearise(self) -> bool:
-        """Whether it is one: the loss is squared."""
+        """Whether the loss is squared, so that it has residuals."""
 
     @property
     def unit_precision(self) -> Array:
@@ -70,55 +70,55 @@ class LeastSquares(Loss, Protocol):
 
     @property
     def weight_groups(self) -> Array:
-        """(p,) which weights share a prior."""
+        """(p,) for each weight, the number of its prior."""
 
     @property
     def penalised(self) -> Array:
-        """(p,) 1 for weights that l2 counts, 0 for others."""
+        """(p,) 1 for weights in the l2 term, 0 for others."""
 
     @property
     def threads(self) -> int:
-        """How many share the work."""
+        """The number of threads that share the work."""
 
-    def twin(self) -> "LeastSquares":
-        """The same on one thread, to be asked at the same time as others."""
+    def single_threaded(self) -> "LeastSquares":
+        """Return the same on one thread, for use at the same time as others."""
 
     def gauss_newton(
         self, theta: Array, precision: Array, rows: NDArray[np.intp] | None = None
     ) -> tuple[Array, Array, Array]:
-        """Each group's squares (groups,), and J'r (p,) and J'J (p, p) with the groups' precision."""
+        """Return each group's squares (groups,), and J'r (p,) and J'J (p, p) with the groups' precision."""
 
     def leverages(self, theta: Array, precision: Array, factor: Array) -> Array:
-        """(groups,) effective numbers of parameters, with the Cholesky factor (p, p) of A."""
+        """Return effective numbers of parameters (groups,), for the Cholesky factor (p, p) of A."""
 
     def residual_jacobian(self, theta: Array, precision: Array | None = None) -> tuple[Array, Array, Array]:
-        """Residuals (entries,), gradients (entries, p), groups (entries,)."""
+        """Return residuals (entries,), gradients (entries, p), groups (entries,)."""
 
     def bends(self, theta: Array, step: Array, precision: Array) -> Array:
-        """(p,) J'r'' with r'' the residuals' second derivatives along a step (p,)."""
+        """Return J'r'' (p,), with r'' the residuals' second derivatives along a step (p,)."""
 
     def group_squares(self, theta: Array) -> Array:
-        """(groups,) sums of squared residuals."""
+        """Return the sums of squared residuals (groups,)."""
 
 
 class Trainable(DifferentiableLoss, SeparableLoss, LeastSquares, Protocol):
-    """All of these, beside the same for other networks."""
+    """All of these protocols, with the objectives of other candidate networks."""
 
     @property
     def layers(self) -> int:
-        """How many the network has."""
+        """The number of layers."""
 
     @property
     def candidates(self) -> Sequence["Trainable"]:
-        """Those of the networks to choose from, this one among them."""
+        """The objectives of the candidate networks, including this one."""
 
 
 class Executor(Protocol):
-    """Who runs climbs."""
+    """Runs climbs."""
 
     @property
     def ahead(self) -> int:
-        """How many iterations of all the climbs last advanced are done already, beyond where they stand."""
+        """Iterations of the last climbs that are already computed but not yet used."""
 
     def advance(self, climbs: Sequence[Any], seconds_left: float | None = None) -> None:
-        """One iteration of each; what is done beyond that should take no longer than there is time left."""
+        """Do one iteration of each climb; any further iterations should fit into the seconds left."""

@@ -1,4 +1,4 @@
-"""What training gives: the best weights, how they were reached, and what is known around them."""
+"""The result of training: the best weights, the history, and the posterior around the weights."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -33,10 +33,10 @@ STATUS = {
 
 @dataclass(frozen=True)
 class Progress:
-    """One line of the history.
+    """A row of the history.
 
-    `evaluations` counts how many times the loss, or the loss with its gradient, was taken of one weight
-    vector over all rows; `loss` is this iteration's, for a swarm the best found so far.
+    `evaluations` counts the evaluations of the loss, or of the loss with its gradient, for one weight vector
+    over all rows. `loss` is this iteration's loss; for a swarm, the best so far.
     """
 
     iteration: int
@@ -45,7 +45,7 @@ class Progress:
     loss: float
     validation_loss: float
     best_loss: float
-    fraction: float  # of the training done, 0 to 1, as far as that can be told
+    fraction: float  # estimated share of the training that is done, 0 to 1
 
 
 Callback = Callable[[Progress], bool | None]
@@ -54,16 +54,15 @@ Validate = Callable[[Array], float]
 
 @dataclass(frozen=True)
 class Posterior:
-    """What Bayesian regularisation found around the weights: the noise, the prior, and the evidence.
+    """The noise, prior and evidence that Bayesian regularisation estimated at the weights.
 
     Args:
         precision: (groups,) of the noise.
         decay: (p,) precision of the prior.
         log_evidence: of the data.
-        others: m times the weights to which another start came, or another network among those to choose
-            from.
-        networks: (m,) whose weights they are: the numbers of their objectives.
-        share: (m,) how much each counts beside the best, from 0 to 1.
+        others: m weight vectors of other starts, or of other candidate networks.
+        networks: (m,) the numbers of their objectives.
+        share: (m,) their weight relative to the best, from 0 to 1.
     """
 
     precision: Array
@@ -74,17 +73,17 @@ class Posterior:
     share: Array
 
     def saved(self) -> State:
-        """What `restored` takes: its fields by name, the others end to end."""
+        """Return the state for `restored`: the fields by name, with `others` concatenated."""
         own = {f.name: getattr(self, f.name) for f in fields(self)}
         sizes = np.array([len(theta) for theta in self.others], dtype=np.int64)
         return own | {"others": np.concatenate([*self.others, np.empty(0)]), "sizes": sizes}
 
     @classmethod
     def restored(cls, state: State, objective: Trainable, p: int) -> "Posterior":
-        """That of a state that was read, for p weights.
+        """Return the posterior of a saved state, for p weights.
 
         Raises:
-            DamagedState: training with this objective cannot have given it.
+            DamagedState: it cannot come from training with this objective.
         """
         sizes = array(state, "sizes", (None,), np.int64)
         networks = array(state, "networks", (len(sizes),), np.int64)
@@ -105,10 +104,10 @@ class Posterior:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The best weights and how they were reached; `status` is a key of `STATUS`.
+    """The best weights and how training went; `status` is a key of `STATUS`.
 
-    `network` is the number of the objective that theta belongs to, among those to choose from; `candidates`
-    has, for each number that second-order climbs were made of, how many, and their largest log evidence.
+    `network` is the number of theta's objective among the candidates. `candidates` has, for each number for
+    which there were Levenberg-Marquardt climbs, how many there were, and their largest log evidence.
     """
 
     theta: Array

@@ -1,4 +1,4 @@
-"""run: the one function that runs a trainer."""
+"""run: the function that runs a trainer."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -46,18 +46,18 @@ def run(
     """Train; Ctrl-C ends training with the best weights so far.
 
     Args:
-        trainer: what trains, with its limits.
-        objective: what is minimised.
-        rng: every random number comes from it.
-        start: theta (p,) to start from; random weights by default.
-        callback: called with a `Progress` every iteration; it ends training by returning True.
-        validate: loss of theta on rows held out, for the history; a sequence of them where there are several
-            objectives to choose from.
-        checkpoint: where the state is kept, and where training goes on from if it holds one.
-        executor: who runs climbs; by default the threads of the objective.
+        trainer: the trainer, with its limits.
+        objective: the function to minimise.
+        rng: the source of all random numbers.
+        start: initial theta (p,); random weights by default.
+        callback: called with a `Progress` at every iteration; it stops training by returning True.
+        validate: the loss of theta on held-out rows, for the history; a sequence for several candidate
+            objectives.
+        checkpoint: the file for the state; if it has one already, training continues from it.
+        executor: runs the climbs; by default the objective's threads.
 
     Raises:
-        SwarmnetError: no finite loss was found, or a checkpoint that is damaged, not of this run, or in use.
+        SwarmnetError: no finite loss was found; or the checkpoint is damaged, in use, or of another run.
     """
     with nullcontext() if checkpoint is None else checkpoint.held():
         saved = None if checkpoint is None else checkpoint.read()

@@ -1,4 +1,4 @@
-"""The race of climbs: side by side, the worse half given up from time to time."""
+"""Successive halving of climbs: they run at the same time, and the worse half is given up at set times."""
 
 import math
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from swarmnet.trainers.climb import COLD, COOLING, Climb, Rival
 from swarmnet.trainers.executor import Threads
 from swarmnet.trainers.monitor import Monitor
 
-ALONE = 150  # iterations after which the best of all climbs goes on alone
-_MOST_COOLING = 3.0  # where the budget is short
+ALONE = 150  # iterations after which only the best climb continues
+_MOST_COOLING = 3.0  # largest cooling if the budget is short
 
 
 def race(
@@ -22,13 +22,13 @@ def race(
     end: float = math.inf,
     alone: float = math.inf,
 ) -> tuple[list[Climb], list[Rival]]:
-    """Let all climb side by side, an iteration each, until the monitor says stop or none gets any further.
+    """Run all climbs at the same time, an iteration each, until the monitor stops them or all are done.
 
-    Who takes which climb, and how far ahead, changes nothing. Each time the clock passes one of `halvings`,
-    only the half with the larger merit goes on, of those that began with the same noise; past `alone` only
-    the best of all does, and past `end` none. Returns those that were left, the best first, and where the
-    others came to, the last given up first, with the rivals, which climbed before; in the best one's
-    posterior they stand by it.
+    The result does not depend on the executor. When the clock passes one of `halvings`, only the half with
+    the larger merit continues, among climbs with the same initial noise. After `alone` only the best of all
+    continues, and after `end` none. Returns the remaining climbs, best first, and the results of the others,
+    last given up first, followed by `rivals` (results of earlier climbs). All results are part of the best
+    climb's posterior.
     """
     rivals = list(rivals)
     if (saved := monitor.resume()) is not None:
@@ -58,8 +58,8 @@ def race(
             climbs = kept
         rounds += 1
         if executor.ahead and monitor.budget.seconds_left is not None:
-            continue  # the clock is not exact enough to throw away what is done
-        _hurry(going, monitor, (monitor.budget.seconds - began) / rounds)
+            continue  # times are too inexact to discard finished iterations
+        _cool_faster(going, monitor, (monitor.budget.seconds - began) / rounds)
     else:
         monitor.finish("converged")
     return _ranked(climbs), rivals
@@ -74,7 +74,7 @@ def _ranked(climbs: Sequence[Climb]) -> list[Climb]:
 
 
 def _better_halves(climbs: Sequence[Climb]) -> list[Climb]:
-    """Of those that began with the same noise, the half with the larger merit."""
+    """Return, among climbs with the same initial noise, the half with the larger merit."""
     kept: list[Climb] = []
     for noise in sorted({climb.noise for climb in climbs}):
         same = [climb for climb in climbs if climb.noise == noise]
@@ -87,7 +87,7 @@ def _evaluations(climbs: Sequence[Climb]) -> int:
 
 
 def _state(climbs: Sequence[Climb], rivals: Sequence[Rival]) -> State:
-    """All climbs' and rivals', their fields numbered."""
+    """Return the states of all climbs and rivals, with numbered names."""
     parts = [climb.state() | {"network": climb.objective.number} for climb in climbs]
     parts += [asdict(rival) for rival in rivals]
     numbered = {f"{n}/{name}": x for n, part in enumerate(parts) for name, x in part.items()}
@@ -97,10 +97,10 @@ def _state(climbs: Sequence[Climb], rivals: Sequence[Rival]) -> State:
 def _resumed(
     climbs: Sequence[Climb], rivals: Sequence[Rival], saved: State
 ) -> tuple[list[Climb], list[Rival]]:
-    """Those that were still climbing, where they were, and those that were no more.
+    """Return the climbs that were running, in their saved states, and the saved rivals.
 
     Raises:
-        DamagedState: none of these climbs and rivals can have given it.
+        DamagedState: it cannot come from these climbs and rivals.
     """
 
     def part(number: int) -> State:
@@ -122,8 +122,8 @@ def _resumed(
     return going, [Rival.checked(part(saved["climbs"] + number), sizes) for number in range(count)]
 
 
-def _hurry(climbs: list[Climb], monitor: Monitor, seconds: float) -> None:
-    """Cool faster where the budget would end before the noise is low; an iteration takes `seconds`."""
+def _cool_faster(climbs: list[Climb], monitor: Monitor, seconds: float) -> None:
+    """Increase the cooling if the budget would end before the noise is low; an iteration takes `seconds`."""
     newest = min(climbs, key=lambda climb: climb.iteration)
     each = _evaluations(climbs) / sum(climb.iteration for climb in climbs)
     left = monitor.budget.iterations_left(seconds, each * len(climbs))

@@ -1,8 +1,8 @@
-"""Trainer: what all trainers have in common. One sees an objective and a `Monitor`, never a network or data.
+"""Trainer: the base class of all trainers. A trainer knows an objective and a `Monitor`, no network or data.
 
-It calls `monitor.record` once an iteration and stops when that says so. Between iterations it calls
-`monitor.checkpoint` with what it would need to go on from there, and where it begins it asks `monitor.resume`
-for what it once gave; that is all a trainer does for its checkpoints.
+It calls `monitor.record` once per iteration and stops when that returns False. Between iterations it calls
+`monitor.checkpoint` with the state that it needs to continue, and at the beginning it asks `monitor.resume`
+for a saved state. A trainer does nothing else for checkpoints.
 """
 
 from abc import ABC, abstractmethod
@@ -22,7 +22,7 @@ class Trainer(Limits, ABC):
     """A configured trainer, with its limits."""
 
     solves_output: ClassVar[bool] = False  # needs a linear output layer and the squared loss
-    finds_noise: ClassVar[bool] = False  # and with it what error bars are made of
+    finds_noise: ClassVar[bool] = False  # estimates the noise, from which error bars follow
 
     @property
     def needs_squares(self) -> bool:
@@ -30,15 +30,15 @@ class Trainer(Limits, ABC):
         return False
 
     def climbs_at_once(self, objective: Trainable) -> int:
-        """Climbs on which it spends its time, side by side: an executor can take them over."""
+        """Return how many climbs run at the same time, which an executor can run; 0 if none."""
         return 0
 
     def prepare(self) -> None:
-        """Do once, before the clock starts, what takes time and is no training."""
+        """Do slow preparations, such as imports, once before the clock starts."""
         return
 
     @abstractmethod
     def train(
         self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
-        """Lower the loss, reporting to `monitor`; `start` is theta (p,), or None for random weights."""
+        """Lower the loss and report to `monitor`; `start` is theta (p,), or None for random weights."""

@@ -14,7 +14,7 @@ from swarmnet import Activation, MixedData, SwarmnetError, SwarmNetRegressor, Sw
 from swarmnet.data.readers import open_files
 from swarmnet.distributed.parallel_fits import in_processes, listening, on_cluster
 from swarmnet.network.activations import TABLE
-from swarmnet.threads import Crew, available_cores, default_threads
+from swarmnet.threads import ThreadTeam, available_cores, default_threads
 from tests.sharded import deadly, table, written
 
 TANH = TABLE["tanh"]
@@ -135,7 +135,7 @@ def test_processes_share_the_cores_and_the_data():
     X = np.zeros((200_000, 1))
 
     def work(task, shared):
-        return Crew().size, shared.flags.owndata
+        return ThreadTeam().size, shared.flags.owndata
 
     found = list(in_processes(work, range(3), X, 2))
     assert found == [(max(1, available_cores() // 2), False)] * 3  # a view of a file that both map
@@ -153,7 +153,9 @@ def test_workers_get_the_data_once(client, tmp_path):
             return {"into": self.into}
 
     here = os.getpid()
-    found = list(on_cluster(lambda task, shared: Crew().size, range(8), Pickled(tmp_path / "log"), client))
+    found = list(
+        on_cluster(lambda task, shared: ThreadTeam().size, range(8), Pickled(tmp_path / "log"), client)
+    )
     assert found == [1] * 8  # threads
     assert len((tmp_path / "log").read_text()) < 8
 
@@ -162,7 +164,7 @@ def test_workers_get_the_data_once(client, tmp_path):
 def test_threads_are_no_more_than_the_environment_says(monkeypatch, said, threads):
     monkeypatch.setenv("OMP_NUM_THREADS", said)
     assert default_threads() == (threads or available_cores())
-    assert Crew(3).size == 3
+    assert ThreadTeam(3).size == 3
 
 
 @pytest.mark.parametrize(

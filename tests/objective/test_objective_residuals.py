@@ -245,7 +245,7 @@ def test_twins_work_at_the_same_time():
     swarm = net.init(np.random.default_rng(1), 20)
     precision = np.ones(len(objective.groups.count))
     expected = [objective.gauss_newton(theta, precision)[2] for theta in swarm]
-    twins = [objective.twin() for _ in range(4)]
+    twins = [objective.single_threaded() for _ in range(4)]
     assert [twin.threads for twin in twins] == [1] * 4
 
     def work(twin):

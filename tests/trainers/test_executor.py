@@ -21,7 +21,7 @@ class Pickled:
     """Replicas to which everything goes, and from which it comes, as to another process."""
 
     def __init__(self, candidates):
-        self.candidates, self.asked = [candidate.twin() for candidate in candidates], []
+        self.candidates, self.asked = [candidate.single_threaded() for candidate in candidates], []
 
     def map(self, work, items):
         self.asked.append([item[1][1] for item in items])

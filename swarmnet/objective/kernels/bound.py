@@ -1,4 +1,4 @@
-"""Kernels bound to one network: what rows.py calls, with the memory that they work in."""
+"""The kernels bound to one network, with their working memory; `row_sums` and `model` call them."""
 
 from typing import Any
 
@@ -17,13 +17,13 @@ Array = NDArray[Any]
 
 
 class Workspace:
-    """Memory of one thread: getting it anew takes as long as small kernels do."""
+    """Working memory of one thread, reused because allocating it takes as long as a small kernel."""
 
     def __init__(self) -> None:
         self._memory: dict[object, Array] = {}
 
     def rows(self, use: object, count: int, width: int, dtype: Any) -> Array:
-        """(count, width) for one use, the same memory every time."""
+        """Return an array (count, width) for one use, in the same memory every time."""
         memory = self._memory.get(use)
         if memory is None or memory.size < count * width:
             memory = self._memory[use] = np.empty(count * width, dtype)
@@ -35,8 +35,8 @@ class BoundKernels:
 
     Args:
         net: the network.
-        dtype: of losses and gradients; entries' are float64 always.
-        loss: see `losses.LOSSES`.
+        dtype: of losses and gradients; kernels of entries always use float64.
+        loss: see `value_losses.LOSSES`.
     """
 
     def __init__(self, net: Network, dtype: Any, loss: int) -> None:
@@ -67,7 +67,7 @@ class BoundKernels:
         self._activations.check()
 
     def gradient(self, work: Workspace, theta: Array, part: Chunks, span: Array, gradient: Array) -> float:
-        """Add half the loss's gradient over some chunks to gradient (p,); returns the loss."""
+        """Add half the loss's gradient over some chunks to gradient (p,); return the loss."""
         of = theta, self._sizes, self._activations.addresses, self._loss, span
         arrays = part.inputs, part.target, part.weight
         width = max(max(2, 1 + part.tangents) * part.rows * self._all, self._product)
@@ -90,7 +90,7 @@ class BoundKernels:
         self._activations.check()
 
     def residuals(self, work: Workspace, theta: Array, table: Entries, first: int, last: int) -> Array:
-        """The residuals of entries first to last (entries,)."""
+        """Return the residuals (entries,) of entries first to last."""
         memory = work.rows("entries", 4, 2 * AT_A_TIME * self._widest, np.float64)
         of, r = (theta, self._sizes, self._exact.addresses), np.empty(last - first)
         residuals_of_entries(*of, *table.columns, first, last, memory, r)  # type: ignore[call-arg]
@@ -100,11 +100,10 @@ class BoundKernels:
     def entry_gradients(
         self, work: Workspace, theta: Array, table: Entries, first: int, last: int, root: Array
     ) -> tuple[Array, Array]:
-        """Residuals of entries first to last (entries,), and their gradients (p, entries).
+        """Return residuals (entries,) of entries first to last, and their gradients (p, entries).
 
-        The latter are times the root of each one's group.
-
-        The gradients are overwritten by the next ones.
+        The gradients are multiplied by the root of their entry's group precision. Each call overwrites the
+        gradients of the last one.
         """
         memory = work.rows("kept", 7, 2 * AT_A_TIME * self._all, np.float64)
         r, J = np.empty(last - first), work.rows("J", len(theta), last - first, np.float64)

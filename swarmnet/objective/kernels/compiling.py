@@ -1,11 +1,11 @@
-"""How kernels are compiled: without the GIL, cached on disk, and as plain Python with NUMBA_DISABLE_JIT=1.
+"""Compilation of kernels: without the GIL, cached on disk, or plain Python with NUMBA_DISABLE_JIT=1.
 
-A kernel is compiled once for each dtype, when it is first called, and read from Numba's cache afterwards: in
-the package's own folder, or in the user's cache folder where that one cannot be written. Where neither can,
-each process compiles anew.
+A kernel is compiled for each dtype on its first call, and later read from Numba's cache. The cache is in the
+package's folder or, if that cannot be written, in the user's cache folder. If neither can be written, each
+process compiles again.
 
-Numba looks at a kernel's own file alone to see whether the cache is current. A kernel here calls those of
-other files: the name under which it is kept holds a digest of all of them.
+Numba checks only a kernel's own file to decide whether the cache is current. The kernels here call kernels in
+other files, so the name under which each is cached contains a digest of all of them.
 """
 
 import hashlib
@@ -34,15 +34,15 @@ FASTMATH = {"contract", "nsz", "arcp"}
 _DIGEST = hashlib.sha256(
     b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
 ).hexdigest()[:12]
-_EVENT = "numba:run_pass"  # a step of compiling a function; none happens where the cache has it
-# Without a home folder, Numba would make a folder named "~" where the user works.
+_EVENT = "numba:run_pass"  # a compiler pass; it does not occur if the function is in the cache
+# Without a home folder, Numba would make a folder named "~" in the working folder.
 _CACHED = os.path.isabs(os.path.expanduser("~")) or bool(
     os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
 )
 
 
 class _FirstUse(event.Listener):
-    """Says on a terminal, once, that kernels are being compiled."""
+    """Prints once, on a terminal, that kernels are being compiled."""
 
     cached, said = True, False
 
@@ -65,7 +65,7 @@ event.register(_EVENT, _FIRST_USE)
 
 
 def kernel(function: F) -> F:
-    """Compile a function of arrays and numbers when it is first called."""
+    """Compile a function of arrays and numbers on its first call."""
     compiled: Any = _compiled(njit, function, nogil=True, error_model="numpy", fastmath=FASTMATH)
     if JIT and (folder := compiled.stats.cache_path):
         cache = compiled._cache
@@ -86,17 +86,17 @@ def called_back(signature: Any, function: F) -> Any:
 def _compiled(decorator: Callable[..., Any], function: F, *args: Any, **options: Any) -> F:
     function.__qualname__ = f"{function.__name__}_{_DIGEST}"
     if _CACHED:
-        with suppress(RuntimeError, OSError):  # there is no folder to write a cache to, or the disk is full
+        with suppress(RuntimeError, OSError):  # no folder for a cache, or the disk is full
             return decorator(*args, cache=True, **options)(function)  # type: ignore[no-any-return]
     _FIRST_USE.cached = False
     return decorator(*args, **options)(function)  # type: ignore[no-any-return]
 
 
 def _one_at_a_time(save: Callable[..., None], folder: str) -> Callable[..., None]:
-    """Write to the cache while no other process does, as far as the disk has room.
+    """Return `save` with a lock against other processes; it does nothing if the disk is full.
 
-    Numba reads a kernel's index, adds a file to it and writes both: of two processes at once, with a dtype
-    each, one would name the other's file as its own.
+    Numba reads a kernel's index, adds a file to it and writes both. Of two processes that do this at once,
+    each with another dtype, one would register the other's file as its own.
     """
 
     def saved(*args: Any) -> None:
@@ -113,7 +113,7 @@ def _locked(folder: str) -> Iterator[None]:
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # not every file system has locks
+        with suppress(OSError):  # some file systems have no locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

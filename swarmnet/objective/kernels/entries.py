@@ -1,8 +1,8 @@
 """Kernels of single entries: residuals, and the gradient of each.
 
-An entry is one number of one row: the value of an output there, or its derivative along one input (see
-`chunks.Entries`, whose columns these take). Each is a jet of its own, with no tangent if it is a value and
-one if it is a partial. They are taken some at a time: values first, then partials.
+An entry is one number of one row: the value of an output, or its derivative along one input (see
+`row_chunks.Entries`, whose columns are the arguments). Each entry is its own jet, without a tangent if it is
+a value and with one if it is a partial. They are computed in blocks: values first, then partials.
 """
 
 import math
@@ -15,7 +15,7 @@ AT_A_TIME = 128
 
 @kernel
 def gather(X, row, along, points):
-    """The entries' jets of the inputs, in points (1 + m, d, entries)."""
+    """Write the entries' jets of the inputs to points (1 + m, d, entries)."""
     for i in range(X.shape[1]):
         x = points[0, i]
         for r in range(len(row)):
@@ -28,7 +28,7 @@ def gather(X, row, along, points):
 
 @kernel
 def end_of_kind(along, start, last):
-    """Where the entries at a time from `start` end, all of which are values, or partials."""
+    """Return the end of the block of entries from `start`, which are all values or all partials."""
     stop = start + 1
     while stop < min(last, start + AT_A_TIME) and (along[stop] < 0) == (along[start] < 0):
         stop += 1
@@ -39,9 +39,9 @@ def end_of_kind(along, start, last):
 def residuals_of_entries(
     theta, sizes, acts, X, row, output, along, target, weight, group, first, last, memory, r
 ):  # fmt: skip
-    """The residuals sqrt(weight) (prediction - target) of entries first to last, in r (entries,).
+    """Write the residuals sqrt(weight) (prediction - target) of entries first to last to r (entries,).
 
-    memory (4, 2 x entries at a time x units of the widest layer, inputs included).
+    memory (4, 2 x AT_A_TIME x units of the widest layer, including inputs).
     """
     layers, d, start = len(acts), X.shape[1], first
     while start < last:
@@ -58,7 +58,7 @@ def residuals_of_entries(
 
 @kernel
 def write_gradients(start, inputs, bars, J, at):
-    """Each entry's gradient with respect to a layer's W and b, in J (p, ...) from column `at` on."""
+    """Write each entry's gradient by a layer's W and b to J (p, ...) from column `at` on."""
     parts, fan_in, fan_out, rows = inputs.shape[0], inputs.shape[1], bars.shape[1], bars.shape[2]
     for i in range(fan_in):
         for o in range(fan_out):
@@ -80,10 +80,10 @@ def write_gradients(start, inputs, bars, J, at):
 def entry_gradients(
     theta, sizes, acts, X, row, output, along, target, weight, group, first, last, root, offsets, memory, r, J
 ):  # fmt: skip
-    """The residuals sqrt(weight) (prediction - target) of entries first to last, in r (entries,).
+    """Write the residuals sqrt(weight) (prediction - target) of entries first to last to r (entries,).
 
-    J (p, entries) gets their gradients, each times its group's `root`. memory (7, 2 x entries at a time x
-    units of all layers, inputs included).
+    Their gradients, each times its group's `root`, are written to J (p, entries). memory (7, 2 x AT_A_TIME x
+    units of all layers, including inputs).
     """
     layers, d, start = len(acts), X.shape[1], first
     while start < last:

@@ -1,16 +1,16 @@
-"""The passes through a network that all kernels are made of, on jets.
+"""Passes through a network on jets, of which all kernels consist.
 
-A jet is a value with its tangents along some directions. Those of a layer's units at a chunk of rows are an
-array (1 + m, units, rows): the values, then each of m tangents. The inputs' own are the rows and the
+A jet is a value with its tangents along some directions. The jets of a layer's units at a chunk of rows are
+an array (1 + m, units, rows): the values, then each of m tangents. The inputs' jets are the rows and the
 directions. For layer l with weights W, b and activation f:
 
     forward    z = W' a + b,   u = W' t,   a <- f(z),   t <- f'(z) u
-    backward   with the loss's cotangents a', t' of what a layer gives:
+    backward   with the loss's cotangents a', t' of the layer's outputs:
                u' = f'(z) t',   z' = f'(z) a' + f''(z) u t',   W' = a z'^T + t u'^T,   b' = z' over all rows,
                and W z', W u' for the layer below.
 
-The latter is double backpropagation (Drucker and Le Cun 1992). All a chunk's arrays are contiguous with the
-rows last: a layer is a matrix product for each part of the jets, and activations run along the rows.
+The backward pass is double backpropagation (Drucker and Le Cun 1992). All arrays of a chunk are contiguous
+with rows last: a layer is a matrix product for each part of the jets, and activations run along the rows.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from swarmnet.objective.kernels.compiling import kernel
 from swarmnet.objective.kernels.layer_activations import CURVATURE, SLOPE, TANGENT, VALUE, activate
 
-# A product each: so the code around NumPy's dot is compiled once, and not wherever one is taken.
+# Separate functions, so that the code around NumPy's dot is compiled once and not for each call.
 
 
 @kernel
@@ -41,13 +41,13 @@ def outer_product(A, Z, out):
 
 @kernel
 def block(memory, parts, units, rows):
-    """(parts, units, rows) at the beginning of memory."""
+    """Return (parts, units, rows) at the beginning of memory."""
     return memory[: parts * units * rows].reshape(parts, units, rows)
 
 
 @kernel
 def layer_weights(theta, start, fan_in, fan_out):
-    """W (fan_in, fan_out) and b (fan_out,) of the layer that begins at `start` in theta."""
+    """Return W (fan_in, fan_out) and b (fan_out,) of the layer that begins at `start` in theta."""
     stop = start + fan_in * fan_out
     return theta[start:stop].reshape(fan_in, fan_out), theta[stop : stop + fan_out]
 
@@ -72,7 +72,7 @@ def multiply(A, S):
 
 @kernel
 def forward_products(theta, start, inputs, out):
-    """W' times each part of inputs (1 + m, fan_in, rows), in out (1 + m, fan_out, rows); returns b."""
+    """Write W' times each part of inputs (1 + m, fan_in, rows) to out (1 + m, fan_out, rows); return b."""
     W, b = layer_weights(theta, start, inputs.shape[1], out.shape[1])
     for part in range(inputs.shape[0]):
         forward_product(W, inputs[part], out[part])
@@ -81,7 +81,7 @@ def forward_products(theta, start, inputs, out):
 
 @kernel
 def pull_jets(theta, start, act, inputs, out, slopes):
-    """One layer forward, of which nothing is kept: inputs (1 + m, fan_in, rows), out (1 + m, fan_out, rows).
+    """One layer forward without stored slopes: inputs (1 + m, fan_in, rows), out (1 + m, fan_out, rows).
 
     slopes (fan_out, rows) is overwritten.
     """
@@ -100,9 +100,9 @@ def pull_jets(theta, start, act, inputs, out, slopes):
 
 @kernel
 def forward(theta, sizes, acts, layers, inputs, memory):
-    """The jets that come out of the first `layers` layers, of which nothing is kept.
+    """Return the jets after the first `layers` layers; slopes are not stored.
 
-    memory (3, parts x rows x units of the widest layer) holds two layers' jets and one's slopes.
+    memory (3, parts x rows x units of the widest layer) holds two layers' jets and one layer's slopes.
     """
     parts, rows = inputs.shape[0], inputs.shape[2]
     jets, start = inputs, 0
@@ -116,7 +116,7 @@ def forward(theta, sizes, acts, layers, inputs, memory):
 
 @kernel
 def pull_slopes(theta, start, act, inputs, out, slopes):
-    """One layer's values forward, with its slopes (fan_out, rows): what `pull_back` needs."""
+    """One layer's values forward, with its slopes (fan_out, rows) for `pull_back`."""
     b = forward_products(theta, start, inputs, out)
     if act == 0:
         add_bias(out[0], b)
@@ -136,7 +136,7 @@ def bend(S, C, T, B):
 
 @kernel
 def pull_kept(theta, start, act, inputs, out, S, C, B):
-    """One layer forward, with what the way back needs: slopes S, curvatures C (fan_out, rows), B = f'' u."""
+    """One layer forward; store slopes S, curvatures C (fan_out, rows), B = f'' u for the backward pass."""
     b = forward_products(theta, start, inputs, out)
     if act == 0:
         add_bias(out[0], b)
@@ -148,9 +148,9 @@ def pull_kept(theta, start, act, inputs, out, S, C, B):
 
 @kernel
 def forward_kept(theta, sizes, acts, inputs, offsets, A, S, C, B):
-    """All layers forward, with what the way back needs: jets A, slopes S and B = f'' u of every layer.
+    """All layers forward; store jets A, slopes S and B = f'' u of every layer for the backward pass.
 
-    Those of a layer begin offsets[layer] rows on. C holds one layer's curvatures.
+    A layer's arrays begin at offsets[layer] * rows. C holds one layer's curvatures.
     """
     layers, parts, rows = len(acts), inputs.shape[0], inputs.shape[2]
     jets, start = inputs, 0
@@ -175,9 +175,9 @@ def pull_tangent(theta, start, act, direction, out, S, C, B):
 
 @kernel
 def push(act, S, B, cotangents, values):
-    """Cotangents (1 + m, units, rows) of what a layer gives <- those of its z and u.
+    """Turn cotangents (1 + m, units, rows) of a layer's outputs into those of its z and u, in place.
 
-    Unless `values`, those of the values are there already, and only what tangents add to them is added.
+    Without `values`, the values' cotangents are already those of z, and only the tangents' terms are added.
     """
     if act == 0:
         return
@@ -216,7 +216,7 @@ def add_weight_gradient(start, inputs, cotangents, product, gradient):
 
 @kernel
 def push_products(theta, start, cotangents, out):
-    """Cotangents of z and u (1 + m, fan_out, rows) <- W times them, out (1 + m, fan_in, rows)."""
+    """Write W times the cotangents of z and u (1 + m, fan_out, rows) to out (1 + m, fan_in, rows)."""
     W, _ = layer_weights(theta, start, out.shape[1], cotangents.shape[1])
     for part in range(cotangents.shape[0]):
         backward_product(W, cotangents[part], out[part])
@@ -224,7 +224,7 @@ def push_products(theta, start, cotangents, out):
 
 @kernel
 def pull_back(theta, sizes, acts, output, S, offsets, memory, rows):
-    """The gradient (d, rows) of an output with respect to the inputs, after a forward pass that kept S."""
+    """Return the gradient (d, rows) of an output by the inputs, after a forward pass that stored S."""
     layers = len(acts)
     start = len(theta)
     G = block(memory[0], 1, sizes[layers - 1], rows)[0]

@@ -1,10 +1,10 @@
 """Kernels of the loss of many particles, and of the loss with its gradient at one.
 
-Each takes some chunks of rows. Those of rows with few partials are jets: `inputs` (chunks, 1 + m, d, rows),
-`target` and `weight` (chunks, 1 + m, k, rows) of values and tangents alike, weight 0 where nothing was
-observed. Rows with many partials have their values so, m = 0, and the partials as `J` and `J_weight`
-(chunks, k, d, rows): the gradient of an output is pulled back from it, all inputs at once, and the loss's
-own gradient is that of a tangent along the residuals.
+Each is computed over some chunks of rows. Rows with few partials are jets: `inputs` (chunks, 1 + m, d, rows),
+`target` and `weight` (chunks, 1 + m, k, rows) of values and tangents, with weight 0 where not observed. Rows
+with many partials have m = 0 there, and the partials in `J` and `J_weight` (chunks, k, d, rows). Their
+gradients of each output are computed by a pullback, for all inputs at once, and the loss's gradient by a
+tangent along the residuals.
 """
 
 import math
@@ -44,7 +44,7 @@ def add_squares(predicted, target, weight, total):
 
 @inlined
 def cross_entropy(z, target):
-    """That of sigmoid(z), and a target from 0 to 1."""
+    """Return the cross-entropy of sigmoid(z) and a target from 0 to 1."""
     return max(z, 0.0) + math.log1p(math.exp(-abs(z))) - target * z
 
 
@@ -67,7 +67,8 @@ def total_of(terms):
 
 @kernel
 def jet_losses(swarm, first, last, sizes, acts, loss, chunks, inputs, target, weight, memory, out):
-    """out[s] = the sum over chunks[0] to chunks[1] for particles s from first to last of swarm (s, p).
+    """out[s] = the sum over chunks[0] to chunks[1] (exclusive) for particles s, first to last, of swarm (s,
+    p).
 
     The memory is that of `jets.forward`.
     """
@@ -95,10 +96,10 @@ def gradient_losses(
     swarm, first, last, sizes, acts, loss, chunks, inputs, target, weight,
     J, J_weight, outputs, offsets, memory, out,
 ):  # fmt: skip
-    """As `jet_losses`, of rows with many partials; `outputs` are those with any.
+    """The same as `jet_losses` for rows with many partials; `outputs` are the outputs that have any.
 
-    memory (5, rows x units of all layers): two layers' values, all slopes (those of a layer from
-    offsets[layer] rows on), and two layers' gradients pulled back.
+    memory (5, rows x units of all layers): two layers' values, all slopes (a layer's begin at
+    offsets[layer] * rows), and two layers' pullbacks.
     """
     layers, rows = len(acts), inputs.shape[3]
     S, terms = memory[2], np.empty(rows)
@@ -128,7 +129,7 @@ def gradient_losses(
 
 @kernel
 def cotangents_of(predicted, target, weight, out):
-    """out <- weight (predicted - target), (units, rows); returns the sum of weight (predicted - target)^2."""
+    """out <- weight (predicted - target), (units, rows); return the sum of weight (predicted - target)^2."""
     total = 0.0
     for o in range(target.shape[0]):
         y, t, w, c = predicted[o], target[o], weight[o], out[o]
@@ -141,7 +142,7 @@ def cotangents_of(predicted, target, weight, out):
 
 @kernel
 def value_cotangents(theta, start, act, loss, inputs, predicted, slopes, target, weight, out):
-    """Write half the gradient of the values' costs with respect to the last z to out; returns the costs."""
+    """Write half the gradient of the values' loss by the last z to out; return the loss."""
     if loss == SQUARED:
         total = cotangents_of(predicted, target, weight, out)
         if act != 0:
@@ -159,7 +160,7 @@ def value_cotangents(theta, start, act, loss, inputs, predicted, slopes, target,
 
 @kernel
 def back(theta, sizes, acts, inputs, A, S, B, offsets, cotangent, product, gradient):
-    """From the cotangents of the last z and u, at the beginning of cotangent[0]: add to gradient."""
+    """Add the gradient from the cotangents of the last z and u, at the beginning of cotangent[0]."""
     layers, parts, rows = len(acts), inputs.shape[0], inputs.shape[2]
     start = len(theta)
     bars = block(cotangent[0], parts, sizes[layers], rows)
@@ -184,9 +185,9 @@ def back(theta, sizes, acts, inputs, A, S, B, offsets, cotangent, product, gradi
 def jet_gradient(
     theta, sizes, acts, loss, chunks, inputs, target, weight, offsets, memory, gradient
 ):  # fmt: skip
-    """Add half the gradient of the sum over chunks[0] to chunks[1] to gradient (p,); returns the sum.
+    """Add half the gradient of the sum over chunks[0] to chunks[1] to gradient (p,); return the sum.
 
-    memory (10, parts x rows x units of all layers, or the weights of a layer if these are more): all layers'
+    memory (10, parts x rows x units of all layers, or a layer's number of weights if larger): all layers'
     jets A, slopes S, curvatures C, B = f'' u, two layers' cotangents, and a layer's gradient.
     """
     parts, rows, last, k = inputs.shape[1], inputs.shape[3], len(acts) - 1, sizes[-1]
@@ -223,7 +224,7 @@ def jet_gradient(
 def pulled_gradient(
     theta, sizes, acts, loss, chunks, inputs, target, weight, J, J_weight, outputs, offsets, memory, gradient
 ):  # fmt: skip
-    """As `jet_gradient`, of rows with many partials; memory holds what is pulled back as well."""
+    """The same as `jet_gradient` for rows with many partials; memory also holds the pullbacks."""
     layers, rows, d = len(acts), inputs.shape[3], inputs.shape[2]
     A, S, C, B, cotangent, product = memory[0], memory[1], memory[2], memory[3], memory[4:6], memory[6]
     pulled, jets = memory[7:9], block(memory[9], 2, d, rows)

@@ -1,4 +1,4 @@
-"""Kernel of the sums from which the best linear output layer follows (variable projection)."""
+"""Kernel of the sums that determine the best linear output layer (variable projection)."""
 
 import math
 
@@ -12,11 +12,11 @@ from swarmnet.objective.kernels.jets import forward, outer_product
 def gram_sums(
     swarm, first, last, sizes, acts, chunks, inputs, target, weight, memory, out
 ):  # fmt: skip
-    """Add to out[s, o] (units, units + targets) the sums [Phi w Phi' | Phi w t'] over some chunks.
+    """Add the sums [Phi w Phi' | Phi w t'] over some chunks to out[s, o] (units, units + targets).
 
-    Phi (units, rows) are the last hidden activations and 1, or their tangents and 0, of particle s. With as
-    many rows out[s] as outputs, each has its own weights w and one target; with one, the first output's
-    weights serve all, and there are as many targets as outputs.
+    Phi (units, rows) are the last hidden activations of particle s and 1, or their tangents and 0. If out[s]
+    has a Gram matrix for each output, each has its own weights w and one target. If it has only one, all
+    outputs have the first one's weights, and each output is a target.
 
     The memory is that of `jets.forward`. The sums are float64.
     """

@@ -1,4 +1,4 @@
-"""Kernels of a network's outputs, their Jacobian and their Hessians at many points."""
+"""Kernels of a network's outputs, Jacobians and Hessians at many points."""
 
 import numpy as np
 
@@ -21,9 +21,9 @@ AT_A_TIME = 128
 
 @kernel
 def outputs(theta, sizes, acts, X, first, last, memory, out):
-    """Y (n, k) at rows first to last of X (n, d), in out.
+    """Write Y (n, k) at rows first to last of X (n, d) to out.
 
-    memory (5, rows at a time x units of all layers, inputs included).
+    memory (5, AT_A_TIME x units of all layers, including inputs).
     """
     layers, d, start = len(acts), X.shape[1], first
     while start < last:
@@ -36,7 +36,7 @@ def outputs(theta, sizes, acts, X, first, last, memory, out):
 
 @kernel
 def jacobians(theta, sizes, acts, X, first, last, offsets, memory, out):
-    """J (n, k, d) at rows first to last of X (n, d), in out; memory as for `outputs`."""
+    """Write J (n, k, d) at rows first to last of X (n, d) to out; memory as for `outputs`."""
     layers, d, k, start = len(acts), X.shape[1], out.shape[1], first
     slopes = memory[2]
     while start < last:
@@ -66,10 +66,10 @@ def add_bends(C, G, U, first, second, out):
 
 @kernel
 def hessians(theta, sizes, acts, X, first, last, offsets, memory, out):
-    """H (n, k, d, d) at rows first to last of X (n, d), in out.
+    """Write H (n, k, d, d) at rows first to last of X (n, d) to out.
 
-    H_o = sum over layers and units u of (dY_o/da_u) f''(z_u) grad z_u grad z_u^T: the tangents of all inputs,
-    and a pullback for each output. memory (5, (1 + d) x rows at a time x units of all layers).
+    H_o = sum over layers and units u of (dY_o/da_u) f''(z_u) grad z_u grad z_u^T: tangents along all inputs,
+    and one pullback per output. memory (5, (1 + d) x AT_A_TIME x units of all layers).
     """
     layers, d, k, start = len(acts), X.shape[1], out.shape[1], first
     S, C = memory[2], memory[3]
