@@ -238,3 +238,23 @@ def relu_slope(z, a):
 @inlined
 def relu_curvature(z, a, s):
     return 0.0
+
+
+_FUNCTIONS = {
+    "sigmoid": (sigmoid, sigmoid_slope, sigmoid_curvature),
+    "tanh": (tanh, tanh_slope, tanh_curvature),
+    "softplus": (softplus, softplus_slope, softplus_curvature),
+    "sine": (sine, sine_slope, sine_curvature),
+    "silu": (silu, silu_slope, silu_curvature),
+    "gelu": (gelu, gelu_slope, gelu_curvature),
+    "relu": (relu, relu_slope, relu_curvature),
+}
+_IN_SINGLE = {
+    "sigmoid": (sigmoid32, sigmoid_slope, sigmoid_curvature32),
+    "tanh": (tanh32, tanh_slope32, tanh_curvature32),
+}
+
+
+def scalars(name: str, dtype: str) -> tuple[Any, Any, Any]:
+    """f(z), f'(z, a) and f''(z, a, s) of a built-in activation."""
+    return _IN_SINGLE[name] if dtype == "float32" and name in _IN_SINGLE else _FUNCTIONS[name]
