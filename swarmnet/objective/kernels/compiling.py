@@ -5,7 +5,8 @@ the package's own folder, or in the user's cache folder where that one cannot be
 each process compiles anew.
 
 Numba looks at a kernel's own file alone to see whether the cache is current. A kernel here calls those of
-other files: the name under which it is kept holds a digest of all of them.
+other files, and some are compiled from the activations' formulas: the name under which it is kept holds a
+digest of all of these files.
 """
 
 import hashlib
@@ -19,6 +20,8 @@ from typing import Any, TypeVar
 from numba import cfunc, config, njit
 from numba.core import event
 
+from swarmnet.network import activations
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -31,9 +34,8 @@ JIT = not config.DISABLE_JIT  # type: ignore[attr-defined]
 # Sums keep their order, so that they do not depend on the processor, and NaN stays NaN.
 FASTMATH = {"contract", "nsz", "arcp"}
 
-_DIGEST = hashlib.sha256(
-    b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-).hexdigest()[:12]
+_SOURCES = [*sorted(Path(__file__).parent.glob("*.py")), Path(activations.__file__)]
+_DIGEST = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()[:12]
 _EVENT = "numba:run_pass"  # a step of compiling a function; none happens where the cache has it
 # Without a home folder, Numba would make a folder named "~" where the user works.
 _CACHED = os.path.isabs(os.path.expanduser("~")) or bool(
