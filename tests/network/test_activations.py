@@ -1,6 +1,6 @@
 """Every activation of the table: its record, and what is generated from it.
 
-Its script in the report is compared with the model in test_report_browser.py, where there is a browser.
+Its script in the report is compared with the model in `report.test_report_browser`, where there is a browser.
 """
 
 import copy
@@ -8,6 +8,7 @@ import math
 import pickle
 import warnings
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ def test_value_is_the_formula(name: str) -> None:
 @each_name
 @pytest.mark.usefixtures("loud")
 def test_values_and_derivatives_are_the_formulas(name: str) -> None:
-    """Those of complex steps (see test_derivatives.py), and of units saturated up to |z| = 700."""
+    """Those of complex steps (see `objective.test_derivatives`), for units saturated up to |z| = 700."""
     f, slope = FORMULAS[name]
     far, step = np.geomspace(1e-3, 700.0, 400), 1e-30
     z = np.concatenate([-far, far])
@@ -275,6 +276,11 @@ def test_onnx_has_the_activation(name: str, dtype: str, tmp_path: Any) -> None:
 
 def test_names_are_those_of_the_table() -> None:
     assert all(record.name == name for name, record in TABLE.items())
+
+
+def test_the_reference_names_them() -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "building-blocks.md"
+    assert f"By name: {', '.join(f'`{name}`' for name in TABLE)}.\n" in page.read_text()
 
 
 def test_look_up() -> None:
