@@ -1,11 +1,15 @@
 """What several test modules share: a fixed seed, and an independent reference for derivatives."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
+
+from tests.activation_formulas import FORMULAS
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
@@ -28,16 +32,8 @@ class JaxReference:
 
     def __init__(self, jax: Any) -> None:
         self.jax = jax
-        self.functions: dict[str, Callable[[Any], Any]] = {
-            "sigmoid": jax.nn.sigmoid,
-            "tanh": jax.numpy.tanh,
-            "softplus": jax.nn.softplus,
-            "sine": jax.numpy.sin,
-            "silu": jax.nn.silu,
-            "gelu": lambda z: jax.nn.gelu(z, approximate=False),
-            "relu": jax.nn.relu,
-            "linear": lambda z: z,
-        }
+        in_jax = SimpleNamespace(**vars(jax.numpy), erf=jax.scipy.special.erf)
+        self.functions = {name: partial(f, in_jax) for name, (f, _) in FORMULAS.items()}
 
     def forward(self, names: Sequence[str], layers: Sequence[tuple[Any, Any]], x: Any) -> Any:
         """(k,) outputs of one row (d,), `layers` being [(W, b), ...]."""

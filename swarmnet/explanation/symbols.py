@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from swarmnet.data.data_frames import pd
 from swarmnet.explanation.steps import Matrix, Step
-from swarmnet.network.activations import Activation
+from swarmnet.network.activations import TABLE, Activation
 
 Array = NDArray[Any]
 
@@ -32,23 +32,6 @@ _WHAT = {
     "z'": "deltas",
     "W'": "gradient of the weights",
     "b'": "gradient of the biases",
-}
-
-
-# f, f' and f'' in a form to check by hand; the numbers shown are computed by the activation's own functions.
-WRITTEN = {
-    "sigmoid": ("1 / (1 + exp(-z))", "A * (1 - A)", "S * (1 - 2 * A)"),
-    "tanh": ("tanh(z)", "1 - A^2", "-2 * A * S"),
-    "softplus": ("log(1 + exp(z))", "1 / (1 + exp(-z))", "S * (1 - S)"),
-    "sine": ("sin(z)", "cos(z)", "-A"),
-    "silu": (
-        "z * sigmoid(z)",
-        "sigmoid(z) + A * (1 - sigmoid(z))",
-        "sigmoid(z) * (1 - sigmoid(z)) * (2 + z * (1 - 2 * sigmoid(z)))",
-    ),
-    "gelu": ("z * Phi(z)", "Phi(z) + z * phi(z)", "phi(z) * (2 - z^2)"),
-    "relu": ("max(z, 0)", "(z > 0)", "0"),
-    "linear": ("z", "1", "0"),
 }
 
 
@@ -101,7 +84,7 @@ class Sheet:
         act.value(z, A)
         act.slope(z, A, S)
         act.curvature(z, A, S, C)
-        written = WRITTEN[act.name] if act.built_in else ("f(z)", "f'(z)", "f''(z)")
+        written = TABLE[act.name].written if act.built_in else ("f(z)", "f'(z)", "f''(z)")
         made = dict(zip("ASC" if bends else "AS", (A, S, C), strict=False))
         formulas = [
             f"{letter}{layer} = " + re.sub(r"\b([zAS])\b", rf"\g<1>{layer}", formula)

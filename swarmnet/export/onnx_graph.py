@@ -12,6 +12,7 @@ because X less the first is exact wherever the two are close to each other (Ster
 comes out is rounded all the same, to 6e-8 of its size: where that is much of its spread, a warning says so.
 """
 
+import ast
 import importlib
 import json
 import math
@@ -26,6 +27,7 @@ from swarmnet.data.column_names import derivative_name, listed
 from swarmnet.errors import SwarmnetError, SwarmnetWarning, install_hint, unknown
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.training_record import input_range
+from swarmnet.network.activations import TABLE
 from swarmnet.version import __version__
 
 Array = NDArray[Any]
@@ -124,12 +126,16 @@ class _Graph:
     def __init__(self, onnx: Any, dtype: str) -> None:
         self._onnx, self.dtype = onnx, np.dtype(dtype)
         self._nodes: list[Any] = []
+        self._outputs: dict[tuple[Any, ...], str] = {}
         self._constants: dict[str, Any] = {}
         self._numbers: dict[float, str] = {}
 
     def node(self, op: str, *inputs: str, out: str | None = None, **attributes: Any) -> str:
-        """Add a node; returns the name of its output, `out` or one of its own."""
-        name = out or f"{op.lower()}_{len(self._nodes)}"
+        """The name of a node's output, `out` or one of its own; the same node is added once."""
+        key = op, inputs, tuple(attributes.items())
+        if out is None and key in self._outputs:
+            return self._outputs[key]
+        name = self._outputs[key] = out or f"{op.lower()}_{len(self._nodes)}"
         self._nodes.append(self._onnx.helper.make_node(op, inputs, [name], name, **attributes))
         return name
 
@@ -192,8 +198,9 @@ def _write(g: _Graph, model: FittedModel) -> None:
         W.append(g.constant(f"W{number}", weights / unit))
         product = g.node("MatMul", A, W[-1])
         z = g.node("Add", product, g.constant(f"b{number}", bias), out=f"z{number}")
-        A, slope = ACTIVATIONS[act.name](g, z)
-        S.append(slope)
+        f, slope = TABLE[act.name].formulas[0], TABLE[act.name].onnx_slope
+        A = _nodes(g, f, {"z": z})
+        S.append(None if slope == "1.0" else _nodes(g, slope, {"z": z, "a": A}))
     units = g.constant("diag_y_scale", np.diag(scaling.y_scale))
     Y = g.node("MatMul", A, units)
     *rest, last = reversed(g.parts("y_offset", scaling.y_offset))  # the smaller first, or it would be lost
@@ -215,59 +222,54 @@ def _write_pullback(g: _Graph, W: list[str], S: list[str | None], units: str, k:
         G = g.node("MatMul", G, g.node("Transpose", weights), out=out)
 
 
-# f(z) and f'(z) of each activation, None for a slope of 1
+def _nodes(g: _Graph, formula: str, known: dict[str, str]) -> str:
+    """A formula of an activation as nodes; `known` are its variables."""
+
+    def write(part: ast.expr) -> str:
+        match part:
+            case ast.Name(name):
+                return known[name]
+            case ast.Constant(float(value)):
+                return g.number(value)
+            case ast.UnaryOp(ast.USub(), ast.Constant(float(value))):
+                return g.number(-value)
+            case ast.UnaryOp(ast.USub(), operand):
+                return g.node("Neg", write(operand))
+            case ast.BinOp(left, operator, right):
+                return g.node(_OPERATORS[type(operator)], write(left), write(right))
+            case ast.Compare(left, [ast.Gt()], [right]):
+                above = g.node("Greater", write(left), write(right))
+                return g.node("Where", above, g.number(1.0), g.number(0.0))
+            case ast.Call(ast.Name(name), arguments) if name in _FUNCTIONS:
+                return _FUNCTIONS[name](g, *map(write, arguments))
+            case ast.Call(ast.Name(name), arguments):  # exp is Exp
+                return g.node(name.capitalize(), *map(write, arguments))
+        raise ValueError(f"no ONNX for {ast.unparse(part)}")
+
+    return write(ast.parse(formula, mode="eval").body)
 
 
-def _tanh(g: _Graph, z: str) -> tuple[str, str]:
-    # slope 4 e / (1 + e)^2 with e = exp(-2 |z|): 1 - a^2 would keep few digits of float32's where a is near 1
-    e = g.node("Exp", g.node("Mul", g.node("Abs", z), g.number(-2.0)))
-    below = g.node("Add", g.number(1.0), e)
-    return g.node("Tanh", z), g.node("Div", g.node("Mul", e, g.number(4.0)), g.node("Mul", below, below))
-
-
-def _sigmoid(g: _Graph, z: str) -> tuple[str, str]:
-    a, rest = _gate(g, z, _tail(g, z))
-    return a, g.node("Mul", a, rest)
-
-
-def _softplus(g: _Graph, z: str) -> tuple[str, str]:
-    # max(z, 0) + log(1 + exp(-|z|))
-    e = _tail(g, z)
-    rest = g.node("Log", g.node("Add", g.number(1.0), e))
-    return g.node("Add", g.node("Relu", z), rest), _gate(g, z, e)[0]
-
-
-def _silu(g: _Graph, z: str) -> tuple[str, str]:
-    # slope g + a (1 - g), with g = sigmoid(z)
-    gate, rest = _gate(g, z, _tail(g, z))
-    a = g.node("Mul", z, gate)
-    return a, g.node("Add", gate, g.node("Mul", a, rest))
-
-
-def _tail(g: _Graph, z: str) -> str:
-    """exp(-|z|), which never overflows."""
-    return g.node("Exp", g.node("Neg", g.node("Abs", z)))
-
-
-def _gate(g: _Graph, z: str, e: str) -> tuple[str, str]:
-    """sigmoid(z) and 1 - sigmoid(z), given e = exp(-|z|), both to all digits: 1 / (1 + e) and e / (1 + e)."""
+def _gate(g: _Graph, z: str) -> tuple[str, str]:
+    """sigmoid(z) and 1 - sigmoid(z), both to all digits: 1 / (1 + e) and e / (1 + e), with e = exp(-|z|)."""
+    e = g.node("Exp", g.node("Neg", g.node("Abs", z)))
     below = g.node("Add", g.number(1.0), e)
     large, small = g.node("Reciprocal", below), g.node("Div", e, below)
     above = g.node("Greater", z, g.number(0.0))
     return g.node("Where", above, large, small), g.node("Where", above, small, large)
 
 
-def _gelu(g: _Graph, z: str) -> tuple[str, str]:
-    # z Phi(z), slope Phi(z) + z phi(z)
+def _bell(g: _Graph, z: str) -> tuple[str, str]:
+    """z^2 / 2 and exp(-z^2 / 2)."""
     square = g.node("Mul", g.node("Mul", z, z), g.number(0.5))
-    bell = g.node("Exp", g.node("Neg", square))
-    Phi = _normal_distribution(g, z, square, bell)
-    phi = g.node("Mul", bell, g.number(1.0 / math.sqrt(2.0 * math.pi)))
-    return g.node("Mul", z, Phi), g.node("Add", Phi, g.node("Mul", z, phi))
+    return square, g.node("Exp", g.node("Neg", square))
 
 
-def _normal_distribution(g: _Graph, z: str, square: str, bell: str) -> str:
-    """Phi(z), given z^2 / 2 and exp(-z^2 / 2), to 4e-16.
+def _moment(g: _Graph, z: str) -> str:
+    return g.node("Mul", z, g.node("Mul", _bell(g, z)[1], g.number(1.0 / math.sqrt(2.0 * math.pi))))
+
+
+def _normal_distribution(g: _Graph, z: str) -> str:
+    """Phi(z), to 4e-16.
 
     With t = |z| / sqrt(2) and h = 1/2 the midpoint rule gives (Hunter and Regan 1972)
 
@@ -275,6 +277,7 @@ def _normal_distribution(g: _Graph, z: str, square: str, bell: str) -> str:
 
     c_m = ((m + 1/2) h)^2, of which 13 terms are enough.
     """
+    square, bell = _bell(g, z)
     t = g.node("Mul", g.node("Abs", z), g.number(math.sqrt(0.5)))
     c = (0.5 * (np.arange(13) + 0.5)) ** 2
     last = g.constant("axis_last", np.array([-1]))
@@ -289,26 +292,19 @@ def _normal_distribution(g: _Graph, z: str, square: str, bell: str) -> str:
     return g.node("Where", above, g.node("Sub", g.number(1.0), tail), tail)
 
 
-def _sine(g: _Graph, z: str) -> tuple[str, str]:
-    # cos(z) = 1 - 2 sin(z / 2)^2: Cos in float64 is not in onnxruntime 1.17
+def _cos(g: _Graph, z: str) -> str:
+    # 1 - 2 sin(z / 2)^2: Cos in float64 is not in onnxruntime 1.17
     half = g.node("Sin", g.node("Mul", z, g.number(0.5)))
     square = g.node("Mul", half, half)
-    return g.node("Sin", z), g.node("Sub", g.number(1.0), g.node("Add", square, square))
+    return g.node("Sub", g.number(1.0), g.node("Add", square, square))
 
 
-def _relu(g: _Graph, z: str) -> tuple[str, str]:
-    above = g.node("Greater", z, g.number(0.0))
-    zero, one = g.number(0.0), g.number(1.0)
-    return g.node("Relu", z), g.node("Where", above, one, zero)
-
-
-ACTIVATIONS: dict[str, Callable[[_Graph, str], tuple[str, str | None]]] = {
-    "sigmoid": _sigmoid,
-    "tanh": _tanh,
-    "softplus": _softplus,
-    "sine": _sine,
-    "silu": _silu,
-    "gelu": _gelu,
-    "relu": _relu,
-    "linear": lambda g, z: (z, None),
+_OPERATORS = {ast.Add: "Add", ast.Sub: "Sub", ast.Mult: "Mul", ast.Div: "Div"}
+_FUNCTIONS: dict[str, Callable[..., str]] = {
+    "log1p": lambda g, x: g.node("Log", g.node("Add", g.number(1.0), x)),
+    "cos": _cos,
+    "gate": lambda g, z: _gate(g, z)[0],
+    "rest": lambda g, z: _gate(g, z)[1],
+    "distribution": _normal_distribution,
+    "moment": _moment,
 }

@@ -1,89 +1,43 @@
 """A model as a Python module that needs nothing but the standard library, written to be read."""
 
+import re
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet.errors import SwarmnetError
 from swarmnet.model.fitted_model import FittedModel
+from swarmnet.network.activations import TABLE
 from swarmnet.version import __version__
 
-# f(z), and f'(z) given z and a = f(z)
-ACTIVATIONS = {
-    "sigmoid": """
-def sigmoid(z):
-    e = math.exp(-abs(z))  # never overflows
-    return 1.0 / (1.0 + e) if z > 0.0 else e / (1.0 + e)
-
-
-def sigmoid_slope(z, a):
-    return a - a * a
-""",
-    "tanh": """
-def tanh(z):
-    return math.tanh(z)
-
-
-def tanh_slope(z, a):
-    return 1.0 - a * a
-""",
-    "softplus": """
-def softplus(z):
-    return max(z, 0.0) + math.log1p(math.exp(-abs(z)))  # log(1 + exp(z)), never overflows
-
-
-def softplus_slope(z, a):
-    return -math.expm1(-a)
-""",
-    "sine": """
-def sine(z):
-    return math.sin(z)
-
-
-def sine_slope(z, a):
-    return math.cos(z)
-""",
-    "silu": """
+_HELPERS = {
+    "gate": """
 def gate(z):
     e = math.exp(-abs(z))  # never overflows
     return 1.0 / (1.0 + e) if z > 0.0 else e / (1.0 + e)
 
-
-def silu(z):
-    return z * gate(z)
-
-
-def silu_slope(z, a):
-    return gate(z) + a * (1.0 - gate(z))
 """,
-    "gelu": """
-def normal(z):
+    "distribution": """
+def distribution(z):
     return 0.5 * math.erfc(-z * math.sqrt(0.5))
 
-
-def gelu(z):
-    return z * normal(z)
-
-
-def gelu_slope(z, a):
-    return normal(z) + z * math.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
 """,
-    "relu": """
-def relu(z):
-    return max(z, 0.0)
+    "moment": """
+def moment(z):
+    return z * math.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
 
-
-def relu_slope(z, a):
-    return 1.0 if z > 0.0 else 0.0
-""",
-    "linear": """
-def linear(z):
-    return z
-
-
-def linear_slope(z, a):
-    return 1.0
 """,
 }
+
+_ACTIVATION = """
+def {name}(z):
+    return {f}
+
+
+def {name}_slope(z, a):
+    return {slope}
+"""
 
 _HEAD = '''\
 """A neural network and its partial derivatives, written by swarmnet {version}; it needs only Python.
@@ -163,7 +117,17 @@ def python_module(model: FittedModel) -> str:
         _layer(W, b, act.name)
         for act, (W, b) in zip(net.activations, net.unflatten(model.theta), strict=True)
     )
-    return head + "\n".join(ACTIVATIONS[name] for name in used) + _TAIL.format(layers=layers)
+    return head + _functions(used) + _TAIL.format(layers=layers)
+
+
+def _functions(used: Iterable[str]) -> str:
+    """The activations, and before them the functions of _HELPERS that they call."""
+    text = "\n".join(
+        _ACTIVATION.format(name=name, f=TABLE[name].formulas[0], slope=TABLE[name].formulas[1])
+        for name in used
+    )
+    helpers = [helper for name, helper in _HELPERS.items() if f"{name}(" in text]
+    return "".join(helpers) + re.sub(r"(?<!def )\b(exp|expm1|log1p|sin|cos|tanh)\(", r"math.\1(", text)
 
 
 def _layer(W: NDArray[np.float64], b: NDArray[np.float64], name: str) -> str:

@@ -1,11 +1,20 @@
 """Activation functions: f, f' and f'' of each, and the table of them.
 
-Each function writes into `out`, so that the inner loops allocate nothing. f' is given z and a = f(z), f'' is
-given s = f'(z) as well, because most derivatives are cheap in terms of a and s.
+The functions of an `Activation` write into `out`, so that the inner loops allocate nothing. f' is given z and
+a = f(z), f'' is given s = f'(z) as well, because most derivatives are cheap in terms of a and s.
 
-A new activation is one `Activation` more; `swarmnet.testing.check_activation` checks its derivatives.
+A new built-in activation is one `BuiltIn` more in the table. Its formulas are text that means the same in
+Python and in JavaScript: from it come its NumPy functions, the compiled ones of the kernels, the exported
+Python module and ONNX graph, and the report's script. They may use numbers, z, a and s, + - * / and >, and
+exp, expm1, log1p, sin, cos, tanh, abs, max and gate(z) = 1 / (1 + exp(-z)). For gelu there are the normal
+distribution(z), its density(z) and moment(z) = z density(z); the kernels do without, and Python and ONNX,
+which take no f'', without the density. f' must not divide by what f divides by: kernels would
+share the reciprocal, and values with slopes would differ from values alone in their last bit.
+
+`swarmnet.testing.check_activation` checks derivatives.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
@@ -52,7 +61,23 @@ class Activation:
         # A built-in one travels by name, so that it stays the same object wherever it is unpickled.
         if self.built_in:
             return activation, (self.name,)
-        return Activation, tuple(getattr(self, field.name) for field in fields(self))
+        return Activation, tuple(getattr(self, field.name) for field in fields(Activation))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuiltIn(Activation):
+    """One of the table.
+
+    Args:
+        formulas: f, f' and f'' of z, a and s, as the module's docstring describes them.
+        written: the same as one would check them by hand, of z, A and S.
+        onnx_slope: f' for ONNX, where `formulas` would keep few digits of float32's or need what ONNX does
+            not have; it may use rest(z) = 1 - gate(z), to all digits.
+    """
+
+    formulas: tuple[str, str, str]
+    written: tuple[str, str, str]
+    onnx_slope: str
 
 
 def _sigmoid(z: Array, out: Array) -> None:
@@ -109,14 +134,14 @@ def _softplus_curvature(z: Array, a: Array, s: Array, out: Array) -> None:
     out *= s
 
 
-def _sine_curvature(z: Array, a: Array, s: Array, out: Array) -> None:
-    np.negative(a, out=out)
+def _gate(z: Array) -> Array:
+    gate = np.empty_like(z)
+    _sigmoid(z, gate)
+    return gate
 
 
 def _silu(z: Array, out: Array) -> None:
-    gate = np.empty_like(z)
-    _sigmoid(z, gate)
-    np.multiply(z, gate, out=out)
+    np.multiply(z, _gate(z), out=out)
 
 
 def _silu_slope(z: Array, a: Array, out: Array) -> None:
@@ -129,8 +154,7 @@ def _silu_slope(z: Array, a: Array, out: Array) -> None:
 
 def _silu_curvature(z: Array, a: Array, s: Array, out: Array) -> None:
     # g (1 - g) (2 + z (1 - 2 g)), with g = sigmoid(z)
-    gate = np.empty_like(z)
-    _sigmoid(z, gate)
+    gate = _gate(z)
     np.multiply(gate, -2.0, out=out)
     out += 1.0
     out *= z
@@ -173,44 +197,118 @@ def _gelu_curvature(z: Array, a: Array, s: Array, out: Array) -> None:
     out *= _normal_density(z)
 
 
-TABLE: dict[str, Activation] = {
+_IN_NUMPY = {name: getattr(np, name) for name in ("exp", "expm1", "log1p", "sin", "cos", "tanh", "abs")} | {
+    "max": np.maximum,
+    "gate": _gate,
+    "distribution": _normal_distribution,
+    "density": _normal_density,
+    "moment": lambda z: z * _normal_density(z),
+}
+
+
+def by_formula(formula: str) -> Callable[..., None]:
+    """The NumPy function of one formula; it allocates what is in between."""
+    code = compile(formula, __file__, "eval")
+
+    def write(*arrays: Array) -> None:
+        np.copyto(arrays[-1], eval(code, _IN_NUMPY, dict(zip("zas", arrays[:-1], strict=False))))
+
+    return write
+
+
+def _built_in(
+    name: str,
+    f: str,
+    slope: str,
+    curvature: str,
+    *,
+    written: tuple[str, str, str],
+    functions: tuple[Callable[..., object], ...] = (),
+    init: str = "glorot",
+    smooth: bool = True,
+    onnx_slope: str = "",
+) -> BuiltIn:
+    """A record of the table; `functions` are its NumPy ones where they are faster or more exact."""
+    value_of, slope_of, curvature_of = functions or map(by_formula, (f, slope, curvature))
+    return BuiltIn(
+        name,
+        value_of,
+        slope_of,
+        curvature_of,
+        init,
+        smooth,
+        in_place=not re.search(r"\bz\b", f"{slope} {curvature}"),
+        formulas=(f, slope, curvature),
+        written=written,
+        onnx_slope=onnx_slope or slope,
+    )
+
+
+TABLE: dict[str, BuiltIn] = {
     record.name: record
     for record in (
-        Activation("sigmoid", _sigmoid, _sigmoid_slope, _sigmoid_curvature, in_place=True),
-        Activation(
+        _built_in(
+            "sigmoid",
+            "gate(z)",
+            "a - a * a",
+            "(1.0 - 2.0 * a) * s",
+            written=("1 / (1 + exp(-z))", "A * (1 - A)", "S * (1 - 2 * A)"),
+            functions=(_sigmoid, _sigmoid_slope, _sigmoid_curvature),
+            onnx_slope="a * rest(z)",
+        ),
+        _built_in(
             "tanh",
-            np.tanh,
-            _tanh_slope,
-            _tanh_curvature,
-            in_place=True,
+            "tanh(z)",
+            "1.0 - a * a",
+            "-2.0 * a * s",
+            written=("tanh(z)", "1 - A^2", "-2 * A * S"),
+            functions=(np.tanh, _tanh_slope, _tanh_curvature),
+            onnx_slope="exp(-2.0 * abs(z)) * 4.0 / ((1.0 + exp(-2.0 * abs(z))) * (1.0 + exp(-2.0 * abs(z))))",
         ),
-        Activation("softplus", _softplus, _softplus_slope, _softplus_curvature, "he", in_place=True),
-        Activation(
-            "sine",
-            lambda z, out: np.sin(z, out=out),
-            lambda z, a, out: np.cos(z, out=out),
-            _sine_curvature,
-            "lecun",
+        _built_in(
+            "softplus",
+            "max(z, 0.0) + log1p(exp(-abs(z)))",  # log(1 + exp(z)), never overflows
+            "-expm1(-a)",
+            "exp(-a) * s",
+            written=("log(1 + exp(z))", "1 / (1 + exp(-z))", "S * (1 - S)"),
+            functions=(_softplus, _softplus_slope, _softplus_curvature),
+            init="he",
+            onnx_slope="gate(z)",
         ),
-        Activation("silu", _silu, _silu_slope, _silu_curvature, "he"),
-        Activation("gelu", _gelu, _gelu_slope, _gelu_curvature, "he"),
-        Activation(
+        _built_in("sine", "sin(z)", "cos(z)", "-a", written=("sin(z)", "cos(z)", "-A"), init="lecun"),
+        _built_in(
+            "silu",
+            "z * gate(z)",
+            "gate(z) + a * (1.0 - gate(z))",
+            "gate(z) * (1.0 - gate(z)) * (2.0 + z * (1.0 - 2.0 * gate(z)))",
+            written=(
+                "z * sigmoid(z)",
+                "sigmoid(z) + A * (1 - sigmoid(z))",
+                "sigmoid(z) * (1 - sigmoid(z)) * (2 + z * (1 - 2 * sigmoid(z)))",
+            ),
+            functions=(_silu, _silu_slope, _silu_curvature),
+            init="he",
+            onnx_slope="gate(z) + a * rest(z)",
+        ),
+        _built_in(
+            "gelu",
+            "z * distribution(z)",
+            "distribution(z) + moment(z)",
+            "(2.0 - z * z) * density(z)",
+            written=("z * Phi(z)", "Phi(z) + z * phi(z)", "phi(z) * (2 - z^2)"),
+            functions=(_gelu, _gelu_slope, _gelu_curvature),
+            init="he",
+        ),
+        _built_in(
             "relu",
-            lambda z, out: np.maximum(z, 0.0, out=out),
-            lambda z, a, out: np.greater(a, 0.0, out=out, casting="unsafe"),
-            lambda z, a, s, out: out.fill(0.0),
-            "he",
+            "max(z, 0.0)",
+            "a > 0.0",
+            "0.0",
+            written=("max(z, 0)", "(z > 0)", "0"),
+            init="he",
             smooth=False,
-            in_place=True,
         ),
-        Activation(
-            "linear",
-            lambda z, out: None if out is z else np.copyto(out, z),
-            lambda z, a, out: out.fill(1.0),
-            lambda z, a, s, out: out.fill(0.0),
-            "lecun",
-            in_place=True,
-        ),
+        _built_in("linear", "z", "1.0", "0.0", written=("z", "1", "0"), init="lecun"),
     )
 }
 LINEAR = TABLE["linear"]

@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from swarmnet.errors import SwarmnetError, install_hint
+from swarmnet.network.activations import TABLE
 from swarmnet.version import __version__
 
 _TEMPLATES = files("swarmnet.report") / "templates"
@@ -52,7 +53,17 @@ def _style() -> str:
 
 def _script() -> str:
     licence = f"/* uPlot\n{_text('uplot/LICENSE')}*/\n"
-    return licence + _RESOLUTION + _text("uplot/uPlot.iife.min.js") + "\n" + "\n".join(map(_text, _SCRIPTS))
+    ours = [_activations(), *map(_text, _SCRIPTS)]
+    return licence + _RESOLUTION + _text("uplot/uPlot.iife.min.js") + "\n" + "\n".join(ours)
+
+
+def _activations() -> str:
+    """Of each activation f(z), f'(z, a) and f''(z, a, s): its formulas are JavaScript as they are."""
+    rows = (
+        "  {}: [(z) => {}, (z, a) => {}, (z, a, s) => {}],\n".format(name, *record.formulas)
+        for name, record in TABLE.items()
+    )
+    return f"const ACTIVATIONS = {{\n{''.join(rows)}}};\n"
 
 
 def _text(name: str) -> str:

@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 
 from swarmnet import Activation, FittedModel, MixedData, Network, SwarmnetError, SwarmnetWarning, fit
-from swarmnet.export.onnx_graph import ACTIVATIONS as IN_ONNX
-from swarmnet.export.python_source import ACTIVATIONS as IN_PYTHON
 from swarmnet.network.activations import TABLE
 from swarmnet.scaling import Scaling
 from swarmnet.version import __version__
@@ -81,10 +79,6 @@ def check(model, X, values, jacobian, tolerance, least=0.0):
     unit = model.scaling.y_scale[:, None] / model.scaling.x_scale
     partials = model.jacobian(X) / unit
     assert np.abs(jacobian / unit - partials).max() <= tolerance * max(least, np.abs(partials).max())
-
-
-def test_every_activation_has_its_forms():
-    assert set(IN_ONNX) == set(IN_PYTHON) == set(TABLE)
 
 
 @needs_onnx

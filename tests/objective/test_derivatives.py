@@ -2,7 +2,7 @@
 
 A step i h changes an analytic function's imaginary part by h f' and nothing is subtracted (Squire and Trapp
 1998), so that the reference is exact to rounding, and it knows nothing of the package's own formulas: it has
-each activation's f, and its f' to build Jacobians of, written out once more.
+those of `activation_formulas`.
 """
 
 from functools import partial
@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import erf
 
 from swarmnet import MixedData, Network, Objective
 from swarmnet.network.activations import TABLE
+from tests.activation_formulas import FORMULAS, IN_NUMPY
 from tests.random_problems import NAN, examples, seeds
 
 H = 1e-30
@@ -22,32 +22,9 @@ ROWS = 7
 L2 = 0.01
 
 
-def sigmoid(z):
-    return 0.5 * (1.0 + np.tanh(0.5 * z))
-
-
-def normal(z):
-    """Distribution and density."""
-    return 0.5 * (1.0 + erf(z / np.sqrt(2.0))), np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
-
-
-FORMULAS = {
-    "sigmoid": (sigmoid, lambda z: sigmoid(z) * (1.0 - sigmoid(z))),
-    "tanh": (np.tanh, lambda z: 1.0 - np.tanh(z) ** 2),
-    "softplus": (lambda z: np.log1p(np.exp(z)), sigmoid),
-    "sine": (np.sin, np.cos),
-    "silu": (lambda z: z * sigmoid(z), lambda z: sigmoid(z) * (1.0 + z * (1.0 - sigmoid(z)))),
-    "gelu": (lambda z: z * normal(z)[0], lambda z: normal(z)[0] + z * normal(z)[1]),
-    "relu": (lambda z: z * (z.real > 0), lambda z: (z.real > 0) + 0j),
-    "linear": (lambda z: z, np.ones_like),
-}
 each_activation = pytest.mark.parametrize("name", TABLE)
 steepness = st.sampled_from([1.0, 30.0, 700.0])
 loud = partial(np.errstate, over="raise", divide="raise", invalid="raise")
-
-
-def test_every_activation_is_here():
-    assert list(FORMULAS) == list(TABLE)
 
 
 def by_complex_step(function, x):
@@ -64,7 +41,7 @@ def both(net, theta, X):
             W = theta[layer.start : layer.stop].reshape(layer.fan_in + 1, layer.fan_out)
             f, slope = FORMULAS[act.name]
             z = A @ W[:-1] + W[-1] + 0j
-            A, T = f(z), slope(z)[..., None] * np.einsum("...ud,uv->...vd", T, W[:-1])
+            A, T = f(IN_NUMPY, z), slope(IN_NUMPY, z)[..., None] * np.einsum("...ud,uv->...vd", T, W[:-1])
     return A, T
 
 
@@ -82,22 +59,6 @@ def close(found, expected, tolerance, least=0.0):
     """Equal but for a share of the largest number, or of `least` if that is more."""
     atol = tolerance * max(np.abs(expected).max(initial=0.0), least)
     np.testing.assert_allclose(found, expected, rtol=tolerance, atol=atol)
-
-
-@each_activation
-def test_slope_and_curvature_of_saturated_units(name):
-    f, slope = FORMULAS[name]
-    far = np.geomspace(1e-3, 700.0, 400)
-    z = np.concatenate([-far, far])
-    a, s, c = np.empty((3, len(z)))
-    with loud():
-        TABLE[name].value(z, a)
-        TABLE[name].slope(z, a, s)
-        TABLE[name].curvature(z, a, s, c)
-    with np.errstate(all="ignore"):
-        expected = f(z + 0j).real, f(z + 1j * H).imag / H, slope(z + 1j * H).imag / H
-    for found, right in zip((a, s, c), expected, strict=True):
-        np.testing.assert_allclose(found, right, rtol=1e-12, atol=1e-14)
 
 
 def network(rng, name, output=None):

@@ -11,119 +11,16 @@ from swarmnet.model.error_bars import jacobian_deviations, pack, value_deviation
 from swarmnet.network.activations import TABLE
 from swarmnet.network.network import unit
 from swarmnet.network.propagation import Passes
-from swarmnet.objective.kernels.layer_activations import (
-    CURVATURE,
-    SLOPE,
-    TANGENT,
-    VALUE,
-    Activations,
-    activate,
-)
 from tests import kernel_sums
+from tests.activation_formulas import OWN
 
 Array = np.ndarray[Any, Any]
 NAN = np.nan
 
 
-def softsign(z: Array, out: Array) -> None:
-    out[...] = z / (1.0 + np.abs(z))
-
-
-def softsign_slope(z: Array, a: Array, out: Array) -> None:
-    out[...] = (1.0 + np.abs(z)) ** -2.0
-
-
-def softsign_curvature(z: Array, a: Array, s: Array, out: Array) -> None:
-    out[...] = -2.0 * np.sign(z) * (1.0 + np.abs(z)) ** -3.0
-
-
-OWN = Activation("softsign", softsign, softsign_slope, softsign_curvature)  # as a user may have one
 ALL = {**TABLE, "own": OWN}
 CURVED = {name: record for name, record in ALL.items() if name != "linear"}
 each_dtype = pytest.mark.parametrize("dtype", ["float64", "float32"])
-
-
-# Activations
-
-
-def by_kernels(record: Activation, z: Array, wanted: int = CURVATURE) -> tuple[Array, Array, Array]:
-    Z, S, C = z[None].copy(), np.ones((1, len(z)), z.dtype), np.ones((1, len(z)), z.dtype)
-    of = Activations([record], z.dtype)
-    activate(of.addresses[0], wanted, Z, np.zeros(1, z.dtype), S, C)
-    of.check()
-    return Z[0], S[0], C[0]
-
-
-def by_record(record: Activation, z: Array) -> tuple[Array, Array, Array]:
-    """In float64, whatever z is."""
-    z = z.astype(float)
-    a, s, c = np.empty((3, len(z)))
-    with np.errstate(all="ignore"):
-        record.value(z.copy(), a)
-        record.slope(z, a, s)
-        record.curvature(z, a, s, c)
-    return a, s, c
-
-
-def points(dtype: str) -> Array:
-    far, rng = np.geomspace(1e-300, 800.0, 3000), np.random.default_rng(0)
-    return np.concatenate([[0.0], far, -far, rng.uniform(-40.0, 40.0, 20_000)]).astype(dtype)
-
-
-@each_dtype
-@pytest.mark.parametrize("name", CURVED)
-def test_activations_are_exact_to_some_units_in_the_last_place(name: str, dtype: str) -> None:
-    z = points(dtype)
-    size = 8.0 * float(np.finfo(dtype).eps)
-    for found, right in zip(by_kernels(CURVED[name], z), by_record(CURVED[name], z), strict=True):
-        assert found.dtype == dtype
-        np.testing.assert_allclose(found, right, rtol=size, atol=size)
-
-
-@each_dtype
-@pytest.mark.parametrize(
-    ("name", "low", "high", "parts"),
-    [
-        ("tanh", -1e-300, -1.0, 1),
-        ("tanh", 1e-300, 1.0, 1),
-        ("sine", 1e-300, 1.0, 1),
-        ("sigmoid", -1.0, -708.0, 3),
-        ("softplus", -1.0, -708.0, 3),
-        ("silu", -3.0, -708.0, 3),
-    ],
-)
-def test_small_values_keep_their_digits(name: str, low: float, high: float, parts: int, dtype: str) -> None:
-    last = high if dtype == "float64" else max(high, -80.0)
-    first = low if dtype == "float64" else np.sign(low) * max(abs(low), 1e-30)
-    z = np.geomspace(first, last, 5000).astype(dtype)
-    size = 16.0 * float(np.finfo(dtype).eps)
-    for found, right in list(zip(by_kernels(TABLE[name], z), by_record(TABLE[name], z), strict=True))[:parts]:
-        np.testing.assert_allclose(found, right, rtol=size, atol=0.0)
-
-
-@each_dtype
-@pytest.mark.parametrize("name", CURVED)
-def test_activations_far_out(name: str, dtype: str) -> None:
-    """Where exp has come to 0 or to infinity; NaN stays NaN."""
-    far = [1e5, 1e30] if dtype == "float32" else [1e5, 1e30, 1e300]
-    z = np.array([NAN, *far, *(-x for x in far)], dtype)
-    (a, *_), right = by_kernels(CURVED[name], z), by_record(CURVED[name], z)
-    assert np.isnan(a[0])
-    found = [part[1:] for part in by_kernels(CURVED[name], z)]
-    for ours, theirs in zip(found, right, strict=True):
-        np.testing.assert_allclose(ours, theirs[1:], rtol=1e-6, atol=1e-30)
-
-
-@each_dtype
-@pytest.mark.parametrize("name", CURVED)
-def test_less_of_an_activation_is_the_same(name: str, dtype: str) -> None:
-    z = points(dtype)[::37]
-    a, s, _ = by_kernels(CURVED[name], z)
-    np.testing.assert_array_equal(by_kernels(CURVED[name], z, VALUE)[0], a)
-    for part, expected in zip(by_kernels(CURVED[name], z, SLOPE), (a, s, np.ones_like(z)), strict=True):
-        np.testing.assert_array_equal(part, expected)
-    for part, expected in zip(by_kernels(CURVED[name], z, TANGENT), (a, s, np.ones_like(z)), strict=True):
-        np.testing.assert_array_equal(part, expected)  # a tangent of 1, times the slope
 
 
 # Sums over rows

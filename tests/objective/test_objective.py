@@ -20,7 +20,7 @@ from swarmnet.testing import check_gradient
 
 Array = np.ndarray
 NAMES = list(TABLE)
-SMOOTH = ["sigmoid", "tanh", "softplus", "sine", "silu", "gelu", "linear"]
+SMOOTH = [name for name, record in TABLE.items() if record.smooth]
 WEIGHTS = {"derivative_weight": 0.3, "l2": 0.02}
 
 

@@ -1,12 +1,13 @@
 """Activations of whole layers, which kernels call by address.
 
-Kernels hold no activation's code: they are compiled once for all. A built-in activation is a function for
-each dtype in `_FUNCTIONS`; one of the user's, made of NumPy functions, is called back.
+Kernels hold no activation's code: they are compiled once for all. A built-in activation is compiled from its
+scalar functions, once for each dtype; one of the user's, made of NumPy functions, is called back.
 """
 
 import ctypes
 from collections.abc import Sequence
 from functools import cache
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -18,34 +19,7 @@ from numpy.typing import NDArray
 from swarmnet.floating_point import far_out
 from swarmnet.network.activations import LINEAR, Activation
 from swarmnet.objective.kernels.compiling import JIT, called_back, inlined, kernel
-from swarmnet.objective.kernels.scalars import (
-    gelu,
-    gelu_curvature,
-    gelu_slope,
-    relu,
-    relu_curvature,
-    relu_slope,
-    sigmoid,
-    sigmoid32,
-    sigmoid_curvature,
-    sigmoid_curvature32,
-    sigmoid_slope,
-    silu,
-    silu_curvature,
-    silu_slope,
-    sine,
-    sine_curvature,
-    sine_slope,
-    softplus,
-    softplus_curvature,
-    softplus_slope,
-    tanh,
-    tanh32,
-    tanh_curvature,
-    tanh_curvature32,
-    tanh_slope,
-    tanh_slope32,
-)
+from swarmnet.objective.kernels.scalars import scalars
 
 Array = NDArray[Any]
 
@@ -84,94 +58,12 @@ def _layer(f, slope, curvature, wanted, Z, b, S, C):
                 s[r] = s[r] * slope(x, a)
 
 
-@inlined
-def _layer64(f, slope, curvature, wanted, units, rows, z, b, s, c):
-    """The same by addresses of float64."""
+def _by_address(wanted, units, rows, z, b, s, c):
+    """The same by addresses of numbers; `_built_in` gives the names in capitals."""
     shape = (units, rows)
-    Z, S, C = carray(_doubles(z), shape), carray(_doubles(s), shape), carray(_doubles(c), shape)
-    _layer(f, slope, curvature, wanted, Z, carray(_doubles(b), (units,)), S, C)
+    Z, S, C = carray(NUMBERS(z), shape), carray(NUMBERS(s), shape), carray(NUMBERS(c), shape)  # noqa: F821
+    _layer(F, SLOPE_OF, CURVATURE_OF, wanted, Z, carray(NUMBERS(b), (units,)), S, C)  # noqa: F821
 
-
-@inlined
-def _layer32(f, slope, curvature, wanted, units, rows, z, b, s, c):
-    """The same by addresses of float32."""
-    shape = (units, rows)
-    Z, S, C = carray(_floats(z), shape), carray(_floats(s), shape), carray(_floats(c), shape)
-    _layer(f, slope, curvature, wanted, Z, carray(_floats(b), (units,)), S, C)
-
-
-def _sigmoid64(wanted, units, rows, z, b, s, c):
-    _layer64(sigmoid, sigmoid_slope, sigmoid_curvature, wanted, units, rows, z, b, s, c)
-
-
-def _sigmoid32(wanted, units, rows, z, b, s, c):
-    _layer32(sigmoid32, sigmoid_slope, sigmoid_curvature32, wanted, units, rows, z, b, s, c)
-
-
-def _tanh64(wanted, units, rows, z, b, s, c):
-    _layer64(tanh, tanh_slope, tanh_curvature, wanted, units, rows, z, b, s, c)
-
-
-def _tanh32(wanted, units, rows, z, b, s, c):
-    _layer32(tanh32, tanh_slope32, tanh_curvature32, wanted, units, rows, z, b, s, c)
-
-
-def _softplus64(wanted, units, rows, z, b, s, c):
-    _layer64(softplus, softplus_slope, softplus_curvature, wanted, units, rows, z, b, s, c)
-
-
-def _softplus32(wanted, units, rows, z, b, s, c):
-    _layer32(softplus, softplus_slope, softplus_curvature, wanted, units, rows, z, b, s, c)
-
-
-def _sine64(wanted, units, rows, z, b, s, c):
-    _layer64(sine, sine_slope, sine_curvature, wanted, units, rows, z, b, s, c)
-
-
-def _sine32(wanted, units, rows, z, b, s, c):
-    _layer32(sine, sine_slope, sine_curvature, wanted, units, rows, z, b, s, c)
-
-
-def _silu64(wanted, units, rows, z, b, s, c):
-    _layer64(silu, silu_slope, silu_curvature, wanted, units, rows, z, b, s, c)
-
-
-def _silu32(wanted, units, rows, z, b, s, c):
-    _layer32(silu, silu_slope, silu_curvature, wanted, units, rows, z, b, s, c)
-
-
-def _gelu64(wanted, units, rows, z, b, s, c):
-    _layer64(gelu, gelu_slope, gelu_curvature, wanted, units, rows, z, b, s, c)
-
-
-def _gelu32(wanted, units, rows, z, b, s, c):
-    _layer32(gelu, gelu_slope, gelu_curvature, wanted, units, rows, z, b, s, c)
-
-
-def _relu64(wanted, units, rows, z, b, s, c):
-    _layer64(relu, relu_slope, relu_curvature, wanted, units, rows, z, b, s, c)
-
-
-def _relu32(wanted, units, rows, z, b, s, c):
-    _layer32(relu, relu_slope, relu_curvature, wanted, units, rows, z, b, s, c)
-
-
-_FUNCTIONS = {
-    ("sigmoid", "float64"): _sigmoid64,
-    ("sigmoid", "float32"): _sigmoid32,
-    ("tanh", "float64"): _tanh64,
-    ("tanh", "float32"): _tanh32,
-    ("softplus", "float64"): _softplus64,
-    ("softplus", "float32"): _softplus32,
-    ("sine", "float64"): _sine64,
-    ("sine", "float32"): _sine32,
-    ("silu", "float64"): _silu64,
-    ("silu", "float32"): _silu32,
-    ("gelu", "float64"): _gelu64,
-    ("gelu", "float32"): _gelu32,
-    ("relu", "float64"): _relu64,
-    ("relu", "float32"): _relu32,
-}
 
 if JIT:
 
@@ -299,5 +191,14 @@ class Activations:
 
 @cache
 def _built_in(name: str, dtype: str) -> Any:
-    """A compiled activation."""
-    return called_back(types.void(*[types.int64] * 7), _FUNCTIONS[name, dtype])
+    """A compiled activation.
+
+    Its functions are globals of a copy of `_by_address`: those that a closure holds get another key in each
+    process, under which Numba's cache has nothing.
+    """
+    numbers = _doubles if dtype == "float64" else _floats
+    own = dict(
+        zip(("NUMBERS", "F", "SLOPE_OF", "CURVATURE_OF"), (numbers, *scalars(name, dtype)), strict=True)
+    )
+    function = FunctionType(_by_address.__code__, globals() | own, f"_{name}_{dtype}")
+    return called_back(types.void(*[types.int64] * 7), function)

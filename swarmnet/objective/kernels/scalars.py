@@ -4,6 +4,10 @@ exp and tanh are our own, because loops over them use vector instructions, which
 exp(y) = 2^n exp(r) with n = y / log(2) rounded and |r| <= log(2) / 2, exp(r) - 1 by its Taylor polynomial
 (Cody and Waite 1980, chapter 6), and 2^n by its bits. tanh(z) = e / (e + 2) with e = exp(2 z) - 1 keeps the
 relative precision of small values.
+
+Activations are compiled from their formulas in `swarmnet.network.activations`, but for three that are here by
+hand. sigmoid and tanh need the bits of numbers, which take Numba, and in float32 constants of that type, or
+half as many numbers would go into a vector. The curvature of gelu is 0 from where z^2 might overflow.
 """
 
 import math
@@ -13,6 +17,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
+from swarmnet.network.activations import TABLE
 from swarmnet.objective.kernels.compiling import JIT, inlined
 
 _LOG2_E = 1.4426950408889634
@@ -164,53 +169,6 @@ def sigmoid_curvature32(z, a, s):
 
 
 @inlined
-def softplus(z):
-    return max(z, 0.0) + math.log1p(math.exp(-abs(z)))
-
-
-@inlined
-def softplus_slope(z, a):
-    return -math.expm1(-a)
-
-
-@inlined
-def softplus_curvature(z, a, s):
-    return math.exp(-a) * s
-
-
-@inlined
-def sine(z):
-    return math.sin(z)
-
-
-@inlined
-def sine_slope(z, a):
-    return math.cos(z)
-
-
-@inlined
-def sine_curvature(z, a, s):
-    return -a
-
-
-@inlined
-def silu(z):
-    return z * sigmoid(z)
-
-
-@inlined
-def silu_slope(z, a):
-    gate = sigmoid(z)
-    return gate + a * (1.0 - gate)
-
-
-@inlined
-def silu_curvature(z, a, s):
-    gate = sigmoid(z)
-    return gate * (1.0 - gate) * (2.0 + z * (1.0 - 2.0 * gate))
-
-
-@inlined
 def gelu(z):
     return z * 0.5 * math.erfc(-z * _ROOT_HALF)
 
@@ -225,16 +183,24 @@ def gelu_curvature(z, a, s):
     return 0.0 if abs(z) > 40.0 else _DENSITY * math.exp(-0.5 * z * z) * (2.0 - z * z)
 
 
-@inlined
-def relu(z):
-    return 0.0 if z < 0.0 else z
+BY_HAND = {
+    ("sigmoid", "float64"): (sigmoid, sigmoid_slope, sigmoid_curvature),
+    ("sigmoid", "float32"): (sigmoid32, sigmoid_slope, sigmoid_curvature32),
+    ("tanh", "float64"): (tanh, tanh_slope, tanh_curvature),
+    ("tanh", "float32"): (tanh32, tanh_slope32, tanh_curvature32),
+    ("gelu", "float64"): (gelu, gelu_slope, gelu_curvature),
+    ("gelu", "float32"): (gelu, gelu_slope, gelu_curvature),
+}
+_NAMES = {name: getattr(math, name) for name in ("exp", "expm1", "log1p", "sin", "cos")} | {
+    "__name__": __name__,
+    "tanh": tanh,
+    "gate": sigmoid,
+}
 
 
-@inlined
-def relu_slope(z, a):
-    return 1.0 if a > 0.0 else 0.0
-
-
-@inlined
-def relu_curvature(z, a, s):
-    return 0.0
+def scalars(name: str, dtype: str) -> tuple[Any, ...]:
+    """f(z), f'(z, a) and f''(z, a, s) of a built-in activation, for arguments of a dtype."""
+    if by_hand := BY_HAND.get((name, dtype)):
+        return by_hand
+    formulas = zip(("z", "z, a", "z, a, s"), TABLE[name].formulas, strict=True)
+    return tuple(inlined(eval(f"lambda {given}: {formula}", _NAMES)) for given, formula in formulas)

@@ -1,11 +1,11 @@
 // The network, evaluated in double precision. Names and formulas are those of swarmnet/network/propagation.py: A holds a
 // layer's activations, S their slopes f', C their curvatures f'', T and U a tangent pass, "bar" a gradient.
 
-function gate(z) {
-  return 1 / (1 + Math.exp(-z));
-}
-
-const density = (z) => Math.exp(-0.5 * z * z) / Math.sqrt(2 * Math.PI);
+// What the formulas of ACTIVATIONS call, f(z), f'(z, a) and f''(z, a, s), which come from swarmnet/network/activations.py.
+const { abs, cos, exp, expm1, log1p, max, sin, tanh } = Math;
+const gate = (z) => 1 / (1 + exp(-z));
+const density = (z) => exp(-0.5 * z * z) / Math.sqrt(2 * Math.PI);
+const moment = (z) => z * density(z);
 
 // The normal distribution by its series about 0 (Marsaglia 2004), good to the last digits of 1 wherever it is not 0 or 1.
 function distribution(z) {
@@ -14,30 +14,6 @@ function distribution(z) {
   for (let n = 3; sum + term !== sum; n += 2) sum += term *= (z * z) / n;
   return 0.5 + sum * density(z);
 }
-
-// Of each activation f(z), f'(z, a) and f''(z, a, s), as in swarmnet/network/activations.py.
-const ACTIVATIONS = {
-  sigmoid: [gate, (z, a) => a - a * a, (z, a, s) => (1 - 2 * a) * s],
-  tanh: [Math.tanh, (z, a) => 1 - a * a, (z, a, s) => -2 * a * s],
-  softplus: [
-    (z) => Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z))),
-    (z, a) => -Math.expm1(-a),
-    (z, a, s) => Math.exp(-a) * s,
-  ],
-  sine: [Math.sin, (z) => Math.cos(z), (z, a) => -a],
-  silu: [
-    (z) => z * gate(z),
-    (z, a) => gate(z) + (1 - gate(z)) * a,
-    (z) => gate(z) * (1 - gate(z)) * (2 + z * (1 - 2 * gate(z))),
-  ],
-  gelu: [
-    (z) => z * distribution(z),
-    (z) => z * density(z) + distribution(z),
-    (z) => (2 - z * z) * density(z),
-  ],
-  relu: [(z) => Math.max(z, 0), (z, a) => (a > 0 ? 1 : 0), () => 0],
-  linear: [(z) => z, () => 1, () => 0],
-};
 
 // W^T v, of W (fan in, fan out).
 function forwards(layer, v) {
