@@ -18,6 +18,8 @@ from smt.surrogate_models import GEKPLS, GENN, KRG
 
 import swarmnet
 from swarmnet import MixedData
+from swarmnet.fitting.candidates import network_for
+from swarmnet.fitting.options import FitOptions
 
 Array = NDArray[np.float64]
 Hidden = tuple[int, ...]
@@ -69,8 +71,8 @@ def fit_swarmnet(data: MixedData, hidden: Hidden | None, seed: int) -> Fitted:
 
 def net_for(data: MixedData, hidden: Hidden | None) -> Hidden:
     """The hidden layers that are given, or else those swarmnet would take."""
-    chosen = "auto" if hidden is None else hidden
-    return tuple(swarmnet.fitting.fitting.network_for(data, chosen, "tanh").sizes[1:-1])
+    options = FitOptions(hidden="auto" if hidden is None else hidden)
+    return tuple(network_for(data, options).sizes[1:-1])
 
 
 JENN_SMALL: dict[str, Any] = {"max_iter": 10_000, "alpha": 1e-3, "lambd": 1e-4}

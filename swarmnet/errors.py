@@ -1,5 +1,7 @@
 """Errors and warnings about mistakes of the user, each with a message of one readable line."""
 
+import sys
+import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -14,6 +16,14 @@ class WorkersLost(SwarmnetError):
 
 class SwarmnetWarning(UserWarning):
     """Valid input with a consequence that the user should know."""
+
+
+def warn_user(message: str, category: type[Warning] = SwarmnetWarning) -> None:
+    """Warn at the line that called swarmnet: the first outside of it, however many calls are between."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == "swarmnet":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 def unknown(what: str, name: object, known: Iterable[str]) -> SwarmnetError:

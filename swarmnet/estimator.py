@@ -2,7 +2,6 @@
 
 import inspect
 import traceback
-import warnings
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -18,9 +17,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from swarmnet.data.data_frames import as_pandas
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.name_matching import Tables
-from swarmnet.errors import SwarmnetWarning
+from swarmnet.errors import warn_user
 from swarmnet.estimator_data import mixed, with_counts, with_names
-from swarmnet.fitting.fitting import Activations, Hidden, fit
+from swarmnet.fitting.fitting import fitted
+from swarmnet.fitting.options import Activations, FitOptions, Hidden
 from swarmnet.trainers import Trainer
 
 Array = NDArray[Any]
@@ -52,16 +52,8 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
     routing they work as well; a Pipeline then wants the step's name: `net__dydx=dydx`.
 
     Args:
-        hidden: units of each hidden layer; with "auto", see `swarmnet.fit`.
-        activation: one name for the hidden layers, or one a layer with the output layer last.
-        trainer: a name (hybrid, pso, projected, sgd, adam, lbfgs, lm) or a configured trainer.
-        iterations: the most iterations, instead of the trainer's own limit.
-        seconds: the most seconds of training; the model then depends on the machine's speed.
-        particles: the swarm's size, for trainers that have one.
-        loss: "squared", or "cross-entropy" for values from 0 to 1.
-        scaling: "standard", "minmax" or None, of inputs and outputs, derivatives with them.
-        derivative_weight: the derivatives' mean squared residual against the values'.
-        l2: weight of the sum of squares of all W.
+        hidden, activation, trainer, iterations, seconds, particles, loss, scaling, derivative_weight, l2: as
+            in `swarmnet.fitting.options.FitOptions`; with `seconds` the model depends on the machine's speed.
         random_state: a whole number is `swarmnet.fit`'s seed; None draws one from NumPy's global generator, a
             `RandomState` from that.
 
@@ -151,20 +143,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         data, self._one_output = mixed(points, tables, tuple(inputs))
         if dydx is not None:
             _warn_of_scaler(points)
-        self.model_ = fit(
-            with_counts(data),
-            hidden=self.hidden,
-            activation=self.activation,
-            trainer=self.trainer,
-            seed=self._seed(),
-            iterations=self.iterations,
-            seconds=self.seconds,
-            particles=self.particles,
-            loss=self.loss,
-            scaling=self.scaling,
-            derivative_weight=self.derivative_weight,
-            l2=self.l2,
-        )
+        self.model_ = fitted(with_counts(data), self._options())
         self.n_iter_ = int(self.model_.history["iteration"].iloc[-1])
         return self
 
@@ -235,6 +214,21 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         """Without the axis of the outputs, where y had none."""
         return array[:, 0] if self._one_output else array
 
+    def _options(self) -> FitOptions:
+        return FitOptions(
+            hidden=self.hidden,
+            activation=self.activation,
+            trainer=self.trainer,
+            seed=self._seed(),
+            iterations=self.iterations,
+            seconds=self.seconds,
+            particles=self.particles,
+            loss=self.loss,
+            scaling=self.scaling,
+            derivative_weight=self.derivative_weight,
+            l2=self.l2,
+        )
+
     def _seed(self) -> int:
         if isinstance(self.random_state, Integral):
             return int(self.random_state)
@@ -256,11 +250,9 @@ def _warn_of_transformed_target(given: dict[str, Any]) -> None:
     callers = [frame for frame, _ in traceback.walk_stack(None) if frame.f_code is _FIT_OF_TRANSFORMED]
     around = [frame.f_locals["self"] for frame in callers]
     if affected and any(outer.func is not None or outer.transformer is not None for outer in around):
-        warnings.warn(
+        warn_user(
             f"TransformedTargetRegressor transforms y to g(y), but not {' and '.join(affected)}: by the "
-            "chain rule dydx must be multiplied by g'(y), and standard deviations by |g'(y)|",
-            SwarmnetWarning,
-            stacklevel=3,
+            "chain rule dydx must be multiplied by g'(y), and standard deviations by |g'(y)|"
         )
 
 
@@ -270,9 +262,7 @@ def _warn_of_scaler(X: Array) -> None:
     scaled = np.isclose(spread, 1.0, rtol=0.0, atol=1e-8)
     standard = scaled | (spread == 0.0)
     if scaled.any() and standard.all() and np.abs(X.mean(0)).max() < 1e-8 and (np.abs(X) != 1.0).any():
-        warnings.warn(
+        warn_user(
             "X has mean 0 and deviation 1, as if a scaler stood in front: dydx must then be with respect to "
-            "the scaled inputs; leave the scaler out, this estimator scales X, y and dydx by itself",
-            SwarmnetWarning,
-            stacklevel=3,
+            "the scaled inputs; leave the scaler out, this estimator scales X, y and dydx by itself"
         )

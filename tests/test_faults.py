@@ -456,7 +456,7 @@ def read_only():
 
 @pytest.mark.parametrize("option", ["-o", "--checkpoint"])
 def test_a_read_only_folder_is_known_before_training(call, read_only, monkeypatch, option):
-    monkeypatch.setattr("swarmnet.fitting.fitting.fit", lambda *_: pytest.fail("it trained"))
+    monkeypatch.setattr("swarmnet.fitting.fitting.fitted", lambda *_: pytest.fail("it trained"))
     path = read_only / "m.json"
     code, err = call("train", read_only / "data.csv", option, path, *(("-o", "/dev/null") * (option != "-o")))
     assert (code, err) == (2, f"error: {path}: cannot write: Permission denied\n")

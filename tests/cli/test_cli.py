@@ -508,8 +508,10 @@ def test_bad_usage_is_refused(refuse, arguments, words):
     ],
 )
 def test_where_nothing_can_be_written_is_known_before_training(refuse, monkeypatch, path, words):
-    for module in ("fitting.fitting", "comparison"):
-        monkeypatch.setattr(f"swarmnet.{module}.fit", lambda *_, **__: pytest.fail("training has begun"))
+    for module in ("fitting", "comparison_runs"):
+        monkeypatch.setattr(
+            f"swarmnet.fitting.{module}.fitted", lambda *_, **__: pytest.fail("training has begun")
+        )
     refuse("train", "data.csv", "-o", path, words=words)
     refuse("compare", "data.csv", "-o", path, words=words)
     refuse("compare", "data.csv", "--curves", path, words=words)

@@ -44,7 +44,7 @@ def client(local):
 
 @pytest.fixture
 def short_ladder(monkeypatch):
-    monkeypatch.setattr("swarmnet.fitting.fitting._LADDER", ((3,), (5,), (3, 3)))
+    monkeypatch.setattr("swarmnet.fitting.candidates._LADDER", ((3,), (5,), (3, 3)))
     monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (6,))
     monkeypatch.setattr("swarmnet.trainers.hybrid._CHOSEN", 12)
     monkeypatch.setattr("swarmnet.trainers.successive_halving.COLD", 0)  # no hurry

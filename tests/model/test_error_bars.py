@@ -93,7 +93,7 @@ def test_a_given_l2_loses_none_of_their_digits(reference, monkeypatch, values, l
         roots.append(covariance_root(*arguments))
         return roots[-1]
 
-    monkeypatch.setattr("swarmnet.fitting.fitting.covariance_root", kept)
+    monkeypatch.setattr("swarmnet.fitting.error_bar_parts.covariance_root", kept)
     rng = np.random.default_rng(2)
     X = rng.uniform(0, 3, (40, 1))
     Y, J = (f(2 * X) + 0.05 * rng.normal(size=X.shape) for f in (np.sin, np.cos))

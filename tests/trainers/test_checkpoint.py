@@ -609,7 +609,7 @@ def test_the_checkpoint_of_another_run_is_refused(tmp_path, changes, what):
 
 def test_other_software_is_another_run(tmp_path, monkeypatch):
     fitted(tmp_path / "run.ckpt")
-    monkeypatch.setattr("swarmnet.fitting.fitting.__version__", "0.0.1")
+    monkeypatch.setattr("swarmnet.fitting.run_record.__version__", "0.0.1")
     with pytest.raises(SwarmnetError, match="differs in versions of the software"):
         fitted(tmp_path / "run.ckpt")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from swarmnet import MixedData, Network, Objective, evaluate, fit
-from swarmnet.fitting.fitting import ladder
+from swarmnet.fitting.candidates import ladder
 from swarmnet.trainers import LBFGS, LM, Hybrid, ProjectedPSO, run
 from swarmnet.trainers.checkpoint import Checkpoint, fingerprint
 

@@ -1,0 +1,124 @@
+"""The command swarmnet compare."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from swarmnet.cli import console, printing, progress
+from swarmnet.cli.opening import client_of, note_columns_left_out, refuse_limit_of_workers
+from swarmnet.errors import SwarmnetError
+
+Trainers = Annotated[str, typer.Option(help="Trainers, separated by commas.")]
+Repeats = Annotated[int, typer.Option(help="Seeds for each trainer.")]
+Evaluations = Annotated[int | None, typer.Option(help="Budget of a run in evaluations.")]
+TestFile = Annotated[str | None, typer.Option(help="File to test on, instead of rows held out.")]
+CurvesFile = Annotated[Path | None, typer.Option(help="File for the losses of the iterations, CSV.")]
+ReportFile = Annotated[Path | None, typer.Option(help="File for a report to look at, HTML.")]
+Jobs = Annotated[
+    int, typer.Option(help="Runs at once on this machine; give --evaluations with it, not --seconds.")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(help="Dask scheduler whose workers make the runs, as tcp://host:8786; or local."),
+]
+
+
+def compare(
+    data: console.DataFile,
+    trainers: Trainers = "pso,hybrid,adam,lbfgs",
+    repeats: Repeats = 5,
+    seconds: console.Seconds = None,
+    evaluations: Evaluations = None,
+    hidden: console.Hidden = "auto",
+    activation: console.ActivationOption = "tanh",
+    loss: console.LossOption = "squared",
+    scaling: console.ScalingOption = "standard",
+    derivative_weight: console.WeightOption = None,
+    l2: console.PenaltyOption = None,
+    inputs: console.Names = None,
+    outputs: console.Names = None,
+    test: TestFile = None,
+    test_fraction: console.Fraction = 0.2,
+    output: console.Output = None,
+    curves: CurvesFile = None,
+    report: ReportFile = None,
+    seed: console.Seed = 0,
+    jobs: Jobs = 1,
+    scheduler: Scheduler = None,
+    memory_limit: console.MemoryLimit = None,
+    json: console.Json = False,
+) -> None:
+    """Train by several trainers with the same budget; medians and quartiles over seeds."""
+    from swarmnet.comparison import compare as run_all  # noqa: PLC0415
+
+    console.refuse_output(output, data, test)
+    console.refuse_output(curves, data, test, output)
+    console.refuse_output(report, data, test, output, curves)
+    refuse_limit_of_workers(scheduler, memory_limit)
+    rows, tested = _read(data, inputs, outputs, test, memory_limit, drawn=report is not None)
+    with client_of(scheduler) as client, progress.bar() as show:
+        comparison = run_all(
+            rows,
+            console.names(trainers) or [],
+            repeats,
+            seconds,
+            seed,
+            evaluations=evaluations,
+            hidden=console.hidden(hidden),
+            activation=console.activations(activation),
+            loss=loss,
+            scaling=console.scaling(scaling),
+            derivative_weight=derivative_weight,
+            l2=l2,
+            test=tested,
+            test_fraction=test_fraction,
+            progress=_named_progress(show),
+            jobs=jobs,
+            client=client,
+        )
+    if test is None:
+        _note_few(comparison.test.n)
+    if curves is not None:
+        console.write(console.csv(comparison.curves), curves)
+    if report is not None:
+        comparison.report(report)
+    printing.show_comparison(comparison, output, json)
+
+
+def _read(
+    data: str,
+    inputs: str | None,
+    outputs: str | None,
+    test: str | None,
+    memory_limit: str | None,
+    drawn: bool,
+) -> tuple[Any, Any]:
+    """The data to train on, and those to test on, if there are any; all in memory if they are to be drawn."""
+    from swarmnet.data.mixed_data import MixedData  # noqa: PLC0415
+    from swarmnet.data.readers import read  # noqa: PLC0415
+
+    if drawn:
+        from swarmnet.report.page import require_extra  # noqa: PLC0415
+
+        require_extra()  # now, not after minutes
+    note_columns_left_out(data, inputs, outputs)
+    rows = read(data, console.names(inputs), console.names(outputs), memory_limit)
+    tested = None if test is None else read(test, rows.inputs, rows.outputs, memory_limit)
+    if drawn and not all(isinstance(part, MixedData) for part in (rows, tested or rows)):
+        raise SwarmnetError("--report draws data in memory: raise --memory-limit, or leave one of them out")
+    return rows, tested
+
+
+def _note_few(rows: int) -> None:
+    from swarmnet.data.splitting import LEAST_HELD_OUT  # noqa: PLC0415
+
+    if rows < LEAST_HELD_OUT:
+        console.note(f"{rows} of so few rows held out say little: --test FILE tests on others")
+
+
+def _named_progress(
+    show: Callable[[str, Any], None] | None,
+) -> Callable[[str, int, Any], None] | None:
+    return None if show is None else lambda name, repeat, now: show(f"{name}, seed {repeat + 1}", now)

@@ -1,0 +1,155 @@
+"""The command swarmnet train."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from swarmnet import interrupts
+from swarmnet.cli import console, progress
+from swarmnet.cli.opening import opened
+from swarmnet.cli.saving import save
+from swarmnet.errors import SwarmnetError
+
+if TYPE_CHECKING:
+    from swarmnet.data.file_data import FileData
+    from swarmnet.data.mixed_data import MixedData
+    from swarmnet.fitting.options import FitOptions
+    from swarmnet.model.fitted_model import FittedModel
+
+ModelOutput = Annotated[Path, typer.Option("--output", "-o", help="File to write the model to.")]
+Iterations = Annotated[int | None, typer.Option(help="The most iterations.")]
+Particles = Annotated[int | None, typer.Option(help="The swarm's size.")]
+CheckpointFile = Annotated[
+    Path | None, typer.Option(help="File to keep the state in, and to go on from: give the same again.")
+]
+CheckpointEvery = Annotated[
+    float | None, typer.Option(help="Seconds between two checkpoints; 30 by default.")
+]
+Precision = Annotated[
+    str, typer.Option(help="float64, or float32: sums in half the time and room, and less exact.")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(help="Dask scheduler whose workers read the data, as tcp://host:8786; or local."),
+]
+
+
+def train(
+    data: console.DataFile,
+    output: ModelOutput = Path("model.json"),
+    hidden: console.Hidden = "auto",
+    activation: console.ActivationOption = "tanh",
+    trainer: console.TrainerOption = "hybrid",
+    inputs: console.Names = None,
+    outputs: console.Names = None,
+    test_fraction: console.UsualFraction = None,
+    seconds: console.Seconds = None,
+    iterations: Iterations = None,
+    particles: Particles = None,
+    loss: console.LossOption = "squared",
+    scaling: console.ScalingOption = "standard",
+    derivative_weight: console.WeightOption = None,
+    l2: console.PenaltyOption = None,
+    seed: console.Seed = 0,
+    checkpoint: CheckpointFile = None,
+    checkpoint_every: CheckpointEvery = None,
+    memory_limit: console.MemoryLimit = None,
+    dtype: Precision = "float64",
+    scheduler: Scheduler = None,
+    json: console.Json = False,
+) -> None:
+    """Train a model, test it on rows held out, and save it."""
+    from swarmnet.fitting.options import FitOptions  # noqa: PLC0415
+    from swarmnet.trainers.checkpoint import EVERY  # noqa: PLC0415
+
+    console.refuse_output(output, data)
+    console.refuse_output(checkpoint, data, output)
+    if checkpoint is None and checkpoint_every is not None:
+        raise SwarmnetError("--checkpoint-every needs --checkpoint FILE")
+    options = FitOptions(
+        hidden=console.hidden(hidden),
+        activation=console.activations(activation),
+        trainer=trainer,
+        seed=seed,
+        iterations=iterations,
+        seconds=seconds,
+        particles=particles,
+        loss=loss,
+        scaling=console.scaling(scaling),
+        derivative_weight=derivative_weight,
+        l2=l2,
+        checkpoint=checkpoint,
+        checkpoint_every=EVERY if checkpoint_every is None else checkpoint_every,
+        dtype=dtype,
+    )
+    with interrupts.keeping(), opened(data, inputs, outputs, memory_limit, scheduler) as found:
+        kept, held_out = _split(found, test_fraction, seed)
+        model = _trained(kept, options)
+        save(model, output)
+    _show(model, output, held_out, test_fraction, json)
+    if model.training["status"] == "interrupted":
+        raise typer.Exit(130)
+
+
+def _split(data: Any, fraction: float | None, seed: int) -> "tuple[MixedData | FileData, MixedData | None]":
+    """Rows to train on, and to test on."""
+    from swarmnet.data.splitting import split, usual_fraction  # noqa: PLC0415
+
+    return split(data, usual_fraction(data) if fraction is None else fraction, seed)
+
+
+def _trained(data: "MixedData | FileData", options: "FitOptions") -> "FittedModel":
+    """The model, while a progress bar shows how far it is; notes where a checkpoint was gone on from."""
+    from swarmnet.fitting.fitting import fitted  # noqa: PLC0415
+
+    checkpoint = options.checkpoint
+    seen: list[int] = []
+
+    def watch(now: Any) -> None:
+        if not seen and now.iteration > 1:
+            console.note(f"{checkpoint}: going on from iteration {now.iteration - 1}")
+        seen[:] = [now.iteration]
+        if show is not None:
+            show("training", now)
+
+    with progress.bar() as show:
+        model = fitted(data, replace(options, callback=watch if checkpoint or show else None))
+    if checkpoint and not seen:
+        console.note(f"{checkpoint}: that run had ended: nothing was left to train")
+    return model
+
+
+def _show(
+    model: "FittedModel", output: Path, held_out: "MixedData | None", fraction: float | None, json: bool
+) -> None:
+    """What training came to, and the errors on the rows held out."""
+    from swarmnet.data.splitting import LEAST_HELD_OUT  # noqa: PLC0415
+    from swarmnet.model.metrics import evaluate  # noqa: PLC0415
+
+    record = model.training
+    console.note(
+        f"{output}: {model.net!r}, {record['seconds']:.1f} s, {record['evaluations']} evaluations, "
+        f"loss {record['loss']:.3g}{_chi2(record)}: {record['message']}"
+    )
+    if held_out is None and fraction is None:
+        console.note(
+            f"no rows held out: a fifth of so few is less than {LEAST_HELD_OUT} points, which say little; "
+            "use swarmnet evaluate on other data, or --test-fraction"
+        )
+    elif held_out is None:
+        console.note("no rows held out: raise --test-fraction, or use swarmnet evaluate on other data")
+    errors = None if held_out is None else evaluate(model, held_out)
+    tested = 0 if held_out is None else held_out.n
+    if json:
+        rows = [] if errors is None else console.records(errors)
+        console.show_json({"model": str(output), "training": record, "rows_held_out": tested, "errors": rows})
+    elif errors is not None:
+        console.show(errors, f"errors on {tested} rows held out")
+
+
+def _chi2(record: dict[str, Any]) -> str:
+    """How well the fit meets the sigmas, if there are any."""
+    found = (record["chi2_per_entry"] or {}).items()
+    return "".join(f", chi2 per entry of the {kind} {chi2:.3g}" for kind, chi2 in found)

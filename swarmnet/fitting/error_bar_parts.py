@@ -1,0 +1,31 @@
+"""What a model's error bars are made of, from what its trainer found."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swarmnet.model.error_bars import OtherFit, pack
+from swarmnet.network.network import Network
+from swarmnet.objective.objective import Objective
+from swarmnet.threads import one_blas_thread
+from swarmnet.trainers import TrainResult
+from swarmnet.trainers.evidence import covariance_root, with_supported_noise
+
+
+def spread_of(objective: Objective, result: TrainResult) -> NDArray[np.float64] | None:
+    """The packed root of the weights' covariance; None if the trainer did not find what it takes."""
+    if result.posterior is None:
+        return None
+    with one_blas_thread():
+        supported = with_supported_noise(objective, result.theta, result.posterior)
+        return pack(covariance_root(objective, result.theta, supported))
+
+
+def other_fits(nets: Sequence[Network], result: TrainResult) -> tuple[OtherFit, ...]:
+    """The fits, on each of `nets` or some, that widen the error bars."""
+    if result.posterior is None:
+        return ()
+    posterior = result.posterior
+    found = zip(posterior.networks, posterior.others, posterior.share, strict=True)
+    return tuple(OtherFit(nets[network], theta, float(share)) for network, theta, share in found)

@@ -1,0 +1,123 @@
+"""What a run was: its record in the model, and its fingerprint in checkpoints."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, astuple, fields
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from swarmnet.data.file_data import FileData
+from swarmnet.data.mixed_data import MixedData
+from swarmnet.fitting.options import FitOptions
+from swarmnet.network.activations import Activation
+from swarmnet.network.network import Network
+from swarmnet.trainers import Trainer
+from swarmnet.trainers.checkpoint import fingerprint
+from swarmnet.version import __version__
+
+
+def fingerprint_of(
+    data: MixedData | FileData,
+    nets: Sequence[Network],
+    options: FitOptions,
+    validation: MixedData | FileData | None,
+) -> dict[str, str]:
+    """What makes this run, by the names that people know it by."""
+    trainer = options.configured_trainer
+    parts = {
+        "data": _content(data),
+        "validation data": None if validation is None else _content(validation),
+        "network": [[net.sizes, [_identity(act) for act in net.activations]] for net in nets],
+        "scaling": options.scaling,
+        **options.of_objective,
+        "seed": int(options.seed),
+        "trainer": trainer.name,
+        **{f"{trainer.name}'s {name}": value for name, value in _settings(trainer).items()},
+        "versions of the software": {name: version(name) for name in ("numpy", "scipy", "numba", "pyswarms")}
+        | {"swarmnet": __version__},
+    }
+    return fingerprint(parts)
+
+
+def record_of(
+    data: MixedData | FileData, prepared: MixedData | FileData, options: FitOptions
+) -> dict[str, Any]:
+    """What the model was trained on and with; `prepared` may have its columns in another order."""
+    data = data.counted() if isinstance(data, MixedData) else data
+    known, trainer = prepared.statistics.X, options.configured_trainer
+    ranges = {
+        name: [float(low), float(high)]
+        for name, low, high in zip(prepared.inputs, known.low, known.high, strict=True)
+    }
+    return {
+        "swarmnet": __version__,
+        "trainer": trainer.name,
+        "settings": _settings(trainer),
+        "seed": int(options.seed),
+        "rows": data.n,
+        "values": data.n_values,
+        "derivatives": data.n_derivatives,
+        "input_ranges": {name: ranges[name] for name in data.inputs},
+        "sigma": _sigmas(data) if isinstance(data, MixedData) else None,
+        "scaling": options.scaling,
+        "loss_function": options.loss,
+    }
+
+
+def _settings(trainer: Trainer) -> dict[str, Any]:
+    """Settings as JSON has them, with the names of the trainers inside the trainer."""
+    settings: dict[str, Any] = _plain(asdict(trainer))
+    for part in fields(trainer):
+        inner = getattr(trainer, part.name)
+        if isinstance(inner, Trainer):
+            settings[part.name] = {"trainer": inner.name, **_settings(inner)}
+    return settings
+
+
+def _plain(value: Any) -> Any:
+    """Settings as JSON has them: whatever kind of number or sequence they were given as."""
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
+
+
+def _identity(act: Activation) -> list[Any]:
+    """What tells an activation from others: its name; of one that is not swarmnet's own, what it does."""
+    if act.built_in:
+        return [act.name]
+    z = np.linspace(-5.0, 5.0, 41)
+    a, s, c = np.empty((3, len(z)))
+    with np.errstate(all="ignore"):
+        act.value(z.copy(), a)
+        act.slope(z.copy(), a.copy(), s)
+        act.curvature(z.copy(), a.copy(), s.copy(), c)
+    return [act.name, act.init, a, s, c]
+
+
+def _content(data: MixedData | FileData) -> list[Any]:
+    if isinstance(data, MixedData):
+        return [data.X, data.Y, data.J, data.Y_sigma, data.J_sigma, data.weights, data.inputs, data.outputs]
+    known = data.summary.statistics
+    moments = [astuple(columns) for columns in (known.X, known.Y, known.J)]
+    return [data.summary.checksum, known.n, moments, data.inputs, data.outputs]
+
+
+def _sigmas(data: MixedData) -> dict[str, float]:
+    """The root mean square of each column's measured sigmas, where it has any."""
+    given = {
+        name: sigma[~np.isnan(target) & ~np.isnan(sigma)]
+        for name, target, sigma in data.entry_columns()
+        if sigma is not None
+    }
+    return {
+        name: float(np.linalg.norm(s / s.max()) * s.max() / len(s) ** 0.5)
+        for name, s in given.items()
+        if len(s)
+    }
