@@ -78,7 +78,7 @@ def test_every_option_is_documented_once():
         ({"dtype": "double precision"}, "dtype must be float64 or float32"),
         ({"client": object(), "memory_limit": "1GB"}, "memory_limit is for one machine"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else ", ".join(value),
 )
 def test_bad_options_are_refused_without_data(options, words):
     with pytest.raises(SwarmnetError, match=words):
