@@ -5,11 +5,11 @@ a = f(z), f'' is given s = f'(z) as well, because most derivatives are cheap in 
 
 A new built-in activation is one `BuiltIn` more in the table. Its formulas are text that means the same in
 Python and in JavaScript: from it come its NumPy functions, the compiled ones of the kernels, the exported
-Python module and ONNX graph, and the report's script. They may use numbers, z, a and s, + - * / and >, and
-exp, expm1, log1p, sin, cos, tanh, abs, max and gate(z) = 1 / (1 + exp(-z)). For gelu there are the normal
-distribution(z), its density(z) and moment(z) = z density(z); the kernels do without, and Python and ONNX,
-which take no f'', without the density. f' must not divide by what f divides by: kernels would
-share the reciprocal, and values with slopes would differ from values alone in their last bit.
+Python module and ONNX graph, and the report's script. They may use numbers such as 1.0, z, a and s, + - * /
+and >, and exp, expm1, log1p, sin, cos, tanh, abs, max and gate(z) = 1 / (1 + exp(-z)). For gelu there are the
+normal distribution(z), its density(z) and moment(z) = z density(z); the kernels do without, and Python and
+ONNX, which take no f'', without the density. f' must not divide by what f divides by: kernels would share the
+reciprocal, and values with slopes would differ from values alone in their last bit.
 
 `swarmnet.testing.check_activation` checks derivatives.
 """
