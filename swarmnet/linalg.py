@@ -127,3 +127,13 @@ def _of_capsule(name: str, *types: Any) -> Callable[..., Any]:
     """Return a function of the Python C API with its own types: `ctypes.pythonapi` is shared by all code."""
     typed: Callable[..., Any] = ctypes.PYFUNCTYPE(*types)((name, ctypes.pythonapi))
     return typed
+
+
+def mirror(upper: Array) -> None:
+    """Copy the upper half of a square matrix to the lower one, by blocks for the sake of the cache."""
+    step = 128
+    for start in range(0, len(upper), step):
+        block = slice(start, start + step)
+        square = upper[block, block]
+        square += np.triu(square, 1).T
+        upper[start + step :, block] = upper[block, start + step :].T

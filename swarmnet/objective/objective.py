@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from swarmnet import linalg
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError
 from swarmnet.floating_point import far_out
@@ -227,7 +228,7 @@ class Objective:
         """
         weights = self._residual_weights(theta)
         squares, Jr, JJ = self._some(rows).total(HeldRows.normal, weights, precision)
-        _mirror(JJ)
+        linalg.mirror(JJ)
         return squares, Jr, JJ
 
     def leverages(self, theta: ArrayLike, precision: Array, factor: Array) -> Array:
@@ -369,16 +370,6 @@ class Objective:
 def output_is_solvable(net: Network, loss: int) -> bool:
     """Return whether the best output layer solves a linear problem: it is linear, and the loss squared."""
     return net.activations[-1] is LINEAR and loss == SQUARED
-
-
-def _mirror(upper: Array) -> None:
-    """Copy the upper half of a square matrix to the lower one, by blocks for the sake of the cache."""
-    step = 128
-    for start in range(0, len(upper), step):
-        block = slice(start, start + step)
-        square = upper[block, block]
-        square += np.triu(square, 1).T
-        upper[start + step :, block] = upper[block, start + step :].T
 
 
 def _weight_mask(net: Network) -> Array:

@@ -12,6 +12,7 @@ from swarmnet.trainers.checkpoint import State, array, whole
 from swarmnet.trainers.climb import MOST_WEIGHTS, STALE, Climb, Rival, cost, is_cheap
 from swarmnet.trainers.evidence import NOISES
 from swarmnet.trainers.lbfgs import LBFGS
+from swarmnet.trainers.lbfgs_stages import RIDGE, judging, polishing, solved_start
 from swarmnet.trainers.levenberg_marquardt import LM
 from swarmnet.trainers.limits import require_count, require_number
 from swarmnet.trainers.monitor import Monitor
@@ -23,8 +24,6 @@ from swarmnet.trainers.successive_halving import ALONE, race
 from swarmnet.trainers.trainer import Trainer
 
 _POLISH = 4000  # iterations of Levenberg-Marquardt without a budget; most climbs end earlier
-_CONDITIONED, _PLAIN = 900, 2500  # iterations of L-BFGS with and without a preconditioner, without a budget
-_REFRESH = 20  # iterations with one preconditioner
 _BOTH = NOISES[:2]  # initial noises with which each network races
 _HALVINGS = (20, 40)  # iterations after which the worse half of the networks is given up
 _CHOSEN = 60  # iterations after which the best remaining network is chosen
@@ -32,16 +31,10 @@ _STARTS_HALVED = (60, 100)  # iterations after which the worse half of the start
 _DEAR = 2e10  # multiplications of an iteration from which L-BFGS gets further in the same time
 _CLIMBED_ON = 2e12  # multiplications of all further iterations of a large network
 _SETTLED_SOON, _SETTLED_LATE = 1e11, 5e11  # multiplications of an estimate, with and without time limit
-_SCREENED = 300  # iterations of L-BFGS without a preconditioner by which a larger network is judged
-_SLOW, _WAITED = (
-    0.05,
-    50,
-)  # with one: until the loss falls by at most 5 % in 50 iterations
 _PLACE = ("candidate", "tried")  # names in a state of this trainer that say where it was saved
 _GROWN = ("tried", "layers", "missed")  # names in a state that say how far the choice of larger networks was
 _MISSES = 2  # larger networks in a row, of the same number of layers, that are not better and end the search
 _AS_LARGE = 0.8  # fewest weights of the next network to try, as a share of the best one's
-_RIDGE = 1e-3  # of the solved output weights of a start: starts with small weights train better
 _SCREENED_SHARE = 0.1  # share of the budget for each larger network
 
 P = TypeVar("P", LM, LBFGS)
@@ -84,7 +77,7 @@ class Hybrid(Trainer):
     finds_noise: ClassVar[bool] = True
     iterations: int | None = None
     patience: int = 1_000_000  # the stages' own patience holds
-    swarm: ProjectedPSO = field(default_factory=lambda: ProjectedPSO(iterations=20, ridge=_RIDGE))
+    swarm: ProjectedPSO = field(default_factory=lambda: ProjectedPSO(iterations=20, ridge=RIDGE))
     polish: LM | LBFGS | None = None
     starts: int | None = None
     swarm_share: float = 0.25
@@ -270,9 +263,9 @@ class Hybrid(Trainer):
                 continue
             before = chosen.state() | dict(zip(_GROWN, (tried, layers, missed), strict=True))
             monitor.checkpoint(partial(dict, before))
-            limits = _share(_descent(net), self, _SCREENED_SHARE)
+            limits = _share(judging(net), self, _SCREENED_SHARE)
             with monitor.limits(limits, limits.seconds, (self.swarm_share, self._ladder_share), net.number):
-                theta = limits.descend(net, _start(net, rng), rng, monitor)
+                theta = limits.descend(net, solved_start(net, rng), rng, monitor)
             if monitor.status:
                 return None
             climb = Climb.from_fit(net, theta)
@@ -290,11 +283,7 @@ class Hybrid(Trainer):
             return self.polish
         if climbs_well(objective):
             return self._climbing()
-        conditioned = _is_conditioned(objective)
-        iterations = _CONDITIONED if conditioned else _PLAIN
-        return LBFGS(
-            iterations=None if self._has_budget else iterations, refresh=_REFRESH if conditioned else None
-        )
+        return polishing(objective, limited=self._has_budget)
 
     def _climbing(self) -> LM:
         """Return Levenberg-Marquardt with its limits."""
@@ -362,32 +351,6 @@ class Hybrid(Trainer):
 
 def _state(thetas: Sequence[Array], before: State) -> State:
     return before | {"flown": len(thetas)} | {f"theta {n}": theta for n, theta in enumerate(thetas)}
-
-
-def _descent(net: Trainable) -> LBFGS:
-    """Return the L-BFGS that judges a large network: preconditioned if possible, else over the hidden layers.
-
-    On the airfoil (33,632 rows of 17 entries) the loss after 150 preconditioned iterations is a third of that
-    after 300 iterations over the hidden layers, in a fifth of the time. Larger networks need more iterations:
-    there two layers of 24 units overtake two of 16 after 600. So each goes on while its loss falls fast.
-    """
-    if _is_conditioned(net):
-        return LBFGS(iterations=_CONDITIONED, refresh=_REFRESH, tolerance=_SLOW, patience=_WAITED)
-    return LBFGS(iterations=_SCREENED, solved=net.can_project)
-
-
-def _is_conditioned(net: Trainable) -> bool:
-    """Whether there is a preconditioner for L-BFGS."""
-    return net.can_linearise and net.size <= MOST_WEIGHTS
-
-
-def _start(net: Trainable, rng: np.random.Generator) -> Array:
-    """Return random weights with the output layer solved for, if it can be."""
-    theta = net.initial(rng)
-    if net.can_project:
-        hidden = theta[: net.hidden_size]
-        theta = np.concatenate([hidden, net.projected(hidden[None], _RIDGE)[1][0]])
-    return theta
 
 
 def _share(polish: P, whole: "Hybrid", share: float) -> P:

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError
 from swarmnet.floating_point import far_out
+from swarmnet.linalg import mirror
 from swarmnet.network.activations import TABLE, Activation
 from swarmnet.network.network import Network
-from swarmnet.objective.objective import Objective, _mirror
+from swarmnet.objective.objective import Objective
 from swarmnet.testing import check_gradient
 
 Array = np.ndarray
@@ -722,7 +723,7 @@ def test_blas_is_held_outside_the_sums_too(rng: np.random.Generator, monkeypatch
 
         return call
 
-    for work in (far_out, _mirror):  # which follow the sums, where they are solved or filled up
+    for work in (far_out, mirror):  # which follow the sums, where they are solved or filled up
         monkeypatch.setattr(f"swarmnet.objective.objective.{work.__name__}", watched(work))
     objective = Objective(Network((3, 4, 2)), make_data(rng, "mixed"))
     theta = objective.initial(rng)

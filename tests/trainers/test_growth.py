@@ -50,7 +50,7 @@ def shortened(monkeypatch):
         "_SCREENED": 40,
         "_POLISH": 120,
     }.items():
-        where = "network_choice" if name == "RACED" else "hybrid"
+        where = {"RACED": "network_choice", "_SCREENED": "lbfgs_stages"}.get(name, "hybrid")
         monkeypatch.setattr(f"swarmnet.trainers.{where}.{name}", value)
     monkeypatch.setattr("swarmnet.trainers.checkpoint._HOLD", 0.0)
     return candidates
@@ -143,7 +143,6 @@ def test_solving_for_the_output_layer_comes_further_in_as_many_iterations():
 def test_a_default_fit_without_error_bars_says_why(monkeypatch):
     """Also where L-BFGS ended by a limit that nobody gave."""
     for name, value in {"_CONDITIONED": 5, "_PLAIN": 5}.items():
-        where = "network_choice" if name == "RACED" else "hybrid"
-        monkeypatch.setattr(f"swarmnet.trainers.{where}.{name}", value)
+        monkeypatch.setattr(f"swarmnet.trainers.lbfgs_stages.{name}", value)
     with pytest.warns(SwarmnetWarning, match="^no error bars: they take at most 3000 weights"):
         fit(problem(), hidden=(60, 60), trainer=SMALL)

@@ -236,16 +236,8 @@ def pulled_gradient(
             at = offsets[layer] * rows
             values = block(A[2 * at :], 1, sizes[layer + 1], rows)
             slopes = block(S[at:], 1, sizes[layer + 1], rows)[0]
-            pull_kept(
-                theta,
-                start,
-                acts[layer],
-                below,
-                values,
-                slopes,
-                block(C[at:], 1, sizes[layer + 1], rows)[0],
-                values,
-            )
+            curvatures = block(C[at:], 1, sizes[layer + 1], rows)[0]
+            pull_kept(theta, start, acts[layer], below, values, slopes, curvatures, values)
             start += (sizes[layer] + 1) * sizes[layer + 1]
             if layer < layers - 1:
                 below = values
