@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from swarmnet import linalg
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError
 from swarmnet.floating_point import far_out
+from swarmnet.linalg import mirror
 from swarmnet.network.activations import LINEAR
 from swarmnet.network.network import Network
 from swarmnet.objective.noise_groups import EntryWeights, Groups
@@ -135,7 +135,7 @@ class Objective:
 
     @property
     def weight_groups(self) -> Array:
-        """(p,) for each weight, the number of its prior: each layer's W share one, and each layer's b."""
+        """Return the number of each weight's prior, (p,). The W of a layer share one, and so do its b."""
         group = np.zeros(self.size, int)
         for index, layer in enumerate(self.net.layers):
             block = layer.weights(group)
@@ -149,7 +149,7 @@ class Objective:
 
     @property
     def can_linearise(self) -> bool:
-        """Whether residuals and their gradients are available: the loss is squared."""
+        """Whether residuals and their gradients are available, as they are for the squared loss."""
         return self._value_loss == SQUARED
 
     @property
@@ -228,7 +228,7 @@ class Objective:
         """
         weights = self._residual_weights(theta)
         squares, Jr, JJ = self._some(rows).total(HeldRows.normal, weights, precision)
-        linalg.mirror(JJ)
+        mirror(JJ)
         return squares, Jr, JJ
 
     def leverages(self, theta: ArrayLike, precision: Array, factor: Array) -> Array:

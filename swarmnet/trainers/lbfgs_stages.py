@@ -1,4 +1,4 @@
-"""The L-BFGS stages of hybrid, for networks and losses for which Levenberg-Marquardt is slow or impossible."""
+"""The L-BFGS stages of hybrid, for where Levenberg-Marquardt is slow or impossible."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ _SLOW, _WAITED = 0.05, 50  # with one it is judged once the loss falls by at mos
 
 
 def polishing(net: Trainable, limited: bool) -> LBFGS:
-    """Return the L-BFGS that trains a network to the end; if `limited` by a budget, without limits of its own."""
+    """Return the L-BFGS that trains to the end; if `limited` by a budget, without limits of its own."""
     conditioned = _is_conditioned(net)
     iterations = _CONDITIONED if conditioned else _PLAIN
     return LBFGS(iterations=None if limited else iterations, refresh=_REFRESH if conditioned else None)
