@@ -34,6 +34,7 @@ _SETTLED_SOON, _SETTLED_LATE = 1e11, 5e11  # multiplications of an estimate, wit
 _PLACE = ("candidate", "tried")  # names in a state of this trainer that say where it was saved
 _GROWN = ("tried", "layers", "missed")  # names in a state that say how far the choice of larger networks was
 _MISSES = 2  # larger networks in a row, of the same number of layers, that are not better and end the search
+_AS_WELL = 1.05  # times the best network's loss, up to which a larger one fits as well
 _AS_LARGE = 0.8  # fewest weights of the next network to try, as a share of the best one's
 _SCREENED_SHARE = 0.1  # share of the budget for each larger network
 
@@ -161,10 +162,11 @@ class Hybrid(Trainer):
         starts = min(starts, self.starts or self._usual_starts(net, chosen=True))
         order = [winner.noise, *(noise for noise in NOISES if noise != winner.noise)]
         noises = [order[number % len(order)] for number in range(1, starts)]
-        half = len(noises) // 2  # the second-best network may only have had a bad start
-        lanes = [net] * (len(noises) - half) + [
-            net if chosen.second is None else candidates[chosen.second]
-        ] * half
+        # The second-best network may only have had a bad start. One start is enough if it was given up early.
+        others = (
+            0 if chosen.second is None else len(noises) // 2 if chosen.is_close else min(1, len(noises) // 2)
+        )
+        lanes = [net] * (len(noises) - others) + [candidates[chosen.second or 0]] * others
         self._climb_from(lanes, noises, chosen, None, rng, monitor, swarms, before)
 
     def _climb_from(
@@ -248,8 +250,8 @@ class Hybrid(Trainer):
         """Return the choice after trying larger networks; None if training ended.
 
         They are sorted by layers and size. For each number of layers, networks are tried from about the size
-        of the best so far until two in a row are not better, since one may have had a bad start. If a much
-        smaller network than the largest has won the race, none is tried.
+        of the best so far until one fits as well but is not better, or two in a row are not better, since one
+        may have had a bad start. If a much smaller network than the largest has won the race, none is tried.
         """
         saved = monitor.resume() or {}
         tried, layers, missed = (whole(saved, name) if name in saved else 0 for name in _GROWN)
@@ -273,7 +275,8 @@ class Hybrid(Trainer):
             if best is None or climb.criterion > best.criterion:
                 chosen, missed = chosen.beaten_by(climb), 0
             else:
-                missed += 1
+                # If it fits as well as the best, the data do not support more weights.
+                missed = _MISSES if climb.loss <= _AS_WELL * best.loss else missed + 1
             tried += 1
         return chosen
 

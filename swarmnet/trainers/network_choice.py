@@ -35,6 +35,11 @@ class Choice:
         second = next((rival.network for rival in [*rivals, *given_up] if rival.network != own), None)
         return cls(winner, rivals, second)
 
+    @property
+    def is_close(self) -> bool:
+        """Whether the second-best network raced to the end."""
+        return any(rival.network == self.second for rival in self.rivals)
+
     def beaten_by(self, climb: Climb) -> "Choice":
         """Return the choice with `climb` as the winner."""
         before = [] if self.winner is None else [self.winner.rival]
