@@ -21,6 +21,7 @@ from swarmnet.scaling import Preparation, Scaling
 from swarmnet.trainers import LM, TRAINERS, Hybrid, ProjectedPSO, run
 from tests.sharded import assert_same_sums, deadly, kill_all, table, written
 
+dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 from swarmnet.distributed.cluster import Cluster  # noqa: E402
 from swarmnet.distributed.replicas import Objectives, WorkerReplicas  # noqa: E402
@@ -32,7 +33,13 @@ TANH = TABLE["tanh"]
 
 @pytest.fixture(scope="module")
 def local():
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as local:
+    # A worker that takes over what was sent to another, or that gives up a copy, is no fault: Dask may do so.
+    own = ("work-stealing", "active-memory-manager.start")
+    steady = {f"distributed.scheduler.{name}": False for name in own}
+    with (
+        dask.config.set(steady),
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as local,
+    ):
         yield local
 
 
