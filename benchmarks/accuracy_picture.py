@@ -75,7 +75,7 @@ def points(axis: Axes, medians: pd.DataFrame, measure: str) -> None:
     for tool, (marker, colour, area) in STYLES.items():
         if tool not in medians.index:
             continue
-        loss = float(np.clip(1 - medians.loc[tool, measure], 1e-12, WORST))
+        loss = float(np.clip(1 - medians.loc[tool, measure], 1e-16, WORST))
         axis.scatter(
             medians.loc[tool, "seconds"],
             loss,

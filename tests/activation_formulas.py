@@ -9,11 +9,35 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from scipy.special import erf
+from scipy.special import erf, ndtr
 
 from swarmnet import Activation
 
 Array = np.ndarray[Any, Any]
+
+
+def _density(z: Array) -> Array:
+    return np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
+
+
+# What the text of a record's formulas may use
+_NAMES = {name: getattr(np, name) for name in ("exp", "expm1", "log1p", "sin", "cos", "tanh", "abs")} | {
+    "max": np.maximum,
+    "gate": lambda z: 1.0 / (1.0 + np.exp(-z)),
+    "distribution": ndtr,
+    "density": _density,
+    "moment": lambda z: z * _density(z),
+}
+
+
+def by_formula(formula: str) -> Callable[..., None]:
+    """The NumPy function of the text of a formula."""
+
+    def write(*arrays: Array) -> None:
+        np.copyto(arrays[-1], eval(formula, _NAMES, dict(zip("zas", arrays[:-1], strict=False))))
+
+    return write
+
 
 IN_NUMPY = SimpleNamespace(**vars(np), erf=erf)
 

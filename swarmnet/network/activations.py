@@ -3,13 +3,12 @@
 The functions of an `Activation` write into `out`, so that the inner loops allocate nothing. f' is given z and
 a = f(z), f'' is given s = f'(z) as well, because most derivatives are cheap in terms of a and s.
 
-A new built-in activation is one `BuiltIn` more in the table. Its formulas are text that means the same in
-Python and in JavaScript: from it come its NumPy functions, the compiled ones of the kernels, the exported
-Python module and ONNX graph, and the report's script. They may use numbers such as 1.0, z, a and s, + - * /
-and >, and exp, expm1, log1p, sin, cos, tanh, abs, max and gate(z) = 1 / (1 + exp(-z)). For gelu there are the
-normal distribution(z), its density(z) and moment(z) = z density(z); the kernels do without, and Python and
-ONNX, which take no f'', without the density. f' must not divide by what f divides by: kernels would share the
-reciprocal, and values with slopes would differ from values alone in their last bit.
+A new built-in activation is one `BuiltIn` more in the table, with its scalar functions for the kernels in
+`swarmnet.objective.kernels.scalars`. Its formulas are text that means the same in Python and in JavaScript:
+from it come the exported Python module and ONNX graph, and the report's script. They may use numbers such as
+1.0, z, a and s, + - * / and >, and exp, expm1, log1p, sin, cos, tanh, abs, max and
+gate(z) = 1 / (1 + exp(-z)). For gelu there are the normal distribution(z), its density(z) and
+moment(z) = z density(z); Python and ONNX, which take no f'', do without the density.
 
 `swarmnet.testing.check_activation` checks derivatives.
 """
@@ -197,44 +196,22 @@ def _gelu_curvature(z: Array, a: Array, s: Array, out: Array) -> None:
     out *= _normal_density(z)
 
 
-_IN_NUMPY = {name: getattr(np, name) for name in ("exp", "expm1", "log1p", "sin", "cos", "tanh", "abs")} | {
-    "max": np.maximum,
-    "gate": _gate,
-    "distribution": _normal_distribution,
-    "density": _normal_density,
-    "moment": lambda z: z * _normal_density(z),
-}
-
-
-def by_formula(formula: str) -> Callable[..., None]:
-    """The NumPy function of one formula; it allocates what is in between."""
-    code = compile(formula, __file__, "eval")
-
-    def write(*arrays: Array) -> None:
-        np.copyto(arrays[-1], eval(code, _IN_NUMPY, dict(zip("zas", arrays[:-1], strict=False))))
-
-    return write
-
-
 def _built_in(
     name: str,
     f: str,
     slope: str,
     curvature: str,
     *,
+    functions: tuple[Callable[..., object], Callable[..., object], Callable[..., object]],
     written: tuple[str, str, str],
-    functions: tuple[Callable[..., object], ...] = (),
     init: str = "glorot",
     smooth: bool = True,
     onnx_slope: str = "",
 ) -> BuiltIn:
-    """A record of the table; `functions` are its NumPy ones where they are faster or more exact."""
-    value_of, slope_of, curvature_of = functions or map(by_formula, (f, slope, curvature))
+    """A record of the table; `functions` are the formulas f, f' and f'' in NumPy."""
     return BuiltIn(
         name,
-        value_of,
-        slope_of,
-        curvature_of,
+        *functions,
         init,
         smooth,
         in_place=not re.search(r"\bz\b", f"{slope} {curvature}"),
@@ -275,7 +252,19 @@ TABLE: dict[str, BuiltIn] = {
             init="he",
             onnx_slope="gate(z)",
         ),
-        _built_in("sine", "sin(z)", "cos(z)", "-a", written=("sin(z)", "cos(z)", "-A"), init="lecun"),
+        _built_in(
+            "sine",
+            "sin(z)",
+            "cos(z)",
+            "-a",
+            written=("sin(z)", "cos(z)", "-A"),
+            functions=(
+                np.sin,
+                lambda z, a, out: np.cos(z, out=out),
+                lambda z, a, s, out: np.negative(a, out=out),
+            ),
+            init="lecun",
+        ),
         _built_in(
             "silu",
             "z * gate(z)",
@@ -305,10 +294,27 @@ TABLE: dict[str, BuiltIn] = {
             "a > 0.0",
             "0.0",
             written=("max(z, 0)", "(z > 0)", "0"),
+            functions=(
+                lambda z, out: np.maximum(z, 0.0, out=out),
+                lambda z, a, out: np.greater(a, 0.0, out=out, casting="unsafe"),
+                lambda z, a, s, out: out.fill(0.0),
+            ),
             init="he",
             smooth=False,
         ),
-        _built_in("linear", "z", "1.0", "0.0", written=("z", "1", "0"), init="lecun"),
+        _built_in(
+            "linear",
+            "z",
+            "1.0",
+            "0.0",
+            written=("z", "1", "0"),
+            functions=(
+                lambda z, out: None if out is z else np.copyto(out, z),
+                lambda z, a, out: out.fill(1.0),
+                lambda z, a, s, out: out.fill(0.0),
+            ),
+            init="lecun",
+        ),
     )
 }
 LINEAR = TABLE["linear"]

@@ -162,11 +162,7 @@ class Hybrid(Trainer):
         starts = min(starts, self.starts or self._usual_starts(net, chosen=True))
         order = [winner.noise, *(noise for noise in NOISES if noise != winner.noise)]
         noises = [order[number % len(order)] for number in range(1, starts)]
-        # The second-best network may only have had a bad start. One start is enough if it was given up early.
-        others = (
-            0 if chosen.second is None else len(noises) // 2 if chosen.is_close else min(1, len(noises) // 2)
-        )
-        lanes = [net] * (len(noises) - others) + [candidates[chosen.second or 0]] * others
+        lanes = [candidates[number] for number in chosen.shared_out(len(noises))]
         self._climb_from(lanes, noises, chosen, None, rng, monitor, swarms, before)
 
     def _climb_from(

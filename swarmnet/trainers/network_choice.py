@@ -35,10 +35,19 @@ class Choice:
         second = next((rival.network for rival in [*rivals, *given_up] if rival.network != own), None)
         return cls(winner, rivals, second)
 
-    @property
-    def is_close(self) -> bool:
-        """Whether the second-best network raced to the end."""
-        return any(rival.network == self.second for rival in self.rivals)
+    def shared_out(self, starts: int) -> list[int]:
+        """Return the number of the network of each further start: the winner's, then the second-best one's.
+
+        The second-best network may only have had a bad start. It gets half of them; if it was given up early,
+        one is enough.
+        """
+        assert self.winner is not None
+        own = [self.winner.objective.number] * starts
+        if self.second is None:
+            return own
+        raced = any(rival.network == self.second for rival in self.rivals)
+        others = starts // 2 if raced else min(1, starts // 2)
+        return own[others:] + [self.second] * others
 
     def beaten_by(self, climb: Climb) -> "Choice":
         """Return the choice with `climb` as the winner."""

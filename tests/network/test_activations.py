@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from swarmnet import FittedModel, Network, SwarmnetError
-from swarmnet.network.activations import LINEAR, TABLE, Activation, activation, by_formula
+from swarmnet.network.activations import LINEAR, TABLE, Activation, activation
 from swarmnet.objective.kernels.layer_activations import (
     CURVATURE,
     SLOPE,
@@ -24,10 +24,10 @@ from swarmnet.objective.kernels.layer_activations import (
     Activations,
     activate,
 )
-from swarmnet.objective.kernels.scalars import BY_HAND
+from swarmnet.objective.kernels.scalars import IN_SINGLE, SCALARS
 from swarmnet.scaling import Scaling
 from swarmnet.testing import check_activation
-from tests.activation_formulas import FORMULAS, IN_NUMPY, OWN
+from tests.activation_formulas import FORMULAS, IN_NUMPY, OWN, by_formula
 
 Array = np.ndarray[Any, Any]
 NAMES = list(TABLE)
@@ -173,9 +173,8 @@ def by_record(record: Activation, z: Array) -> tuple[Array, Array, Array]:
     return a, s, c
 
 
-def test_kernels_by_hand_are_of_the_table_in_either_dtype() -> None:
-    assert {name for name, _ in BY_HAND} < set(TABLE)
-    assert set(BY_HAND) == {(name, dtype) for name, _ in BY_HAND for dtype in ("float64", "float32")}
+def test_kernels_are_of_the_whole_table_in_either_dtype() -> None:
+    assert set(SCALARS) == set(IN_SINGLE) == set(TABLE) - {"linear"}
 
 
 def points(dtype: str) -> Array:

@@ -5,8 +5,7 @@ package's folder or, if that cannot be written, in the user's cache folder. If n
 process compiles again.
 
 Numba checks only a kernel's own file to decide whether the cache is current. The kernels here call kernels in
-other files, and some are compiled from the activations' formulas. So the name under which each is cached
-contains a digest of all of these files.
+other files, so the name under which each is cached contains a digest of all of them.
 """
 
 import hashlib
@@ -20,8 +19,6 @@ from typing import Any, TypeVar
 from numba import cfunc, config, njit
 from numba.core import event
 
-from swarmnet.network import activations
-
 try:
     import fcntl
 except ImportError:  # Windows
@@ -34,8 +31,9 @@ JIT = not config.DISABLE_JIT  # type: ignore[attr-defined]
 # Sums keep their order, so that they do not depend on the processor, and NaN stays NaN.
 FASTMATH = {"contract", "nsz", "arcp"}
 
-_SOURCES = [*sorted(Path(__file__).parent.glob("*.py")), Path(activations.__file__)]
-_DIGEST = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()[:12]
+_DIGEST = hashlib.sha256(
+    b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+).hexdigest()[:12]
 _EVENT = "numba:run_pass"  # a compiler pass; it does not occur if the function is in the cache
 # Without a home folder, Numba would make a folder named "~" in the working folder.
 _CACHED = os.path.isabs(os.path.expanduser("~")) or bool(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from swarmnet.floating_point import far_out
 from swarmnet.network.activations import LINEAR, Activation
 from swarmnet.objective.kernels.compiling import JIT, called_back, inlined, kernel
-from swarmnet.objective.kernels.scalars import scalars
+from swarmnet.objective.kernels.scalars import IN_SINGLE, SCALARS
 
 Array = NDArray[Any]
 
@@ -196,9 +196,8 @@ def _built_in(name: str, dtype: str) -> Any:
     Its functions are globals of a copy of `_by_address`: those that a closure holds get another key in each
     process, under which Numba's cache has nothing.
     """
-    numbers = _doubles if dtype == "float64" else _floats
-    own = dict(
-        zip(("NUMBERS", "F", "SLOPE_OF", "CURVATURE_OF"), (numbers, *scalars(name, dtype)), strict=True)
-    )
+    numbers, functions = (_doubles, SCALARS) if dtype == "float64" else (_floats, IN_SINGLE)
+    names = "NUMBERS", "F", "SLOPE_OF", "CURVATURE_OF"
+    own = dict(zip(names, (numbers, *functions[name]), strict=True))
     function = FunctionType(_by_address.__code__, globals() | own, f"_{name}_{dtype}")
     return called_back(types.void(*[types.int64] * 7), function)

@@ -5,9 +5,9 @@ exp(y) = 2^n exp(r) with n = y / log(2) rounded and |r| <= log(2) / 2, exp(r) - 
 (Cody and Waite 1980, chapter 6), and 2^n by its bits. tanh(z) = e / (e + 2) with e = exp(2 z) - 1 keeps the
 relative precision of small values.
 
-Activations are compiled from their formulas in `swarmnet.network.activations`, but for three that are here by
-hand. sigmoid and tanh need the bits of numbers, which take Numba, and in float32 constants of that type, or
-half as many numbers would go into a vector. The curvature of gelu is 0 from where z^2 might overflow.
+The formulas are those of the records in `swarmnet.network.activations`, with which the tests compare them.
+Here they are functions, because Numba compiles functions and the package evaluates no text. In float32,
+sigmoid and tanh need constants of that type, or half as many numbers would go into a vector.
 """
 
 import math
@@ -17,7 +17,6 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from swarmnet.network.activations import TABLE
 from swarmnet.objective.kernels.compiling import JIT, inlined
 
 _LOG2_E = 1.4426950408889634
@@ -183,24 +182,79 @@ def gelu_curvature(z, a, s):
     return 0.0 if abs(z) > 40.0 else _DENSITY * math.exp(-0.5 * z * z) * (2.0 - z * z)
 
 
-BY_HAND = {
-    ("sigmoid", "float64"): (sigmoid, sigmoid_slope, sigmoid_curvature),
-    ("sigmoid", "float32"): (sigmoid32, sigmoid_slope, sigmoid_curvature32),
-    ("tanh", "float64"): (tanh, tanh_slope, tanh_curvature),
-    ("tanh", "float32"): (tanh32, tanh_slope32, tanh_curvature32),
-    ("gelu", "float64"): (gelu, gelu_slope, gelu_curvature),
-    ("gelu", "float32"): (gelu, gelu_slope, gelu_curvature),
-}
-_NAMES = {name: getattr(math, name) for name in ("exp", "expm1", "log1p", "sin", "cos")} | {
-    "__name__": __name__,
-    "tanh": tanh,
-    "gate": sigmoid,
-}
+@inlined
+def softplus(z):
+    return max(z, 0.0) + math.log1p(math.exp(-abs(z)))
 
 
-def scalars(name: str, dtype: str) -> tuple[Any, ...]:
-    """f(z), f'(z, a) and f''(z, a, s) of a built-in activation, for arguments of a dtype."""
-    if by_hand := BY_HAND.get((name, dtype)):
-        return by_hand
-    formulas = zip(("z", "z, a", "z, a, s"), TABLE[name].formulas, strict=True)
-    return tuple(inlined(eval(f"lambda {given}: {formula}", _NAMES)) for given, formula in formulas)
+@inlined
+def softplus_slope(z, a):
+    return -math.expm1(-a)
+
+
+@inlined
+def softplus_curvature(z, a, s):
+    return math.exp(-a) * s
+
+
+@inlined
+def sine(z):
+    return math.sin(z)
+
+
+@inlined
+def sine_slope(z, a):
+    return math.cos(z)
+
+
+@inlined
+def sine_curvature(z, a, s):
+    return -a
+
+
+@inlined
+def silu(z):
+    return z * sigmoid(z)
+
+
+@inlined
+def silu_slope(z, a):
+    gate = sigmoid(z)
+    return gate + a * (1.0 - gate)
+
+
+@inlined
+def silu_curvature(z, a, s):
+    gate = sigmoid(z)
+    return gate * (1.0 - gate) * (2.0 + z * (1.0 - 2.0 * gate))
+
+
+@inlined
+def relu(z):
+    return 0.0 if z < 0.0 else z
+
+
+@inlined
+def relu_slope(z, a):
+    return 1.0 if a > 0.0 else 0.0
+
+
+@inlined
+def relu_curvature(z, a, s):
+    return 0.0
+
+
+# f(z), f'(z, a) and f''(z, a, s) of each built-in activation but linear, for which no kernel is called
+SCALARS: dict[str, tuple[Any, Any, Any]] = {
+    "sigmoid": (sigmoid, sigmoid_slope, sigmoid_curvature),
+    "tanh": (tanh, tanh_slope, tanh_curvature),
+    "softplus": (softplus, softplus_slope, softplus_curvature),
+    "sine": (sine, sine_slope, sine_curvature),
+    "silu": (silu, silu_slope, silu_curvature),
+    "gelu": (gelu, gelu_slope, gelu_curvature),
+    "relu": (relu, relu_slope, relu_curvature),
+}
+IN_SINGLE: dict[str, tuple[Any, Any, Any]] = SCALARS | {
+    "sigmoid": (sigmoid32, sigmoid_slope, sigmoid_curvature32),
+    "tanh": (tanh32, tanh_slope32, tanh_curvature32),
+}
