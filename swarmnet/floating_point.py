@@ -1,10 +1,12 @@
-"""Contexts and decorators that silence floating-point warnings where the code checks the results itself."""
+"""The floating-point type of sums, and the silence of warnings where the code checks the results itself."""
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
+
+from swarmnet.errors import SwarmnetError
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -28,3 +30,19 @@ def quiet(function: Callable[_P, _R]) -> Callable[_P, _R]:
             return function(*args, **kwargs)
 
     return quietly
+
+
+def float_type(dtype: object) -> np.dtype[Any]:
+    """Return the dtype in which sums are taken.
+
+    Raises:
+        SwarmnetError: it is neither float64 nor float32.
+    """
+    expected = SwarmnetError(f"dtype must be float64 or float32, not {dtype}")
+    try:
+        found: np.dtype[Any] = np.dtype(dtype)  # type: ignore[call-overload]
+    except TypeError:
+        raise expected from None
+    if found not in (np.dtype("float64"), np.dtype("float32")):
+        raise expected
+    return found

@@ -16,7 +16,6 @@ import ast
 import importlib
 import json
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet.data.column_names import derivative_name, listed
-from swarmnet.errors import SwarmnetError, SwarmnetWarning, install_hint, unknown
+from swarmnet.errors import SwarmnetError, install_hint, unknown, warn_user
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.training_record import input_range
 from swarmnet.network.activations import TABLE
@@ -77,11 +76,7 @@ def _warn_of_rounding(model: FittedModel) -> None:
         if step > _MUCH * spread
     ]
     if told:
-        warnings.warn(
-            f"float32 rounds {listed(told)}: export float64, or train on data less an offset",
-            SwarmnetWarning,
-            stacklevel=5,
-        )
+        warn_user(f"float32 rounds {listed(told)}: export float64, or train on data less an offset")
 
 
 def _roundings(model: FittedModel) -> Iterator[tuple[str, float, float]]:

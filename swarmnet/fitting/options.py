@@ -11,12 +11,13 @@ from swarmnet.data.file_data import FileData
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.readers import Size
 from swarmnet.errors import SwarmnetError, unknown
+from swarmnet.floating_point import float_type
 from swarmnet.network.activations import Activation, activation
 from swarmnet.objective.value_losses import value_loss
 from swarmnet.scaling import KINDS
 from swarmnet.trainers import Trainer, configured
 from swarmnet.trainers.checkpoint import EVERY
-from swarmnet.trainers.limits import require, require_count, require_number
+from swarmnet.trainers.limits import require_count, require_number
 from swarmnet.trainers.result import Callback
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class FitOptions:
             require_number(
                 name, getattr(self, name), "a number of 0 or more", lambda x: x >= 0, optional=True
             )
-        require(_is_float(self.dtype), "dtype", self.dtype, "float64 or float32")
+        float_type(self.dtype)
         if not isinstance(self.validation, MixedData | FileData | None):
             raise SwarmnetError("validation must be MixedData that are held out: read_csv reads a file")
         if self.checkpoint is not None:
@@ -144,10 +145,3 @@ class FitOptions:
             "derivative_weight": self.derivative_weight,
             "l2": self.l2,
         }
-
-
-def _is_float(dtype: object) -> bool:
-    try:
-        return np.dtype(dtype) in (np.dtype("float64"), np.dtype("float32"))  # type: ignore[call-overload]
-    except TypeError:
-        return False

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError
-from swarmnet.floating_point import far_out
+from swarmnet.floating_point import far_out, float_type
 from swarmnet.linalg import mirror
 from swarmnet.network.activations import LINEAR
 from swarmnet.network.network import Network
@@ -74,9 +74,7 @@ class Objective:
         self.balance = derivative_weight
         values, partials = known.total_weights
         self._weights = EntryWeights(1.0 / (values or 1.0), derivative_weight / (partials or 1.0))
-        self._dtype = np.dtype(dtype)
-        if self._dtype not in (np.dtype("float64"), np.dtype("float32")):
-            raise SwarmnetError(f"dtype must be float64 or float32, not {dtype}")
+        self._dtype = float_type(dtype)
         terms = Terms(net, self._value_loss, self._weights, self._dtype)
         self._rows: RowSums
         if isinstance(data, MixedData):
