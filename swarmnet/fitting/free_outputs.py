@@ -48,7 +48,7 @@ def with_pinned_outputs(model: FittedModel, data: MixedData | FileData) -> Fitte
 
     def met(other: OtherFit) -> OtherFit:
         theta = other.theta.copy()
-        theta[-model.net.k :] -= np.where(free, other.net.forward(theta, scaled)[0] - best, 0.0)
+        theta[other.net.layers[-1].bias] -= np.where(free, other.net.forward(theta, scaled)[0] - best, 0.0)
         return replace(other, theta=theta)
 
     return replace(shifted, spread=spread, others=tuple(met(other) for other in model.others))

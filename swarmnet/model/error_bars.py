@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from swarmnet import linalg as blas
 from swarmnet.network.network import Network, unit
-from swarmnet.network.propagation import Passes
 from swarmnet.objective.row_chunks import VALUE, Entries
 from swarmnet.objective.value_losses import SQUARED
 from swarmnet.threads import ThreadTeam, one_blas_thread
@@ -77,10 +76,10 @@ def pinned(net: Network, theta: Array, packed: Array, x: Array, outputs: Array) 
     """
     C = unpack(packed, net.size)
     full = C.copy()
-    passes = Passes(net.layers, theta, x.T, order=2)
+    passes = net.passes(theta, x.T, order=2)
     for o in outputs:
         g = passes.weight_gradients(int(o))[:, 0]
-        bias = net.size - net.k + o
+        bias = net.layers[-1].bias.start + o
         g[bias] = 0.0
         full[:, bias] = -(C @ g)
     return _packed(full)
@@ -136,7 +135,7 @@ def _plain(net: Network, theta: Array) -> Gradients:
     """Return a NumPy function of X (rows, d) that gives the gradients (p, rows) of a value or a partial."""
 
     def gradients(X: Array, output: int, input: int) -> Array:
-        passes = Passes(net.layers, theta, X.T, order=2)
+        passes = net.passes(theta, X.T, order=2)
         return passes.weight_gradients(output, None if input == VALUE else unit(net.d, input))
 
     return gradients

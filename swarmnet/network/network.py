@@ -1,7 +1,8 @@
 """Network: the layout of theta, its initial values, and the network's value, Jacobian and Hessian.
 
 A network is independent of data and loss. theta holds, layer by layer, W row-major (fan_in, fan_out), then b
-(fan_out,). Every method takes theta (p,), or a swarm (s, p); the result then has a leading axis of particles.
+(fan_out,), and last the coefficients of the trend (terms, k). Every method takes theta (p,), or a swarm
+(s, p); the result then has a leading axis of particles.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from swarmnet.errors import SwarmnetError
 from swarmnet.network.activations import LINEAR, Activation, activation
 from swarmnet.network.propagation import Layer, Passes
+from swarmnet.network.trend import Trend
 
 Array = NDArray[Any]
 Layers = list[tuple[Array, Array]]
@@ -28,15 +30,17 @@ _VARIANCE: dict[str, Callable[[int, int], float]] = {
 
 
 class Network:
-    """A fully connected feed-forward network.
+    """A fully connected feed-forward network, to whose outputs a polynomial trend may be added.
 
     Args:
         sizes: units of each layer, inputs first and outputs last.
         activations: one name or `swarmnet.Activation` for all hidden layers, with a linear output layer; or
             one for each layer (hidden layers and output).
+        trend: the polynomial terms; they need a linear output layer.
 
     Raises:
-        SwarmnetError: a size is not a positive whole number, or an activation is unknown or missing.
+        SwarmnetError: a size is not a positive whole number, an activation is unknown or missing, or the
+            trend does not fit.
 
     Example:
         >>> net = Network((2, 3, 1), "sigmoid")
@@ -50,8 +54,9 @@ class Network:
         self,
         sizes: Sequence[int],
         activations: str | Activation | Sequence[str | Activation] = "tanh",
+        trend: Trend | None = None,
     ) -> None:
-        self.sizes = _whole_sizes(sizes)
+        self.sizes, self.trend = _whole_sizes(sizes), trend
         count = len(self.sizes) - 1
         if isinstance(activations, str | Activation):
             named: list[str | Activation] = [activations] * (count - 1) + [LINEAR]
@@ -63,17 +68,21 @@ class Network:
                 "or one for each layer with the output layer last"
             )
         self.activations = tuple(activation(name) for name in named)
+        if trend is not None and len(trend.centre) != self.d:
+            raise SwarmnetError(f"a trend of {len(trend.centre)} inputs for a network of {self.d}")
+        if trend is not None and self.activations[-1] is not LINEAR:
+            raise SwarmnetError("a trend needs a linear output layer")
         self.layers = self._lay_out()
         self.size = self.layers[-1].stop
         if self.size > _MOST_WEIGHTS:
             raise SwarmnetError(f"{self.size:,} weights are too many: {_MOST_WEIGHTS:,} are the most")
 
     def _lay_out(self) -> tuple[Layer, ...]:
-        layers, start = [], 0
+        layers, start = list[Layer](), 0
         for fan_in, fan_out, act in zip(self.sizes[:-1], self.sizes[1:], self.activations, strict=True):
-            stop = start + (fan_in + 1) * fan_out
-            layers.append(Layer(start, stop, fan_in, fan_out, act))
-            start = stop
+            is_last = len(layers) == len(self.sizes) - 2
+            layers.append(Layer(start, fan_in, fan_out, act, self.terms if is_last else 0))
+            start = layers[-1].stop
         return tuple(layers)
 
     @classmethod
@@ -95,7 +104,8 @@ class Network:
 
     def __repr__(self) -> str:
         names = ", ".join(a.name for a in self.activations)
-        return f"Network({'-'.join(map(str, self.sizes))}, {names}, {self.size} weights)"
+        trend = "" if self.trend is None else f", trend of degree {self.trend.degree}"
+        return f"Network({'-'.join(map(str, self.sizes))}, {names}{trend}, {self.size} weights)"
 
     @property
     def d(self) -> int:
@@ -107,13 +117,18 @@ class Network:
         """Number of outputs."""
         return self.sizes[-1]
 
+    @property
+    def terms(self) -> int:
+        """Number of the trend's terms."""
+        return 0 if self.trend is None else len(self.trend)
+
     def init(self, rng: np.random.Generator, particles: int | None = None) -> Array:
         """Return random initial weights: theta (p,), or (particles, p).
 
         W is normal with the variance for the layer's activation (Glorot, He or LeCun). Hidden biases are
         normal with variance 1/4, so that the units of a layer are nonlinear at different places: with inputs
         of unit variance, a narrow layer then covers the whole input range from the start. Output biases are
-        0.
+        0. The trend's coefficients are normal with variance 1 / terms.
 
         Raises:
             SwarmnetError: the swarm would take several gigabytes.
@@ -132,10 +147,19 @@ class Network:
             block[..., :-1, :] = rng.normal(0.0, np.sqrt(variance), shape)
             if layer is not self.layers[-1]:
                 block[..., -1, :] = rng.normal(0.0, 0.5, (*lead, layer.fan_out))
+            if layer.terms:
+                shape = (*lead, layer.terms, layer.fan_out)
+                layer.coefficients(theta)[...] = rng.normal(0.0, layer.terms**-0.5, shape)
         return theta
 
-    def flatten(self, layers: Sequence[tuple[ArrayLike, ArrayLike]]) -> Array:
+    def flatten(
+        self, layers: Sequence[tuple[ArrayLike, ArrayLike]], coefficients: ArrayLike | None = None
+    ) -> Array:
         """Return theta (p,), or (s, p) for a swarm, from [(W, b), ...]: the inverse of `unflatten`.
+
+        Args:
+            layers: W (..., fan_in, fan_out) and b (..., fan_out) of each layer.
+            coefficients: of the trend (..., terms, k).
 
         Raises:
             SwarmnetError: the shapes are not this network's.
@@ -153,6 +177,11 @@ class Network:
                     f"not {weights.shape} and {bias.shape}"
                 )
             parts += [weights.reshape(*lead, -1), bias]
+        if self.trend is not None:
+            trend = np.asarray([] if coefficients is None else coefficients, float)
+            if trend.shape[-2:] != (self.terms, self.k):
+                raise SwarmnetError(f"the trend needs coefficients {(self.terms, self.k)}, not {trend.shape}")
+            parts.append(trend.reshape(*trend.shape[:-2], -1))
         if len({part.shape[:-1] for part in parts}) > 1:
             raise SwarmnetError("the layers' weights are of different numbers of particles")
         return np.concatenate(parts, axis=-1)
@@ -161,6 +190,14 @@ class Network:
         """Return [(W, b), ...] as views of theta: W (..., fan_in, fan_out) and b (..., fan_out)."""
         blocks = [layer.weights(self._theta(theta)) for layer in self.layers]
         return [(block[..., :-1, :], block[..., -1, :]) for block in blocks]
+
+    def coefficients(self, theta: ArrayLike) -> Array:
+        """Return the trend's coefficients as a view of theta: (..., terms, k)."""
+        return self.layers[-1].coefficients(self._theta(theta))
+
+    def passes(self, theta: Array, inputs: Array, order: int = 0) -> Passes:
+        """Return the passes at inputs (d, rows), with derivatives of the activations up to `order`."""
+        return Passes(self.layers, theta, inputs, order, self.trend)
 
     def forward(self, theta: ArrayLike, X: ArrayLike) -> Array:
         """Return the outputs (n, k), or (s, n, k) for a swarm, at X (n, d)."""
@@ -189,7 +226,7 @@ class Network:
         cotangents = np.asarray(V, dtype=np.float64)
         if cotangents.shape != (len(points), self.k):
             raise SwarmnetError(f"V must be ({len(points)}, {self.k}), not {cotangents.shape}")
-        passes = Passes(self.layers, weights, points.T, 1)
+        passes = self.passes(weights, points.T, 1)
         return np.asarray(passes.pullback(cotangents.T)[0].swapaxes(-1, -2))
 
     def hessian(self, theta: ArrayLike, X: ArrayLike) -> Array:
@@ -206,6 +243,8 @@ class Network:
                 G = passes.pullback(unit(self.k, o))
                 for index, C in enumerate(passes.C):
                     _add_outer(G[index + 1] * C, [U[index] for U in tangents], out_tile[..., o, :, :])
+            if self.trend is not None:
+                out_tile += passes.trend_hessian(self.trend)
         return out
 
     def _passes(self, theta: Array, points: Array, out: Array, order: int) -> Iterator[tuple[Array, Passes]]:
@@ -215,12 +254,12 @@ class Network:
             rows = slice(start, start + step)
             inputs = np.ascontiguousarray(points[rows].T)
             if theta.ndim == 1:
-                yield out[rows], Passes(self.layers, theta, inputs, order)
+                yield out[rows], self.passes(theta, inputs, order)
                 continue
             block = max(1, _ROWS // inputs.shape[1])
             for first in range(0, len(theta), block):
                 particles = slice(first, first + block)
-                yield out[particles, rows], Passes(self.layers, theta[particles], inputs, order)
+                yield out[particles, rows], self.passes(theta[particles], inputs, order)
 
     def _theta(self, theta: ArrayLike) -> Array:
         weights = np.asarray(theta, dtype=np.float64)

@@ -41,8 +41,8 @@ class Objective:
         loss: "squared", or "cross-entropy" for values (sigmoid outputs, targets from 0 to 1).
         derivative_weight: weight of the derivatives' mean relative to the values' mean; None means 1, and
             that a trainer may estimate it.
-        l2: weight of the sum of squares of all W (not b); None means 1e-8, and that a trainer may estimate
-        it.
+        l2: weight of the sum of squares of all W and of the trend's coefficients (not b); None means 1e-8,
+            and that a trainer may estimate it.
         dtype: "float64", or "float32" to evaluate swarms faster and less exactly.
         threads: number of threads; by default all that the process may use.
         measured: the same rows with only those sigmas that are measurements, not scales; `data` by default.
@@ -133,16 +133,22 @@ class Objective:
 
     @property
     def weight_groups(self) -> Array:
-        """Return the number of each weight's prior, (p,). The W of a layer share one, and so do its b."""
+        """Return the number of each weight's prior, (p,).
+
+        The W of a layer share one, and so do its b. Then follows one for each degree of the trend's terms.
+        """
         group = np.zeros(self.size, int)
         for index, layer in enumerate(self.net.layers):
             block = layer.weights(group)
             block[:-1], block[-1] = 2 * index, 2 * index + 1
+        if self.net.trend is not None:
+            _, degree = np.unique(self.net.trend.degrees, return_inverse=True)
+            self.net.layers[-1].coefficients(group)[...] = (2 * self.layers + degree)[:, None]
         return group
 
     @property
     def penalised(self) -> Array:
-        """(p,) 1 for weights in W, 0 for those in b."""
+        """(p,) 1 for weights in W and in the trend, 0 for those in b."""
         return self._is_weight
 
     @property
@@ -310,7 +316,7 @@ class Objective:
         hidden = self._weight_array(hidden_swarm, ("particles", self.hidden_size))
         theta = np.zeros((len(hidden), self.size), self._dtype)
         theta[:, : self.hidden_size] = hidden
-        units = self.net.sizes[-2] + 1
+        units = self.net.sizes[-2] + 1 + self.net.terms
         sums, squares = self._rows.total(HeldRows.grams, theta, 1 if self._rows.one_gram else self.net.k)
         G = sums[..., :units]  # (s, grams, units, units)
         g = sums[..., units:]  # (s, 1, units, k), or (s, k, units, 1)
@@ -320,7 +326,8 @@ class Objective:
 
     def _solve(self, theta: Array, G: Array, g: Array, squares: float, ridge: float) -> tuple[Array, Array]:
         units = G.shape[-1]
-        G[..., np.arange(units - 1), np.arange(units - 1)] += self.l2
+        penalised = np.delete(np.arange(units), self.net.sizes[-2])  # all but the constant
+        G[..., penalised, penalised] += self.l2
         trace = np.trace(G, axis1=-2, axis2=-1)[..., None, None]
         good = np.isfinite(G).all((1, 2, 3)) & np.isfinite(g).all((1, 2))
         good &= np.isfinite(trace).all((1, 2, 3)) & np.isfinite(theta).all(1)
@@ -374,6 +381,7 @@ def _weight_mask(net: Network) -> Array:
     mask = np.zeros(net.size)
     for layer in net.layers:
         layer.weights(mask)[:-1] = 1.0
+    net.layers[-1].coefficients(mask)[...] = 1.0
     return mask
 
 

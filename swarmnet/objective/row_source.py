@@ -40,7 +40,7 @@ class Terms:
     @property
     def chunk_rows(self) -> int:
         """Maximum rows of a chunk, a multiple of eight."""
-        rows = _CHUNK_BYTES // (self.dtype.itemsize * max(self.net.sizes))
+        rows = _CHUNK_BYTES // (self.dtype.itemsize * max(*self.net.sizes, self.net.terms))
         return int(np.clip(rows // 8 * 8, 32, 256))
 
     def kernels(self) -> "BoundKernels":

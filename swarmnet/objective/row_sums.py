@@ -125,7 +125,7 @@ class HeldRows:
 
     def grams(self, theta: Array, grams: int) -> Sums:
         """Return each output layer's [G | g], (s, grams, units, units + targets), and the squares ()."""
-        units, k = self.terms.net.sizes[-2] + 1, self.terms.net.k
+        units, k = self.terms.net.sizes[-2] + 1 + self.terms.net.terms, self.terms.net.k
         shape = grams, units, units + (k if grams == 1 else 1)
         parts = [part.as_jets for part in self.parts]
 

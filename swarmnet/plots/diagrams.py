@@ -15,7 +15,6 @@ from matplotlib.lines import Line2D
 from swarmnet.errors import SwarmnetError, unknown
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.network.network import unit
-from swarmnet.network.propagation import Passes
 from swarmnet.plots import style
 from swarmnet.plots.queries import Array, At, base_point, columns_of, input_ranges, place, require_model
 
@@ -98,7 +97,7 @@ def derivative_flow(model: FittedModel, column: str, at: At = None, ax: Axes | N
 
 def edge_flows(model: FittedModel, point: Array, output: int, input: int) -> list[Array]:
     """Return, for each layer, the flow (fan_in, fan_out) through its edges of a partial at the point (d,)."""
-    passes = Passes(model.net.layers, model.theta, model.scaling.scale_X(point)[:, None], order=1)
+    passes = model.net.passes(model.theta, model.scaling.scale_X(point)[:, None], order=1)
     tangents = [np.eye(model.net.d)[input], *(T[:, 0] for T in passes.tangent(unit(model.net.d, input))[0])]
     gradients = passes.pullback(unit(model.net.k, output))
     factor = model.scaling.y_scale[output] / model.scaling.x_scale[input]

@@ -75,7 +75,8 @@ class Hyperparameters:
         self._values = groups.values[self.count[groups.values] > 0]
         self.prior = np.ones(self.weight_group.max() + 1)
         self._most_prior = np.full(len(self.prior), 1.0 / LEAST_PRIOR)
-        self.prior[-1] = self._most_prior[-1] = _FREE_PRIOR
+        outputs = self.weight_group[np.flatnonzero(objective.penalised == 0)[-1]]
+        self.prior[outputs] = self._most_prior[outputs] = _FREE_PRIOR
 
     def _first_precision(self, groups: Any, noise: float) -> Array:
         """Return the initial precisions; columns that matter less to the function begin with less weight."""

@@ -10,7 +10,7 @@ from swarmnet import Activation, MixedData, Network, Objective
 from swarmnet.model.error_bars import jacobian_deviations, pack, value_deviations
 from swarmnet.network.activations import TABLE
 from swarmnet.network.network import unit
-from swarmnet.network.propagation import Passes
+from swarmnet.network.trend import Trend
 from tests import kernel_sums
 from tests.activation_formulas import OWN
 
@@ -65,7 +65,7 @@ class Definition:
 
     def __init__(self, net: Network, data: MixedData, theta: Array) -> None:
         self.net, self.theta = net, theta
-        passes = Passes(net.layers, theta, data.X.T, order=2)
+        passes = net.passes(theta, data.X.T, order=2)
         Y, J = net.forward(theta, data.X), net.jacobian(theta, data.X)
         answers = [(Y[:, o], passes.weight_gradients(o)) for o in range(net.k)]
         sigmas = np.full(J.shape, NAN) if data.J_sigma is None else data.J_sigma
@@ -126,8 +126,16 @@ def cases(name: str, output: str = "linear", **options: Any) -> Iterator[tuple[N
         for kind in KINDS:
             rng = np.random.default_rng([len(kind), *sizes])
             hidden = [ALL[name]] * (len(sizes) - 2)
-            net = Network(sizes, [*hidden, output])
-            yield net, data_of(rng, kind, net.d, net.k, **options), net.init(rng, 3)
+            data = data_of(rng, kind, sizes[0], sizes[-1], **options)
+            for trend in (None, trend_for(data, 1 if hidden else 2)) if name == "tanh" else (None,):
+                if trend is None or output == "linear":
+                    net = Network(sizes, [*hidden, output], trend)
+                    yield net, data, net.init(rng, 3)
+
+
+def trend_for(data: MixedData, least: int) -> Trend:
+    """Return terms up to degree 3, on ranges that do not begin at -1 nor end at 1."""
+    return Trend.of_degree(3, data.X.min(0) - 0.1, data.X.max(0) + 0.3, least)
 
 
 def close(found: Any, right: Any, dtype: str) -> None:

@@ -9,6 +9,13 @@ import math
 
 from swarmnet.objective.kernels.compiling import kernel
 from swarmnet.objective.kernels.jets import block, forward, forward_kept, push, push_products
+from swarmnet.objective.kernels.trends import (
+    add_terms,
+    compute_terms,
+    end_of_layers,
+    table_of,
+    write_term_gradients,
+)
 
 AT_A_TIME = 128
 
@@ -37,7 +44,7 @@ def end_of_kind(along, start, last):
 
 @kernel
 def residuals_of_entries(
-    theta, sizes, acts, X, row, output, along, target, weight, group, first, last, memory, r
+    theta, sizes, acts, trend, X, row, output, along, target, weight, group, first, last, memory, r
 ):  # fmt: skip
     """Write the residuals sqrt(weight) (prediction - target) of entries first to last to r (entries,).
 
@@ -50,6 +57,9 @@ def residuals_of_entries(
         points = block(memory[3], parts, d, rows)
         gather(X, row[start:stop], along[start:stop], points)
         jets = forward(theta, sizes, acts, layers, points, memory)
+        table = table_of(trend, parts, rows)
+        compute_terms(trend, points, table)
+        add_terms(theta, trend, table, parts - 1, jets)
         for e in range(rows):
             n = start + e
             r[n - first] = math.sqrt(weight[n]) * (jets[parts - 1, output[n], e] - target[n])
@@ -78,7 +88,8 @@ def write_gradients(start, inputs, bars, J, at):
 
 @kernel
 def entry_gradients(
-    theta, sizes, acts, X, row, output, along, target, weight, group, first, last, root, offsets, memory, r, J
+    theta, sizes, acts, trend, X, row, output, along, target, weight, group, first, last,
+    root, offsets, memory, r, J,
 ):  # fmt: skip
     """Write the residuals sqrt(weight) (prediction - target) of entries first to last to r (entries,).
 
@@ -92,7 +103,10 @@ def entry_gradients(
         points = block(memory[6], parts, d, rows)
         gather(X, row[start:stop], along[start:stop], points)
         A, S, C, B = memory[0], memory[1], memory[2], memory[3]
-        jets, begin = forward_kept(theta, sizes, acts, points, offsets, A, S, C, B), len(theta)
+        jets = forward_kept(theta, sizes, acts, points, offsets, A, S, C, B)
+        table, begin = table_of(trend, parts, rows), end_of_layers(theta, trend, sizes[layers])
+        compute_terms(trend, points, table)
+        add_terms(theta, trend, table, parts - 1, jets)
         bars = block(memory[4], parts, sizes[layers], rows)
         bars[:] = 0.0
         for e in range(rows):
@@ -100,6 +114,7 @@ def entry_gradients(
             sigma = math.sqrt(weight[n])
             r[n - first] = sigma * (jets[parts - 1, output[n], e] - target[n])
             bars[parts - 1, output[n], e] = sigma * root[group[n]]
+        write_term_gradients(trend, table, bars, J, start - first)
         for index in range(layers):
             layer = layers - 1 - index
             fan_in, fan_out = sizes[layer], sizes[layer + 1]

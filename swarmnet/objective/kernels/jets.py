@@ -17,6 +17,7 @@ import numpy as np
 
 from swarmnet.objective.kernels.compiling import kernel
 from swarmnet.objective.kernels.layer_activations import CURVATURE, SLOPE, TANGENT, VALUE, activate
+from swarmnet.objective.kernels.trends import add_pulled_terms, end_of_layers
 
 # Separate functions, so that the code around NumPy's dot is compiled once and not for each call.
 
@@ -223,10 +224,13 @@ def push_products(theta, start, cotangents, out):
 
 
 @kernel
-def pull_back(theta, sizes, acts, output, S, offsets, memory, rows):
-    """Return the gradient (d, rows) of an output by the inputs, after a forward pass that stored S."""
+def pull_back(theta, sizes, acts, trend, table, output, S, offsets, memory, bars, rows):
+    """Return the gradient (d, rows) of an output by the inputs, after a forward pass that stored S.
+
+    bars is working memory like a part of the table of the trend's terms.
+    """
     layers = len(acts)
-    start = len(theta)
+    start = end_of_layers(theta, trend, sizes[layers])
     G = block(memory[0], 1, sizes[layers - 1], rows)[0]
     for index in range(layers):
         layer = layers - 1 - index
@@ -248,4 +252,5 @@ def pull_back(theta, sizes, acts, output, S, offsets, memory, rows):
             below = block(memory[index % 2], 1, fan_in, rows)[0]
             backward_product(W, G, below)
             G = below
+    add_pulled_terms(theta, trend, table, sizes[layers], output, bars, G)
     return G

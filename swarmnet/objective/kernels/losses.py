@@ -29,6 +29,13 @@ from swarmnet.objective.kernels.jets import (
     push,
     push_products,
 )
+from swarmnet.objective.kernels.trends import (
+    add_term_gradient,
+    add_terms,
+    compute_terms,
+    end_of_layers,
+    table_of,
+)
 from swarmnet.objective.value_losses import CROSS_ENTROPY, SQUARED
 
 
@@ -66,15 +73,15 @@ def total_of(terms):
 
 
 @kernel
-def jet_losses(swarm, first, last, sizes, acts, loss, chunks, inputs, target, weight, memory, out):
+def jet_losses(swarm, first, last, sizes, acts, trend, loss, chunks, inputs, target, weight, memory, out):
     """out[s] = the sum over chunks[0] to chunks[1] (exclusive) for particles s, first to last, of swarm (s,
     p).
 
     The memory is that of `jets.forward`.
     """
     layers, parts, rows, k = len(acts), inputs.shape[1], inputs.shape[3], sizes[-1]
-    start = swarm.shape[1] - (sizes[layers - 1] + 1) * k
-    terms = np.empty(rows)
+    start = end_of_layers(swarm[first], trend, k) - (sizes[layers - 1] + 1) * k
+    terms, table = np.empty(rows), table_of(trend, parts, rows)
     for s in range(first, last):
         theta = swarm[s]
         terms[:] = 0.0
@@ -84,6 +91,8 @@ def jet_losses(swarm, first, last, sizes, acts, loss, chunks, inputs, target, we
             if loss == CROSS_ENTROPY:
                 add_cross_entropies(theta, start, below, jets[:1], target[chunk, 0], weight[chunk, 0], terms)
             pull_jets(theta, start, acts[layers - 1], below, jets, block(memory[2], 1, k, rows)[0])
+            compute_terms(trend, inputs[chunk], table)
+            add_terms(theta, trend, table, 0, jets)
             if loss == SQUARED:
                 add_squares(jets[0], target[chunk, 0], weight[chunk, 0], terms)
             for part in range(1, parts):
@@ -93,7 +102,7 @@ def jet_losses(swarm, first, last, sizes, acts, loss, chunks, inputs, target, we
 
 @kernel
 def gradient_losses(
-    swarm, first, last, sizes, acts, loss, chunks, inputs, target, weight,
+    swarm, first, last, sizes, acts, trend, loss, chunks, inputs, target, weight,
     J, J_weight, outputs, offsets, memory, out,
 ):  # fmt: skip
     """The same as `jet_losses` for rows with many partials; `outputs` are the outputs that have any.
@@ -103,6 +112,7 @@ def gradient_losses(
     """
     layers, rows = len(acts), inputs.shape[3]
     S, terms = memory[2], np.empty(rows)
+    table, bars = table_of(trend, 1, rows), table_of(trend, 1, rows)[0]
     for s in range(first, last):
         theta = swarm[s]
         terms[:] = 0.0
@@ -119,10 +129,12 @@ def gradient_losses(
                 pull_slopes(theta, start, acts[layer], jets, out_jets, slopes)
                 start += (sizes[layer] + 1) * fan_out
                 jets = out_jets
+            compute_terms(trend, inputs[chunk], table)
+            add_terms(theta, trend, table, 0, jets)
             if loss == SQUARED:
                 add_squares(jets[0], target[chunk, 0], weight[chunk, 0], terms)
             for output in outputs:
-                G = pull_back(theta, sizes, acts, output, S, offsets, memory[3:5], rows)
+                G = pull_back(theta, sizes, acts, trend, table, output, S, offsets, memory[3:5], bars, rows)
                 add_squares(G, J[chunk, output], J_weight[chunk, output], terms)
         out[s] = total_of(terms)
 
@@ -159,11 +171,12 @@ def value_cotangents(theta, start, act, loss, inputs, predicted, slopes, target,
 
 
 @kernel
-def back(theta, sizes, acts, inputs, A, S, B, offsets, cotangent, product, gradient):
+def back(theta, sizes, acts, trend, table, inputs, A, S, B, offsets, cotangent, product, gradient):
     """Add the gradient from the cotangents of the last z and u, at the beginning of cotangent[0]."""
     layers, parts, rows = len(acts), inputs.shape[0], inputs.shape[2]
-    start = len(theta)
+    start = end_of_layers(theta, trend, sizes[layers])
     bars = block(cotangent[0], parts, sizes[layers], rows)
+    add_term_gradient(trend, table, bars, gradient)
     for index in range(layers):
         layer = layers - 1 - index
         fan_in, fan_out = sizes[layer], sizes[layer + 1]
@@ -183,7 +196,7 @@ def back(theta, sizes, acts, inputs, A, S, B, offsets, cotangent, product, gradi
 
 @kernel
 def jet_gradient(
-    theta, sizes, acts, loss, chunks, inputs, target, weight, offsets, memory, gradient
+    theta, sizes, acts, trend, loss, chunks, inputs, target, weight, offsets, memory, gradient
 ):  # fmt: skip
     """Add half the gradient of the sum over chunks[0] to chunks[1] to gradient (p,); return the sum.
 
@@ -192,12 +205,14 @@ def jet_gradient(
     """
     parts, rows, last, k = inputs.shape[1], inputs.shape[3], len(acts) - 1, sizes[-1]
     A, S, C, B, cotangent, product = memory[0], memory[1], memory[2], memory[3], memory[4:6], memory[6]
-    start, at = len(theta) - (sizes[last] + 1) * k, offsets[last] * rows
-    total = 0.0
+    start, at = end_of_layers(theta, trend, k) - (sizes[last] + 1) * k, offsets[last] * rows
+    table, total = table_of(trend, parts, rows), 0.0
     for chunk in range(chunks[0], chunks[1]):
         jets, below = forward_kept(theta, sizes, acts, inputs[chunk], offsets, A, S, C, B), inputs[chunk]
         if last > 0:
             below = block(A[parts * offsets[last - 1] * rows :], parts, sizes[last], rows)
+        compute_terms(trend, inputs[chunk], table)
+        add_terms(theta, trend, table, 0, jets)
         slopes = block(S[at:], 1, k, rows)[0]
         bent = block(B[(parts - 1) * at :], parts - 1, k, rows)
         bars = block(cotangent[0], parts, k, rows)
@@ -216,18 +231,20 @@ def jet_gradient(
         for part in range(1, parts):
             total += cotangents_of(jets[part], target[chunk, part], weight[chunk, part], bars[part])
         push(acts[last], slopes, bent, bars, False)
-        back(theta, sizes, acts, inputs[chunk], A, S, B, offsets, cotangent, product, gradient)
+        back(theta, sizes, acts, trend, table, inputs[chunk], A, S, B, offsets, cotangent, product, gradient)
     return total
 
 
 @kernel
 def pulled_gradient(
-    theta, sizes, acts, loss, chunks, inputs, target, weight, J, J_weight, outputs, offsets, memory, gradient
+    theta, sizes, acts, trend, loss, chunks, inputs, target, weight,
+    J, J_weight, outputs, offsets, memory, gradient,
 ):  # fmt: skip
     """The same as `jet_gradient` for rows with many partials; memory also holds the pullbacks."""
     layers, rows, d = len(acts), inputs.shape[3], inputs.shape[2]
     A, S, C, B, cotangent, product = memory[0], memory[1], memory[2], memory[3], memory[4:6], memory[6]
     pulled, jets = memory[7:9], block(memory[9], 2, d, rows)
+    table, work = table_of(trend, 2, rows), table_of(trend, 1, rows)[0]
     total = 0.0
     for chunk in range(chunks[0], chunks[1]):
         jets[0] = inputs[chunk, 0]
@@ -244,6 +261,8 @@ def pulled_gradient(
         last, k = layers - 1, sizes[layers]
         at = offsets[last] * rows
         slopes = block(S[at:], 1, k, rows)[0]
+        compute_terms(trend, inputs[chunk], table[:1])
+        add_terms(theta, trend, table, 0, block(A[2 * at :], 1, k, rows))
         for place in range(max(1, len(outputs))):
             bars = block(cotangent[0], 2, k, rows)
             if place == 0:
@@ -256,7 +275,7 @@ def pulled_gradient(
             bars[1] = 0.0
             if len(outputs):
                 output = outputs[place]
-                G = pull_back(theta, sizes, acts, output, S, offsets, pulled, rows)
+                G = pull_back(theta, sizes, acts, trend, table, output, S, offsets, pulled, work, rows)
                 total += cotangents_of(G, J[chunk, output], J_weight[chunk, output], jets[1])
                 bars[1, output] = 1.0
             else:
@@ -274,5 +293,6 @@ def pulled_gradient(
                 start_at += (sizes[layer] + 1) * sizes[layer + 1]
                 direction = tangent
             push(acts[last], slopes, block(B[at:], 1, k, rows), bars, False)
-            back(theta, sizes, acts, jets, A, S, B, offsets, cotangent, product, gradient)
+            compute_terms(trend, jets, table)
+            back(theta, sizes, acts, trend, table, jets, A, S, B, offsets, cotangent, product, gradient)
     return total

@@ -6,15 +6,17 @@ import numpy as np
 
 from swarmnet.objective.kernels.compiling import kernel
 from swarmnet.objective.kernels.jets import forward, outer_product
+from swarmnet.objective.kernels.trends import compute_terms, table_of
 
 
 @kernel
 def gram_sums(
-    swarm, first, last, sizes, acts, chunks, inputs, target, weight, memory, out
+    swarm, first, last, sizes, acts, trend, chunks, inputs, target, weight, memory, out
 ):  # fmt: skip
     """Add the sums [Phi w Phi' | Phi w t'] over some chunks to out[s, o] (units, units + targets).
 
-    Phi (units, rows) are the last hidden activations of particle s and 1, or their tangents and 0. If out[s]
+    Phi (units, rows) are the last hidden activations of particle s, 1 and the trend's terms, or the tangents
+    of all of these. If out[s]
     has a Gram matrix for each output, each has its own weights w and one target. If it has only one, all
     outputs have the first one's weights, and each output is a target.
 
@@ -22,21 +24,27 @@ def gram_sums(
     """
     hidden, parts, rows = len(acts) - 1, inputs.shape[1], inputs.shape[3]
     grams, units = out.shape[1], out.shape[2]
-    targets = out.shape[3] - units
+    targets, one, terms = out.shape[3] - units, sizes[hidden], trend.terms
+    table = table_of(trend, parts, rows)
     features, product = np.empty((units + targets, rows)), np.empty((units, units + targets))
     for s in range(first, last):
         theta = swarm[s]
         for chunk in range(chunks[0], chunks[1]):
             jets = forward(theta, sizes, acts, hidden, inputs[chunk], memory)
+            compute_terms(trend, inputs[chunk], table)
             for part in range(parts):
                 constant = 1.0 if part == 0 else 0.0
                 for o in range(grams):
                     w = weight[chunk, part, o]
-                    root = features[units - 1]
+                    root = features[one]
                     for r in range(rows):
                         root[r] = math.sqrt(w[r])
-                    for i in range(units - 1):
+                    for i in range(one):
                         phi, a = features[i], jets[part, i]
+                        for r in range(rows):
+                            phi[r] = a[r] * root[r]
+                    for t in range(len(terms)):
+                        phi, a = features[one + 1 + t], table[part, terms[t]]
                         for r in range(rows):
                             phi[r] = a[r] * root[r]
                     for q in range(targets):

@@ -15,12 +15,19 @@ from swarmnet.objective.kernels.jets import (
     pull_slopes,
 )
 from swarmnet.objective.kernels.layer_activations import CURVATURE, activate
+from swarmnet.objective.kernels.trends import (
+    add_term_bends,
+    add_terms,
+    compute_terms,
+    end_of_layers,
+    table_of,
+)
 
 AT_A_TIME = 128
 
 
 @kernel
-def outputs(theta, sizes, acts, X, first, last, memory, out):
+def outputs(theta, sizes, acts, trend, X, first, last, memory, out):
     """Write Y (n, k) at rows first to last of X (n, d) to out.
 
     memory (5, AT_A_TIME x units of all layers, including inputs).
@@ -30,12 +37,15 @@ def outputs(theta, sizes, acts, X, first, last, memory, out):
         rows = min(AT_A_TIME, last - start)
         points = block(memory[3], 1, d, rows)
         points[0] = X[start : start + rows].T
-        out[start : start + rows] = forward(theta, sizes, acts, layers, points, memory)[0].T
+        found, table = forward(theta, sizes, acts, layers, points, memory), table_of(trend, 1, rows)
+        compute_terms(trend, points, table)
+        add_terms(theta, trend, table, 0, found)
+        out[start : start + rows] = found[0].T
         start += rows
 
 
 @kernel
-def jacobians(theta, sizes, acts, X, first, last, offsets, memory, out):
+def jacobians(theta, sizes, acts, trend, X, first, last, offsets, memory, out):
     """Write J (n, k, d) at rows first to last of X (n, d) to out; memory as for `outputs`."""
     layers, d, k, start = len(acts), X.shape[1], out.shape[1], first
     slopes = memory[2]
@@ -43,6 +53,8 @@ def jacobians(theta, sizes, acts, X, first, last, offsets, memory, out):
         rows = min(AT_A_TIME, last - start)
         below, begin = block(memory[3], 1, d, rows), 0
         below[0] = X[start : start + rows].T
+        table, bars = table_of(trend, 1, rows), table_of(trend, 1, rows)[0]
+        compute_terms(trend, below, table)
         for layer in range(layers):
             above = block(memory[layer % 2], 1, sizes[layer + 1], rows)
             own = block(slopes[offsets[layer] * rows :], 1, sizes[layer + 1], rows)[0]
@@ -50,7 +62,7 @@ def jacobians(theta, sizes, acts, X, first, last, offsets, memory, out):
             begin += (sizes[layer] + 1) * sizes[layer + 1]
             below = above
         for output in range(k):
-            G = pull_back(theta, sizes, acts, output, slopes, offsets, memory[3:5], rows)
+            G = pull_back(theta, sizes, acts, trend, table, output, slopes, offsets, memory[3:5], bars, rows)
             out[start : start + rows, output] = G.T
         start += rows
 
@@ -65,7 +77,7 @@ def add_bends(C, G, U, first, second, out):
 
 
 @kernel
-def hessians(theta, sizes, acts, X, first, last, offsets, memory, out):
+def hessians(theta, sizes, acts, trend, X, first, last, offsets, memory, out):
     """Write H (n, k, d, d) at rows first to last of X (n, d) to out.
 
     H_o = sum over layers and units u of (dY_o/da_u) f''(z_u) grad z_u grad z_u^T: tangents along all inputs,
@@ -80,6 +92,8 @@ def hessians(theta, sizes, acts, X, first, last, offsets, memory, out):
         below[1:] = 0.0
         for i in range(d):
             below[1 + i, i] = 1.0
+        table, bends = table_of(trend, 1 + d, rows), table_of(trend, 1, rows)[0]
+        compute_terms(trend, below, table)
         for layer in range(layers):
             fan_out, at = sizes[layer + 1], offsets[layer] * rows
             above = block(memory[(layer + 1) % 2], 1 + d, fan_out, rows)
@@ -100,7 +114,7 @@ def hessians(theta, sizes, acts, X, first, last, offsets, memory, out):
             G = block(memory[0], 1, k, rows)[0]
             G[:] = 0.0
             G[output] = 1.0
-            end = len(theta)
+            end = end_of_layers(theta, trend, k)
             for index in range(layers):
                 layer = layers - 1 - index
                 fan_in, fan_out, at = sizes[layer], sizes[layer + 1], offsets[layer] * rows
@@ -119,6 +133,8 @@ def hessians(theta, sizes, acts, X, first, last, offsets, memory, out):
                     G = pulled
             for i in range(d):
                 for j in range(i + 1):
+                    if len(trend.terms):
+                        add_term_bends(theta, trend, table, k, output, i, j, bends, H[i, j])
                     out[start : start + rows, output, i, j] = H[i, j]
                     out[start : start + rows, output, j, i] = H[i, j]
         start += rows
