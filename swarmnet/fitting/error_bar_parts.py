@@ -11,6 +11,7 @@ from swarmnet.objective.objective import Objective
 from swarmnet.threads import one_blas_thread
 from swarmnet.trainers import TrainResult
 from swarmnet.trainers.evidence import covariance_root, with_supported_noise
+from swarmnet.trainers.linear_evidence import exact_covariance_root, is_linear
 
 
 def spread_of(objective: Objective, result: TrainResult) -> NDArray[np.float64] | None:
@@ -18,6 +19,8 @@ def spread_of(objective: Objective, result: TrainResult) -> NDArray[np.float64] 
     if result.posterior is None:
         return None
     with one_blas_thread():
+        if is_linear(objective):
+            return pack(exact_covariance_root(objective, result.posterior))
         supported = with_supported_noise(objective, result.theta, result.posterior)
         return pack(covariance_root(objective, result.theta, supported))
 

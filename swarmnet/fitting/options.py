@@ -50,6 +50,12 @@ class FitOptions:
         derivative_weight: the derivatives' mean squared residual against the values'. By default hybrid
             and lm estimate the noise of the values and of each derivative column; for the others it is 1.
         l2: weight of the sum of squares of all W; estimated by hybrid and lm, a tiny one for the others.
+        degree: of the polynomial that is added to the outputs; 0 for none. It has all products of inputs up
+            to this degree or, if those are too many for the entries, those whose powers, each plus 1, have a
+            product of at most degree + 1 (a hyperbolic cross). With hidden=() this is polynomial regression.
+            With "auto" and hidden="auto", hybrid tries polynomials of many degrees, and networks with a
+            linear trend; it compares them by predictions of entries left out. With "auto" and hidden=() it
+            chooses among the polynomials. In all other cases "auto" adds none.
         checkpoint: file to keep the state of training in. Where it holds that of the same run, stopped at any
             moment, training goes on from there, for the same model bit for bit as if it had never stopped,
             unless seconds limit it; what they were when it stopped counts.
@@ -80,6 +86,7 @@ class FitOptions:
     scaling: str | None = "standard"
     derivative_weight: float | None = None
     l2: float | None = None
+    degree: str | int = "auto"
     checkpoint: str | os.PathLike[str] | None = None
     checkpoint_every: float = EVERY
     callback: Callback | None = None
@@ -112,6 +119,8 @@ class FitOptions:
 
     def _check_network(self) -> None:
         _ = self.widths
+        if self.degree != "auto":
+            require_count("degree", self.degree, 0)
         given = self.activation
         for name in [given] if isinstance(given, str | Activation) else given:
             activation(name)

@@ -1,5 +1,6 @@
 """What training came to beside the weights: the noise and priors used, how well it fits, what to warn of."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -61,7 +62,9 @@ class Outcome:
         `derivative_balance` is the derivative_weight that the noises found amount to.
 
         Args:
-            nets: those that there were to choose from.
+            nets: those that there were to choose from. Those compared by predictions have a `left_out_error`:
+                the relative root mean square error of predictions of left-out entries, its geometric mean
+                over all entries' columns.
         """
         objective, posterior = self._objective, self._result.posterior
         estimated = posterior is not None
@@ -169,11 +172,16 @@ class Outcome:
         }
 
     def _candidates(self, nets: Sequence[Network]) -> list[dict[str, Any]] | None:
-        found = sorted(self._result.candidates.items())
-        return [
-            {"hidden": list(nets[number].sizes[1:-1]), "climbs": climbs, "log_evidence": best}
-            for number, (climbs, best) in found
-        ] or None
+        result, found = self._result, list[dict[str, Any]]()
+        for number, (climbs, best) in sorted(result.candidates.items()):
+            net = nets[number]
+            row = {"hidden": list(net.sizes[1:-1]), "climbs": climbs, "log_evidence": best}
+            if net.trend is not None:
+                row |= {"degree": net.trend.degree, "terms": net.terms}
+            if number in result.scores:
+                row["left_out_error"] = math.exp(0.5 * result.scores[number])
+            found.append(row)
+        return found or None
 
     def _taken_for_noise(self) -> list[str]:
         """Columns of which the model explains next to nothing: nobody would look for it in one number."""

@@ -16,8 +16,8 @@ from swarmnet.scaling import Scaling
 def reordered(model: FittedModel, inputs: Sequence[str], outputs: Sequence[str]) -> FittedModel:
     """Return the model with its inputs and outputs in the order of these names.
 
-    Only the rows of the first layer's W and the columns of the last layer's W and b are reordered. So
-    predictions stay the same, except for rounding in sums over inputs.
+    Only the rows of the first layer's W, the columns of the last layer's W and b, and the trend's inputs and
+    coefficients are reordered. So predictions stay the same, except for rounding in sums over inputs.
     """
     if (model.inputs, model.outputs) == (tuple(inputs), tuple(outputs)):
         return model
@@ -26,20 +26,31 @@ def reordered(model: FittedModel, inputs: Sequence[str], outputs: Sequence[str])
     order, old = _weights(model.net, j, o), model.scaling
     return replace(
         model,
+        net=_network(model.net, j),
         theta=model.theta[order],
         scaling=Scaling(old.x_offset[j], old.x_scale[j], old.y_offset[o], old.y_scale[o]),
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         spread=None if model.spread is None else permuted(model.spread, order),
-        others=tuple(replace(fit, theta=fit.theta[_weights(fit.net, j, o)]) for fit in model.others),
+        others=tuple(
+            replace(fit, net=_network(fit.net, j), theta=fit.theta[_weights(fit.net, j, o)])
+            for fit in model.others
+        ),
     )
+
+
+def _network(net: Network, inputs: list[int]) -> Network:
+    if net.trend is None:
+        return net
+    return Network(net.sizes, net.activations, net.trend.reordered(inputs))
 
 
 def _weights(net: Network, inputs: list[int], outputs: list[int]) -> NDArray[np.intp]:
     """Return (p,): for each weight in the new order, its position in the old one."""
-    layers: list[Any] = net.unflatten(np.arange(float(net.size)))
+    places = np.arange(float(net.size))
+    layers: list[Any] = net.unflatten(places)
     W, b = layers[0]
     layers[0] = W[inputs], b
     W, b = layers[-1]
     layers[-1] = W[:, outputs], b[outputs]
-    return net.flatten(layers).astype(np.intp)
+    return net.flatten(layers, net.coefficients(places)[:, outputs]).astype(np.intp)

@@ -136,12 +136,15 @@ def _in_few_digits(value: object) -> object:
 
 
 def _candidate(found: object) -> str:
-    """Describe a network that was tried: (8, 8) 3 climbs, log evidence 12.3."""
+    """Describe a network that was tried: (8, 8) + degree 2 3 climbs, log evidence 12.3."""
     if not isinstance(found, Mapping) or not isinstance(found.get("hidden"), list):
         return str(found)
     evidence = number(found.get("log_evidence"))
+    error = number(found.get("left_out_error"))
     end = "" if evidence is None else f", log evidence {evidence:.6g}"
-    return f"({', '.join(map(str, found['hidden']))}) {found.get('climbs')} climbs{end}"
+    end += "" if error is None else f", left-out error {error:.3g}"
+    trend = f" + degree {found['degree']}" if "degree" in found else ""
+    return f"({', '.join(map(str, found['hidden']))}){trend} {found.get('climbs')} climbs{end}"
 
 
 def _odd(name: str, value: object, wanted: str) -> SwarmnetError:

@@ -178,7 +178,7 @@ class Network:
                 )
             parts += [weights.reshape(*lead, -1), bias]
         if self.trend is not None:
-            trend = np.asarray([] if coefficients is None else coefficients, float)
+            trend = np.asarray([[]] if coefficients is None else coefficients, float)
             if trend.shape[-2:] != (self.terms, self.k):
                 raise SwarmnetError(f"the trend needs coefficients {(self.terms, self.k)}, not {trend.shape}")
             parts.append(trend.reshape(*trend.shape[:-2], -1))

@@ -80,8 +80,7 @@ class Trend:
         cls, degree: int, low: Sequence[float] | Array, high: Sequence[float] | Array, least: int = 1
     ) -> "Trend":
         """Return all terms of a total degree from `least` to `degree`, for inputs from low to high (d,)."""
-        powers = [p for total in range(least, degree + 1) for p in of_total_degree(len(low), total)]
-        return cls.of_powers(powers, low, high)
+        return cls.of_powers([p for p in total_degree(len(low), degree) if sum(p) >= least], low, high)
 
     @classmethod
     def of_powers(
@@ -161,10 +160,32 @@ class Trend:
         return [np.array([rows[term] for term in steps.terms]) for rows in found]
 
 
-def of_total_degree(d: int, total: int) -> Iterator[Powers]:
-    """Yield the powers of all terms of d inputs with this total degree."""
-    for inputs in combinations_with_replacement(range(d), total):
-        yield tuple(inputs.count(j) for j in range(d))
+def total_degree(d: int, degree: int) -> list[Powers]:
+    """Return the powers of all terms of d inputs up to a total degree, without the constant."""
+    return [
+        tuple(inputs.count(j) for j in range(d))
+        for total in range(1, degree + 1)
+        for inputs in combinations_with_replacement(range(d), total)
+    ]
+
+
+def hyperbolic_cross(d: int, level: int) -> list[Powers]:
+    """Return the powers of all terms of d inputs with prod_j (q_j + 1) <= level + 1, by total degree.
+
+    They have few mixed powers, so a function that is nearly a sum of functions of one input each needs few
+    of them (Dung, Temlyakov and Ullrich 2018, "Hyperbolic Cross Approximation").
+    """
+
+    def within(inputs: int, most: int) -> Iterator[Powers]:
+        if inputs == 0:
+            yield ()
+            return
+        for q in range(most):
+            for rest in within(inputs - 1, most // (q + 1)):
+                yield (q, *rest)
+
+    found = [powers for powers in within(d, level + 1) if any(powers)]
+    return sorted(found, key=lambda powers: (sum(powers), [-q for q in powers]))
 
 
 def _alone(d: int, j: int, power: int) -> Powers:

@@ -21,6 +21,7 @@ class Best:
         loss: their loss.
         posterior: their posterior, if the trainer has one.
         candidates: see `TrainResult`.
+        scores: see `TrainResult`.
     """
 
     theta: Array | None = None
@@ -28,6 +29,7 @@ class Best:
     loss: float = np.inf
     posterior: Posterior | None = None
     candidates: dict[int, tuple[int, float | None]] = field(default_factory=dict)
+    scores: dict[int, float] = field(default_factory=dict)
 
     def begin(self, loss: float, theta: Array, network: int) -> None:
         """Store the start if nothing is stored."""
@@ -57,6 +59,7 @@ class Best:
             "run/best": self.theta,
             "run/best_network": self.network,
             "run/candidates": [[network, *found] for network, found in self.candidates.items()],
+            "run/scores": [[network, score] for network, score in self.scores.items()],
             "run/best_loss": self.loss,
         }
         return state | ({} if self.posterior is None else prefixed("posterior", self.posterior.saved()))
@@ -67,7 +70,8 @@ class Best:
         Raises:
             DamagedState: it cannot come from training with this objective.
         """
-        own = matching(saved, {"run/best_loss": 0.0, "run/candidates": []})
+        own = matching(saved, {"run/best_loss": 0.0, "run/candidates": [], "run/scores": []})
+        self.scores = dict(_score(found, len(objective.candidates)) for found in own["run/scores"])
         self.candidates = {}
         for candidate in own["run/candidates"]:
             network, climbs, best = _candidate(candidate, len(objective.candidates))
@@ -79,6 +83,19 @@ class Best:
         self.theta, self.loss = array(saved, "run/best", (size,)), own["run/best_loss"]
         if posterior := under("posterior", saved):
             self.posterior = Posterior.restored(posterior, objective, size)
+
+
+def _score(state: Any, networks: int) -> tuple[int, float]:
+    """Check and return a saved item of `Best.scores`.
+
+    Raises:
+        DamagedState: it cannot come from training.
+    """
+    if not isinstance(state, list) or len(state) != 2:
+        raise DamagedState("a score must be two numbers")
+    named = dict(zip(("network", "score"), state, strict=True))
+    score = matching(named, {"score": 0.0}, finite=("score",))["score"]
+    return whole(named, "network", 0, networks - 1), score
 
 
 def _candidate(state: Any, networks: int) -> tuple[int, int, float | None]:

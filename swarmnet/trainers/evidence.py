@@ -34,10 +34,13 @@ from swarmnet.trainers.protocols import LeastSquares
 from swarmnet.trainers.result import Array, Posterior
 
 FLOOR = 1e-6  # smallest noise relative to an entry's scale: below it A is singular in double precision
+_EXACT_FLOOR = 1e-15  # the same where QR solves for linear weights: below it residuals are rounding
 NOISES = (1.0 / 3.0, 1e-4, 1e-2)  # initial noises, as shares of the data's mean square
 _FAR = 100.0  # factor of a noise precision from which it may change twice as fast
 _LEAST_FREEDOM = 4.0  # degrees of freedom: with 2 or fewer, Student's t has no variance
 LEAST_PRIOR = 1e-6  # smallest prior precision: a weight of 1,000 is then as good as free
+_MOST_PRIOR = 1e6  # largest: a weight of 0.001 matters little to a network
+_MOST_EXACT_PRIOR = 1e34  # the same where QR solves: coefficients of a polynomial matter down to rounding
 # Largest prior precision of the output biases. Outputs are centred, so their biases are near 0, and an
 # estimated prior would fix them. A constant must not be more certain than the data determine it.
 _FREE_PRIOR = 1e-2
@@ -49,11 +52,12 @@ class Hyperparameters:
 
     If the user gave derivative_weight, all residuals share one noise, in the proportions of the loss. If the
     user gave l2, alpha is that share of the noise precisions, and 0 for biases. With both given, nothing is
-    estimated, and M is half the loss. `noise` is the initial noise, a share of the data's mean square.
+    estimated, and M is half the loss. `noise` is the initial noise, a share of the data's mean square. With
+    `exact`, precisions have wider limits, for weights that QR solves for.
     """
 
-    def __init__(self, objective: LeastSquares, noise: float) -> None:
-        groups = objective.groups
+    def __init__(self, objective: LeastSquares, noise: float, exact: bool = False) -> None:
+        groups, self._floor = objective.groups, _EXACT_FLOOR if exact else FLOOR
         count, unit = groups.count, objective.unit_precision
         self.count = np.where(unit > 0, count, 0.0)
         self.entries = int(groups.entries[unit > 0].sum())
@@ -74,7 +78,7 @@ class Hyperparameters:
         self.precision = self._first_precision(groups, noise)
         self._values = groups.values[self.count[groups.values] > 0]
         self.prior = np.ones(self.weight_group.max() + 1)
-        self._most_prior = np.full(len(self.prior), 1.0 / LEAST_PRIOR)
+        self._most_prior = np.full(len(self.prior), _MOST_EXACT_PRIOR if exact else _MOST_PRIOR)
         outputs = self.weight_group[np.flatnonzero(objective.penalised == 0)[-1]]
         self.prior[outputs] = self._most_prior[outputs] = _FREE_PRIOR
 
@@ -88,7 +92,7 @@ class Hyperparameters:
         values = groups.square[seen & ~groups.is_partial]
         whole = values.max(initial=0.0) or groups.square.max() or 1.0
         unit = np.where(groups.relative > 0, groups.square / relative, 1.0)  # sigma^2
-        self._matters = np.clip(unit / whole * relative, FLOOR, 1.0)
+        self._matters = np.clip(unit / whole * relative, self._floor, 1.0)
         first = np.maximum(np.minimum(1.0 / relative, unit / whole), FLOOR**2) / noise
         if self._block.any():
             self._matters = self._matters[self._block]
@@ -172,7 +176,7 @@ class Hyperparameters:
             self.prior = np.clip(target, self.prior / prior_change, self.prior * prior_change)
         count, gamma, squares = self._by_noise(self.count, used, self._share * squares)
         free = np.maximum(count - gamma, 1e-3 * count)
-        most = self._matters / FLOOR**2
+        most = self._matters / self._floor**2
         noise = (free / np.maximum(squares, 1e-300))[self._block] * self._share
         wanted = np.clip(noise, 1e-4 * self._share, most * self._share) / self.precision
         # Columns that matter little begin far from their estimate, and may change faster.
@@ -187,20 +191,22 @@ def covariance_root(objective: LeastSquares, theta: Array, posterior: Posterior)
     With a given l2, biases have no prior. They get the smallest estimated one, so that no number in C is so
     large that rounding would spoil error bars, where it cancels.
     """
-    return NormalEquations(objective, theta, posterior.precision, _proper(objective, posterior)).roots()[1]
+    return NormalEquations(objective, theta, posterior.precision, proper_prior(objective, posterior)).roots()[
+        1
+    ]
 
 
 def with_supported_noise(objective: LeastSquares, theta: Array, posterior: Posterior) -> Posterior:
     """Return the posterior with the noise precisions that the residuals at theta support."""
-    used = NormalEquations(objective, theta, posterior.precision, _proper(objective, posterior)).effective()[
-        0
-    ]
+    used = NormalEquations(
+        objective, theta, posterior.precision, proper_prior(objective, posterior)
+    ).effective()[0]
     noise = Hyperparameters(objective, NOISES[0])
     noise.precision = posterior.precision
     return replace(posterior, precision=noise.supported(objective.group_squares(theta), used))
 
 
-def _proper(objective: LeastSquares, posterior: Posterior) -> Array:
+def proper_prior(objective: LeastSquares, posterior: Posterior) -> Array:
     """Return the prior's precision (p,) for error bars.
 
     For biases near 0 the estimate is so large that they would count as known, and the function as odd about

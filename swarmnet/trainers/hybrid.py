@@ -15,6 +15,8 @@ from swarmnet.trainers.lbfgs import LBFGS
 from swarmnet.trainers.lbfgs_stages import RIDGE, judging, polishing, solved_start
 from swarmnet.trainers.levenberg_marquardt import LM
 from swarmnet.trainers.limits import require_count, require_number
+from swarmnet.trainers.linear_choice import EXACT, Predictor, network_found, polynomials_by_score
+from swarmnet.trainers.linear_evidence import is_linear
 from swarmnet.trainers.monitor import Monitor
 from swarmnet.trainers.network_choice import Choice, is_raced
 from swarmnet.trainers.particle_swarm import PSO, ProjectedPSO, Swarm
@@ -101,9 +103,29 @@ class Hybrid(Trainer):
     def train(
         self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
-        polish = self._polish(objective.candidates[0])
-        if len(objective.candidates) > 1:
-            self._choose_and_climb(objective.candidates, rng, monitor)
+        linear = [candidate for candidate in objective.candidates if is_linear(candidate)]
+        networks = [candidate for candidate in objective.candidates if candidate not in linear]
+        polynomials = polynomials_by_score(linear)
+        if polynomials and monitor.resume() is None:
+            _report(polynomials[0], polynomials, monitor)
+        if polynomials and not monitor.status and (not networks or polynomials[0].score <= EXACT):
+            monitor.finish("converged")
+        if monitor.status:
+            return
+        self._train_network(networks, start, rng, monitor)
+        found = network_found(monitor, objective.candidates) if polynomials else None
+        if found is not None and found.objective in networks:
+            best = min(found, polynomials[0], key=lambda fit: fit.score)
+            monitor.found.offer(
+                best.loss, best.theta, best.objective.number, best.beside([found, *polynomials])
+            )
+
+    def _train_network(
+        self, networks: Sequence[Trainable], start: Array | None, rng: np.random.Generator, monitor: Monitor
+    ) -> None:
+        objective, polish = networks[0], self._polish(networks[0])
+        if len(networks) > 1:
+            self._choose_and_climb(networks, rng, monitor)
         elif isinstance(polish, LM):
             self._climb(objective, start, rng, monitor)
         else:
@@ -346,6 +368,17 @@ class Hybrid(Trainer):
             "seconds": _less(swarm.seconds, self.seconds and self.seconds * share),
         }
         return replace(swarm, **limits)
+
+
+def _report(best: Predictor, polynomials: Sequence[Predictor], monitor: Monitor) -> None:
+    """Make a polynomial the result so far."""
+    for fit in polynomials:
+        number = fit.objective.number
+        monitor.found.enter([(number, fit.posterior.log_evidence)], begun=True)
+        monitor.found.enter([(number, fit.posterior.log_evidence)])
+        monitor.found.scores[number] = fit.score
+    posterior = best.beside(polynomials)
+    monitor.record(best.loss, best.theta, len(polynomials), posterior, best.objective.number)
 
 
 def _state(thetas: Sequence[Array], before: State) -> State:

@@ -108,6 +108,7 @@ class TrainResult:
 
     `network` is the number of theta's objective among the candidates. `candidates` has, for each number for
     which there were Levenberg-Marquardt climbs, how many there were, and their largest log evidence.
+    `scores` has the score of those that were compared by predictions of left-out entries.
     """
 
     theta: Array
@@ -119,6 +120,7 @@ class TrainResult:
     seconds: float
     posterior: Posterior | None = None
     candidates: dict[int, tuple[int, float | None]] = field(default_factory=dict)
+    scores: dict[int, float] = field(default_factory=dict)
 
     @property
     def message(self) -> str:

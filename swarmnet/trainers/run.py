@@ -89,4 +89,5 @@ def run(
         monitor.budget.seconds,
         monitor.found.posterior,
         monitor.found.candidates,
+        monitor.found.scores,
     )

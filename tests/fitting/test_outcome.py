@@ -85,7 +85,7 @@ def test_all_networks_that_were_tried_are_told():
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, (20, 1))
     trainer = Hybrid(swarm=ProjectedPSO(iterations=1, particles=3), iterations=60)
-    record = fit(MixedData(X, np.sin(3 * X)), trainer=trainer).training
+    record = fit(MixedData(X, np.sin(3 * X)), trainer=trainer, degree=0).training
     hidden = [tuple(candidate["hidden"]) for candidate in record["candidates"]]
     assert len(hidden) == len(set(hidden)) == 7
     assert all(candidate["climbs"] >= 1 for candidate in record["candidates"])

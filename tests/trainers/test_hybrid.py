@@ -7,6 +7,7 @@ import pytest
 
 from swarmnet import MixedData, Network, Objective, evaluate, fit
 from swarmnet.fitting.candidates import ladder
+from swarmnet.fitting.options import FitOptions
 from swarmnet.trainers import LBFGS, LM, Hybrid, ProjectedPSO, run
 from swarmnet.trainers.checkpoint import Checkpoint, fingerprint
 
@@ -64,8 +65,8 @@ def test_the_network_chosen_gives_the_jacobian_on_unseen_points(function, iterat
     worst = []
     for seed in range(3):
         data = one_entry_a_row(function, seed=seed)
-        model = fit(data, seed=seed, iterations=iterations)
-        assert model.net.sizes in [net.sizes for net in ladder(data, "tanh")]
+        model = fit(data, seed=seed, iterations=iterations, degree=0)
+        assert model.net.sizes in [net.sizes for net in networks_for(data)]
         errors = evaluate(model, MixedData(X, Y, J)).set_index("column")
         worst.append(errors.loc[["dy/dx1", "dy/dx2", "dy/dx3"], "r2"].min())
     assert np.median(worst) >= 0.99
@@ -94,17 +95,21 @@ def test_one_input_and_one_output_are_fitted(seed):
     np.testing.assert_allclose(model.predict(x), np.sin(2 * x), atol=0.05)
 
 
+def networks_for(data, activation="tanh"):
+    return ladder(data, FitOptions(activation=activation, degree=0))
+
+
 def test_a_ladder_follows_the_layers_of_the_activations():
     data = one_entry_a_row(simple)
-    assert {len(net.sizes) for net in ladder(data, "tanh")} == {3, 4, 5}
-    assert {len(net.sizes) for net in ladder(data, ["tanh", "linear"])} == {3}
-    assert {len(net.sizes) for net in ladder(data, ["tanh", "sine", "linear"])} == {4}
+    assert {len(net.sizes) for net in networks_for(data)} == {3, 4, 5}
+    assert {len(net.sizes) for net in networks_for(data, ["tanh", "linear"])} == {3}
+    assert {len(net.sizes) for net in networks_for(data, ["tanh", "sine", "linear"])} == {4}
 
 
 @pytest.mark.parametrize(("n", "k"), [(10, 1), (100, 2), (2500, 1), (30000, 1), (200, 60)])
 def test_a_ladder_has_networks_large_enough_for_many_entries_and_outputs(n, k):
     data = MixedData(np.random.default_rng(0).normal(size=(n, 3)), np.ones((n, k)))
-    sizes = [net.size for net in ladder(data, "tanh")]
+    sizes = [net.size for net in networks_for(data)]
     assert len(sizes) >= 7
     iterations = [data.n_entries * size * min(data.n_entries, size) for size in sizes]
     # those that cannot race must not interpolate

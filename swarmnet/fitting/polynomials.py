@@ -1,0 +1,74 @@
+"""The polynomial terms for some data: those of a network's trend, and those tried as models of their own."""
+
+from collections.abc import Iterator, Sequence
+from math import comb
+
+from swarmnet.data.file_data import FileData
+from swarmnet.data.mixed_data import MixedData
+from swarmnet.errors import SwarmnetError
+from swarmnet.fitting.options import FitOptions
+from swarmnet.network.network import Network
+from swarmnet.network.trend import MOST_DEGREE, Powers, Trend, hyperbolic_cross, total_degree
+from swarmnet.scaling import Scaling
+from swarmnet.trainers.linear_evidence import MOST_NUMBERS
+
+_MOST_TERMS = 500  # terms times outputs: QR of as many columns takes a second for ten estimates
+_LEVELS = (3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 28, 33, 39, 46, 55)  # each about a fifth more
+
+
+def trend_for(data: MixedData | FileData, degree: int, options: FitOptions, least: int = 1) -> Trend | None:
+    """Return the trend of a degree for the data, with terms of degree `least` or more; None without any.
+
+    Raises:
+        SwarmnetError: there are more terms than entries, or the degree is too high.
+    """
+    if degree > MOST_DEGREE:
+        raise SwarmnetError(f"degree must be at most {MOST_DEGREE}, not {degree}")
+    is_small = _count(data.d, degree) * data.k <= data.n_entries
+    powers = total_degree(data.d, degree) if is_small else hyperbolic_cross(data.d, degree)
+    if (len(powers) + 1) * data.k > data.n_entries and degree > 1:
+        raise SwarmnetError(
+            f"a polynomial of degree {degree} has {len(powers) + 1} terms, which are too many for "
+            f"{data.n_entries} entries: choose a lower degree"
+        )
+    return _trend(powers, data, options, least)
+
+
+def polynomials(data: MixedData | FileData, options: FitOptions) -> list[Network]:
+    """Return the polynomials to try as models of their own, by number of terms.
+
+    There are none for data in files or on workers, nor for so many entries that terms would take long.
+    """
+    if not isinstance(data, MixedData) or options.client is not None:
+        return []
+    most = int(min(_MOST_TERMS, data.n_entries, MOST_NUMBERS / data.n_entries) / data.k)
+    sets = {frozenset(powers): powers for powers in _sets(data.d, most)}
+    trends = (_trend(powers, data, options, 2) for powers in sorted(sets.values(), key=len))
+    return [Network((data.d, data.k), trend=trend) for trend in trends]
+
+
+def _sets(d: int, most: int) -> Iterator[list[Powers]]:
+    """Yield sets of terms of d inputs with at most so many terms, counting the constant."""
+    degrees = range(1, MOST_DEGREE + 1)
+    yield from (total_degree(d, degree) for degree in degrees if _count(d, degree) <= most)
+    for level in _LEVELS if d > 1 else ():
+        powers = hyperbolic_cross(d, level)
+        if len(powers) + 1 > most:
+            return
+        yield powers
+
+
+def _count(d: int, degree: int) -> int:
+    """Return the number of terms up to a total degree, with the constant."""
+    return comb(d + degree, degree)
+
+
+def _trend(
+    powers: Sequence[Powers], data: MixedData | FileData, options: FitOptions, least: int
+) -> Trend | None:
+    kept = [term for term in powers if sum(term) >= least]
+    if not kept:
+        return None
+    rows = data.statistics.rows
+    scaling = Scaling.of(data.statistics, options.scaling, outputs=False)
+    return Trend.of_powers(kept, *(scaling.scale_X(edge[None])[0] for edge in (rows.low, rows.high)))

@@ -1,0 +1,104 @@
+"""The choice among polynomials, and between the best of them and a network."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from swarmnet.trainers.linear_evidence import MOST_NUMBERS, LinearFit, fitted, left_out, prediction_score
+from swarmnet.trainers.monitor import Monitor
+from swarmnet.trainers.protocols import Trainable
+from swarmnet.trainers.result import Array, Posterior
+
+# Score (see `prediction_score`) from which no network predicts better: the best of those on the problems of
+# benchmarks/accuracy reach -24.
+EXACT = -27.0
+_PATIENCE = 4  # polynomials in a row that predict no better and end the search
+_FEW = 60  # terms up to which all are tried: they take milliseconds
+_BETTER = 0.05  # decrease of the score that counts as better
+_BESIDE = 4  # other fits in the error bars of a fit; each takes as long as its own prediction
+_EQUAL = 0.5  # difference of scores up to which the evidence decides: predictions of few entries vary
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A fit of a network or polynomial, and how well it predicts entries that are left out.
+
+    Args:
+        objective: of the network.
+        theta: (p,) its weights.
+        posterior: the precisions estimated there.
+        loss: the mixed loss.
+        score: see `prediction_score`.
+    """
+
+    objective: Trainable
+    theta: Array
+    posterior: Posterior
+    loss: float
+    score: float
+
+    @classmethod
+    def of(cls, objective: Trainable, fit: LinearFit) -> "Predictor | None":
+        """Return an exact fit of a polynomial; None if nothing is estimated for it."""
+        climb = fit.climb(objective)
+        posterior = climb.posterior([climb], ())
+        return None if posterior is None else cls(objective, climb.theta, posterior, climb.loss, fit.score)
+
+    def beside(self, others: Sequence["Predictor"]) -> Posterior:
+        """Return the posterior, whose error bars also contain how far other fits are from this one.
+
+        A fit whose predictions of left-out entries are r times as far away is weighted by 1 / r^2.
+        """
+        close = sorted((o for o in others if o is not self), key=lambda o: o.score)[:_BESIDE]
+        own = self.posterior
+        return replace(
+            own,
+            others=(*own.others, *(o.theta for o in close)),
+            networks=np.array([*own.networks, *(o.objective.number for o in close)], np.int64),
+            share=np.array([*own.share, *(min(1.0, math.exp(self.score - o.score)) for o in close)]),
+        )
+
+
+def polynomials_by_score(objectives: Sequence[Trainable]) -> list[Predictor]:
+    """Return the fits of polynomials, the one to choose first and the others by their score.
+
+    They are tried by number of weights. The scores of few entries vary, so the evidence decides among those
+    that are nearly the best.
+    """
+    tried: list[Predictor] = []
+    best, missed = np.inf, 0
+    for objective in objectives:
+        if missed >= _PATIENCE and objective.size > _FEW:
+            break
+        found = Predictor.of(objective, fitted(objective))
+        if found is None:
+            return []
+        tried.append(found)
+        missed = 0 if found.score < best - _BETTER else missed + 1
+        best = min(best, found.score)
+
+    def order(found: Predictor) -> tuple[bool, float]:
+        is_close = found.score <= best + _EQUAL
+        return not is_close, -found.posterior.log_evidence if is_close else found.score
+
+    return sorted(tried, key=order)
+
+
+def network_found(monitor: Monitor, candidates: Sequence[Trainable]) -> Predictor | None:
+    """Return the network that training has found; None without a posterior, or with too many entries.
+
+    Its predictions of left-out entries are those of the network linearised at its weights.
+    """
+    found = monitor.found
+    if found.theta is None or found.posterior is None:
+        return None
+    objective, theta, posterior = candidates[found.network], found.theta, found.posterior
+    if objective.groups.entries.sum() * objective.size > MOST_NUMBERS:
+        return None
+    r, J, group = objective.residual_jacobian(theta)
+    left = left_out(r - J @ theta, J, posterior.precision[group], posterior.decay)
+    score = prediction_score(objective, left, group)
+    found.scores[objective.number] = score
+    return Predictor(objective, theta, posterior, found.loss, score)
