@@ -235,8 +235,19 @@ def test_the_python_module_gives_the_same(name):
             check(model, X, *from_python(model.to_python(), X), 1e-12)
 
 
+def test_the_python_module_gives_the_same_with_a_trend(fitted):
+    models = [
+        a_model(sizes, "tanh", seed, trend=a_trend(sizes[0], *degrees))
+        for seed, (sizes, *degrees) in enumerate(TRENDS)
+    ]
+    for model in (*models, fitted):
+        X = points_for(model, 20)
+        check(model, X, *from_python(model.to_python(), X), 1e-12)
+
+
 def test_the_python_module_runs_under_bare_python(tmp_path):
     models = {name: a_model((2, 3, 1), name) for name in TABLE}
+    models["trend"] = a_model((2, 1), "tanh", trend=a_trend(2, 4, 2))
     for name, model in models.items():
         assert model.to_python(tmp_path / f"{name}.py") == (tmp_path / f"{name}.py").read_text()
     (tmp_path / "ask.py").write_text(
