@@ -10,6 +10,7 @@ from swarmnet.data.mixed_data import MixedData
 from swarmnet.model.error_bars import OtherFit
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.network.network import Network
+from swarmnet.network.trend import Trend
 from swarmnet.scaling import Scaling
 
 HOSTILE = {
@@ -26,11 +27,12 @@ def model_of(
     outputs: tuple[str, ...] = ("h", "v"),
     hidden: tuple[int, ...] = (5, 4),
     bars: bool = True,
+    trend: Trend | None = None,
 ) -> FittedModel:
     """Random weights, scales of different sizes, and error bars."""
     rng = np.random.default_rng(seed)
     d, k = len(inputs), len(outputs)
-    net = Network((d, *hidden, k), [activation] * len(hidden) + [last])
+    net = Network((d, *hidden, k), [activation] * len(hidden) + [last], trend)
     scaling = Scaling(
         rng.normal(0, 3, d),
         10.0 ** np.arange(1, d + 1),

@@ -16,6 +16,7 @@ from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.model_file import network_record
 from swarmnet.model.training_record import input_range
 from swarmnet.network.network import Network
+from swarmnet.network.trend import ONE, Trend
 
 Array = NDArray[np.float64]
 
@@ -78,7 +79,21 @@ def _record(name: str, model: FittedModel) -> dict[str, Any]:
 
 
 def _network(net: Network, theta: Array) -> dict[str, Any]:
-    return network_record(net) | {"theta": _encoded(theta)}
+    record = network_record(net) | {"theta": _encoded(theta)}
+    return record if net.trend is None else record | {"trend": _trend(net.trend)}
+
+
+def _trend(trend: Trend) -> dict[str, Any]:
+    steps = trend.recurrence
+    rows = steps.rows - ONE  # ONE becomes row 0
+    return {
+        "centre": trend.centre.tolist(),
+        "half": trend.half.tolist(),
+        "steps": [
+            [*row, *factors] for row, factors in zip(rows.tolist(), steps.factors.tolist(), strict=True)
+        ],
+        "terms": (steps.terms - ONE).tolist(),
+    }
 
 
 def _encoded(numbers: ArrayLike) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.network.activations import TABLE
+from swarmnet.network.trend import Trend
 from swarmnet.scaling import Scaling
 from tests.report_cases import HOSTILE, comparison_of, data_of, model_of
 
@@ -150,8 +151,29 @@ def test_numbers_of_every_activation_are_those_of_the_model(page: Page, tmp_path
     assert page.complaints() == []
 
 
-def test_curves_bands_and_tangents_are_the_models(page: Page, tmp_path: Path) -> None:
-    model, other = model_of("tanh", seed=3), model_of("sine", seed=4)
+@pytest.mark.parametrize(("hidden", "degree"), [((), 4), ((3,), 3), ((4, 3), 3)], ids=str)
+def test_numbers_with_a_trend_are_those_of_the_model(
+    page: Page, tmp_path: Path, hidden: tuple[int, ...], degree: int
+) -> None:
+    trend = Trend.of_degree(degree, [-1.0, -2.0, -1.5], [3.0, 3.0, 2.5], 1 if hidden else 2)
+    model = model_of(inputs=("T", "p", "a"), outputs=("v", "h"), hidden=hidden, trend=trend)
+    comparison_of({"": model}, data_of(model)).report(tmp_path / "report.html")
+    page.open(tmp_path / "report.html")
+    for x in ([1.3, -50.0, 2000.0], [25.0, 90.0, -300.0]):
+        page.type(x)
+        value, band = page.numbers()
+        expected, std = _answers(model, [x])
+        np.testing.assert_allclose(value, expected[0], rtol=1e-9)
+        np.testing.assert_allclose(band, 2 * std[0], rtol=1e-4)
+    assert page.complaints() == []
+
+
+@pytest.mark.parametrize(("hidden", "degree"), [((5, 4), 0), ((), 4), ((5, 4), 3)], ids=str)
+def test_curves_bands_and_tangents_are_the_models(
+    page: Page, tmp_path: Path, hidden: tuple[int, ...], degree: int
+) -> None:
+    trend = Trend.of_degree(degree, [-1.0, -2.0], [3.0, 3.0]) if degree else None
+    model, other = model_of("tanh", seed=3, hidden=hidden, trend=trend), model_of("sine", seed=4)
     comparison_of({"one": model, "other": other}, data_of(model)).report(tmp_path / "report.html")
     page.open(tmp_path / "report.html")
     page.choose(0, "one")

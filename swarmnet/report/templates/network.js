@@ -31,10 +31,41 @@ function backwards(layer, v) {
   return out;
 }
 
+// The polynomial terms of swarmnet/network/trend.py. Their rows are 1, u_j = (x_j - centre_j) / half_j and, for each of
+// steps [a, b, c, factor, share], factor row_a row_b - share row_c; terms are the rows that are used.
+class Trend {
+  constructor({ centre, half, steps, terms }) {
+    Object.assign(this, { centre, half, steps, terms });
+  }
+
+  // All rows at x.
+  values(x) {
+    const v = [1, ...this.centre.map((centre, j) => (x[j] - centre) / this.half[j])];
+    for (const [a, b, c, factor, share] of this.steps) v.push(factor * v[a] * v[b] - share * v[c]);
+    return v;
+  }
+
+  // Their derivatives along input j, from the rows v.
+  slopes(v, j) {
+    const s = [0, ...this.half.map((half, i) => (i === j ? 1 / half : 0))];
+    for (const [a, b, c, factor, share] of this.steps) s.push(factor * (s[a] * v[b] + v[a] * s[b]) - share * s[c]);
+    return s;
+  }
+
+  // Their second derivatives along two inputs, from the rows v and the derivatives s and t along each.
+  bends(v, s, t) {
+    const h = [0, ...this.half.map(() => 0)];
+    for (const [a, b, c, factor, share] of this.steps)
+      h.push(factor * (h[a] * v[b] + s[a] * t[b] + t[a] * s[b] + v[a] * h[b]) - share * h[c]);
+    return h;
+  }
+}
+
 class Network {
   // sizes: units of each layer, the inputs first; activations: a name for each layer of weights;
-  // theta: layer by layer W row-major (fan in, fan out), then b (fan out).
-  constructor(sizes, activations, theta) {
+  // theta: layer by layer W row-major (fan in, fan out), then b (fan out), and last the coefficients (terms, outputs) of
+  // the trend, if there is one.
+  constructor(sizes, activations, theta, trend) {
     this.size = theta.length;
     this.layers = activations.map((name, l) => ({ fanIn: sizes[l], fanOut: sizes[l + 1], f: ACTIVATIONS[name] }));
     let start = 0;
@@ -43,6 +74,9 @@ class Network {
       layer.W = theta.subarray(start, (start += layer.fanIn * layer.fanOut));
       layer.b = theta.subarray(start, (start += layer.fanOut));
     }
+    if (!trend) return;
+    this.trend = new Trend(trend);
+    this.coefficients = { fanIn: trend.terms.length, fanOut: sizes.at(-1), W: theta.subarray(start), start };
   }
 
   // A forward pass at x (d), for what Pass can tell of the point.
@@ -53,6 +87,7 @@ class Network {
 
 class Pass {
   constructor(network, x) {
+    this.network = network;
     this.layers = network.layers;
     this.A = [x];
     this.S = [];
@@ -67,6 +102,22 @@ class Pass {
       this.S.push(s);
       this.C.push(z.map((number, u) => curvature(number, a[u], s[u])));
     }
+    if (!network.trend) return;
+    this.rows = network.trend.values(x);
+    this.rowSlopes = [];
+    const added = this.combined(this.rows);
+    this.A.push(this.A.pop().map((a, o) => a + added[o]));
+  }
+
+  // The sums over the trend's terms of coefficients times rows, one for each output.
+  combined(rows) {
+    const { trend, coefficients } = this.network;
+    return forwards(coefficients, trend.terms.map((row) => rows[row]));
+  }
+
+  // The derivatives of the trend's rows along input j.
+  slopesOfRows(j) {
+    return (this.rowSlopes[j] ??= this.network.trend.slopes(this.rows, j));
   }
 
   get values() {
@@ -103,7 +154,20 @@ class Pass {
       aBar = backwards(layer, zBar);
       tBar = uBar && backwards(layer, uBar);
     }
+    if (this.network.trend) this.addTrend(aBar, o, j, g);
     return aBar;
+  }
+
+  // The trend's part of a gradient (d) and of g.
+  addTrend(gradient, o, j, g) {
+    const { trend, coefficients } = this.network;
+    const along = j === null ? null : this.slopesOfRows(j);
+    for (let i = 0; i < gradient.length; i++) {
+      const slopes = this.slopesOfRows(i);
+      gradient[i] += this.combined(along ? trend.bends(this.rows, along, slopes) : slopes)[o];
+    }
+    const { start, fanOut } = coefficients;
+    if (g) trend.terms.forEach((row, t) => (g[start + t * fanOut + o] = (along ?? this.rows)[row]));
   }
 
   // A layer's part of g: A zBar^T + T uBar^T, then zBar for b.
