@@ -70,6 +70,7 @@ def show_model(model: "FittedModel", json: bool) -> None:
                 "outputs": model.outputs,
                 "sizes": net.sizes,
                 "activations": [act.name for act in net.activations],
+                "trend": net.trend and {"degree": net.trend.degree, "terms": net.terms},
                 "weights": net.size,
                 "training": model.training,
             }
@@ -78,7 +79,7 @@ def show_model(model: "FittedModel", json: bool) -> None:
     facts = {
         "inputs": ", ".join(model.inputs),
         "outputs": ", ".join(model.outputs),
-        "layers": "-".join(map(str, net.sizes)),
+        "layers": net.architecture,
         "activations": ", ".join(act.name for act in net.activations),
         "weights": net.size,
     }

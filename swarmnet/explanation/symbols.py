@@ -29,6 +29,10 @@ _WHAT = {
     "T'": "errors of the tangents",
     "U'": "deltas of the tangents",
     "B": "what bends the tangents",
+    "P": "the trend's terms",
+    "Q": "tangents of the trend's terms",
+    "K": "coefficients of the trend",
+    "K'": "gradient of the coefficients",
     "z'": "deltas",
     "W'": "gradient of the weights",
     "b'": "gradient of the biases",
@@ -41,11 +45,14 @@ class Sheet:
     Args:
         units: the labels of each layer's units, beginning with the inputs.
         along: the labels of the tangents.
+        terms: the labels of the trend's terms.
     """
 
-    def __init__(self, units: Sequence[Sequence[str]], along: Sequence[str]) -> None:
+    def __init__(
+        self, units: Sequence[Sequence[str]], along: Sequence[str], terms: Sequence[str] = ()
+    ) -> None:
         self.steps: list[Step] = []
-        self._units, self._along = units, along
+        self._units, self._along, self._terms = units, along, terms
         self._numbers: dict[str, Array] = {}
 
     def __getitem__(self, symbol: str) -> Array:
@@ -58,9 +65,11 @@ class Sheet:
         """Return a matrix that a step reads; by default, all cells except zeros are active."""
         numbers = self[symbol]
         kind, layer = _kind_and_layer(symbol)
-        lines = {"W": self._units[layer - 1], "T": self._along, "U": self._along}.get(kind[0], [""])
+        along = dict.fromkeys("TUQ", self._along)
+        lines = ({"W": self._units[layer - 1], "K": self._terms} | along).get(kind[0], [""])
+        columns = self._terms if kind in ("P", "Q") else self._units[layer]
         frame = pd.DataFrame(
-            numbers, list(lines), list(self._units[layer]), copy=True
+            numbers, list(lines), list(columns), copy=True
         )  # a copy, not the model's own array
         last = len(self._units) - 1
         ends = {"A0": "inputs", f"z{last}": "output inputs", f"A{last}": "outputs"}

@@ -48,8 +48,7 @@ def network(model: FittedModel, ax: Axes | None = None) -> Axes:
         diagram.write_above(f"|w| ≤ {largest[layer]:.3g}", layer)
     for layer, size in enumerate(model.net.sizes):
         diagram.draw_units(layer, np.zeros(size))
-    sizes = "-".join(map(str, model.net.sizes))
-    title = f"Network {sizes}: {model.net.size} weights and biases"
+    title = f"Network {model.net.architecture}: {model.net.size} weights and biases"
     diagram.write(title, model.inputs, model.outputs, "weight")
     return diagram.ax
 

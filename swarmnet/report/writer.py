@@ -103,9 +103,8 @@ def _title(model: FittedModel) -> str:
 
 
 def _network(model: FittedModel) -> str:
-    sizes = "-".join(map(str, model.net.sizes))
     names = dict.fromkeys(act.name for act in model.net.activations)
-    return f"{sizes}, {' and '.join(names)}, {model.net.size} weights"
+    return f"{model.net.architecture}, {' and '.join(names)}, {model.net.size} weights"
 
 
 def _held(data: MixedData) -> str:

@@ -113,12 +113,11 @@ class Hybrid(Trainer):
         if monitor.status:
             return
         self._train_network(networks, start, rng, monitor)
-        found = network_found(monitor, objective.candidates) if polynomials else None
-        if found is not None and found.objective in networks:
-            best = min(found, polynomials[0], key=lambda fit: fit.score)
-            monitor.found.offer(
-                best.loss, best.theta, best.objective.number, best.beside([found, *polynomials])
-            )
+        network = network_found(monitor, objective.candidates) if polynomials else None
+        if network is not None and polynomials[0].score < network.score:
+            best = polynomials[0]
+            posterior = best.beside(polynomials)
+            monitor.found.offer(best.loss, best.theta, best.objective.number, posterior)
 
     def _train_network(
         self, networks: Sequence[Trainable], start: Array | None, rng: np.random.Generator, monitor: Monitor
