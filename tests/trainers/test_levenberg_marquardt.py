@@ -520,15 +520,15 @@ def test_a_partial_that_is_0_but_for_rounding_does_no_harm():
 # When it is not the trainer, and how it is run
 
 
-def test_too_many_weights_are_left_to_lbfgs(monkeypatch):
-    monkeypatch.setattr("swarmnet.trainers.levenberg_marquardt.MOST_WEIGHTS", 20)
-    objective = Objective(Network((2, 5, 1)), mixed(40), **OPEN)
-    with pytest.warns(SwarmnetWarning, match="21 weights are too many for Levenberg-Marquardt: L-BFGS"):
+def test_too_many_weights_are_left_to_lbfgs():
+    objective = Objective(Network((2, 750, 1)), mixed(40), **OPEN)
+    with pytest.warns(SwarmnetWarning, match="3001 weights are too many for Levenberg-Marquardt: L-BFGS"):
         result = run(LM(iterations=30), objective, np.random.default_rng(0))
     assert result.posterior is None
     assert np.array_equal(
         result.theta, run(LBFGS(iterations=30, patience=1000), objective, np.random.default_rng(0)).theta
     )
+    assert LM().climbs_at_once(Objective(Network((2, 749, 1)), mixed(40))) == 3
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run(LM(iterations=3), Objective(Network((2, 4, 1)), mixed(40)), np.random.default_rng(0))
