@@ -42,7 +42,7 @@ class Cluster:
             one for each thread if that is more.
         block_rows: maximum rows of a block, for rows in memory.
         copied_bytes: bytes of rows up to which each worker gets all of them; their chunks take five times as
-            much.
+            much. For water_enthalpy.csv on two workers, climbs took 31 s so, and 97 s with distributed rows.
         copied_cost: multiplications of an iteration (about 0.5 s) above which distributed rows are faster
             than whole climbs, if there are enough blocks: the calls for a climb's sums take 0.1 s. It does
             not depend on the workers' number of threads, so that the model does not either; with few

@@ -10,8 +10,9 @@ from swarmnet.trainers.network_choice import RACED
 class Stages:
     """The lengths of hybrid's stages, and the costs at which it changes its method.
 
-    Iterations of climbs count at the usual cooling. Costs are multiplications of an iteration of
-    Levenberg-Marquardt, see `climb.cost`.
+    Iterations of climbs count at the usual cooling. `halvings`, `chosen` and `cold` are a third of what they
+    were before steps had geodesic acceleration: on the water data, 400 iterations with it reach the evidence
+    of 1500 without. Costs are multiplications of an iteration of Levenberg-Marquardt, see `climb.cost`.
 
     Args:
         halvings: iterations after which the worse half of the networks is given up.
@@ -23,7 +24,8 @@ class Stages:
         dear: the cost from which L-BFGS gets further in the same time.
         judged: iterations of L-BFGS without a preconditioner by which a larger network is judged.
         conditioned: iterations of L-BFGS with a preconditioner, without a budget. On the airfoil (33,632 rows
-            of 17 entries) the R2 of values after 900 is 0.99944; after 400 it was 0.99911.
+            of 17 entries, five seeds) the R2 of values after 900 is 0.99944, that of the worst partial 0.92;
+            after 400 they were 0.99911 and 0.86.
         plain: iterations of L-BFGS without a preconditioner, without a budget.
     """
 
