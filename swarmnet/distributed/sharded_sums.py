@@ -34,8 +34,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
 
-_SHARDS = 8  # minimum, to divide a dead worker's rows among several; one per thread if that is more
-
 
 @dataclass(frozen=True, eq=False)
 class Call:
@@ -122,7 +120,8 @@ class WorkerSource(PreparedSource):
     def rows(self, terms: Terms, threads: int | None) -> "ShardedRows":
         """Let the workers read the rows; their numbers of threads were set when they started."""
         reader = self.data.reader
-        shared = _shared(self.data.pieces, max(_SHARDS, self.cluster.threads), reader.block_rows)
+        shards = max(self.cluster.shards, self.cluster.threads)
+        shared = _shared(self.data.pieces, shards, reader.block_rows)
         read = partial(_read, terms=terms, preparation=self.preparation, reader=reader)
         return ShardedRows(terms, self.cluster.submit(read, shared), self.cluster)
 
@@ -140,9 +139,9 @@ class SentSource(PreparedSource):
 
     def rows(self, terms: Terms, threads: int | None) -> "ShardedRows":
         """Send each shard its rows."""
-        n, size = self.data.n, most_rows(self.d, self.k)
+        n, size = self.data.n, most_rows(self.d, self.k, self.cluster.block_rows)
         blocks = [self.data.take(slice(first, first + size)) for first in range(0, n, size)]
-        shards = min(max(_SHARDS, self.cluster.threads), len(blocks))
+        shards = min(max(self.cluster.shards, self.cluster.threads), len(blocks))
         ends = [len(blocks) * number // shards for number in range(shards + 1)]
         shared = [blocks[a:b] for a, b in pairwise(ends)]
         make = partial(Shard.of, terms, self.preparation)
