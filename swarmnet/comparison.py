@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-VALUES_ONLY = " (values only)"
+VALUES_ONLY, NO_TREND = " (values only)", " (no trend)"
 _SECONDS = 5.0  # of a run that is given no budget
 _POINTS = 400  # of a curve
 
@@ -84,6 +84,7 @@ def compare(
     scaling: str | None = "standard",
     derivative_weight: float | None = None,
     l2: float | None = None,
+    degree: str | int = "auto",
     test: Data | None = None,
     test_fraction: float = 0.2,
     progress: Watch | None = None,
@@ -94,7 +95,8 @@ def compare(
     """Train the same network by several trainers, on the same rows and with the same budget.
 
     Where the data hold values and partials, a control is trained on the values alone, by hybrid if that is
-    among the trainers, else by the first: the difference is what the derivatives gave.
+    among the trainers, else by the first: the difference is what the derivatives gave. With a `degree`, a
+    second control without the trend shows what that gave; "auto" adds no trend here.
 
     Args:
         data: see `fit`. What is not listed here is an option of `swarmnet.fitting.options.FitOptions`.
@@ -123,6 +125,7 @@ def compare(
         scaling=scaling,
         derivative_weight=derivative_weight,
         l2=l2,
+        degree=degree,
         memory_limit=memory_limit,
         client=client,
     )
@@ -191,20 +194,24 @@ def _runs(
     train: Rows, test: Rows, trainers: dict[str, Trainer], repeats: int, options: FitOptions
 ) -> tuple[list[Run], AllRows]:
     """The runs, the control's among them, and the rows that they are trained and tested on."""
+    options = replace(options, degree=0 if options.degree == "auto" else options.degree)
     net = network_for(train, options)
     # A run has its rows, wherever it is made, and the same network as all others.
     options = replace(
         options, hidden=net.sizes[1:-1], activation=net.activations, memory_limit=None, client=None
     )
     parts: list[Rows] = [train]
-    listed = [(name, trainer, 0) for name, trainer in trainers.items()]
+    listed = [(name, 0, replace(options, trainer=trainer)) for name, trainer in trainers.items()]
+    name = "hybrid" if "hybrid" in trainers else next(iter(trainers))
+    control = replace(options, trainer=trainers[name])
     if train.n_derivatives and train.n_values:
-        name = "hybrid" if "hybrid" in trainers else next(iter(trainers))
-        listed.append((name + VALUES_ONLY, trainers[name], 1))
+        listed.append((name + VALUES_ONLY, 1, control))
         parts.append(train.values_only())
+    if net.trend is not None:
+        listed.append((name + NO_TREND, 0, replace(control, degree=0)))
     runs = [
-        Run(name, repeat, part, replace(options, trainer=trainer, seed=options.seed + repeat))
-        for repeat, (name, trainer, part) in product(range(repeats), listed)
+        Run(name, repeat, part, replace(own, seed=options.seed + repeat))
+        for repeat, (name, part, own) in product(range(repeats), listed)
     ]
     for run in runs:
         refuse_unsolvable(run.options, net)

@@ -52,8 +52,9 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
     routing they work as well; a Pipeline then wants the step's name: `net__dydx=dydx`.
 
     Args:
-        hidden, activation, trainer, iterations, seconds, particles, loss, scaling, derivative_weight, l2: as
-            in `swarmnet.fitting.options.FitOptions`; with `seconds` the model depends on the machine's speed.
+        hidden, activation, trainer, iterations, seconds, particles, loss, scaling, derivative_weight, l2,
+            degree: as in `swarmnet.fitting.options.FitOptions`; with `seconds` the model depends on the
+            machine's speed.
         random_state: a whole number is `swarmnet.fit`'s seed; None draws one from NumPy's global generator, a
             `RandomState` from that.
 
@@ -86,6 +87,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         scaling: str | None = "standard",
         derivative_weight: float | None = None,
         l2: float | None = None,
+        degree: str | int = "auto",
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.hidden = hidden
@@ -98,6 +100,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         self.scaling = scaling
         self.derivative_weight = derivative_weight
         self.l2 = l2
+        self.degree = degree
         self.random_state = random_state
 
     def fit(
@@ -227,6 +230,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
             scaling=self.scaling,
             derivative_weight=self.derivative_weight,
             l2=self.l2,
+            degree=self.degree,
         )
 
     def _seed(self) -> int:

@@ -44,7 +44,10 @@ def _one_of(known: Iterable[str]) -> Callable[[str], list[str]]:
 
 
 Names = Annotated[str | None, typer.Option(help="Column names, separated by commas.")]
-Hidden = Annotated[str, typer.Option(help="Units of the hidden layers, as in 16,16, or auto.")]
+Hidden = Annotated[
+    str,
+    typer.Option(help="Units of the hidden layers, as in 16,16; auto; or none for a polynomial."),
+]
 ActivationOption = Annotated[
     str,
     typer.Option(
@@ -64,6 +67,10 @@ WeightOption = Annotated[
     float | None, typer.Option(help="Weight of the derivatives against the values; 1 by default.")
 ]
 PenaltyOption = Annotated[float | None, typer.Option(help="Weight of the squared weights.")]
+DegreeOption = Annotated[
+    str,
+    typer.Option(help="Degree of the polynomial that is added: 0 for none, or auto."),
+]
 Fraction = Annotated[float, typer.Option(help="Share of the points to hold out and test on.")]
 UsualFraction = Annotated[
     float | None,
@@ -195,6 +202,8 @@ def names(text: str | None) -> list[str] | None:
 def hidden(text: str) -> str | list[int]:
     if text.strip() == "auto":
         return "auto"
+    if text.strip() == "none":
+        return []
     try:
         widths = [int(part) for part in text.split(",")]
     except ValueError:
@@ -204,6 +213,10 @@ def hidden(text: str) -> str | list[int]:
             f"--hidden must be auto or whole numbers of 1 or more such as 16,16, not {text!r}"
         )
     return widths
+
+
+def degree(text: str) -> str | int:
+    return int(text) if text.strip().isdecimal() else text.strip()
 
 
 def scaling(text: str) -> str | None:

@@ -70,7 +70,7 @@ def show_model(model: "FittedModel", json: bool) -> None:
                 "outputs": model.outputs,
                 "sizes": net.sizes,
                 "activations": [act.name for act in net.activations],
-                "trend": net.trend and {"degree": net.trend.degree, "terms": net.terms},
+                **({} if net.trend is None else {"degree": net.trend.degree, "terms": net.terms}),
                 "weights": net.size,
                 "training": model.training,
             }
