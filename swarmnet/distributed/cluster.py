@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from swarmnet.errors import SwarmnetError, WorkersLost, install_hint, unsendable
@@ -72,11 +73,7 @@ class Cluster:
         return iter(self.results(self.submit(work, list(items))))
 
     def submit(self, work: Callable[..., R], *items: Sequence[Any]) -> "list[Future]":
-        """Submit work(item, ...) for each of the items.
-
-        Raises:
-            SwarmnetError: it cannot be pickled.
-        """
+        """Submit work(item, ...) for each of the items."""
         # Arguments that are the same for all must not be keywords: Dask makes a named task of a large one,
         # and may reuse that of an earlier call.
         try:
@@ -111,16 +108,8 @@ class Cluster:
         self.results(asked)
 
     def results(self, futures: "Sequence[Future]") -> list[Any]:
-        """Return the results of the tasks when all have finished.
-
-        Raises:
-            WorkersLost: no worker or no scheduler is left.
-            SwarmnetError: a task raised it.
-        """
-
-        def gather() -> Any:
-            return self.client.gather(futures, asynchronous=True)
-
+        """Return the results of the tasks when all have finished."""
+        gather = partial(self.client.gather, futures, asynchronous=True)
         with _readable_errors():
             while True:
                 try:

@@ -67,9 +67,8 @@ def on_cluster(work: Callable[[T, S], R], tasks: Sequence[T], shared: S, client:
         except WorkersLost:
             if there.status not in ("cancelled", "lost") or client.status != "running":
                 raise
-            raise WorkersLost(
-                "all workers that had the data have died: do they have memory enough?"
-            ) from None
+            message = "all workers that had the data have died: do they have memory enough?"
+            raise WorkersLost(message) from None
         yield result
 
 

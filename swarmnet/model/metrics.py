@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial, reduce
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,9 +37,7 @@ def evaluate(model: FittedModel, data: MixedData | FileData) -> pd.DataFrame:
     errors = reduce(_Errors.__add__, _parts(model, data.select(model.inputs, model.outputs)))
     pairs = [(out, into) for out in model.outputs for into in (None, *model.inputs)]
     columns = [out if into is None else derivative_name(out, into) for out, into in pairs]
-    return pd.DataFrame(
-        [errors.row(m, column) for m, column in enumerate(columns) if errors.targets.count[m]]
-    )
+    return pd.DataFrame([errors.row(m, columns[m]) for m in np.flatnonzero(errors.targets.count).tolist()])
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +79,7 @@ class _Errors:
         return _Errors(np.asarray(squares), largest, self.targets + other.targets)
 
     def row(self, m: int, column: str) -> dict[str, object]:
-        """Return a column's row of the table."""
-        if not self.targets.count[m]:
-            return {"column": column, "entries": 0}
+        """Return the row of the table of a column that has entries."""
         spread = self.targets.deviation[m]
         with np.errstate(over="ignore", invalid="ignore"):
             rmse = self.largest[m] * np.sqrt(self.squares[m] / self.targets.weight[m])
@@ -104,9 +101,7 @@ def _share(error: Array, largest: Array) -> Array:
 def _parts(model: FittedModel, data: MixedData | FileData) -> Iterator[_Errors]:
     if isinstance(data, MixedData):
         return iter([_Errors.of(model, data)])
-
-    found = data.pool.map(partial(_of_piece, model, data.reader), data.pieces)
-    return (part for parts in found for part in parts)
+    return chain.from_iterable(data.pool.map(partial(_of_piece, model, data.reader), data.pieces))
 
 
 def _of_piece(model: FittedModel, reader: Reader, piece: Piece) -> list[_Errors]:

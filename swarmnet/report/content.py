@@ -1,19 +1,21 @@
 """The JSON content of a report page: models to evaluate, observations, errors and losses to draw."""
 
+from __future__ import annotations
+
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from swarmnet.comparison import VALUES_ONLY, Comparison, quartiles
 from swarmnet.data.column_names import derivative_name
+from swarmnet.data.data_frames import pd
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError
 from swarmnet.model.fitted_model import FittedModel
-from swarmnet.model.model_file import network_record
+from swarmnet.model.model_file import network_record, scaling_record
 from swarmnet.model.training_record import input_range
 from swarmnet.network.network import Network
 
@@ -64,13 +66,10 @@ def _record(name: str, model: FittedModel) -> dict[str, Any]:
             f"The error bars of {model.net.size} weights are too much for a page, which takes {MOST_WEIGHTS} "
             "at most: model.predict(X, return_std=True) has them."
         )
-    scaling = {
-        key: getattr(model.scaling, key).tolist() for key in ("x_offset", "x_scale", "y_offset", "y_scale")
-    }
     return {
         "name": name,
         **_network(model.net, model.theta),
-        "scaling": scaling,
+        "scaling": scaling_record(model.scaling),
         "spread": None if model.spread is None or reason else _encoded(model.spread),
         "others": [_network(other.net, other.theta) | {"share": other.share} for other in model.others],
         "no_bars": reason,
@@ -82,11 +81,7 @@ def _network(net: Network, theta: Array) -> dict[str, Any]:
 
 
 def _encoded(numbers: ArrayLike) -> str:
-    return _bytes(np.ascontiguousarray(numbers, dtype="<f8").tobytes())
-
-
-def _bytes(raw: bytes) -> str:
-    return b64encode(raw).decode()
+    return b64encode(np.ascontiguousarray(numbers, dtype="<f8").tobytes()).decode()
 
 
 def _quantities(model: FittedModel) -> list[dict[str, Any]]:
@@ -200,12 +195,10 @@ def comparison_losses(comparison: Comparison) -> list[dict[str, Any]]:
     charts = []
     known = comparison.curves[~comparison.curves["trainer"].str.endswith(VALUES_ONLY)]
     for against, label in _AGAINST.items():
-        curves = [
-            _loss_curve(str(name), rows, against) for name, rows in known.groupby("trainer", sort=False)
-        ]
-        drawn = [curve for curve in curves if curve is not None]
-        if drawn:
-            charts.append({"label": label, "curves": drawn})
+        trainers = known.groupby("trainer", sort=False)
+        curves = [curve for name, rows in trainers if (curve := _loss_curve(str(name), rows, against))]
+        if curves:
+            charts.append({"label": label, "curves": curves})
     return charts
 
 

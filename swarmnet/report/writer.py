@@ -7,11 +7,10 @@ precision, so people without Python can use it. The file contains the weights.
 import os
 from typing import Any
 
-import pandas as pd
-
 from swarmnet.atomic_write import write_atomically
 from swarmnet.comparison import VALUES_ONLY, Comparison
 from swarmnet.data.column_names import listed
+from swarmnet.data.data_frames import pd
 from swarmnet.data.inspection import inspect_data
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError
@@ -30,17 +29,7 @@ _RMSE = "Root mean square and largest error in the column's own unit; 1 - R² is
 
 
 def write_model_report(model: FittedModel, path: Path, data: MixedData | None = None) -> None:
-    """Write a report of a model, completely or not at all.
-
-    Args:
-        model: the model.
-        path: the file to write, such as "report.html".
-        data: data on which errors are measured, and which are drawn with the curves.
-
-    Raises:
-        SwarmnetError: jinja2 or matplotlib is missing, the data have other columns, an activation is not
-            swarmnet's own, or the path cannot be written.
-    """
+    """Write a report of a model, as `FittedModel.report` describes it."""
     require_extra()
     if not isinstance(data, MixedData | None):
         raise SwarmnetError(f"data must be MixedData, not {type(data).__name__}: see swarmnet.read_csv")
@@ -63,17 +52,9 @@ def write_model_report(model: FittedModel, path: Path, data: MixedData | None = 
 
 
 def write_comparison_report(comparison: Comparison, path: Path) -> None:
-    """Write a report of a comparison, completely or not at all.
+    """Write a report of a comparison, as `Comparison.report` describes it.
 
     The profiles show one model of each trainer: that of its run with the median loss.
-
-    Args:
-        comparison: the result of `swarmnet.compare`.
-        path: the file to write, such as "report.html".
-
-    Raises:
-        SwarmnetError: jinja2 or matplotlib is missing, an activation is not swarmnet's own, the data are
-            FileData, or the path cannot be written.
     """
     require_extra()
     models = _median_models(comparison)
@@ -163,11 +144,9 @@ def _verdict(comparison: Comparison) -> str:
 
 def _errors(models: dict[str, FittedModel], data: MixedData) -> dict[str, Any]:
     frames = {name: evaluate(model, data) for name, model in models.items()}
+    frame = next(iter(frames.values()))
     if len(models) > 1:
-        frame = pd.concat([f.assign(model=name) for name, f in frames.items()], ignore_index=True)
-        frame = frame[["model", *(column for column in frame if column != "model")]]
-    else:
-        frame = next(iter(frames.values()))
+        frame = pd.concat(frames, names=["model"]).reset_index("model")
     pictured = frame["column"].nunique()
     more = (
         f" Pictures are of the first {MOST_COLUMNS} of {pictured} columns." if pictured > MOST_COLUMNS else ""
