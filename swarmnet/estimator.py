@@ -159,7 +159,8 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
 
     def hessian(self, X: ArrayLike | pd.DataFrame) -> Array:
         """Second derivatives, (n, d, d) or (n, k, d, d); raises as `predict` does."""
-        found: Array = self._shaped(self.model_.hessian(self._points(X)))
+        points = self._points(X)
+        found: Array = self._shaped(self.model_.hessian(points))
         return found
 
     def score(

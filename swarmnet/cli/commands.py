@@ -21,11 +21,7 @@ from swarmnet.model.fitted_model import load
 from swarmnet.model.metrics import evaluate as errors_of
 from swarmnet.version import __version__
 
-app = typer.Typer(
-    cls=console.Commands,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(cls=console.Commands, pretty_exceptions_enable=False)
 
 
 def _print_version(asked: bool) -> None:
@@ -37,8 +33,7 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def swarmnet(
     version: Annotated[
-        bool,
-        typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     """Train small networks on values and partial derivatives, and query both."""

@@ -24,8 +24,7 @@ Jobs = Annotated[
     int, typer.Option(help="Runs at once on this machine; give --evaluations with it, not --seconds.")
 ]
 Scheduler = Annotated[
-    str | None,
-    typer.Option(help="Dask scheduler whose workers make the runs, as tcp://host:8786; or local."),
+    str | None, typer.Option(help="Dask scheduler whose workers make the runs, as tcp://host:8786; or local.")
 ]
 
 
@@ -110,7 +109,5 @@ def _read(
     return rows, tested
 
 
-def _named_progress(
-    show: Callable[[str, Any], None] | None,
-) -> Callable[[str, int, Any], None] | None:
+def _named_progress(show: Callable[[str, Any], None] | None) -> Callable[[str, int, Any], None] | None:
     return None if show is None else lambda name, repeat, now: show(f"{name}, seed {repeat + 1}", now)

@@ -60,8 +60,7 @@ TrainerOption = Annotated[
 ]
 LossOption = Annotated[str, typer.Option(help="squared or cross-entropy.", autocompletion=_one_of(LOSSES))]
 ScalingOption = Annotated[
-    str,
-    typer.Option(help="standard, minmax or none.", autocompletion=_one_of((*KINDS, "none"))),
+    str, typer.Option(help="standard, minmax or none.", autocompletion=_one_of((*KINDS, "none")))
 ]
 WeightOption = Annotated[
     float | None, typer.Option(help="Weight of the derivatives against the values; 1 by default.")
@@ -79,8 +78,7 @@ Seed = Annotated[int, typer.Option(help="The same seed gives the same result.", 
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="File to write the result to.")]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON document instead of tables.")]
 MemoryLimit = Annotated[
-    str | None,
-    typer.Option(help="As in 1.5GB: data that would take more memory are read piece by piece."),
+    str | None, typer.Option(help="As in 1.5GB: data that would take more memory are read piece by piece.")
 ]
 DataFile = Annotated[str, typer.Argument(metavar="DATA", help="CSV or Parquet file, or a glob.")]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file that train wrote.")]

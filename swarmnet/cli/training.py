@@ -33,8 +33,7 @@ Precision = Annotated[
     str, typer.Option(help="float64, or float32: sums in half the time and room, and less exact.")
 ]
 Scheduler = Annotated[
-    str | None,
-    typer.Option(help="Dask scheduler whose workers read the data, as tcp://host:8786; or local."),
+    str | None, typer.Option(help="Dask scheduler whose workers read the data, as tcp://host:8786; or local.")
 ]
 
 

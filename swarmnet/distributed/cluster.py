@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 from swarmnet.errors import SwarmnetError, WorkersLost, install_hint, unsendable
@@ -109,7 +108,10 @@ class Cluster:
 
     def results(self, futures: "Sequence[Future]") -> list[Any]:
         """Return the results of the tasks when all have finished."""
-        gather = partial(self.client.gather, futures, asynchronous=True)
+
+        def gather() -> Any:
+            return self.client.gather(futures, asynchronous=True)
+
         with _readable_errors():
             while True:
                 try:
@@ -136,11 +138,7 @@ class Cluster:
 
 @contextmanager
 def connected(scheduler: str) -> Iterator[Cluster]:
-    """Connect to the scheduler at an address, or start a temporary local cluster for "local".
-
-    Raises:
-        SwarmnetError: no scheduler answers there, or it has no workers.
-    """
+    """Connect to the scheduler at an address, or start a temporary local cluster for "local"."""
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # failures are raised as errors instead
     if scheduler == "local":
         with _local_cluster() as local, Client(local) as client:

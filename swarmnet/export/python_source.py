@@ -98,11 +98,7 @@ def dot(a, W, unit):
 
 
 def python_module(model: FittedModel) -> str:
-    """The source of the module, as `FittedModel.to_python` describes it.
-
-    Raises:
-        SwarmnetError: the partials' scale is no finite number.
-    """
+    """The source of the module, as `FittedModel.to_python` describes it."""
     scaling, net = model.scaling, model.net
     with np.errstate(over="ignore"):
         if not np.isfinite(scaling.y_scale[:, None] / scaling.x_scale).all():

@@ -128,21 +128,15 @@ class FittedModel:
         With `std` it also has the error bars of values and first derivatives: sigma(h), sigma(dh/dT).
         """
         points = self._points(X)
-        columns: dict[str, Array] = {name: points[:, j] for j, name in enumerate(self.inputs)}
-        Y, Y_std = self.predict(points, return_std=True) if std else (self.predict(points), None)
-        columns |= {name: Y[:, o] for o, name in enumerate(self.outputs)}
-        if Y_std is not None:
-            columns |= {sigma_name(name): Y_std[:, o] for o, name in enumerate(self.outputs)}
+        columns: dict[str, Array] = dict(zip(self.inputs, points.T, strict=True))
+        queried: list[tuple[list[str], Callable[..., Any]]] = [(list(self.outputs), self.predict)]
         if jacobian:
-            J, J_std = self.jacobian(points, return_std=True) if std else (self.jacobian(points), None)
-            names = {
-                derivative_name(out, into): (o, j)
-                for o, out in enumerate(self.outputs)
-                for j, into in enumerate(self.inputs)
-            }
-            columns |= {name: J[:, o, j] for name, (o, j) in names.items()}
-            if J_std is not None:
-                columns |= {sigma_name(name): J_std[:, o, j] for name, (o, j) in names.items()}
+            partials = [derivative_name(out, into) for out in self.outputs for into in self.inputs]
+            queried.append((partials, self.jacobian))
+        for names, query in queried:
+            answers = query(points, return_std=True) if std else [query(points)]
+            for labels, numbers in zip((names, map(sigma_name, names)), answers, strict=False):
+                columns |= zip(labels, numbers.reshape(len(points), len(names)).T, strict=True)
         if hessian:
             H = self.hessian(points)
             pairs = list(combinations_with_replacement(range(len(self.inputs)), 2))

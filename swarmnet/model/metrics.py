@@ -10,13 +10,13 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.data.column_names import derivative_name
 from swarmnet.data.data_frames import pd
 from swarmnet.data.file_chunks import Piece
 from swarmnet.data.file_data import FileData, Reader
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.statistics import Moments
 from swarmnet.errors import SwarmnetError
+from swarmnet.model.columns import columns_of
 from swarmnet.model.fitted_model import FittedModel
 
 Array = NDArray[np.float64]
@@ -35,25 +35,17 @@ def evaluate(model: FittedModel, data: MixedData | FileData) -> pd.DataFrame:
     if not isinstance(data, MixedData | FileData):
         raise SwarmnetError("data must be MixedData: read_csv reads a file, MixedData.from_frame a DataFrame")
     errors = reduce(_Errors.__add__, _parts(model, data.select(model.inputs, model.outputs)))
-    pairs = [(out, into) for out in model.outputs for into in (None, *model.inputs)]
-    columns = [out if into is None else derivative_name(out, into) for out, into in pairs]
+    columns = list(columns_of(model.inputs, model.outputs))
     return pd.DataFrame([errors.row(m, columns[m]) for m in np.flatnonzero(errors.targets.count).tolist()])
 
 
 @dataclass(frozen=True, eq=False)
 class _Errors:
-    """Errors of each column: an output's values, its partials, then the next output's; they can be added.
+    """Errors of each column: an output's values, its partials, then the next output's; they can be added."""
 
-    Args:
-        squares: (m,) weighted sum of squared errors in units of `largest`, so that squares neither overflow
-            nor underflow.
-        largest: (m,) the largest error.
-        targets: (m,) the observed numbers.
-    """
-
-    squares: Array
-    largest: Array
-    targets: Moments
+    squares: Array  # (m,) weighted sum of squares in units of `largest`: no overflow and no underflow
+    largest: Array  # (m,) the largest error
+    targets: Moments  # (m,) the observed numbers
 
     @classmethod
     def of(cls, model: FittedModel, data: MixedData) -> _Errors:

@@ -51,11 +51,7 @@ def written(model: Mapping[str, Any]) -> str:
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the fields of `FittedModel` by name, from a file that `FittedModel.save` wrote.
-
-    Raises:
-        SwarmnetError: no such file, not a swarmnet model, truncated, damaged, or written by a later version.
-    """
+    """Return the fields of `FittedModel` by name, from a file that `FittedModel.save` wrote."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:

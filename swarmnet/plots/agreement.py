@@ -9,10 +9,11 @@ from matplotlib.figure import Figure, SubFigure
 
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError, unknown
+from swarmnet.model.columns import Column, columns_of
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.metrics import evaluate
 from swarmnet.plots import style
-from swarmnet.plots.queries import Answers, Array, Column, column_of, columns_of, matched, names_of
+from swarmnet.plots.queries import Answers, Array, column_of, matched, names_of
 
 PREDICTED = "predicted"
 _MARGIN = 0.05  # share of the range left free beyond the outermost points
@@ -153,7 +154,8 @@ def _names(model: FittedModel, data: MixedData, columns: Sequence[str] | None) -
     data = matched(model, data)
     if columns is not None:
         return names_of("columns", columns)
-    return [name for name, column in columns_of(model).items() if np.isfinite(column.observed(data)).any()]
+    named = columns_of(model.inputs, model.outputs)
+    return [name for name, column in named.items() if np.isfinite(column.observed(data)).any()]
 
 
 def _draw_parity(model: FittedModel, entries: _Entries, ax: Axes, error_bars: bool) -> None:

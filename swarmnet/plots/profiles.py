@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from swarmnet.data.column_names import derivative_name
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError
+from swarmnet.model.columns import Column
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.plots import style
 from swarmnet.plots.queries import (
@@ -19,7 +20,6 @@ from swarmnet.plots.queries import (
     Answers,
     Array,
     At,
-    Column,
     Slice,
     column_of,
     input_of,

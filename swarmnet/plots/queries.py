@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from swarmnet.data.column_names import derivative_name, listed
+from swarmnet.data.column_names import listed
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError, unknown
+from swarmnet.model.columns import Column, columns_of
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.training_record import input_range
 from swarmnet.number_format import for_offset
@@ -21,28 +22,6 @@ Array = NDArray[np.float64]
 At: TypeAlias = "Mapping[str, float] | pd.Series[float] | ArrayLike | None"
 
 NEARNESS = 0.1  # share of an input's range within which observations are near a slice
-
-
-@dataclass(frozen=True)
-class Column:
-    """A value, or with `input` a partial, by the positions of its output and input."""
-
-    name: str
-    output: int
-    input: int | None
-
-    def of(self, numbers: Array) -> Array:
-        """Return the column (n,) of values (n, k) or partials (n, k, d), whichever it is."""
-        return numbers[:, self.output] if self.input is None else numbers[:, self.output, self.input]
-
-    def observed(self, data: MixedData) -> Array:
-        """Return the observations (n,), NaN where not observed."""
-        return self.of(data.Y if self.input is None else data.J)
-
-    def sigma(self, data: MixedData) -> Array:
-        """Return the standard deviations (n,) given with the data, NaN where there is none."""
-        given = data.Y_sigma if self.input is None else data.J_sigma
-        return np.full(data.n, np.nan) if given is None else self.of(given)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,19 +69,8 @@ def matched(model: FittedModel, data: MixedData) -> MixedData:
     return data.select(model.inputs, model.outputs).counted()
 
 
-def columns_of(model: FittedModel) -> dict[str, Column]:
-    """Return values and partials by name, one output after another."""
-    columns: dict[str, Column] = {}
-    for o, out in enumerate(model.outputs):
-        columns[out] = Column(out, o, None)
-        for j, into in enumerate(model.inputs):
-            name = derivative_name(out, into)
-            columns[name] = Column(name, o, j)
-    return columns
-
-
 def column_of(model: FittedModel, name: str) -> Column:
-    columns = columns_of(model)
+    columns = columns_of(model.inputs, model.outputs)
     if not isinstance(name, str) or name not in columns:
         raise unknown("column", name, columns)
     return columns[name]

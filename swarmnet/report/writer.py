@@ -4,7 +4,11 @@ The file needs neither network nor server. It contains the models and evaluates 
 precision, so people without Python can use it. The file contains the weights.
 """
 
+import io
 import os
+import re
+import warnings
+from base64 import b64encode
 from typing import Any
 
 from swarmnet.atomic_write import write_atomically
@@ -19,11 +23,11 @@ from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.metrics import evaluate
 from swarmnet.report import tables
 from swarmnet.report.content import MOST_COLUMNS, comparison_losses, model_losses, page_content
-from swarmnet.report.diagram import network_picture
 from swarmnet.report.page import rendered, require_extra
 
 Path = str | os.PathLike[str]
 
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _LOSSES = "The lowest training loss met so far"
 _RMSE = "Root mean square and largest error in the column's own unit; 1 - R² is their share of the variance."
 
@@ -46,7 +50,7 @@ def write_model_report(model: FittedModel, path: Path, data: MixedData | None = 
         training=tables.training_table({"": model.training}),
         content=content,
         losses_text="The training loss of each iteration." if content["losses"] else "",
-        diagram=network_picture(model),
+        diagram=_diagram(model),
     )
     write_atomically(path, html)
 
@@ -163,3 +167,24 @@ def _errors(models: dict[str, FittedModel], data: MixedData) -> dict[str, Any]:
 def _data(data: MixedData) -> dict[str, Any]:
     found = inspect_data(data)
     return {"open": found.not_identifiable, "tables": tables.inspection_tables(found)}
+
+
+def _diagram(model: FittedModel) -> str | None:
+    """Return an SVG as a data URL; None if the network is too large for a diagram."""
+    import matplotlib as mpl  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    from swarmnet.plots import network  # noqa: PLC0415
+
+    try:
+        figure = network(model).figure
+    except SwarmnetError:
+        return None
+    assert isinstance(figure, Figure)
+    svg = io.StringIO()
+    # The salt makes the file reproducible. Text stays text, because browsers have glyphs that fonts lack.
+    with mpl.rc_context({"svg.hashsalt": "swarmnet", "svg.fonttype": "none"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
+    drawn = _NOT_XML.sub("\ufffd", svg.getvalue())
+    return "data:image/svg+xml;base64," + b64encode(drawn.encode()).decode()
