@@ -97,7 +97,7 @@ def check_jacobian(net: Network, theta: ArrayLike, X: ArrayLike, *, rtol: float 
         net: the network.
         theta: (p,) weights, or (s, p) a swarm's.
         X: (n, d) points.
-            rtol: the largest relative error that passes.
+        rtol: the largest relative error that passes.
 
     Returns:
         The largest relative error.
@@ -118,19 +118,8 @@ def check_jacobian(net: Network, theta: ArrayLike, X: ArrayLike, *, rtol: float 
 def check_hessian(net: Network, theta: ArrayLike, X: ArrayLike, *, rtol: float = 1e-7) -> float:
     """Check `net.hessian` against differences of `net.jacobian`, which `check_jacobian` checks.
 
-    Args:
-        net: the network.
-        theta: (p,) weights, or (s, p) a swarm's.
-        X: (n, d) points.
-            rtol: the largest relative error that passes.
-
-    Returns:
-        The largest relative error.
-
-    Raises:
-        AssertionError: an entry is wrong; the message names it as hessian[row, output, input,
-            input].
-        SwarmnetError: theta or X does not fit the network.
+    Arguments, result and errors are those of `check_jacobian`; the message names an entry as
+    hessian[row, output, input, input].
 
     Example:
         >>> net = Network((2, 5, 1), "tanh")

@@ -15,18 +15,7 @@ from swarmnet.errors import SwarmnetError
 from swarmnet.model.columns import Column
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.plots import style
-from swarmnet.plots.queries import (
-    NEARNESS,
-    Answers,
-    Array,
-    At,
-    Slice,
-    column_of,
-    input_of,
-    names_of,
-    place,
-    require_model,
-)
+from swarmnet.plots.queries import NEARNESS, Answers, Array, At, Slice, column_of, input_of, names_of, place
 
 _POINTS = 201  # points of a curve
 _MARGIN = 0.03
@@ -97,11 +86,10 @@ def profile_panels(
     Raises:
         SwarmnetError: as in `profile`; or too many panels, or a figure that is not empty.
     """
-    require_model(model)
+    base = Slice.of(model, at, data, nearness)
     rows = list(model.outputs) if columns is None else names_of("columns", columns)
     across = list(model.inputs) if inputs is None else names_of("inputs", inputs)
     drawn = {name: column_of(model, name) for name in rows}
-    base = Slice.of(model, at, data, nearness)
     lines = {name: _Line.of(base, name) for name in across}
     names = [(column, name) for column in rows for name in across]
     whole, axes = style.panels(figure, names, rows=len(rows), sharex="col", sharey="row")
