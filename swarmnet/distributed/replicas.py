@@ -29,12 +29,7 @@ R = TypeVar("R")
 
 
 class Objectives:
-    """The objectives of several networks on a worker, each made on first use.
-
-    Args:
-        blueprint: of the objectives.
-        nets: the networks.
-    """
+    """The objectives of several networks on a worker, each made on first use."""
 
     def __init__(self, blueprint: Blueprint, nets: Sequence[Network]) -> None:
         self._blueprint, self._nets = blueprint, nets
@@ -70,16 +65,7 @@ def _work_on(work: Callable[[Any, T], R], objectives: Objectives, number: int, i
 
 
 class WorkerReplicas:
-    """Replicas of objectives on workers, made at once; if a worker dies, others repeat its work.
-
-    Args:
-        blueprint: of the objectives.
-        nets: the networks.
-        cluster: the workers.
-
-    Raises:
-        SwarmnetError: as in Cluster.
-    """
+    """Replicas of objectives on workers, made at once; if a worker dies, others repeat its work."""
 
     def __init__(self, blueprint: Blueprint, nets: Sequence[Network], cluster: Cluster) -> None:
         self._cluster = cluster
@@ -99,16 +85,7 @@ def shared_out(
     """Return an objective for each network, with which the workers do most of a trainer's work.
 
     The second result is the executor that runs climbs on the workers, or None if the rows are distributed.
-
-    Args:
-        data: the rows; for FileData, the plan's rows are on the workers.
-        nets: the networks.
-        plan: the blueprint of the objectives.
-        trainer: the trainer that will use them.
-        cluster: the workers.
-
-    Raises:
-        SwarmnetError: as in Cluster.
+    For FileData, the plan's rows are on the workers.
     """
     spread = copied = here = plan
     if isinstance(data, FileData):
