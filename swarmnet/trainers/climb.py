@@ -251,14 +251,13 @@ class Climb:
         # An optimum with r times the noise is about r times as far away, if r is not large.
         # A climb without finite evidence gets share 0.
         share = np.exp(-2.0 * np.maximum(np.nan_to_num(behind, nan=np.inf, posinf=np.inf), 0.0))
-        others = [other for other, its in zip(others, share, strict=True) if its >= _LEAST_SHARE]
         return Posterior(
             self.hyper.precision,
             self.hyper.decay,
             self.log_evidence,
             tuple(other.theta for other in others),
             np.array([other.network for other in others], dtype=np.int64),
-            share[share >= _LEAST_SHARE],
+            np.where(share >= _LEAST_SHARE, share, 0.0),
         )
 
 
