@@ -35,7 +35,11 @@ CLIMBS = Hybrid(
     starts=3,
     stages=Stages(halvings=(6,), chosen=12, cold=0),
 )
-CHOICE = {"activation": ("tanh", "tanh", "linear"), "trainer": CLIMBS}  # of three with two hidden layers
+CHOICE = {
+    "activation": ("tanh", "tanh", "linear"),
+    "trainer": CLIMBS,
+    "degree": 0,
+}  # of three with two layers
 TANH = TABLE["tanh"]
 
 
@@ -84,6 +88,11 @@ def test_the_networks_race_on_the_workers_as_here(monkeypatch, client):
     assert len(model.training["candidates"]) == 3
     assert_same_model(model, swarmnet.fit(problem(), **CHOICE))
     assert len(sent) <= 2  # the rows leave once; this cluster's scheduler, which passes them on, is here too
+
+
+def test_polynomials_are_chosen_with_workers_as_here(client):
+    model = swarmnet.fit(problem(), hidden=(), client=client)
+    assert_same_model(model, swarmnet.fit(problem(), hidden=()))
 
 
 @pytest.mark.parametrize("here", [True, False])
