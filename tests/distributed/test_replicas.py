@@ -39,7 +39,7 @@ CHOICE = {
     "activation": ("tanh", "tanh", "linear"),
     "trainer": CLIMBS,
     "degree": 0,
-}  # of three with two layers
+}  # three networks
 TANH = TABLE["tanh"]
 
 
