@@ -77,7 +77,17 @@ def _record(name: str, model: FittedModel) -> dict[str, Any]:
 
 
 def _network(net: Network, theta: Array) -> dict[str, Any]:
-    return network_record(net) | {"theta": _encoded(theta)}
+    return network_content(net) | {"theta": _encoded(theta)}
+
+
+def network_content(net: Network) -> dict[str, Any]:
+    """Return a network's record for the page, with the steps by which its trend is computed."""
+    record = network_record(net)
+    if net.trend is None:
+        return record
+    steps = net.trend.recurrence
+    own = {name: getattr(steps, name).tolist() for name in ("rows", "factors", "terms")}
+    return record | {"trend": own | {name: record["trend"][name] for name in ("centre", "half")}}
 
 
 def _encoded(numbers: ArrayLike) -> str:

@@ -49,11 +49,11 @@ def rendered(**context: Any) -> str:
 
 def _script() -> str:
     licence = f"/* uPlot\n{_text('uplot/LICENSE')}*/\n"
-    ours = [_activations(), *map(_text, _SCRIPTS)]
+    ours = [activations(), *map(_text, _SCRIPTS)]
     return licence + _RESOLUTION + _text("uplot/uPlot.iife.min.js") + "\n" + "\n".join(ours)
 
 
-def _activations() -> str:
+def activations() -> str:
     """Of each activation f(z), f'(z, a) and f''(z, a, s): its formulas are JavaScript as they are."""
     rows = (
         "  {}: [(z) => {}, (z, a) => {}, (z, a, s) => {}],\n".format(name, *record.formulas)

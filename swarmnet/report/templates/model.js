@@ -6,8 +6,8 @@ function decoded(base64, Numbers) {
   return new Numbers(bytes.buffer);
 }
 
-const networkOf = ({ sizes, activations, theta }) =>
-  new Network(sizes, activations, decoded(theta, Float64Array));
+const networkOf = ({ sizes, activations, theta, trend }) =>
+  new Network(sizes, activations, decoded(theta, Float64Array), trend);
 
 class Model {
   constructor(record) {
