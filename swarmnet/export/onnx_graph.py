@@ -3,6 +3,8 @@
     forward    z_1 = (X - x_offset) (W_1 / x_scale) + b_1,  z_l = A_(l-1) W_l + b_l,  A_l = f(z_l),
                S_l = f'(z_l),  values = A_L diag(y_scale) + y_offset
     pullback   G_L = diag(y_scale),  G_(l-1) = (G_l S_l) W_l^T,  jacobian = G_1 S_1 (W_1 / x_scale)^T
+    trend      phi by its recurrence, from u = (X - x_offset - x_scale centre) / (x_scale half), and with it
+               dphi / dX;  values += phi C diag(y_scale),  jacobian += (C diag(y_scale))^T dphi / dX
 
 It asks only for operators that onnxruntime 1.17 has in float64 too, which Erf, Softplus and Cos are not. No
 scale is a factor beside a matrix product: onnxruntime would join a single number to it, kept in float32.
@@ -27,6 +29,7 @@ from swarmnet.errors import SwarmnetError, install_hint, unknown, warn_user
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.training_record import input_range
 from swarmnet.network.activations import TABLE
+from swarmnet.network.trend import ONE, Trend
 from swarmnet.version import __version__
 
 Array = NDArray[Any]
@@ -173,6 +176,7 @@ def _write(g: _Graph, model: FittedModel) -> None:
     A = "X"
     for part in g.parts("x_offset", scaling.x_offset):
         A = g.node("Sub", A, part)
+    trend = None if net.trend is None else _terms(g, net.trend, scaling.x_scale, A)
     W, S = [], []
     layers = zip(net.activations, net.unflatten(model.theta), strict=True)
     for number, (act, (weights, bias)) in enumerate(layers, 1):
@@ -184,24 +188,65 @@ def _write(g: _Graph, model: FittedModel) -> None:
         A = _nodes(g, f, {"z": z})
         S.append(None if slope == "1.0" else _nodes(g, slope, {"z": z, "a": A}))
     units = g.constant("diag_y_scale", np.diag(scaling.y_scale))
-    Y = g.node("MatMul", A, units)
+    Y, added = g.node("MatMul", A, units), None
+    if trend is not None:
+        C = g.constant("coefficients", net.coefficients(model.theta) * scaling.y_scale)
+        Y = g.node("Add", Y, g.node("MatMul", trend[0], C))
+        added = g.node("MatMul", g.node("Transpose", C), trend[1])
     *rest, last = reversed(g.parts("y_offset", scaling.y_offset))  # the smaller first, or it would be lost
     for part in rest:
         Y = g.node("Add", Y, part)
     g.node("Add", Y, last, out="values")
-    _write_pullback(g, W, S, units, net.k)
+    _write_pullback(g, W, S, units, net.k, added)
 
 
-def _write_pullback(g: _Graph, W: list[str], S: list[str | None], units: str, k: int) -> None:
-    """The Jacobian (n, k, d) from the last layer to the first; a slope that is None is 1."""
+def _terms(g: _Graph, trend: Trend, x_scale: Array, A: str) -> tuple[str, str]:
+    """The trend's terms (n, terms), and their gradients (n, terms, d) with respect to X."""
+    d, unit, steps = len(x_scale), trend.half * x_scale, trend.recurrence
+    for part in g.parts("centre", trend.centre * x_scale):
+        A = g.node("Sub", A, part)
+    u = g.node("Div", A, g.constant("half", unit))
+    value, gradient = [], []
+    for j, slope in enumerate(np.diag(1.0 / unit)):
+        value.append(g.node("Gather", u, g.constant(f"input_{j}", np.array([j])), axis=1))
+        gradient.append(g.node("Expand", g.constant(f"slope_{j}", slope), _shape(g, "d", d)))
+
+    def times(factor: float, tensor: str) -> str:
+        return tensor if factor == 1.0 else g.node("Mul", tensor, g.number(factor))
+
+    for (a, b, c), (factor, share) in zip(steps.rows.tolist(), steps.factors.tolist(), strict=True):
+        left, right = times(factor, value[a]), times(factor, value[b])
+        v = g.node("Mul", left, value[b])
+        dv = g.node("Add", g.node("Mul", left, gradient[b]), g.node("Mul", right, gradient[a]))
+        if share:
+            v = g.node("Sub", v, g.number(share) if c == ONE else times(share, value[c]))
+        if share and c != ONE:
+            dv = g.node("Sub", dv, times(share, gradient[c]))
+        value.append(v)
+        gradient.append(dv)
+    phi, slopes = (g.node("Concat", *(rows[t] for t in steps.terms), axis=1) for rows in (value, gradient))
+    return phi, g.node("Reshape", slopes, g.constant("terms_d", np.array([0, len(trend), d])))
+
+
+def _shape(g: _Graph, name: str, *sizes: int) -> str:
+    """The shape (n, *sizes)."""
     start, stop = (g.constant(f"row_{i}", np.array([i])) for i in (0, 1))
     rows = g.node("Slice", g.node("Shape", "X"), start, stop)
-    G = g.node("Expand", units, g.node("Concat", rows, g.constant("k_k", np.array([k, k])), axis=0))
+    return g.node("Concat", rows, g.constant(name, np.array(sizes)), axis=0)
+
+
+def _write_pullback(
+    g: _Graph, W: list[str], S: list[str | None], units: str, k: int, added: str | None
+) -> None:
+    """The Jacobian (n, k, d) from the last layer to the first, and what is added; a slope of None is 1."""
+    G = g.node("Expand", units, _shape(g, "k_k", k, k))
     for number, (weights, slope) in reversed(list(enumerate(zip(W, S, strict=True), 1))):
         if slope is not None:
             G = g.node("Mul", G, g.node("Unsqueeze", slope, g.constant("axis_1", np.array([1]))))
-        out = "jacobian" if number == 1 else None
+        out = "jacobian" if number == 1 and added is None else None
         G = g.node("MatMul", G, g.node("Transpose", weights), out=out)
+    if added is not None:
+        g.node("Add", G, added, out="jacobian")
 
 
 def _nodes(g: _Graph, formula: str, known: dict[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from swarmnet.errors import SwarmnetError
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.model_file import scaling_record
 from swarmnet.network.activations import TABLE
+from swarmnet.network.trend import ONE, Trend
 from swarmnet.version import __version__
 
 _HELPERS = {
@@ -64,7 +66,7 @@ _TAIL = '''
 # Layer by layer: W[i][j] from input i to unit j, b[j], f and its slope.
 LAYERS = [
 {layers}]
-
+{trend}
 
 def predict(x):
     """The outputs at one point, in the order of OUTPUTS."""
@@ -82,12 +84,12 @@ def forward(x, T):
     if len(x) != len(INPUTS) or not all(map(math.isfinite, x)):
         raise ValueError("x must be finite numbers, one for each of " + ", ".join(INPUTS))
     a = [(v - offset) / scale for v, offset, scale in zip(x, X_OFFSET, X_SCALE)]
-    for W, b, f, slope in LAYERS:
+{before}    for W, b, f, slope in LAYERS:
         z = [dot(a, W, u) + b[u] for u in range(len(b))]
         a = [f(v) for v in z]
         S = [slope(v, w) for v, w in zip(z, a)]
         T = [[S[u] * dot(t, W, u) for u in range(len(b))] for t in T]
-    y = [v * scale + offset for v, scale, offset in zip(a, Y_SCALE, Y_OFFSET)]
+{after}    y = [v * scale + offset for v, scale, offset in zip(a, Y_SCALE, Y_OFFSET)]
     J = [[t[o] * (Y_SCALE[o] / scale) for t, scale in zip(T, X_SCALE)] for o in range(len(y))]
     return y, J
 
@@ -95,6 +97,35 @@ def forward(x, T):
 def dot(a, W, unit):
     return sum(v * row[unit] for v, row in zip(a, W))
 '''
+
+_TREND = '''
+# A polynomial in u = (a - centre) / half is added. Its rows are 1, u[0], u[1], ..., and for each step
+# (i, j, k, factor, share) factor * row i * row j - share * row k. COEFFICIENTS[t][o] is that of row TERMS[t].
+CENTRE, HALF = {centre}, {half}
+STEPS = [
+{steps}]
+TERMS = {terms}
+COEFFICIENTS = [
+{coefficients}]
+
+
+def polynomial(a, T):
+    """The terms, and their derivatives along the directions T."""
+    rows = [1.0] + [(v - centre) / half for v, centre, half in zip(a, CENTRE, HALF)]
+    T = [[0.0] + [v / half for v, half in zip(t, HALF)] for t in T]
+    for i, j, k, factor, share in STEPS:
+        for t in T:
+            t.append(factor * (t[i] * rows[j] + rows[i] * t[j]) - share * t[k])
+        rows.append(factor * rows[i] * rows[j] - share * rows[k])
+    return [rows[i] for i in TERMS], [[t[i] for i in TERMS] for t in T]
+'''
+_BEFORE = """\
+    terms, slopes = polynomial(a, T)
+"""
+_AFTER = """\
+    a = [v + dot(terms, COEFFICIENTS, o) for o, v in enumerate(a)]
+    T = [[v + dot(s, COEFFICIENTS, o) for o, v in enumerate(t)] for t, s in zip(T, slopes)]
+"""
 
 
 def python_module(model: FittedModel) -> str:
@@ -114,7 +145,11 @@ def python_module(model: FittedModel) -> str:
         _layer(W, b, act.name)
         for act, (W, b) in zip(net.activations, net.unflatten(model.theta), strict=True)
     )
-    return head + _functions(used) + _TAIL.format(layers=layers)
+    parts = {"trend": "", "before": "", "after": ""}
+    if net.trend is not None:
+        trend = _trend(net.trend, net.coefficients(model.theta))
+        parts = {"trend": trend, "before": _BEFORE, "after": _AFTER}
+    return head + _functions(used) + _TAIL.format(layers=layers, **parts)
 
 
 def _functions(used: Iterable[str]) -> str:
@@ -132,4 +167,19 @@ def _layer(W: NDArray[np.float64], b: NDArray[np.float64], name: str) -> str:
     return (
         f"    (\n        [\n{rows}        ],\n        {b.tolist()},\n"
         f"        {name},\n        {name}_slope,\n    ),\n"
+    )
+
+
+def _trend(trend: Trend, C: NDArray[np.float64]) -> str:
+    steps = trend.recurrence
+    rows = steps.rows - ONE  # ONE becomes row 0
+    return _TREND.format(
+        centre=trend.centre.tolist(),
+        half=trend.half.tolist(),
+        steps="".join(
+            f"    ({i}, {j}, {k}, {factor!r}, {share!r}),\n"
+            for (i, j, k), (factor, share) in zip(rows.tolist(), steps.factors.tolist(), strict=True)
+        ),
+        terms=(steps.terms - ONE).tolist(),
+        coefficients="".join(f"    {row},\n" for row in C.tolist()),
     )

@@ -14,6 +14,7 @@ import pytest
 
 from swarmnet import Activation, FittedModel, MixedData, Network, SwarmnetError, SwarmnetWarning, fit
 from swarmnet.network.activations import TABLE
+from swarmnet.network.trend import Trend
 from swarmnet.scaling import Scaling
 from swarmnet.version import __version__
 
@@ -27,10 +28,10 @@ TOLERANCE = {"float64": 1e-12, "float32": 1e-6}
 SHAPES = [(2, 7, 5, 3), (3, 6, 1), (1, 4, 2), (1, 1, 1), (2, 2), (1, 1)]
 
 
-def a_model(sizes, activations, seed=0, biases=True, offset=1e5):
+def a_model(sizes, activations, seed=0, biases=True, offset=1e5, trend=None):
     """Random weights, and a scaling far from none."""
     rng = np.random.default_rng(seed)
-    net = Network(sizes, activations)
+    net = Network(sizes, activations, trend)
     theta = net.init(rng)
     if not biases:
         theta = net.flatten([(W, np.zeros_like(b)) for W, b in net.unflatten(theta)])
@@ -92,6 +93,50 @@ def test_onnxruntime_gives_the_same(name, dtype, tmp_path):
             values, jacobian = from_onnx(model, X, dtype, tmp_path / "m.onnx")
             assert values.dtype == jacobian.dtype == dtype
             check(model, X, values, jacobian, TOLERANCE[dtype])
+
+
+# (sizes, degree, lowest degree)
+TRENDS = [
+    ((2, 1), 4, 2),
+    ((2, 3, 2), 3, 1),
+    ((3, 4, 3, 2), 3, 1),
+    ((1, 1), 1, 1),
+    ((1, 1), 2, 2),
+    ((1, 2), 7, 2),
+]
+
+
+def a_trend(d, degree, least):
+    return Trend.of_degree(degree, np.linspace(-2.0, -1.0, d), np.linspace(2.0, 2.5, d), least)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    rng = np.random.default_rng(0)
+    X = rng.uniform([280.0, -1.0, 1e5], [350.0, 1.0, 4e5], (60, 3))
+    T, x, p = (X / [300.0, 1.0, 3e5]).T
+    data = MixedData(
+        X, np.column_stack([T * x**2 + p, np.sin(T * p) - x]), inputs=("T", "x", "p"), outputs=("v", "h")
+    )
+    return fit(data, hidden=(3,), degree=3, trainer="lbfgs", iterations=50)
+
+
+@needs_onnx
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_onnxruntime_gives_the_same_with_a_trend(dtype, tmp_path):
+    for seed, (sizes, *degrees) in enumerate(TRENDS):
+        model = a_model(sizes, "tanh", seed, trend=a_trend(sizes[0], *degrees))
+        X = points_for(model, dtype=dtype)
+        check(model, X, *from_onnx(model, X, dtype, tmp_path / "m.onnx"), TOLERANCE[dtype])
+        assert from_onnx(model, X[:0], dtype, tmp_path / "m.onnx")[1].shape == (0, sizes[-1], sizes[0])
+
+
+@needs_onnx
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_onnxruntime_gives_the_same_of_a_fit_with_a_trend(dtype, fitted, tmp_path):
+    assert fitted.net.terms > 0
+    X = points_for(fitted, dtype=dtype)
+    check(fitted, X, *from_onnx(fitted, X, dtype, tmp_path / "m.onnx"), TOLERANCE[dtype])
 
 
 @needs_onnx
@@ -190,8 +235,19 @@ def test_the_python_module_gives_the_same(name):
             check(model, X, *from_python(model.to_python(), X), 1e-12)
 
 
+def test_the_python_module_gives_the_same_with_a_trend(fitted):
+    models = [
+        a_model(sizes, "tanh", seed, trend=a_trend(sizes[0], *degrees))
+        for seed, (sizes, *degrees) in enumerate(TRENDS)
+    ]
+    for model in (*models, fitted):
+        X = points_for(model, 20)
+        check(model, X, *from_python(model.to_python(), X), 1e-12)
+
+
 def test_the_python_module_runs_under_bare_python(tmp_path):
     models = {name: a_model((2, 3, 1), name) for name in TABLE}
+    models["trend"] = a_model((2, 1), "tanh", trend=a_trend(2, 4, 2))
     for name, model in models.items():
         assert model.to_python(tmp_path / f"{name}.py") == (tmp_path / f"{name}.py").read_text()
     (tmp_path / "ask.py").write_text(
