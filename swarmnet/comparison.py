@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-VALUES_ONLY = " (values only)"
+VALUES_ONLY, NO_TREND = " (values only)", " (no trend)"
 _SECONDS = 5.0  # of a run that is given no budget
 _POINTS = 400  # of a curve
 
@@ -84,6 +84,7 @@ def compare(
     scaling: str | None = "standard",
     derivative_weight: float | None = None,
     l2: float | None = None,
+    degree: str | int = "auto",
     test: Data | None = None,
     test_fraction: float = 0.2,
     progress: Watch | None = None,
@@ -94,7 +95,8 @@ def compare(
     """Train the same network by several trainers, on the same rows and with the same budget.
 
     Where the data hold values and partials, a control is trained on the values alone, by hybrid if that is
-    among the trainers, else by the first: the difference is what the derivatives gave.
+    among the trainers, else by the first: the difference is what the derivatives gave. With a `degree`, a
+    second control without the trend shows what that gave; "auto" adds no trend here.
 
     Args:
         data: see `fit`. What is not listed here is an option of `swarmnet.fitting.options.FitOptions`.
@@ -123,10 +125,15 @@ def compare(
         scaling=scaling,
         derivative_weight=derivative_weight,
         l2=l2,
+        degree=degree,
         memory_limit=memory_limit,
         client=client,
     )
-    _refuse_numbers(repeats, jobs, client)
+    if repeats < 1:
+        raise SwarmnetError(f"repeats must be 1 or more, not {repeats}")
+    require_count("jobs", jobs, 1)
+    if client is not None and jobs > 1:
+        raise SwarmnetError("with a client its workers make the runs: leave jobs out")
     train, held_out = _train_and_test(data, test, test_fraction, options)
     runs, rows = _runs(train, held_out, budgeted, repeats, options)
     return _compared(runs, rows, made(runs, rows, progress, jobs, client))
@@ -167,14 +174,6 @@ def _budgeted(
     return named
 
 
-def _refuse_numbers(repeats: int, jobs: int, client: Client | None) -> None:
-    if repeats < 1:
-        raise SwarmnetError(f"repeats must be 1 or more, not {repeats}")
-    require_count("jobs", jobs, 1)
-    if client is not None and jobs > 1:
-        raise SwarmnetError("with a client its workers make the runs: leave jobs out")
-
-
 def _train_and_test(data: Data, test: Data | None, fraction: float, options: FitOptions) -> tuple[Rows, Rows]:
     train = located(data, options.memory_limit)
     if test is not None:
@@ -191,20 +190,24 @@ def _runs(
     train: Rows, test: Rows, trainers: dict[str, Trainer], repeats: int, options: FitOptions
 ) -> tuple[list[Run], AllRows]:
     """The runs, the control's among them, and the rows that they are trained and tested on."""
+    options = replace(options, degree=0 if options.degree == "auto" else options.degree)
     net = network_for(train, options)
     # A run has its rows, wherever it is made, and the same network as all others.
     options = replace(
         options, hidden=net.sizes[1:-1], activation=net.activations, memory_limit=None, client=None
     )
     parts: list[Rows] = [train]
-    listed = [(name, trainer, 0) for name, trainer in trainers.items()]
+    listed = [(name, 0, replace(options, trainer=trainer)) for name, trainer in trainers.items()]
+    name = "hybrid" if "hybrid" in trainers else next(iter(trainers))
+    control = replace(options, trainer=trainers[name])
     if train.n_derivatives and train.n_values:
-        name = "hybrid" if "hybrid" in trainers else next(iter(trainers))
-        listed.append((name + VALUES_ONLY, trainers[name], 1))
+        listed.append((name + VALUES_ONLY, 1, control))
         parts.append(train.values_only())
+    if net.trend is not None:
+        listed.append((name + NO_TREND, 0, replace(control, degree=0)))
     runs = [
-        Run(name, repeat, part, replace(options, trainer=trainer, seed=options.seed + repeat))
-        for repeat, (name, trainer, part) in product(range(repeats), listed)
+        Run(name, repeat, part, replace(own, seed=options.seed + repeat))
+        for repeat, (name, part, own) in product(range(repeats), listed)
     ]
     for run in runs:
         refuse_unsolvable(run.options, net)
@@ -212,25 +215,19 @@ def _runs(
 
 
 def _compared(runs: Sequence[Run], rows: AllRows, results: Generator[Made, None, None]) -> Comparison:
-    found, curves, models = [], [], {}
+    found, curves, models = [], {}, {}
     with closing(results):
         for run, (model, outcome) in zip(runs, results, strict=True):
             if model.training["status"] == "interrupted":
                 raise KeyboardInterrupt
             models[run.name, run.repeat] = model
             found.append({"trainer": run.name, "repeat": run.repeat} | outcome)
-            curves.append(_curve(model, run.name, run.repeat))
+            curve = model.history[["iteration", "evaluations", "seconds", "loss"]]
+            curves[run.name, run.repeat] = curve.assign(best_loss=curve["loss"].cummin())
     table = pd.DataFrame(found)
-    joined = pd.concat(curves, ignore_index=True)
+    joined = pd.concat(curves, names=["trainer", "repeat"]).reset_index(["trainer", "repeat"])
+    joined = joined.reset_index(drop=True)
     return Comparison(_summary(table), joined, table, models, rows.parts[0], rows.test)
-
-
-def _curve(model: FittedModel, name: str, repeat: int) -> pd.DataFrame:
-    history = model.history[["iteration", "evaluations", "seconds", "loss"]].copy()
-    history["best_loss"] = history["loss"].cummin()
-    history.insert(0, "repeat", repeat)
-    history.insert(0, "trainer", name)
-    return history
 
 
 def _summary(runs: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from swarmnet import MixedData, SwarmnetError, SwarmnetWarning, compare, evaluate, fit, read_csv
-from swarmnet.comparison import VALUES_ONLY
+from swarmnet.comparison import NO_TREND, VALUES_ONLY
 from swarmnet.data.splitting import split
 from swarmnet.trainers import Adam, configured
 
@@ -197,3 +197,12 @@ def test_what_a_control_takes_for_noise_goes_without_saying():
     with pytest.warns(SwarmnetWarning, match="^nearly all of y"):
         fit(data.values_only(), hidden=(8,), trainer="lm")
     compare(data, ("lm",), 1, hidden=(8,), evaluations=1500)
+
+
+def test_a_degree_adds_the_trend_and_a_control_without_it():
+    X = np.random.default_rng(0).uniform(-1, 1, (40, 2))
+    data = MixedData(X, X[:, :1] ** 3 + X[:, 1:])
+    found = compare(data, ["lbfgs", "adam"], repeats=1, evaluations=50, hidden=(3,), degree=3)
+    assert list(found.table.index) == ["lbfgs", "adam", "lbfgs" + NO_TREND]
+    terms = [model.net.terms for model in found.models.values()]
+    assert terms == [9, 9, 0]

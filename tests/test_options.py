@@ -66,6 +66,8 @@ def test_every_option_is_documented_once():
         ({"trainer": "hybird"}, "did you mean 'hybrid'"),
         ({"trainer": "adam", "particles": 5}, "particles do not go with adam"),
         ({"seed": -1}, "seed must be"),
+        ({"degree": -1}, "degree must be 'auto' or a whole number"),
+        ({"degree": True}, "degree must be 'auto' or a whole number"),
         ({"iterations": 0}, "iterations must be"),
         ({"seconds": 0.0}, "seconds must be"),
         ({"loss": "huber"}, "unknown loss"),

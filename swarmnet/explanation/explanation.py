@@ -37,6 +37,7 @@ from swarmnet.explanation.steps import Explanation, Matrix
 from swarmnet.explanation.symbols import Sheet
 from swarmnet.model import training_record as record
 from swarmnet.model.fitted_model import FittedModel
+from swarmnet.network.network import Network
 from swarmnet.number_format import for_offset
 from swarmnet.objective.objective import Objective
 from swarmnet.scaling import Scaling
@@ -103,22 +104,30 @@ def _explanation(model: FittedModel, data: MixedData, row: int, rate: float) -> 
     objective = Objective(net, scaled, loss=loss, derivative_weight=balance, threads=1)
     along = np.flatnonzero((~np.isnan(scaled.J[0])).any(0))  # the inputs of the row's partial derivatives
     hidden = [[f"unit {i}" for i in range(1, size + 1)] for size in net.sizes[1:-1]]
-    sheet = Sheet([data.inputs, *hidden, data.outputs], [f"along {data.inputs[j]}" for j in along])
+    units, terms = [data.inputs, *hidden, data.outputs], _terms(net, data.inputs)
+    sheet = Sheet(units, [f"along {data.inputs[j]}" for j in along], terms)
     with np.errstate(all="ignore"):  # non-finite losses are refused below
         _show_row(sheet, model.scaling, data, row)
         _forward(sheet, model, len(along) > 0)
         if len(along):
             _tangents(sheet, model, along)
         before = _errors(sheet, len(net.layers), scaled, along.tolist(), balance, loss)
-        gradient = _backward(sheet, len(net.layers), len(along) > 0, loss)
-        after = theta - rate * net.flatten(gradient)
+        gradient = _backward(sheet, net, len(along) > 0, loss)
+        slopes = sheet[f"K'{len(net.layers)}"] if terms else None
+        after = theta - rate * net.flatten(gradient, slopes)
         losses = before, float(objective.loss(after))
     if not np.isfinite(losses).all():
         raise SwarmnetError(
             f"the row's loss is {losses[0]:g}, and {losses[1]:g} after the step: try a smaller learning rate"
         )
-    _update(sheet, net.unflatten(after), rate, losses)
+    _update(sheet, net, after, rate, losses)
     return Explanation(f"{net!r}, learning rate {rate:g}", tuple(sheet.steps), *losses, after)
+
+
+def _terms(net: Network, inputs: Sequence[str]) -> list[str]:
+    """Return labels of the trend's terms, such as P2(T) P1(p)."""
+    powers = [] if net.trend is None else net.trend.powers.tolist()
+    return [" ".join(f"P{q}({x})" for q, x in zip(term, inputs, strict=True) if q) for term in powers]
 
 
 def _scaled_row(model: FittedModel, data: MixedData, row: int, loss: str) -> MixedData:
@@ -180,10 +189,16 @@ def _show_row(sheet: Sheet, scaling: Scaling, data: MixedData, row: int) -> None
 
 def _forward(sheet: Sheet, model: FittedModel, bends: bool) -> None:
     """Show the layers' forward pass, with f' and, if `bends` (the row has tangents), f''."""
-    net, scaling = model.net, model.scaling
+    net, scaling, count = model.net, model.scaling, len(model.net.layers)
+    if net.trend is not None:
+        sheet[f"K{count}"] = net.coefficients(model.theta)
+        (phi,) = net.trend.jets(sheet["A0"].T, 0)
+        formula = "P0 = products of Legendre polynomials P1, P2... of A0, scaled to -1..1 over the data"
+        sheet.show("Terms of the trend", formula, sheet.read("A0"), sheet.make("P0", phi.T))
     for n, (act, (W, b)) in enumerate(zip(net.activations, net.unflatten(model.theta), strict=True), 1):
         sheet[f"W{n}"], sheet[f"b{n}"] = W, b[None]
-        sheet.compute(f"Layer {n}: hidden inputs", f"z{n} = A{n - 1} @ W{n} + b{n}")
+        trend = f" + P0 @ K{n}" if n == count and net.trend is not None else ""
+        sheet.compute(f"Layer {n}: hidden inputs", f"z{n} = A{n - 1} @ W{n} + b{n}{trend}")
         sheet.activate(n, act, bends)
     if not _has_units(scaling):
         return
@@ -206,8 +221,12 @@ def _tangents(sheet: Sheet, model: FittedModel, along: NDArray[np.intp]) -> None
     seeds = sheet.make("T0", np.eye(net.d)[along])
     sheet.show("Tangents of the inputs", "T0 = 1 for the input that a line goes along, else 0", seeds)
     count = len(net.layers)
+    if net.trend is not None:
+        of_terms = net.trend.jets(sheet["A0"].T, 1)[1][:, along, 0].T
+        sheet.show("Tangents of the terms", "Q0 = derivatives of P0", sheet.make("Q0", of_terms))
     for n in range(1, count + 1):
-        sheet.compute(f"Layer {n}: tangents", f"U{n} = T{n - 1} @ W{n}", f"T{n} = S{n} * U{n}")
+        trend = f" + Q0 @ K{n}" if n == count and net.trend is not None else ""
+        sheet.compute(f"Layer {n}: tangents", f"U{n} = T{n - 1} @ W{n}{trend}", f"T{n} = S{n} * U{n}")
     if not _has_units(scaling):
         return
     unit = scaling.y_scale / scaling.x_scale[along, None]
@@ -271,9 +290,9 @@ def _loss_in_words(count: int, names: Sequence[str], crossed: bool) -> str:
     return ", ".join(formulas)
 
 
-def _backward(sheet: Sheet, count: int, bends: bool, loss: str) -> list[tuple[Array, Array]]:
+def _backward(sheet: Sheet, net: Network, bends: bool, loss: str) -> list[tuple[Array, Array]]:
     """Show the backward pass; return the gradient of each layer's (W, b)."""
-    gradient = []
+    gradient, count = [], len(net.layers)
     for n in range(count, 0, -1):
         own = f"E{n}" if n == count and loss == "cross-entropy" else f"S{n} * A'{n}"
         formulas = [f"z'{n} = {own}"]
@@ -281,7 +300,10 @@ def _backward(sheet: Sheet, count: int, bends: bool, loss: str) -> list[tuple[Ar
             formulas = [f"U'{n} = S{n} * T'{n}", f"B{n} = sum(U{n} * T'{n})", f"z'{n} = {own} + C{n} * B{n}"]
         sheet.compute(f"Layer {n}: deltas", *formulas)
         by_tangents = f" + T{n - 1}.T @ U'{n}" if bends else ""
-        sheet.compute(f"Layer {n}: gradient", f"W'{n} = A{n - 1}.T @ z'{n}{by_tangents}", f"b'{n} = z'{n}")
+        formulas = [f"W'{n} = A{n - 1}.T @ z'{n}{by_tangents}", f"b'{n} = z'{n}"]
+        if n == count and net.trend is not None:
+            formulas.append(f"K'{n} = P0.T @ z'{n}" + (f" + Q0.T @ U'{n}" if bends else ""))
+        sheet.compute(f"Layer {n}: gradient", *formulas)
         if n > 1:
             passed = [f"A'{n - 1} = z'{n} @ W{n}.T"] + ([f"T'{n - 1} = U'{n} @ W{n}.T"] if bends else [])
             sheet.compute(f"Layer {n - 1}: errors passed back", *passed)
@@ -289,18 +311,20 @@ def _backward(sheet: Sheet, count: int, bends: bool, loss: str) -> list[tuple[Ar
     return gradient[::-1]
 
 
-def _update(
-    sheet: Sheet, weights: Sequence[tuple[Array, Array]], rate: float, losses: tuple[float, float]
-) -> None:
-    for n, (W, b) in enumerate(weights, 1):
+def _update(sheet: Sheet, net: Network, after: Array, rate: float, losses: tuple[float, float]) -> None:
+    for n, (W, b) in enumerate(net.unflatten(after), 1):
         read, made = [], []
-        for name, what, numbers in ((f"W{n}", "weights", W), (f"b{n}", "biases", b[None])):
+        parts = [(f"W{n}", "weights", W), (f"b{n}", "biases", b[None])]
+        if n == len(net.layers) and net.trend is not None:
+            parts.append((f"K{n}", "coefficients", net.coefficients(after)))
+        for name, what, numbers in parts:
             slope = sheet.read(f"{name[0]}'{n}")
             before = sheet.read(name, slope.active)
             frame = pd.DataFrame(numbers, before.frame.index, before.frame.columns)
             read += [before, slope]
             made.append(Matrix(f"{name} after", f"updated {what}", frame, slope.active, made=True))
-        formulas = ", ".join(f"{x}{n} after = {x}{n} - {rate:g} * {x}'{n}" for x in "Wb")
+        letters = [name[0] for name, _, _ in parts]
+        formulas = ", ".join(f"{x}{n} after = {x}{n} - {rate:g} * {x}'{n}" for x in letters)
         sheet.show(f"Layer {n}: updated weights", formulas, *read, *made)
     change = _lines(["total"], {"before": losses[:1], "after": losses[1:]})
     sheet.show(

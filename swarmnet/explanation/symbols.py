@@ -29,6 +29,10 @@ _WHAT = {
     "T'": "errors of the tangents",
     "U'": "deltas of the tangents",
     "B": "what bends the tangents",
+    "P": "the trend's terms",
+    "Q": "tangents of the trend's terms",
+    "K": "coefficients of the trend",
+    "K'": "gradient of the coefficients",
     "z'": "deltas",
     "W'": "gradient of the weights",
     "b'": "gradient of the biases",
@@ -41,11 +45,14 @@ class Sheet:
     Args:
         units: the labels of each layer's units, beginning with the inputs.
         along: the labels of the tangents.
+        terms: the labels of the trend's terms.
     """
 
-    def __init__(self, units: Sequence[Sequence[str]], along: Sequence[str]) -> None:
+    def __init__(
+        self, units: Sequence[Sequence[str]], along: Sequence[str], terms: Sequence[str] = ()
+    ) -> None:
         self.steps: list[Step] = []
-        self._units, self._along = units, along
+        self._units, self._along, self._terms = units, along, terms
         self._numbers: dict[str, Array] = {}
 
     def __getitem__(self, symbol: str) -> Array:
@@ -57,11 +64,13 @@ class Sheet:
     def read(self, symbol: str, active: Array | None = None) -> Matrix:
         """Return a matrix that a step reads; by default, all cells except zeros are active."""
         numbers = self[symbol]
-        kind, layer = _kind_and_layer(symbol)
-        lines = {"W": self._units[layer - 1], "T": self._along, "U": self._along}.get(kind[0], [""])
-        frame = pd.DataFrame(
-            numbers, list(lines), list(self._units[layer]), copy=True
-        )  # a copy, not the model's own array
+        kind = symbol.rstrip("0123456789")
+        layer = int(symbol[len(kind) :])
+        along = dict.fromkeys("TUQ", self._along)
+        lines = ({"W": self._units[layer - 1], "K": self._terms} | along).get(kind[0], [""])
+        columns = self._terms if kind in ("P", "Q") else self._units[layer]
+        # A copy, not the model's own array
+        frame = pd.DataFrame(numbers, list(lines), list(columns), copy=True)
         last = len(self._units) - 1
         ends = {"A0": "inputs", f"z{last}": "output inputs", f"A{last}": "outputs"}
         if active is None:
@@ -131,8 +140,3 @@ class Sheet:
             cells.T if name.endswith(".T") else cells for name, cells in zip(names, active, strict=True)
         ]
         return numbers, list(zip([name.removesuffix(".T") for name in names], turned, strict=True))
-
-
-def _kind_and_layer(symbol: str) -> tuple[str, int]:
-    kind = symbol.rstrip("0123456789")
-    return kind, int(symbol[len(kind) :])

@@ -34,7 +34,8 @@ def candidates_for(data: MixedData | FileData, options: FitOptions) -> list[Netw
     net, chooses = network_for(data, options), not options.widths and _may_choose(options)
     refuse_unsolvable(options, net)
     nets = ladder(data, options) if chooses and options.widths is None else []
-    if chooses and options.degree == "auto" and net.activations[-1] is LINEAR:
+    estimates = options.derivative_weight is None or options.l2 is None
+    if chooses and estimates and options.degree == "auto" and net.activations[-1] is LINEAR:
         nets += polynomials(data, options)
     return nets or [net]
 

@@ -31,4 +31,4 @@ def other_fits(nets: Sequence[Network], result: TrainResult) -> tuple[OtherFit, 
         return ()
     posterior = result.posterior
     found = zip(posterior.networks, posterior.others, posterior.share, strict=True)
-    return tuple(OtherFit(nets[network], theta, float(share)) for network, theta, share in found)
+    return tuple(OtherFit(nets[network], theta, float(share)) for network, theta, share in found if share > 0)

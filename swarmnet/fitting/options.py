@@ -17,7 +17,7 @@ from swarmnet.objective.value_losses import value_loss
 from swarmnet.scaling import KINDS
 from swarmnet.trainers import Trainer, configured
 from swarmnet.trainers.checkpoint import EVERY
-from swarmnet.trainers.limits import require_count, require_number
+from swarmnet.trainers.limits import is_count, require_count, require_number
 from swarmnet.trainers.result import Callback
 
 if TYPE_CHECKING:
@@ -119,8 +119,8 @@ class FitOptions:
 
     def _check_network(self) -> None:
         _ = self.widths
-        if self.degree != "auto":
-            require_count("degree", self.degree, 0)
+        if self.degree != "auto" and (not is_count(self.degree) or int(self.degree) < 0):
+            raise SwarmnetError(f"degree must be 'auto' or a whole number of 0 or more, not {self.degree!r}")
         given = self.activation
         for name in [given] if isinstance(given, str | Activation) else given:
             activation(name)

@@ -136,10 +136,11 @@ class Outcome:
             return None
         group = self._objective.weight_groups
         first = [int(np.flatnonzero(group == number)[0]) for number in range(group.max() + 1)]
-        return {
-            f"{'Wb'[number % 2]}{number // 2 + 1}": float(decay**-0.5) if decay > 0 else None
-            for number, decay in enumerate(posterior.decay[first])
-        }
+        net = self._objective.net
+        names = [f"{letter}{layer}" for layer in range(1, len(net.layers) + 1) for letter in "Wb"]
+        names += [] if net.trend is None else [f"degree {m}" for m in np.unique(net.trend.degrees)]
+        found = zip(names, posterior.decay[first], strict=True)
+        return {name: float(decay**-0.5) if decay > 0 else None for name, decay in found}
 
     def _balance(self) -> float | None:
         """The ratio of the mean weights of a derivative's and a value's squared residual."""

@@ -37,9 +37,9 @@ def trend_for(data: MixedData | FileData, degree: int, options: FitOptions, leas
 def polynomials(data: MixedData | FileData, options: FitOptions) -> list[Network]:
     """Return the polynomials to try as models of their own, by number of terms.
 
-    There are none for data in files or on workers, nor for so many entries that terms would take long.
+    There are none for data in files, nor for so many entries that few terms would take long.
     """
-    if not isinstance(data, MixedData) or options.client is not None:
+    if not isinstance(data, MixedData):
         return []
     most = int(min(_MOST_TERMS, data.n_entries, MOST_NUMBERS / data.n_entries) / data.k)
     sets = {frozenset(powers): powers for powers in _sets(data.d, most)}

@@ -28,7 +28,7 @@ def fingerprint_of(
     parts = {
         "data": _content(data),
         "validation data": None if validation is None else _content(validation),
-        "network": [[net.sizes, [_identity(act) for act in net.activations]] for net in nets],
+        "network": [_architecture(net) for net in nets],
         "scaling": options.scaling,
         **options.of_objective,
         "seed": int(options.seed),
@@ -38,6 +38,11 @@ def fingerprint_of(
         | {"swarmnet": __version__},
     }
     return fingerprint(parts)
+
+
+def _architecture(net: Network) -> list[Any]:
+    own: list[Any] = [net.sizes, [_identity(act) for act in net.activations]]
+    return own if net.trend is None else [*own, net.trend.powers.tolist()]
 
 
 def record_of(

@@ -12,40 +12,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.data.column_names import (
-    listed,
-    refuse_dangerous_name,
-    refuse_same_names,
-)
+from swarmnet.data.column_names import listed, refuse_dangerous_name, refuse_same_names
 from swarmnet.data.data_frames import pd
 from swarmnet.errors import SwarmnetError
 from swarmnet.model.error_bars import OtherFit
 from swarmnet.model.training_record import with_ranges_mended
 from swarmnet.network.network import Network
+from swarmnet.network.trend import Trend
 from swarmnet.scaling import Scaling
 
 Array = NDArray[Any]
 
-_FORMAT, _VERSION = "swarmnet-model", 2
-_BYTES = {1: "<f4", 2: "<f8"}  # number format of the error bars in each version of the file format
+_FORMAT = "swarmnet-model"
+_PLAIN, _VERSION = 2, 3  # the version of files without a trend, which 0.1 reads too, and with one
+_BYTES = {1: "<f4", 2: "<f8", 3: "<f8"}  # number format of the error bars in each version of the file format
 HISTORY = ("iteration", "evaluations", "seconds", "loss", "validation_loss", "stage")
-
-
 _SCALES = ("x_offset", "x_scale", "y_offset", "y_scale")
 
 
 def written(model: Mapping[str, Any]) -> str:
     """Return the text of a model file, with every bit, from the fields of `FittedModel` by name."""
     spread: Array | None = model["spread"]
+    nets = [model["net"], *(other.net for other in model["others"])]
+    version = _PLAIN if all(net.trend is None for net in nets) else _VERSION
     document = {
         "format": _FORMAT,
-        "version": _VERSION,
+        "version": version,
         "inputs": list(model["inputs"]),
         "outputs": list(model["outputs"]),
         **network_record(model["net"]),
-        "scaling": {name: getattr(model["scaling"], name).tolist() for name in _SCALES},
+        "scaling": scaling_record(model["scaling"]),
         "theta": model["theta"].tolist(),
-        "spread": None if spread is None else b64encode(spread.astype(_BYTES[_VERSION]).tobytes()).decode(),
+        "spread": None if spread is None else b64encode(spread.astype(_BYTES[version]).tobytes()).decode(),
         "others": [
             network_record(other.net) | {"theta": other.theta.tolist(), "share": other.share}
             for other in model["others"]
@@ -57,11 +55,7 @@ def written(model: Mapping[str, Any]) -> str:
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the fields of `FittedModel` by name, from a file that `FittedModel.save` wrote.
-
-    Raises:
-        SwarmnetError: no such file, not a swarmnet model, truncated, damaged, or written by a later version.
-    """
+    """Return the fields of `FittedModel` by name, from a file that `FittedModel.save` wrote."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
@@ -120,8 +114,6 @@ def _built(document: dict[str, Any]) -> dict[str, Any]:
     json.dumps([training, list(document["history"])], ensure_ascii=False, allow_nan=False).encode()
     if document["version"] == 1:
         training = with_ranges_mended(training, inputs, scaling)
-    spread = _spread(document.get("spread"), net.size, _BYTES[document["version"]])
-    others = tuple(_other(net, record) for record in document.get("others", ()))
     return {
         "net": net,
         "theta": theta,
@@ -130,25 +122,43 @@ def _built(document: dict[str, Any]) -> dict[str, Any]:
         "outputs": outputs,
         "training": training,
         "history": history,
-        "spread": spread,
-        "others": others,
+        "spread": _spread(document.get("spread"), net.size, _BYTES[document["version"]]),
+        "others": tuple(_other(net, record) for record in document.get("others", ())),
     }
 
 
 def network_record(net: Network) -> dict[str, Any]:
     """Return a network's record for model files and reports, without its weights."""
-    return {"sizes": list(net.sizes), "activations": [act.name for act in net.activations]}
+    record = {"sizes": list(net.sizes), "activations": [act.name for act in net.activations]}
+    if net.trend is not None:
+        fields = ("powers", "centre", "half")
+        record["trend"] = {name: getattr(net.trend, name).tolist() for name in fields}
+    return record
+
+
+def scaling_record(scaling: Scaling) -> dict[str, list[float]]:
+    """Return a scaling's record for model files and reports."""
+    return {name: getattr(scaling, name).tolist() for name in _SCALES}
 
 
 def _network(record: dict[str, Any]) -> tuple[Network, Array]:
     """Return the network of a record, and its weights."""
-    theta = np.array(record["theta"], dtype=np.float64)
-    if sum(_weights(record["sizes"])) != theta.size or theta.ndim != 1:
+    theta, sizes = np.array(record["theta"], dtype=np.float64), record["sizes"]
+    trend = _trend(record["trend"]) if record.get("trend") is not None else None
+    terms = 0 if trend is None else len(trend)
+    if sum(_weights(sizes)) + terms * sizes[-1] != theta.size or theta.ndim != 1:
         raise SwarmnetError(f"it has {theta.size} weights, which do not fit its layer sizes")
-    net = Network(record["sizes"], record["activations"])
+    net = Network(sizes, record["activations"], trend)
     if not np.isfinite(theta).all():
         raise SwarmnetError("a weight is missing or infinite")
     return net, theta
+
+
+def _trend(record: dict[str, Any]) -> Trend:
+    powers = record["powers"]
+    if not all(isinstance(power, int) for term in powers for power in term):
+        raise SwarmnetError("the powers of its trend are not whole numbers")
+    return Trend(np.array(powers), _vector(record["centre"]), _vector(record["half"]))
 
 
 def _other(net: Network, record: dict[str, Any]) -> OtherFit:

@@ -118,6 +118,12 @@ class Network:
         return self.sizes[-1]
 
     @property
+    def architecture(self) -> str:
+        """The layers' sizes and the trend in words, such as "2-16-1 + degree 3"."""
+        sizes = "-".join(map(str, self.sizes))
+        return sizes if self.trend is None else f"{sizes} + degree {self.trend.degree}"
+
+    @property
     def terms(self) -> int:
         """Number of the trend's terms."""
         return 0 if self.trend is None else len(self.trend)

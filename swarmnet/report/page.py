@@ -37,7 +37,7 @@ def rendered(**context: Any) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
-    style, script = _style(), _script()
+    style, script = _text("uplot/uPlot.min.css") + "\n" + _text("style.css"), _script()
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
@@ -47,17 +47,13 @@ def rendered(**context: Any) -> str:
     return template.render(version=__version__, **parts, **context)
 
 
-def _style() -> str:
-    return _text("uplot/uPlot.min.css") + "\n" + _text("style.css")
-
-
 def _script() -> str:
     licence = f"/* uPlot\n{_text('uplot/LICENSE')}*/\n"
-    ours = [_activations(), *map(_text, _SCRIPTS)]
+    ours = [activations(), *map(_text, _SCRIPTS)]
     return licence + _RESOLUTION + _text("uplot/uPlot.iife.min.js") + "\n" + "\n".join(ours)
 
 
-def _activations() -> str:
+def activations() -> str:
     """Of each activation f(z), f'(z, a) and f''(z, a, s): its formulas are JavaScript as they are."""
     rows = (
         "  {}: [(z) => {}, (z, a) => {}, (z, a, s) => {}],\n".format(name, *record.formulas)

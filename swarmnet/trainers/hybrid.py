@@ -22,15 +22,11 @@ from swarmnet.trainers.network_choice import Choice, is_raced
 from swarmnet.trainers.particle_swarm import PSO, ProjectedPSO, Swarm
 from swarmnet.trainers.protocols import Trainable
 from swarmnet.trainers.result import Array
+from swarmnet.trainers.stages import Stages
 from swarmnet.trainers.successive_halving import ALONE, race
 from swarmnet.trainers.trainer import Trainer
 
-_POLISH = 4000  # iterations of Levenberg-Marquardt without a budget; most climbs end earlier
 _BOTH = NOISES[:2]  # initial noises with which each network races
-_HALVINGS = (20, 40)  # iterations after which the worse half of the networks is given up
-_CHOSEN = 60  # iterations after which the best remaining network is chosen
-_STARTS_HALVED = (60, 100)  # iterations after which the worse half of the starts is given up
-_DEAR = 2e10  # multiplications of an iteration from which L-BFGS gets further in the same time
 _CLIMBED_ON = 2e12  # multiplications of all further iterations of a large network
 _SETTLED_SOON, _SETTLED_LATE = 1e11, 5e11  # multiplications of an estimate, with and without time limit
 _PLACE = ("candidate", "tried")  # names in a state of this trainer that say where it was saved
@@ -73,6 +69,7 @@ class Hybrid(Trainer):
         starts: number of starts; by default 3, or with a time limit one for each thread if that is more; 10
             if the network was chosen and an iteration costs almost nothing.
         swarm_share: see above.
+        stages: the lengths of the stages above, and when the method changes.
     """
 
     name: ClassVar[str] = "hybrid"
@@ -84,6 +81,7 @@ class Hybrid(Trainer):
     polish: LM | LBFGS | None = None
     starts: int | None = None
     swarm_share: float = 0.25
+    stages: Stages = field(default_factory=Stages)
     _ladder_share: ClassVar[float] = 0.5  # share of the budget for choosing a network
 
     def __post_init__(self) -> None:
@@ -113,12 +111,11 @@ class Hybrid(Trainer):
         if monitor.status:
             return
         self._train_network(networks, start, rng, monitor)
-        found = network_found(monitor, objective.candidates) if polynomials else None
-        if found is not None and found.objective in networks:
-            best = min(found, polynomials[0], key=lambda fit: fit.score)
-            monitor.found.offer(
-                best.loss, best.theta, best.objective.number, best.beside([found, *polynomials])
-            )
+        network = network_found(monitor, objective.candidates) if polynomials else None
+        if network is not None and polynomials[0].score < network.score:
+            best = polynomials[0]
+            posterior = best.beside(polynomials)
+            monitor.found.offer(best.loss, best.theta, best.objective.number, posterior)
 
     def _train_network(
         self, networks: Sequence[Trainable], start: Array | None, rng: np.random.Generator, monitor: Monitor
@@ -167,8 +164,9 @@ class Hybrid(Trainer):
         self, candidates: Sequence[Trainable], rng: np.random.Generator, monitor: Monitor
     ) -> None:
         """Choose the network in a race or among the larger ones; then climb with it."""
-        raced = [candidate for candidate in candidates if is_raced(candidate)]
-        larger = sorted((r for r in candidates if not is_raced(r)), key=lambda r: (r.layers, r.size))
+        most = self.stages.raced
+        raced = [candidate for candidate in candidates if is_raced(candidate, most)]
+        larger = sorted((r for r in candidates if not is_raced(r, most)), key=lambda r: (r.layers, r.size))
         starts = min(self.starts or self._usual_starts(candidates[0], chosen=True), self._affordable)
         entrants = list(product(raced, _BOTH if self._affordable >= 2 * len(candidates) else NOISES[:1]))
         swarms = starts + len(entrants) - 1
@@ -178,7 +176,7 @@ class Hybrid(Trainer):
             return
         winner, net = chosen.winner, chosen.winner.objective
         before = chosen.state() | {"tried": len(larger)}
-        if not is_raced(net):
+        if not is_raced(net, most):
             self._climb_on(chosen, before, rng, monitor)
             return
         starts = min(starts, self.starts or self._usual_starts(net, chosen=True))
@@ -206,12 +204,12 @@ class Hybrid(Trainer):
         begun = zip(lanes, thetas, noises, strict=True)
         climbs = leading + [Climb(lane, theta, noise) for lane, theta, noise in begun]
         ahead = leading[0].clock if leading else 0.0
-        halvings, alone = [ahead + clock for clock in _STARTS_HALVED], ahead + ALONE
+        halvings, alone = [ahead + clock for clock in self.stages.starts_halved], ahead + ALONE
         limits = self._climbing()
         with monitor.limits(
             limits, monitor.budget.seconds_left, (self._ladder_share if leading else 0.0, 1.0)
         ):
-            race(climbs, monitor, halvings, chosen.rivals, alone=alone)
+            race(climbs, monitor, halvings, chosen.rivals, alone=alone, cold=self.stages.cold)
 
     def _climb_on(self, chosen: "Choice", before: State, rng: np.random.Generator, monitor: Monitor) -> None:
         """Continue to train a large network that L-BFGS has trained so far."""
@@ -222,10 +220,10 @@ class Hybrid(Trainer):
         if isinstance(polish, LBFGS):
             self._descend(polish, net, chosen.winner.theta, rng, monitor, chosen.rivals)
             return
-        iterations = int(np.clip(_CLIMBED_ON / cost(net), 2 * STALE, _POLISH))
+        iterations = int(np.clip(_CLIMBED_ON / cost(net), 2 * STALE, self.stages.climb))
         limits = replace(polish, iterations=None if self._has_budget else iterations)
         with monitor.limits(limits, monitor.budget.seconds_left, (self._ladder_share, 1.0), net.number):
-            race([chosen.winner], monitor, rivals=chosen.rivals)
+            race([chosen.winner], monitor, rivals=chosen.rivals, cold=self.stages.cold)
 
     def _usual_starts(self, net: Trainable, chosen: bool) -> int:
         if chosen and is_cheap(net):
@@ -254,7 +252,9 @@ class Hybrid(Trainer):
         with monitor.limits(share, share.seconds, (self.swarm_share, self._ladder_share)):
             pairs = zip(entrants, thetas, strict=True)
             climbs = [Climb(candidate, theta, noise) for (candidate, noise), theta in pairs]
-            chosen = Choice.of(*race(climbs, monitor, _HALVINGS, end=_CHOSEN))
+            stages = self.stages
+            left = race(climbs, monitor, stages.halvings, end=stages.chosen, cold=stages.cold)
+            chosen = Choice.of(*left)
         return None if monitor.status else chosen
 
     def _grow(
@@ -283,7 +283,7 @@ class Hybrid(Trainer):
                 continue
             before = chosen.state() | dict(zip(_GROWN, (tried, layers, missed), strict=True))
             monitor.checkpoint(partial(dict, before))
-            limits = _share(judging(net), self, _SCREENED_SHARE)
+            limits = _share(judging(net, self.stages), self, _SCREENED_SHARE)
             with monitor.limits(limits, limits.seconds, (self.swarm_share, self._ladder_share), net.number):
                 theta = limits.descend(net, solved_start(net, rng), rng, monitor)
             if monitor.status:
@@ -302,15 +302,15 @@ class Hybrid(Trainer):
         """Return the trainer after the swarms for this objective, with its limits."""
         if self.polish is not None:
             return self.polish
-        if climbs_well(objective):
+        if objective.can_linearise and objective.size <= MOST_WEIGHTS and cost(objective) <= self.stages.dear:
             return self._climbing()
-        return polishing(objective, limited=self._has_budget)
+        return polishing(objective, self.stages, limited=self._has_budget)
 
     def _climbing(self) -> LM:
         """Return Levenberg-Marquardt with its limits."""
         if isinstance(self.polish, LM):
             return self.polish
-        return LM(iterations=None if self._has_budget else _POLISH)
+        return LM(iterations=None if self._has_budget else self.stages.climb)
 
     def _fly(
         self,
@@ -393,11 +393,6 @@ def _share(polish: P, whole: "Hybrid", share: float) -> P:
         evaluations=_less(polish.evaluations, _part(whole.evaluations, share)),
         seconds=_less(polish.seconds, whole.seconds and whole.seconds * share),
     )
-
-
-def climbs_well(objective: Trainable) -> bool:
-    """Return whether Levenberg-Marquardt is possible, and faster than L-BFGS."""
-    return objective.can_linearise and objective.size <= MOST_WEIGHTS and cost(objective) <= _DEAR
 
 
 def _part(count: int | None, share: float) -> int | None:

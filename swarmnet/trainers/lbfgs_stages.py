@@ -6,22 +6,21 @@ from swarmnet.trainers.climb import MOST_WEIGHTS
 from swarmnet.trainers.lbfgs import LBFGS
 from swarmnet.trainers.protocols import Trainable
 from swarmnet.trainers.result import Array
+from swarmnet.trainers.stages import Stages
 
 RIDGE = 1e-3  # of the solved output weights of a start: starts with small weights train better
-_CONDITIONED, _PLAIN = 900, 2500  # iterations with and without a preconditioner, without a budget
 _REFRESH = 20  # iterations with one preconditioner
-_SCREENED = 300  # iterations without a preconditioner by which a larger network is judged
 _SLOW, _WAITED = 0.05, 50  # with one it is judged once the loss falls by at most 5 % in 50 iterations
 
 
-def polishing(net: Trainable, limited: bool) -> LBFGS:
+def polishing(net: Trainable, stages: Stages, limited: bool) -> LBFGS:
     """Return the L-BFGS that trains to the end; if `limited` by a budget, without limits of its own."""
     conditioned = _is_conditioned(net)
-    iterations = _CONDITIONED if conditioned else _PLAIN
+    iterations = stages.conditioned if conditioned else stages.plain
     return LBFGS(iterations=None if limited else iterations, refresh=_REFRESH if conditioned else None)
 
 
-def judging(net: Trainable) -> LBFGS:
+def judging(net: Trainable, stages: Stages) -> LBFGS:
     """Return the L-BFGS that judges a large network: preconditioned if possible, else over the hidden layers.
 
     On the airfoil (33,632 rows of 17 entries) the loss after 150 preconditioned iterations is a third of that
@@ -29,8 +28,8 @@ def judging(net: Trainable) -> LBFGS:
     there two layers of 24 units overtake two of 16 after 600. So each goes on while its loss falls fast.
     """
     if _is_conditioned(net):
-        return LBFGS(iterations=_CONDITIONED, refresh=_REFRESH, tolerance=_SLOW, patience=_WAITED)
-    return LBFGS(iterations=_SCREENED, solved=net.can_project)
+        return LBFGS(iterations=stages.conditioned, refresh=_REFRESH, tolerance=_SLOW, patience=_WAITED)
+    return LBFGS(iterations=stages.judged, solved=net.can_project)
 
 
 def solved_start(net: Trainable, rng: np.random.Generator) -> Array:

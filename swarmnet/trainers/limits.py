@@ -34,6 +34,11 @@ def require_number(
     require(number and allowed(float(value)), name, value, expected)  # type: ignore[arg-type]
 
 
+def is_count(value: object) -> bool:
+    """Return whether the value is a whole number."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 def require_count(name: str, value: object, least: int, optional: bool = False) -> None:
     """Refuse a setting that is not a whole number, or less than `least`.
 
@@ -42,8 +47,7 @@ def require_count(name: str, value: object, least: int, optional: bool = False) 
     """
     if value is None and optional:
         return
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    require(whole and value >= least, name, value, f"a whole number of {least} or more")  # type: ignore[operator]
+    require(is_count(value) and value >= least, name, value, f"a whole number of {least} or more")  # type: ignore[operator]
 
 
 @dataclass(frozen=True, kw_only=True)

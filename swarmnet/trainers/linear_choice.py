@@ -40,16 +40,18 @@ class Predictor:
     score: float
 
     @classmethod
-    def of(cls, objective: Trainable, fit: LinearFit) -> "Predictor | None":
-        """Return an exact fit of a polynomial; None if nothing is estimated for it."""
+    def of(cls, objective: Trainable, fit: LinearFit) -> "Predictor":
+        """Return an exact fit of a polynomial."""
         climb = fit.climb(objective)
         posterior = climb.posterior([climb], ())
-        return None if posterior is None else cls(objective, climb.theta, posterior, climb.loss, fit.score)
+        assert posterior is not None  # `is_linear` requires estimates
+        return cls(objective, climb.theta, posterior, climb.loss, fit.score)
 
     def beside(self, others: Sequence["Predictor"]) -> Posterior:
-        """Return the posterior, whose error bars also contain how far other fits are from this one.
+        """Return the posterior, whose error bars also contain how far other polynomials are from this one.
 
-        A fit whose predictions of left-out entries are r times as far away is weighted by 1 / r^2.
+        Terms that are missing do not show in the posterior, but in the distance of the next polynomials. One
+        whose predictions of left-out entries are r times as far away is weighted by 1 / r^2.
         """
         close = sorted((o for o in others if o is not self), key=lambda o: o.score)[:_BESIDE]
         own = self.posterior
@@ -73,8 +75,6 @@ def polynomials_by_score(objectives: Sequence[Trainable]) -> list[Predictor]:
         if missed >= _PATIENCE and objective.size > _FEW:
             break
         found = Predictor.of(objective, fitted(objective))
-        if found is None:
-            return []
         tried.append(found)
         missed = 0 if found.score < best - _BETTER else missed + 1
         best = min(best, found.score)
@@ -87,7 +87,7 @@ def polynomials_by_score(objectives: Sequence[Trainable]) -> list[Predictor]:
 
 
 def network_found(monitor: Monitor, candidates: Sequence[Trainable]) -> Predictor | None:
-    """Return the network that training has found; None without a posterior, or with too many entries.
+    """Return the network that training has found; None if it found none, or has too many weights for this.
 
     Its predictions of left-out entries are those of the network linearised at its weights.
     """
@@ -95,7 +95,7 @@ def network_found(monitor: Monitor, candidates: Sequence[Trainable]) -> Predicto
     if found.theta is None or found.posterior is None:
         return None
     objective, theta, posterior = candidates[found.network], found.theta, found.posterior
-    if objective.groups.entries.sum() * objective.size > MOST_NUMBERS:
+    if objective.hidden_size == 0 or objective.groups.entries.sum() * objective.size > MOST_NUMBERS:
         return None
     r, J, group = objective.residual_jacobian(theta)
     left = left_out(r - J @ theta, J, posterior.precision[group], posterior.decay)

@@ -60,9 +60,10 @@ class LinearFit:
 
 
 def is_linear(objective: Trainable) -> bool:
-    """Return whether all weights enter linearly, and their gradients fit into memory."""
+    """Return whether all weights enter linearly, precisions are estimated, and gradients fit into memory."""
     return (
         objective.hidden_size == 0
+        and (objective.estimates_balance or objective.estimates_l2)
         and objective.can_project
         and objective.groups.entries.sum() * objective.size <= MOST_NUMBERS
     )
@@ -73,12 +74,12 @@ def fitted(objective: LeastSquares) -> LinearFit:
     r, J, group = objective.residual_jacobian(np.zeros(objective.size))
     hyper = Hyperparameters(objective, NOISES[0], exact=True)
     rows, stiff = _Reduced(r, J, group, len(hyper.count)), _SETTLED * max(1.0, 0.01 * len(r))
-    log_evidence, estimates = -math.inf, _ESTIMATES if hyper.estimates_noise else 1
-    for estimate in range(estimates):
+    log_evidence = -math.inf
+    for estimate in range(_ESTIMATES):
         solved = _Solution(rows, hyper.precision, hyper.decay)
         before = log_evidence
         log_evidence = hyper.log_evidence(hyper.energy(solved.theta, solved.squares), solved.log_det)
-        if abs(log_evidence - before) <= stiff or estimate == estimates - 1:
+        if abs(log_evidence - before) <= stiff or estimate == _ESTIMATES - 1:
             break
         hyper.update(solved.theta, solved.squares, solved.used, solved.share)
     left = left_out(r, J, hyper.precision[group], hyper.decay)

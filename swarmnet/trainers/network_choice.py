@@ -78,6 +78,6 @@ class Choice:
         return cls(winner, rivals, None if second < 0 else second)
 
 
-def is_raced(objective: Trainable) -> bool:
-    """Return whether an iteration is so short that the network can race with others."""
-    return objective.can_linearise and objective.size <= MOST_WEIGHTS and cost(objective) <= RACED
+def is_raced(objective: Trainable, most: float) -> bool:
+    """Return whether an iteration of at most so many multiplications is possible, for a race with others."""
+    return objective.can_linearise and objective.size <= MOST_WEIGHTS and cost(objective) <= most

@@ -21,14 +21,16 @@ def race(
     rivals: Sequence[Rival] = (),
     end: float = math.inf,
     alone: float = math.inf,
+    cold: float = COLD,
 ) -> tuple[list[Climb], list[Rival]]:
     """Run all climbs at the same time, an iteration each, until the monitor stops them or all are done.
 
     The result does not depend on the executor. When the clock passes one of `halvings`, only the half with
     the larger merit continues, among climbs with the same initial noise. After `alone` only the best of all
-    continues, and after `end` none. Returns the remaining climbs, best first, and the results of the others,
-    last given up first, followed by `rivals` (results of earlier climbs). All results are part of the best
-    climb's posterior.
+    continues, and after `end` none. If the budget would end before the clock is at `cold`, the noise falls
+    faster; after `cold` the leader is the result even if an earlier leader had a lower loss. Returns the
+    remaining climbs, best first, and the results of the others, last given up first, followed by `rivals`
+    (results of earlier climbs). All results are part of the best climb's posterior.
     """
     rivals = list(rivals)
     if (saved := monitor.resume()) is not None:
@@ -44,7 +46,7 @@ def race(
         spent += _evaluations(climbs)
         leader = max(climbs, key=lambda climb: climb.merit)
         posterior = None
-        if leader.done or leader.clock >= COLD or leader.loss <= monitor.found.loss:
+        if leader.done or leader.clock >= cold or leader.loss <= monitor.found.loss:
             posterior = leader.posterior(climbs, rivals)
         monitor.found.enter([_entry(climb) for climb in going])
         if not monitor.record(leader.loss, leader.theta, spent, posterior, leader.objective.number):
@@ -59,7 +61,7 @@ def race(
         rounds += 1
         if executor.ahead and monitor.budget.seconds_left is not None:
             continue  # times are too inexact to discard finished iterations
-        _cool_faster(going, monitor, (monitor.budget.seconds - began) / rounds)
+        _cool_faster(going, monitor, (monitor.budget.seconds - began) / rounds, cold)
     else:
         monitor.finish("converged")
     return _ranked(climbs), rivals
@@ -122,14 +124,14 @@ def _resumed(
     return going, [Rival.checked(part(saved["climbs"] + number), sizes) for number in range(count)]
 
 
-def _cool_faster(climbs: list[Climb], monitor: Monitor, seconds: float) -> None:
-    """Increase the cooling if the budget would end before the noise is low; an iteration takes `seconds`."""
+def _cool_faster(climbs: list[Climb], monitor: Monitor, seconds: float, cold: float) -> None:
+    """Increase the cooling if the budget would end before `cold`; an iteration takes `seconds`."""
     newest = min(climbs, key=lambda climb: climb.iteration)
     each = _evaluations(climbs) / sum(climb.iteration for climb in climbs)
     left = monitor.budget.iterations_left(seconds, each * len(climbs))
     if left is None:
         return
-    wanted = max(COLD - newest.clock, 0.0)
+    wanted = max(cold - newest.clock, 0.0)
     cooling = min(_MOST_COOLING, COOLING ** max(1.0, wanted / max(0.7 * left, 1.0)))
     for climb in climbs:
         climb.cooling = cooling

@@ -23,6 +23,7 @@ from swarmnet import (
     read_csv,
 )
 from swarmnet.network.activations import TABLE
+from swarmnet.network.trend import Trend
 from swarmnet.scaling import Scaling
 
 FOUR_INPUTS = Path(__file__).parents[2] / "datasets" / "four_inputs.csv"
@@ -140,10 +141,12 @@ def check(found, net, theta, scaled, rate, **options):
             found["T1"]
     close(found.loss, loss)
     close(found["loss"], [[loss]])
-    close(net.flatten([(found[f"W'{n}"], found[f"b'{n}"].iloc[0]) for n in range(1, count + 1)]), gradient)
+    slopes = [(found[f"W'{n}"], found[f"b'{n}"].iloc[0]) for n in range(1, count + 1)]
+    close(net.flatten(slopes, found[f"K'{count}"] if net.trend else None), gradient)
     close(found.theta, theta - rate * gradient)
     after = [(found[f"W{n} after"], found[f"b{n} after"].iloc[0]) for n in range(1, count + 1)]
-    assert np.array_equal(net.flatten(after), found.theta)
+    trend = found[f"K{count} after"] if net.trend else None
+    assert np.array_equal(net.flatten(after, trend), found.theta)
     close(found.loss_after, objective.loss(found.theta))
 
 
@@ -157,6 +160,18 @@ def test_the_numbers_are_those_of_network_and_objective(name, rng):
         for row in range(data.n):
             found = explain(model, data, row, learning_rate=0.03)
             check(found, net, theta, data.take([row]), 0.03, derivative_weight=weight)
+
+
+@pytest.mark.parametrize(("hidden", "least"), [((), 2), ((4,), 1), ((3, 2), 1)])
+def test_the_numbers_of_a_network_with_a_trend(hidden, least, rng):
+    net = Network((3, *hidden, 2), "tanh", Trend.of_degree(3, [-2, -1, -3], [1, 2, 3], least))
+    theta, data = net.init(rng), rows_of_all_kinds(net, rng)
+    model = as_it_stands(net, theta, data, derivative_weight=2.5)
+    for row in range(data.n):
+        found = explain(model, data, row, learning_rate=0.003)
+        check(found, net, theta, data.take([row]), 0.003, derivative_weight=2.5)
+    np.testing.assert_allclose(found["P0"].to_numpy()[0], net.trend.jets(data.X[[-1]].T, 0)[0][:, 0])
+    assert "P2(x1) P1(x3)" in found["P0"].columns
 
 
 def test_cross_entropy(rng):

@@ -82,8 +82,8 @@ def test_error_bars_of_a_polynomial_contain_the_errors() -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"degree": -1}, "degree must be a whole number of 0 or more, not -1"),
-        ({"degree": "cubic"}, "degree must be a whole number of 0 or more"),
+        ({"degree": -1}, "degree must be 'auto' or a whole number of 0 or more, not -1"),
+        ({"degree": "cubic"}, "degree must be 'auto' or a whole number of 0 or more, not 'cubic'"),
         ({"degree": 99}, "degree must be at most 60, not 99"),
         ({"degree": 20}, "a polynomial of degree 20 has .* too many for 45 entries"),
         ({"degree": 2, "hidden": (3,), "activation": ("tanh", "sigmoid")}, "a trend needs a linear output"),

@@ -10,7 +10,10 @@ import pandas as pd
 import pytest
 
 from swarmnet import Activation, FittedModel, MixedData, Network, SwarmnetError, fit, load
+from swarmnet.model.error_bars import OtherFit, pack
+from swarmnet.model.reordering import reordered
 from swarmnet.network.activations import TABLE
+from swarmnet.network.trend import Trend
 from swarmnet.scaling import Scaling
 
 
@@ -84,6 +87,79 @@ def test_save_and_load_are_bit_exact(model, tmp_path):
     assert path.read_bytes() == (tmp_path / "n.json").read_bytes()
 
 
+@pytest.fixture
+def with_trend():
+    """A model of two inputs and two outputs with a trend, and another fit with a different one."""
+    rng = np.random.default_rng(3)
+    nets = [
+        Network((2, *hidden, 2), trend=Trend.of_degree(degree, [-1, -3], [2, 1], least))
+        for hidden, degree, least in (((3,), 2, 1), ((), 4, 2))
+    ]
+    theta, other = (net.init(rng) for net in nets)
+    return FittedModel(
+        nets[0],
+        theta,
+        Scaling(np.array([1.0, 2.0]), np.array([0.5, 3.0]), np.zeros(2), np.array([2.0, 5.0])),
+        ("T", "p"),
+        ("z", "h"),
+        spread=pack(np.tril(rng.normal(size=(nets[0].size, nets[0].size)))),
+        others=(OtherFit(nets[1], other, 0.5),),
+    )
+
+
+def test_a_trend_is_saved_bit_for_bit(with_trend, tmp_path):
+    path = tmp_path / "m.json"
+    with_trend.save(path)
+    again = load(path)
+    assert json.loads(path.read_text())["version"] == 3
+    for found, right in zip(
+        (*again.predict(POINTS, return_std=True), *again.jacobian(POINTS, return_std=True)),
+        (*with_trend.predict(POINTS, return_std=True), *with_trend.jacobian(POINTS, return_std=True)),
+        strict=True,
+    ):
+        assert np.array_equal(found, right)
+    assert np.array_equal(again.hessian(POINTS), with_trend.hessian(POINTS))
+    again.save(tmp_path / "n.json")
+    assert path.read_bytes() == (tmp_path / "n.json").read_bytes()
+
+
+def test_a_trend_follows_the_order_of_inputs_and_outputs(with_trend):
+    turned = reordered(with_trend, ("p", "T"), ("h", "z"))
+    for ask in ("predict", "jacobian"):
+        found, right = (
+            getattr(model, ask)(X, return_std=True)
+            for model, X in ((turned, POINTS[:, ::-1]), (with_trend, POINTS))
+        )
+        for a, b in zip(found, right, strict=True):
+            back = a[:, ::-1] if ask == "predict" else a[:, ::-1, ::-1]
+            np.testing.assert_allclose(back, b, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda t: t | {"powers": t["powers"][:-1]}, "do not fit its layer sizes"),
+        (lambda t: t | {"powers": [[1, 0.5], *t["powers"][1:]]}, "not whole numbers"),
+        (lambda t: t | {"powers": [[1, 2**40], *t["powers"][1:]]}, "must be whole numbers"),
+        (lambda t: t | {"powers": [[1], [2]]}, "damaged model"),
+        (lambda t: t | {"powers": "many"}, "damaged model"),
+        (lambda t: t | {"half": [0.0, 1.0]}, "positive and finite"),
+        (lambda t: t | {"centre": [0.0]}, "damaged model"),
+        (lambda t: {}, "it has no 'powers'"),
+        (lambda t: 5, "damaged model"),
+    ],
+)
+def test_a_damaged_trend_is_refused_in_one_line(with_trend, tmp_path, damage, words):
+    path = tmp_path / "m.json"
+    with_trend.save(path)
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps(document | {"trend": damage(document["trend"])}))
+    with pytest.raises(SwarmnetError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}: damaged model: ") and "\n" not in str(caught.value)
+    assert words in str(caught.value)
+
+
 @pytest.mark.parametrize("name", TABLE)
 def test_every_activation_can_be_saved(name, tmp_path):
     net = Network((2, 3, 1), [name, "linear"])
@@ -119,7 +195,7 @@ def damaged(document, **changes):
         (lambda d: "[1, 2]", "not a swarmnet model"),
         (lambda d: "[" * 100_000, "not valid JSON"),
         (lambda d: damaged(d, format="other"), "not a swarmnet model"),
-        (lambda d: damaged(d, version=3), "version 3, this swarmnet reads up to 2"),
+        (lambda d: damaged(d, version=4), "version 4, this swarmnet reads up to 3"),
         (lambda d: damaged(d, theta=d["theta"][:-1]), "do not fit its layer sizes"),
         (lambda d: damaged(d, theta=[None] * len(d["theta"])), "missing or infinite"),
         (lambda d: damaged(d, theta=["a"] * len(d["theta"])), "damaged model"),

@@ -9,6 +9,7 @@ const moment = (z) => z * density(z);
 
 // The normal distribution by its series about 0 (Marsaglia 2004), good to the last digits of 1 wherever it is not 0 or 1.
 function distribution(z) {
+  if (Number.isNaN(z)) return z;
   if (Math.abs(z) > 8.5) return z > 0 ? 1 : 0;
   let sum = z, term = z;
   for (let n = 3; sum + term !== sum; n += 2) sum += term *= (z * z) / n;
@@ -31,42 +32,40 @@ function backwards(layer, v) {
   return out;
 }
 
-// The polynomial terms of swarmnet/network/trend.py. Their rows are 1, u_j = (x_j - centre_j) / half_j and, for each of
-// steps [a, b, c, factor, share], factor row_a row_b - share row_c; terms are the rows that are used.
+// The polynomial terms, by the steps of swarmnet/network/trend.py: row r is factor row_a row_b - share row_c.
 class Trend {
-  constructor({ centre, half, steps, terms }) {
-    Object.assign(this, { centre, half, steps, terms });
+  constructor({ rows, factors, terms, centre, half }) {
+    Object.assign(this, { rows, factors, terms, centre, half });
   }
 
-  // All rows at x.
-  values(x) {
-    const v = [1, ...this.centre.map((centre, j) => (x[j] - centre) / this.half[j])];
-    for (const [a, b, c, factor, share] of this.steps) v.push(factor * v[a] * v[b] - share * v[c]);
-    return v;
+  // All rows at x (d); or, given an input j, their derivatives along it; or, given j and i, along both.
+  table(x, j = null, i = null) {
+    const first = x.map((number, n) => (number - this.centre[n]) / this.half[n]);
+    const unit = (k) => x.map((_, n) => (n === k ? 1 / this.half[n] : 0));
+    const v = [...first], t = [...unit(j)], u = [...unit(i)], s = [...x.map(() => 0)];
+    for (const [n, [a, b, c]] of this.rows.entries()) {
+      const [factor, share] = this.factors[n];
+      const less = (rows, one) => (share ? share * (c < 0 ? one : rows[c]) : 0);
+      v.push(factor * v[a] * v[b] - less(v, 1));
+      t.push(factor * (t[a] * v[b] + v[a] * t[b]) - less(t, 0));
+      u.push(factor * (u[a] * v[b] + v[a] * u[b]) - less(u, 0));
+      s.push(factor * (s[a] * v[b] + v[a] * s[b] + t[a] * u[b] + u[a] * t[b]) - less(s, 0));
+    }
+    return j === null ? v : i === null ? t : s;
   }
 
-  // Their derivatives along input j, from the rows v.
-  slopes(v, j) {
-    const s = [0, ...this.half.map((half, i) => (i === j ? 1 / half : 0))];
-    for (const [a, b, c, factor, share] of this.steps) s.push(factor * (s[a] * v[b] + v[a] * s[b]) - share * s[c]);
-    return s;
-  }
-
-  // Their second derivatives along two inputs, from the rows v and the derivatives s and t along each.
-  bends(v, s, t) {
-    const h = [0, ...this.half.map(() => 0)];
-    for (const [a, b, c, factor, share] of this.steps)
-      h.push(factor * (h[a] * v[b] + s[a] * t[b] + t[a] * s[b] + v[a] * h[b]) - share * h[c]);
-    return h;
+  at(x, j = null, i = null) {
+    const table = this.table([...x], j, i);
+    return this.terms.map((row) => table[row]);
   }
 }
 
 class Network {
   // sizes: units of each layer, the inputs first; activations: a name for each layer of weights;
-  // theta: layer by layer W row-major (fan in, fan out), then b (fan out), and last the coefficients (terms, outputs) of
-  // the trend, if there is one.
-  constructor(sizes, activations, theta, trend) {
+  // theta: layer by layer W row-major (fan in, fan out), then b (fan out); last the trend's coefficients (terms, k).
+  constructor(sizes, activations, theta, trend = null) {
     this.size = theta.length;
+    this.trend = trend && new Trend(trend);
     this.layers = activations.map((name, l) => ({ fanIn: sizes[l], fanOut: sizes[l + 1], f: ACTIVATIONS[name] }));
     let start = 0;
     for (const layer of this.layers) {
@@ -74,9 +73,8 @@ class Network {
       layer.W = theta.subarray(start, (start += layer.fanIn * layer.fanOut));
       layer.b = theta.subarray(start, (start += layer.fanOut));
     }
-    if (!trend) return;
-    this.trend = new Trend(trend);
-    this.coefficients = { fanIn: trend.terms.length, fanOut: sizes.at(-1), W: theta.subarray(start), start };
+    this.coefficients = theta.subarray(start);
+    this.coefficientsStart = start;
   }
 
   // A forward pass at x (d), for what Pass can tell of the point.
@@ -102,22 +100,18 @@ class Pass {
       this.S.push(s);
       this.C.push(z.map((number, u) => curvature(number, a[u], s[u])));
     }
-    if (!network.trend) return;
-    this.rows = network.trend.values(x);
-    this.rowSlopes = [];
-    const added = this.combined(this.rows);
-    this.A.push(this.A.pop().map((a, o) => a + added[o]));
+    this.addTrend(this.values, this.terms());
   }
 
-  // The sums over the trend's terms of coefficients times rows, one for each output.
-  combined(rows) {
-    const { trend, coefficients } = this.network;
-    return forwards(coefficients, trend.terms.map((row) => rows[row]));
+  // The trend's terms, or their derivatives along inputs j and i.
+  terms(j = null, i = null) {
+    return this.network.trend ? this.network.trend.at(this.A[0], j, i) : [];
   }
 
-  // The derivatives of the trend's rows along input j.
-  slopesOfRows(j) {
-    return (this.rowSlopes[j] ??= this.network.trend.slopes(this.rows, j));
+  // Add what terms (t) give to each output.
+  addTrend(outputs, terms) {
+    for (const [t, phi] of terms.entries())
+      for (let o = 0; o < outputs.length; o++) outputs[o] += this.network.coefficients[t * outputs.length + o] * phi;
   }
 
   get values() {
@@ -133,6 +127,7 @@ class Pass {
         U.push(forwards(layer, T[l]));
         T.push(U[l].map((number, u) => number * this.S[l][u]));
       }
+      this.addTrend(T.at(-1), this.terms(j));
       this.tangents[j] = { T, U };
     }
     return this.tangents[j];
@@ -154,20 +149,13 @@ class Pass {
       aBar = backwards(layer, zBar);
       tBar = uBar && backwards(layer, uBar);
     }
-    if (this.network.trend) this.addTrend(aBar, o, j, g);
-    return aBar;
-  }
-
-  // The trend's part of a gradient (d) and of g.
-  addTrend(gradient, o, j, g) {
-    const { trend, coefficients } = this.network;
-    const along = j === null ? null : this.slopesOfRows(j);
-    for (let i = 0; i < gradient.length; i++) {
-      const slopes = this.slopesOfRows(i);
-      gradient[i] += this.combined(along ? trend.bends(this.rows, along, slopes) : slopes)[o];
+    for (let i = 0; this.network.trend && i < aBar.length; i++) {
+      const bends = new Float64Array(this.values.length);
+      this.addTrend(bends, j === null ? this.terms(i) : this.terms(j, i));
+      aBar[i] += bends[o];
     }
-    const { start, fanOut } = coefficients;
-    if (g) trend.terms.forEach((row, t) => (g[start + t * fanOut + o] = (along ?? this.rows)[row]));
+    if (g) for (const [t, phi] of this.terms(j).entries()) g[this.network.coefficientsStart + t * this.values.length + o] = phi;
+    return aBar;
   }
 
   // A layer's part of g: A zBar^T + T uBar^T, then zBar for b.
