@@ -42,9 +42,9 @@ class Cluster:
             one for each thread if that is more.
         block_rows: maximum rows of a block, for rows in memory.
         copied_bytes: bytes of rows up to which each worker gets all of them; their chunks take five times as
-            much. For water_enthalpy.csv on two workers, climbs took 31 s so, and 97 s with distributed rows.
+            much. For water_enthalpy.csv on two workers, runs took 31 s so, and 97 s with distributed rows.
         copied_cost: multiplications of an iteration (about 0.5 s) above which distributed rows are faster
-            than whole climbs, if there are enough blocks: the calls for a climb's sums take 0.1 s. It does
+            than whole runs, if there are enough blocks: the calls for a run's sums take 0.1 s. It does
             not depend on the workers' number of threads, so that the model does not either; with few
             threads, both ways take about as long.
         rows_here: rows in files up to which this process reads them too: workers would save no time.

@@ -34,7 +34,7 @@ from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.readers import read
 from swarmnet.errors import SwarmnetError
 from swarmnet.explanation.steps import Explanation, Matrix
-from swarmnet.explanation.symbols import Sheet
+from swarmnet.explanation.symbols import Calculation
 from swarmnet.model import training_record as record
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.network.network import Network
@@ -105,23 +105,23 @@ def _explanation(model: FittedModel, data: MixedData, row: int, rate: float) -> 
     along = np.flatnonzero((~np.isnan(scaled.J[0])).any(0))  # the inputs of the row's partial derivatives
     hidden = [[f"unit {i}" for i in range(1, size + 1)] for size in net.sizes[1:-1]]
     units, terms = [data.inputs, *hidden, data.outputs], _terms(net, data.inputs)
-    sheet = Sheet(units, [f"along {data.inputs[j]}" for j in along], terms)
+    calculation = Calculation(units, [f"along {data.inputs[j]}" for j in along], terms)
     with np.errstate(all="ignore"):  # non-finite losses are refused below
-        _show_row(sheet, model.scaling, data, row)
-        _forward(sheet, model, len(along) > 0)
+        _show_row(calculation, model.scaling, data, row)
+        _forward(calculation, model, len(along) > 0)
         if len(along):
-            _tangents(sheet, model, along)
-        before = _errors(sheet, len(net.layers), scaled, along.tolist(), balance, loss)
-        gradient = _backward(sheet, net, len(along) > 0, loss)
-        slopes = sheet[f"K'{len(net.layers)}"] if terms else None
+            _tangents(calculation, model, along)
+        before = _errors(calculation, len(net.layers), scaled, along.tolist(), balance, loss)
+        gradient = _backward(calculation, net, len(along) > 0, loss)
+        slopes = calculation[f"K'{len(net.layers)}"] if terms else None
         after = theta - rate * net.flatten(gradient, slopes)
         losses = before, float(objective.loss(after))
     if not np.isfinite(losses).all():
         raise SwarmnetError(
             f"the row's loss is {losses[0]:g}, and {losses[1]:g} after the step: try a smaller learning rate"
         )
-    _update(sheet, net, after, rate, losses)
-    return Explanation(f"{net!r}, learning rate {rate:g}", tuple(sheet.steps), *losses, after)
+    _update(calculation, net, after, rate, losses)
+    return Explanation(f"{net!r}, learning rate {rate:g}", tuple(calculation.steps), *losses, after)
 
 
 def _terms(net: Network, inputs: Sequence[str]) -> list[str]:
@@ -163,7 +163,7 @@ def _has_units(scaling: Scaling) -> bool:
     return any(v.any() for v in offsets) or any((v != 1).any() for v in scales)
 
 
-def _show_row(sheet: Sheet, scaling: Scaling, data: MixedData, row: int) -> None:
+def _show_row(calculation: Calculation, scaling: Scaling, data: MixedData, row: int) -> None:
     """Show the row in the data's units, and its inputs in the network's."""
     entries = {
         name: [target[row], np.nan if sigma is None else sigma[row]]
@@ -179,75 +179,77 @@ def _show_row(sheet: Sheet, scaling: Scaling, data: MixedData, row: int) -> None
     if scaled := _has_units(scaling):
         units = _lines(data.inputs, {"offset": scaling.x_offset, "scale": scaling.x_scale})
         read.append(_table("input units", "of the network", units, digits=of_x))
-    sheet.show(
+    calculation.show(
         "The row, and its inputs in the network's units" if scaled else "The row",
         "A0 = (x - offset) / scale" if scaled else "A0 = x",
         *read,
-        sheet.make("A0", scaling.scale_X(data.X[[row]])),
+        calculation.make("A0", scaling.scale_X(data.X[[row]])),
     )
 
 
-def _forward(sheet: Sheet, model: FittedModel, bends: bool) -> None:
+def _forward(calculation: Calculation, model: FittedModel, bends: bool) -> None:
     """Show the layers' forward pass, with f' and, if `bends` (the row has tangents), f''."""
     net, scaling, count = model.net, model.scaling, len(model.net.layers)
     if net.trend is not None:
-        sheet[f"K{count}"] = net.coefficients(model.theta)
-        (phi,) = net.trend.jets(sheet["A0"].T, 0)
+        calculation[f"K{count}"] = net.coefficients(model.theta)
+        (phi,) = net.trend.jets(calculation["A0"].T, 0)
         formula = "P0 = products of Legendre polynomials P1, P2... of A0, scaled to -1..1 over the data"
-        sheet.show("Terms of the trend", formula, sheet.read("A0"), sheet.make("P0", phi.T))
+        calculation.show("Terms of the trend", formula, calculation.read("A0"), calculation.make("P0", phi.T))
     for n, (act, (W, b)) in enumerate(zip(net.activations, net.unflatten(model.theta), strict=True), 1):
-        sheet[f"W{n}"], sheet[f"b{n}"] = W, b[None]
+        calculation[f"W{n}"], calculation[f"b{n}"] = W, b[None]
         trend = f" + P0 @ K{n}" if n == count and net.trend is not None else ""
-        sheet.compute(f"Layer {n}: hidden inputs", f"z{n} = A{n - 1} @ W{n} + b{n}{trend}")
-        sheet.activate(n, act, bends)
+        calculation.compute(f"Layer {n}: hidden inputs", f"z{n} = A{n - 1} @ W{n} + b{n}{trend}")
+        calculation.activate(n, act, bends)
     if not _has_units(scaling):
         return
     last = f"A{len(net.layers)}"
     units = _lines(model.outputs, {"scale": scaling.y_scale, "offset": scaling.y_offset})
-    y = _lines(model.outputs, {"": scaling.unscale_Y(sheet[last])[0]})
+    y = _lines(model.outputs, {"": scaling.unscale_Y(calculation[last])[0]})
     digits = _digits(scaling.y_offset, scaling.y_scale)
-    sheet.show(
+    calculation.show(
         "Outputs in the data's units",
         f"y = {last} * scale + offset",
-        sheet.read(last),
+        calculation.read(last),
         _table("output units", "of the network", units, digits=digits),
         _table("y", "outputs in the data's units", y, made=True, digits=digits),
     )
 
 
-def _tangents(sheet: Sheet, model: FittedModel, along: NDArray[np.intp]) -> None:
+def _tangents(calculation: Calculation, model: FittedModel, along: NDArray[np.intp]) -> None:
     """Show the layers' derivatives along some inputs."""
     net, scaling = model.net, model.scaling
-    seeds = sheet.make("T0", np.eye(net.d)[along])
-    sheet.show("Tangents of the inputs", "T0 = 1 for the input that a line goes along, else 0", seeds)
+    seeds = calculation.make("T0", np.eye(net.d)[along])
+    calculation.show("Tangents of the inputs", "T0 = 1 for the input that a line goes along, else 0", seeds)
     count = len(net.layers)
     if net.trend is not None:
-        of_terms = net.trend.jets(sheet["A0"].T, 1)[1][:, along, 0].T
-        sheet.show("Tangents of the terms", "Q0 = derivatives of P0", sheet.make("Q0", of_terms))
+        of_terms = net.trend.jets(calculation["A0"].T, 1)[1][:, along, 0].T
+        calculation.show("Tangents of the terms", "Q0 = derivatives of P0", calculation.make("Q0", of_terms))
     for n in range(1, count + 1):
         trend = f" + Q0 @ K{n}" if n == count and net.trend is not None else ""
-        sheet.compute(f"Layer {n}: tangents", f"U{n} = T{n - 1} @ W{n}{trend}", f"T{n} = S{n} * U{n}")
+        calculation.compute(f"Layer {n}: tangents", f"U{n} = T{n - 1} @ W{n}{trend}", f"T{n} = S{n} * U{n}")
     if not _has_units(scaling):
         return
     unit = scaling.y_scale / scaling.x_scale[along, None]
     scales, slopes = (
         _lines(model.outputs, dict(zip(seeds.frame.index, numbers, strict=True)))
-        for numbers in (unit, sheet[f"T{count}"] * unit)
+        for numbers in (unit, calculation[f"T{count}"] * unit)
     )
-    sheet.show(
+    calculation.show(
         "Partial derivatives in the data's units",
         f"dy/dx = T{count} * scale of y / scale of x",
-        sheet.read(f"T{count}"),
+        calculation.read(f"T{count}"),
         _table("slope units", "scale of y / scale of x", scales),
         _table("dy/dx", "partial derivatives in the data's units", slopes, made=True),
     )
 
 
-def _errors(sheet: Sheet, count: int, row: MixedData, along: list[int], balance: float, loss: str) -> float:
+def _errors(
+    calculation: Calculation, count: int, row: MixedData, along: list[int], balance: float, loss: str
+) -> float:
     """Show and return the row's loss; show its derivatives by the outputs and their tangents."""
     crossed = loss == "cross-entropy"
     names = [f"E{count}" if crossed else f"A'{count}"] + ([f"T'{count}"] if along else [])
-    predicted = [sheet[f"A{count}"]] + ([sheet[f"T{count}"]] if along else [])
+    predicted = [calculation[f"A{count}"]] + ([calculation[f"T{count}"]] if along else [])
     bars = [np.zeros_like(numbers) for numbers in predicted]
     weights = 1.0 / max(1, row.n_values), balance / max(1, row.n_derivatives)
     entries: dict[str, list[float]] = {}
@@ -261,19 +263,19 @@ def _errors(sheet: Sheet, count: int, row: MixedData, along: list[int], balance:
         residual = (prediction - target) / sigma
         cost, bar = weight * residual**2, 2.0 * weight * residual / sigma
         if crossed and not slope:
-            z = sheet[f"z{count}"][0, output]
+            z = calculation[f"z{count}"][0, output]
             cost, bar = weight / sigma**2 * (np.logaddexp(0.0, z) - target * z), weight * residual / sigma
         bars[kind][line, output] = bar
         entries[name] = [prediction, target, sigma, residual, weight, cost]
     columns = ["prediction", "target", "sigma", "residual", "weight", "loss"]
     table = _lines(columns, entries)
     total = float(table["loss"].sum())
-    sheet.show(
+    calculation.show(
         "Errors and the row's loss, in the network's units",
         _loss_in_words(count, names, crossed),
         _table("entries", "observed in this row", table, made=True),
         _table("loss", "of the row", _lines(["total"], {"": [total]}), made=True),
-        *(sheet.make(name, bar) for name, bar in zip(names, bars, strict=True)),
+        *(calculation.make(name, bar) for name, bar in zip(names, bars, strict=True)),
     )
     return total
 
@@ -290,7 +292,7 @@ def _loss_in_words(count: int, names: Sequence[str], crossed: bool) -> str:
     return ", ".join(formulas)
 
 
-def _backward(sheet: Sheet, net: Network, bends: bool, loss: str) -> list[tuple[Array, Array]]:
+def _backward(calculation: Calculation, net: Network, bends: bool, loss: str) -> list[tuple[Array, Array]]:
     """Show the backward pass; return the gradient of each layer's (W, b)."""
     gradient, count = [], len(net.layers)
     for n in range(count, 0, -1):
@@ -298,36 +300,38 @@ def _backward(sheet: Sheet, net: Network, bends: bool, loss: str) -> list[tuple[
         formulas = [f"z'{n} = {own}"]
         if bends:
             formulas = [f"U'{n} = S{n} * T'{n}", f"B{n} = sum(U{n} * T'{n})", f"z'{n} = {own} + C{n} * B{n}"]
-        sheet.compute(f"Layer {n}: deltas", *formulas)
+        calculation.compute(f"Layer {n}: deltas", *formulas)
         by_tangents = f" + T{n - 1}.T @ U'{n}" if bends else ""
         formulas = [f"W'{n} = A{n - 1}.T @ z'{n}{by_tangents}", f"b'{n} = z'{n}"]
         if n == count and net.trend is not None:
             formulas.append(f"K'{n} = P0.T @ z'{n}" + (f" + Q0.T @ U'{n}" if bends else ""))
-        sheet.compute(f"Layer {n}: gradient", *formulas)
+        calculation.compute(f"Layer {n}: gradient", *formulas)
         if n > 1:
             passed = [f"A'{n - 1} = z'{n} @ W{n}.T"] + ([f"T'{n - 1} = U'{n} @ W{n}.T"] if bends else [])
-            sheet.compute(f"Layer {n - 1}: errors passed back", *passed)
-        gradient.append((sheet[f"W'{n}"], sheet[f"b'{n}"][0]))
+            calculation.compute(f"Layer {n - 1}: errors passed back", *passed)
+        gradient.append((calculation[f"W'{n}"], calculation[f"b'{n}"][0]))
     return gradient[::-1]
 
 
-def _update(sheet: Sheet, net: Network, after: Array, rate: float, losses: tuple[float, float]) -> None:
+def _update(
+    calculation: Calculation, net: Network, after: Array, rate: float, losses: tuple[float, float]
+) -> None:
     for n, (W, b) in enumerate(net.unflatten(after), 1):
         read, made = [], []
         parts = [(f"W{n}", "weights", W), (f"b{n}", "biases", b[None])]
         if n == len(net.layers) and net.trend is not None:
             parts.append((f"K{n}", "coefficients", net.coefficients(after)))
         for name, what, numbers in parts:
-            slope = sheet.read(f"{name[0]}'{n}")
-            before = sheet.read(name, slope.active)
+            slope = calculation.read(f"{name[0]}'{n}")
+            before = calculation.read(name, slope.active)
             frame = pd.DataFrame(numbers, before.frame.index, before.frame.columns)
             read += [before, slope]
             made.append(Matrix(f"{name} after", f"updated {what}", frame, slope.active, made=True))
         letters = [name[0] for name, _, _ in parts]
         formulas = ", ".join(f"{x}{n} after = {x}{n} - {rate:g} * {x}'{n}" for x in letters)
-        sheet.show(f"Layer {n}: updated weights", formulas, *read, *made)
+        calculation.show(f"Layer {n}: updated weights", formulas, *read, *made)
     change = _lines(["total"], {"before": losses[:1], "after": losses[1:]})
-    sheet.show(
+    calculation.show(
         "The row's loss after the step",
         "loss of the same row with the updated weights",
         _table("loss after", "of the row", change, made=True),

@@ -12,7 +12,7 @@ from swarmnet.network.network import Network
 from swarmnet.objective.objective import Objective
 from swarmnet.scaling import Scaling
 from swarmnet.trainers import Trainer, TrainResult
-from swarmnet.trainers.climb import MOST_WEIGHTS
+from swarmnet.trainers.lm_run import MOST_WEIGHTS
 
 Array = NDArray[Any]
 
@@ -174,9 +174,9 @@ class Outcome:
 
     def _candidates(self, nets: Sequence[Network]) -> list[dict[str, Any]] | None:
         result, found = self._result, list[dict[str, Any]]()
-        for number, (climbs, best) in sorted(result.candidates.items()):
+        for number, (runs, best) in sorted(result.candidates.items()):
             net = nets[number]
-            row = {"hidden": list(net.sizes[1:-1]), "climbs": climbs, "log_evidence": best}
+            row = {"hidden": list(net.sizes[1:-1]), "climbs": runs, "log_evidence": best}
             if net.trend is not None:
                 row |= {"degree": net.trend.degree, "terms": net.terms}
             if number in result.scores:

@@ -42,10 +42,10 @@ class Predictor:
     @classmethod
     def of(cls, objective: Trainable, fit: LinearFit) -> "Predictor":
         """Return an exact fit of a polynomial."""
-        climb = fit.climb(objective)
-        posterior = climb.posterior([climb], ())
+        run = fit.run(objective)
+        posterior = run.posterior([run], ())
         assert posterior is not None  # `is_linear` requires estimates
-        return cls(objective, climb.theta, posterior, climb.loss, fit.score)
+        return cls(objective, run.theta, posterior, run.loss, fit.score)
 
     def beside(self, others: Sequence["Predictor"]) -> Posterior:
         """Return the posterior, whose error bars also contain how far other polynomials are from this one.

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from swarmnet.trainers.climb import Climb
 from swarmnet.trainers.evidence import NOISES, Hyperparameters, proper_prior
+from swarmnet.trainers.lm_run import LMRun
 from swarmnet.trainers.protocols import LeastSquares, Trainable
 from swarmnet.trainers.result import Array, Posterior
 
 _ESTIMATES = 60  # maximum updates of the precisions; the evidence of smooth functions needs 5 to 40
-_SETTLED = 1e-3  # change of log evidence, for each hundred entries, that ends the updates
+_ESTIMATES = 1e-3  # change of log evidence, for each hundred entries, that ends the updates
 _LEAST_LEFT = 1e-6  # smallest 1 - h that is a difference and not rounding
 _MOST_FULL = 4000  # rows of a square orthogonal matrix, which takes 128 MB
 _TINY = 1e-30
@@ -50,9 +50,9 @@ class LinearFit:
     log_evidence: float
     score: float
 
-    def climb(self, objective: Trainable) -> Climb:
-        """Return the fit as a climb that has ended."""
-        ended = Climb(objective, self.theta, squares=self.squares)
+    def run(self, objective: Trainable) -> LMRun:
+        """Return the fit as a run that has ended."""
+        ended = LMRun(objective, self.theta, squares=self.squares)
         ended.hyper, ended.used, ended.share = self.hyper, self.used, self.share
         ended.log_evidence = ended.best = self.log_evidence
         ended.done = True
@@ -73,7 +73,7 @@ def fitted(objective: LeastSquares) -> LinearFit:
     """Return the exact fit of an objective without hidden layers."""
     r, J, group = objective.residual_jacobian(np.zeros(objective.size))
     hyper = Hyperparameters(objective, NOISES[0], exact=True)
-    rows, stiff = _Reduced(r, J, group, len(hyper.count)), _SETTLED * max(1.0, 0.01 * len(r))
+    rows, stiff = _Reduced(r, J, group, len(hyper.count)), _ESTIMATES * max(1.0, 0.01 * len(r))
     log_evidence = -math.inf
     for estimate in range(_ESTIMATES):
         solved = _Solution(rows, hyper.precision, hyper.decay)

@@ -2,24 +2,24 @@
 
 from dataclasses import dataclass
 
-from swarmnet.trainers.climb import COLD
-from swarmnet.trainers.network_choice import RACED
+from swarmnet.trainers.lm_run import COLD
+from swarmnet.trainers.network_choice import SMALL_COST
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stages:
     """The lengths of hybrid's stages, and the costs at which it changes its method.
 
-    Iterations of climbs count at the usual cooling. `halvings`, `chosen` and `cold` are a third of what they
+    Iterations of runs count at the usual cooling. `halvings`, `chosen` and `cold` are a third of what they
     were before steps had geodesic acceleration: on the water data, 400 iterations with it reach the evidence
-    of 1500 without. Costs are multiplications of an iteration of Levenberg-Marquardt, see `climb.cost`.
+    of 1500 without. Costs are multiplications of an iteration of Levenberg-Marquardt, see `run.cost`.
 
     Args:
         halvings: iterations after which the worse half of the networks is given up.
         chosen: iterations after which the best remaining network is chosen.
         starts_halved: iterations after which the worse half of the starts is given up.
         cold: iterations within which the noise should become low; with a shorter budget it falls faster.
-        climb: iterations of Levenberg-Marquardt without a budget; most climbs end earlier.
+        run: iterations of Levenberg-Marquardt without a budget; most runs end earlier.
         raced: the largest cost with which a network races.
         dear: the cost from which L-BFGS gets further in the same time.
         judged: iterations of L-BFGS without a preconditioner by which a larger network is judged.
@@ -33,8 +33,8 @@ class Stages:
     chosen: int = 60
     starts_halved: tuple[int, ...] = (60, 100)
     cold: float = COLD
-    climb: int = 4000
-    raced: float = RACED
+    run: int = 4000
+    raced: float = SMALL_COST
     dear: float = 2e10
     judged: int = 300
     conditioned: int = 900

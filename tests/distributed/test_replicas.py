@@ -17,7 +17,7 @@ from swarmnet import Activation, MixedData, Network, Objective, SwarmnetError
 from swarmnet.data.readers import open_files
 from swarmnet.errors import WorkersLost
 from swarmnet.network.activations import TABLE
-from swarmnet.objective.specification import Blueprint
+from swarmnet.objective.specification import ObjectiveSpecification
 from swarmnet.scaling import Preparation, Scaling
 from swarmnet.trainers import LM, TRAINERS, Hybrid, ProjectedPSO, run
 from swarmnet.trainers.stages import Stages
@@ -29,7 +29,7 @@ from swarmnet.distributed.cluster import Cluster  # noqa: E402
 from swarmnet.distributed.replicas import Objectives, WorkerReplicas, shared_out  # noqa: E402
 from swarmnet.distributed.sharded_sums import SentSource, bytes_of  # noqa: E402
 
-CLIMBS = Hybrid(
+SHORT = Hybrid(
     polish=LM(iterations=20),
     swarm=ProjectedPSO(iterations=2, particles=4),
     starts=3,
@@ -37,7 +37,7 @@ CLIMBS = Hybrid(
 )
 CHOICE = {
     "activation": ("tanh", "tanh", "linear"),
-    "trainer": CLIMBS,
+    "trainer": SHORT,
     "degree": 0,
 }  # three networks
 TANH = TABLE["tanh"]
@@ -71,7 +71,7 @@ def problem(n=60):
 def plan_for(data):
     """Objectives on these rows, of which noise and prior are estimated."""
     preparation = Preparation(Scaling.of(data.statistics), None)
-    return Blueprint(data, preparation, {"derivative_weight": None, "l2": None})
+    return ObjectiveSpecification(data, preparation, {"derivative_weight": None, "l2": None})
 
 
 def assert_same_model(one, other):
@@ -230,8 +230,8 @@ def test_rows_whose_iterations_take_long_are_shared_out_if_there_are_blocks_for_
     def climbs_are_shared_out(cluster):
         return shared_out(problem(), [Network((2, 3, 1))], plan_for(problem()), LM(), cluster)[1] is not None
 
-    for rows, climbs in ((12, True), (10, False)):  # five blocks for three climbs, or six
-        assert climbs_are_shared_out(Cluster(client, block_rows=rows, copied_cost=0.0)) is climbs
+    for rows, lm_runs in ((12, True), (10, False)):  # five blocks for three lm_runs, or six
+        assert climbs_are_shared_out(Cluster(client, block_rows=rows, copied_cost=0.0)) is lm_runs
     assert climbs_are_shared_out(Cluster(client, block_rows=10))
 
 

@@ -10,8 +10,8 @@ import pytest
 from swarmnet import MixedData, Network, Objective
 from swarmnet.trainers import LM, Hybrid, ProjectedPSO, run
 from swarmnet.trainers.checkpoint import Checkpoint, fingerprint
-from swarmnet.trainers.climb import Climb
 from swarmnet.trainers.executor import OnReplicas, Threads
+from swarmnet.trainers.lm_run import LMRun
 from swarmnet.trainers.stages import Stages
 
 SIZES = ((2, 3, 1), (2, 5, 1), (2, 3, 3, 1))
@@ -91,31 +91,31 @@ def test_a_checkpoint_of_either_goes_on_in_the_other(tmp_path, stop):
         assert_same(whole, trained(SMALL, other, checkpoint=kept[1]))
 
 
-def climbs(number=3):
+def lm_runs(number=3):
     on = objective()
-    return [Climb(on, theta) for theta in on.initial(np.random.default_rng(0), number)]
+    return [LMRun(on, theta) for theta in on.initial(np.random.default_rng(0), number)]
 
 
 def test_more_iterations_are_asked_for_while_calls_are_short_and_none_is_wasted():
     replicas = pickled()
-    executor, three = OnReplicas(replicas, call=60.0, most=8, caution=2), climbs()
+    executor, three = OnReplicas(replicas, call=60.0, most=8, caution=2), lm_runs()
     for _ in range(1 + 2 + 4 + 8 + 5):
         executor.advance(three)
     assert replicas.asked == [[1] * 3, [2] * 3, [4] * 3, [8] * 3, [8] * 3]
     assert executor.ahead == 3
-    for climb in three:
-        climb.cooling *= 1.1
+    for lm_run in three:
+        lm_run.cooling *= 1.1
     for _ in range(1 + 1 + 1 + 2):
         executor.advance(three)
     assert replicas.asked[5:] == [[1] * 3, [1] * 3, [1] * 3, [2] * 3]
-    assert {climb.iteration for climb in three} == {25}
+    assert {lm_run.iteration for lm_run in three} == {25}
 
 
 def test_fewer_iterations_are_asked_for_while_calls_are_long(monkeypatch):
     ticks = itertools.accumulate(itertools.chain([0.0, 1.0] * 3, [0.0, 10.0] * 2, [0.0] * 99))
     monkeypatch.setattr("swarmnet.trainers.executor.time.perf_counter", lambda: next(ticks))
     replicas = pickled()
-    executor, three = OnReplicas(replicas, call=2.0), climbs()
+    executor, three = OnReplicas(replicas, call=2.0), lm_runs()
     for _ in range(1 + 2 + 4 + 8 + 4 + 2):
         executor.advance(three)
     assert replicas.asked == [[1] * 3, [2] * 3, [4] * 3, [8] * 3, [4] * 3, [2] * 3]
@@ -135,7 +135,7 @@ def test_no_more_is_asked_for_than_there_are_seconds_left_for(monkeypatch):
     now = itertools.count(0.0)  # each call takes a second
     monkeypatch.setattr("swarmnet.trainers.executor.time.perf_counter", lambda: next(now))
     replicas = pickled()
-    executor, three = OnReplicas(replicas, call=60.0), climbs()
+    executor, three = OnReplicas(replicas, call=60.0), lm_runs()
     for seconds_left in (None, *[9.0] * 2, *[1.0] * 4, *[0.6] * 2, 0.1, 0.0):
         executor.advance(three, seconds_left)
     assert [asked[0] for asked in replicas.asked] == [1, 2, 2, 2, 1, 1, 1, 1]
@@ -143,29 +143,29 @@ def test_no_more_is_asked_for_than_there_are_seconds_left_for(monkeypatch):
 
 def test_a_climb_given_up_is_asked_for_no_more():
     replicas = pickled()
-    executor, three = OnReplicas(replicas), climbs()
+    executor, three = OnReplicas(replicas), lm_runs()
     for _ in range(2):
         executor.advance(three)
     executor.advance(three[1:])  # done ahead
     executor.advance(three[1:])
     assert [len(asked) for asked in replicas.asked] == [3, 3, 2]
-    for climb, other, iterations in zip(three, climbs(), (2, 4, 4), strict=True):
+    for lm_run, other, iterations in zip(three, lm_runs(), (2, 4, 4), strict=True):
         for _ in range(iterations):
             other.advance()
-        assert np.array_equal(climb.theta, other.theta)
+        assert np.array_equal(lm_run.theta, other.theta)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8])
 def test_threads_change_nothing(threads):
-    three, others = climbs(), climbs()
+    three, others = lm_runs(), lm_runs()
     executor = Threads(threads)
     for _ in range(5):
         executor.advance(three)
         executor.advance(three[:1])
-    for climb, other, iterations in zip(three, others, (10, 5, 5), strict=True):
+    for lm_run, other, iterations in zip(three, others, (10, 5, 5), strict=True):
         for _ in range(iterations):
             other.advance()
-        assert np.array_equal(climb.theta, other.theta)
+        assert np.array_equal(lm_run.theta, other.theta)
 
 
 def test_ctrl_c_in_the_middle_of_a_call_keeps_the_best_so_far(monkeypatch, tmp_path):

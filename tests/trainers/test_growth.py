@@ -42,7 +42,7 @@ def cost(objective):
 
 # Only the smallest network can race; everything is short.
 SHORT = replace(
-    SMALL, stages=Stages(raced=cost(objectives()[0]), halvings=(4,), chosen=9, judged=40, climb=120)
+    SMALL, stages=Stages(raced=cost(objectives()[0]), halvings=(4,), chosen=9, judged=40, lm_run=120)
 )
 
 
@@ -71,7 +71,7 @@ def test_none_is_tried_where_a_small_network_has_won():
     data = MixedData(problem().X, problem().X @ [[1.0, 2.0], [0.5, -1.0]] + noise)
     candidates = [Objective(Network(sizes), data, derivative_weight=None, l2=None) for sizes in SIZES]
     candidates[0].candidates = candidates
-    three_race = replace(SMALL, stages=Stages(raced=cost(candidates[3]), climb=120))
+    three_race = replace(SMALL, stages=Stages(raced=cost(candidates[3]), lm_run=120))
     assert set(trained(candidates, trainer=three_race).candidates) == {0, 1, 3}
 
 

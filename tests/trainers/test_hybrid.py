@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from swarmnet import MixedData, Network, Objective, evaluate, fit
-from swarmnet.fitting.candidates import ladder
+from swarmnet.fitting.candidates import default_networks
 from swarmnet.fitting.options import FitOptions
 from swarmnet.trainers import LBFGS, LM, Hybrid, ProjectedPSO, run
 from swarmnet.trainers.checkpoint import Checkpoint, fingerprint
@@ -53,7 +53,7 @@ def objectives(threads=2, rows=40, networks=SIZES, **options):
     return candidates[0]
 
 
-LADDER = objectives()
+CANDIDATES = objectives()
 
 
 # The choice of a network
@@ -97,7 +97,7 @@ def test_one_input_and_one_output_are_fitted(seed):
 
 
 def networks_for(data, activation="tanh"):
-    return ladder(data, FitOptions(activation=activation, degree=0))
+    return default_networks(data, FitOptions(activation=activation, degree=0))
 
 
 def test_a_ladder_follows_the_layers_of_the_activations():
@@ -127,13 +127,13 @@ def test_a_polish_that_knows_no_evidence_has_nothing_to_choose_by():
 
 
 SMALL = Hybrid(swarm=ProjectedPSO(iterations=3, particles=5), starts=2, polish=LM(iterations=25))
-# Of six climbs four are left when the race of networks ends, and nothing is in a hurry.
+# Of six lm_runs four are left when the race of networks ends, and nothing is in a hurry.
 SHORT = replace(SMALL, stages=Stages(halvings=(4,), chosen=9, cold=0))
 
 
 def test_the_history_has_all_stages():
     """Swarms for three networks with two noises, their race, one more swarm, and the last race."""
-    result = run(SHORT, LADDER, np.random.default_rng(0))
+    result = run(SHORT, CANDIDATES, np.random.default_rng(0))
     assert result.history["iteration"].tolist() == list(range(1, 6 * 3 + 9 + 3 + 25 + 1))
     spent = np.diff(result.history["evaluations"], prepend=0)
     swarms = np.r_[0:18, 27:30]
@@ -146,14 +146,14 @@ def test_the_history_has_all_stages():
 
 
 def test_half_of_the_later_starts_go_to_the_network_that_came_second():
-    result = run(replace(SHORT, starts=5), LADDER, np.random.default_rng(0))
-    climbs = [result.theta, *result.posterior.others[:4]]
-    assert sorted(np.unique([len(theta) for theta in climbs], return_counts=True)[1]) == [2, 3]
+    result = run(replace(SHORT, starts=5), CANDIDATES, np.random.default_rng(0))
+    lm_runs = [result.theta, *result.posterior.others[:4]]
+    assert sorted(np.unique([len(theta) for theta in lm_runs], return_counts=True)[1]) == [2, 3]
 
 
 def test_the_network_that_came_second_has_its_start_even_if_it_was_given_up():
     stages = replace(SHORT.stages, halvings=(4, 6))  # of three networks one is left
-    result = run(replace(SHORT, starts=3, stages=stages), LADDER, np.random.default_rng(0))
+    result = run(replace(SHORT, starts=3, stages=stages), CANDIDATES, np.random.default_rng(0))
     second = result.posterior.others[1]
     assert len(second) != len(result.theta)
     assert len(result.posterior.others) == 2 + 1
@@ -163,7 +163,7 @@ def test_there_are_more_starts_where_they_cost_nothing():
     def starts(objective):
         return len(run(replace(SHORT, starts=None), objective, np.random.default_rng(0)).posterior.others) - 2
 
-    assert starts(LADDER) == 10
+    assert starts(CANDIDATES) == 10
     # 280 entries times 273 times 273 weights or more: just above 2e7 multiplications
     assert starts(objectives(rows=280, networks=((2, 68, 1), (2, 70, 1), (2, 15, 15, 1)))) == 3
 
@@ -178,21 +178,21 @@ def test_a_single_network_has_its_swarms_and_one_race():
 @pytest.mark.parametrize("iterations", [1, 7, 30, 90])
 def test_iterations_are_all_used_and_no_more(iterations):
     assert (
-        len(run(Hybrid(iterations=iterations), LADDER, np.random.default_rng(0)).history["loss"])
+        len(run(Hybrid(iterations=iterations), CANDIDATES, np.random.default_rng(0)).history["loss"])
         == iterations
     )
 
 
 @pytest.mark.parametrize("evaluations", [100, 1000])
 def test_evaluations_are_used_up_but_for_the_last_iteration(evaluations):
-    result = run(Hybrid(evaluations=evaluations), LADDER, np.random.default_rng(0))
+    result = run(Hybrid(evaluations=evaluations), CANDIDATES, np.random.default_rng(0))
     spent = np.diff(result.history["evaluations"], prepend=0)
     assert result.status == "evaluations"
     assert evaluations <= result.evaluations < evaluations + spent[-1]
 
 
 def test_seconds_are_kept():
-    result = run(Hybrid(seconds=0.5), LADDER, np.random.default_rng(0))
+    result = run(Hybrid(seconds=0.5), CANDIDATES, np.random.default_rng(0))
     assert result.seconds < 2.0
     assert result.status in ("seconds", "converged")
 
@@ -219,7 +219,7 @@ def trained(trainer, path=None, stop_at=None):
             raise Killed
 
     checkpoint = None if path is None else Checkpoint(path, RUN, 1000.0, hold=0.0)
-    return run(trainer, LADDER, np.random.default_rng(5), callback=callback, checkpoint=checkpoint)
+    return run(trainer, CANDIDATES, np.random.default_rng(5), callback=callback, checkpoint=checkpoint)
 
 
 # Where the phases are: swarms to 9, the choice to 18, a swarm for each further start, and the last race.
