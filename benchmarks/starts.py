@@ -4,16 +4,16 @@
     python -m benchmarks.starts [-o starts.csv]      (a quarter of an hour or so)
     python -m benchmarks.starts --full               (three times the seeds)
 
-Every start draws weights its own way, climbs from them by Levenberg-Marquardt as hybrid does, and goes on
-with the next until the time is up; the climb with the largest evidence counts. All have the same seconds:
-three times what a fit with one start takes at its defaults. One setting at a time differs from the swarm that
-hybrid flies. Everything has one thread.
+Every start draws weights its own way, minimises from them by Levenberg-Marquardt as hybrid does, and goes on
+with the next until the time is up; the run with the largest evidence counts. All have the same seconds:
+three times what a fit with one start takes at its defaults. One setting at a time differs from the swarm of
+hybrid. Everything has one thread.
 
 Printed: test errors (1 - R2 of the values, and of the partials their median) and evidence, as ratios to those
 of random restarts: medians over the seeds, of which the geometric mean over the problems. The evidence is
 that of one entry. Below 1 an error is smaller, above 1 the evidence is larger. The second set of random
 restarts, with other random numbers, shows what chance alone does. In brackets: where nine of ten means lie if
-the seeds are drawn anew. "One climb" compares the starts' median climbs, however long they take; "middle" is
+the seeds are drawn anew. "One run" compares the starts' median runs, however long they take; "middle" is
 the evidence on the median problem, "wins" the share of runs in which it is larger than random restarts'.
 """
 
@@ -36,16 +36,16 @@ from swarmnet import FittedModel, MixedData, Network, Objective, evaluate, fit
 from swarmnet.scaling import Scaling
 from swarmnet.threads import one_blas_thread
 from swarmnet.trainers import LM, Hybrid, ProjectedPSO
-from swarmnet.trainers.climb import Climb
+from swarmnet.trainers.lm_run import LMRun
 from swarmnet.trainers.monitor import Monitor
-from swarmnet.trainers.successive_halving import race
+from swarmnet.trainers.successive_halving import successive_halving
 
 Array = NDArray[np.float64]
 SEEDS, FULL = 5, 15
 FITS = 3  # fits' worth of time that everybody has
 REDRAWN = 2000  # times, for the brackets
 CONTROL, AGAIN = "random", "random, again"
-COLUMNS = ("values", "partials", "evidence", "one climb")
+COLUMNS = ("values", "partials", "evidence", "one run")
 DEFAULT = Hybrid().swarm
 
 
@@ -138,10 +138,10 @@ def solved(task: Task, rng: np.random.Generator, seconds: float) -> Array:
     return np.concatenate([hidden, output[0]])
 
 
-def flown(
+def from_swarm(
     swarm: ProjectedPSO, task: Task, rng: np.random.Generator, seconds: float, single: bool = False
 ) -> Array:
-    """The best of a swarm, as hybrid flies it."""
+    """The best of a swarm, as in hybrid."""
     monitor, objective = Monitor(), task.single if single else task.objective
     with monitor.limits(swarm, seconds):
         best = swarm.search(objective, None, rng, monitor)
@@ -152,17 +152,19 @@ STARTS: dict[str, Start] = {
     CONTROL: at_random,
     AGAIN: at_random,
     "random, output solved": solved,
-    "best of the swarm unflown": partial(flown, replace(DEFAULT, iterations=1)),
-    "swarm, as hybrid's": partial(flown, DEFAULT),
-    "5 iterations": partial(flown, replace(DEFAULT, iterations=5)),
-    "60 iterations": partial(flown, replace(DEFAULT, iterations=60)),
-    "ridge 1e-9": partial(flown, replace(DEFAULT, ridge=1e-9)),
-    "ridge 1e-1": partial(flown, replace(DEFAULT, ridge=1e-1)),
-    "ring": partial(flown, replace(DEFAULT, topology="ring")),
-    "10 particles": partial(flown, replace(DEFAULT, particles=10)),
-    "60 particles": partial(flown, replace(DEFAULT, particles=60)),
-    "steps a tenth as long": partial(flown, replace(DEFAULT, velocity_clamp=DEFAULT.velocity_clamp / 10)),
-    "single precision": partial(flown, DEFAULT, single=True),
+    "best particle at the start": partial(from_swarm, replace(DEFAULT, iterations=1)),
+    "swarm, as hybrid's": partial(from_swarm, DEFAULT),
+    "5 iterations": partial(from_swarm, replace(DEFAULT, iterations=5)),
+    "60 iterations": partial(from_swarm, replace(DEFAULT, iterations=60)),
+    "ridge 1e-9": partial(from_swarm, replace(DEFAULT, ridge=1e-9)),
+    "ridge 1e-1": partial(from_swarm, replace(DEFAULT, ridge=1e-1)),
+    "ring": partial(from_swarm, replace(DEFAULT, topology="ring")),
+    "10 particles": partial(from_swarm, replace(DEFAULT, particles=10)),
+    "60 particles": partial(from_swarm, replace(DEFAULT, particles=60)),
+    "steps a tenth as long": partial(
+        from_swarm, replace(DEFAULT, velocity_clamp=DEFAULT.velocity_clamp / 10)
+    ),
+    "single precision": partial(from_swarm, DEFAULT, single=True),
 }
 
 
@@ -195,32 +197,32 @@ def one_fit(problem: Problem, seed: int) -> tuple[float, float]:
     return model.training["seconds"], float(swarm) / model.training["seconds"]
 
 
-def climbed(task: Task, theta: Array, seconds: float) -> Climb:
+def minimised(task: Task, theta: Array, seconds: float) -> LMRun:
     monitor, trainer = Monitor(), LM()
     with monitor.limits(trainer, seconds):
-        return race([Climb(task.objective, theta)], monitor)[0]
+        return successive_halving([LMRun(task.objective, theta)], monitor)[0]
 
 
 def restarts(task: Task, start: Start, seconds: float, rng: np.random.Generator) -> dict[str, float]:
-    """Start and climb until the time is up."""
-    climbs: list[Climb] = []
-    whole: list[float] = []  # evidence of climbs that came to their end
+    """Draw starts and minimise from each until the time is up."""
+    runs: list[LMRun] = []
+    whole: list[float] = []  # evidence of runs that came to their end
     drawing, end = 0.0, time.perf_counter() + seconds
     while (now := time.perf_counter()) < end:
         theta = start(task, rng, end - now)
         drawing += time.perf_counter() - now
         if (left := end - time.perf_counter()) > 0:
-            climbs.append(climbed(task, theta, left))
+            runs.append(minimised(task, theta, left))
             if time.perf_counter() < end or not whole:
-                whole.append(climbs[-1].log_evidence)
-    best = max(climbs, key=lambda climb: climb.merit)
+                whole.append(runs[-1].log_evidence)
+    best = max(runs, key=lambda run: run.merit)
     values, partials = task.errors(best.theta)
     return {
         "values": values,
         "partials": partials,
         "evidence": best.log_evidence / task.entries,
-        "one climb": float(np.median(whole)) / task.entries,
-        "climbs": len(climbs),
+        "one run": float(np.median(whole)) / task.entries,
+        "runs": len(runs),
         "share": drawing / seconds,
     }
 
@@ -241,7 +243,7 @@ def measured(problem: Problem, seeds: int) -> pd.DataFrame:
     control = table[table["start"] == CONTROL].median(numeric_only=True)
     print(
         f"{problem.name:14s}{task.entries:9d}{task.objective.size:9d}{seconds:10.2f}{share:9.1%}"
-        f"{control['climbs']:9.0f}{control['values']:12.2g}{control['partials']:12.2g}",
+        f"{control['runs']:9.0f}{control['values']:12.2g}{control['partials']:12.2g}",
         flush=True,
     )
     return table
@@ -268,14 +270,14 @@ def brackets(grid: Array, rng: np.random.Generator) -> tuple[float, float]:
 def show(table: pd.DataFrame) -> None:
     logs = ratios(table)
     print(f"\nratios to random restarts\n{'':28s}" + "".join(f"{name:>19s}" for name in COLUMNS), end="")
-    print(f"{'middle':>8s}{'wins':>8s}{'climbs':>8s}{'starting':>10s}")
+    print(f"{'middle':>8s}{'wins':>8s}{'runs':>8s}{'starting':>10s}")
     for name in STARTS:
         own, runs = logs.loc[name], table[table["start"] == name]
         cells = "".join(cell(own[column].unstack("seed").to_numpy()) for column in COLUMNS)
         middle = float(np.exp(own["evidence"].groupby(level="problem").median().median()))
         wins = float((own["evidence"] > 0).mean())
         print(
-            f"{name:28s}{cells}{middle:8.2f}{wins:8.0%}{runs['climbs'].median():8.0f}{runs['share'].mean():10.1%}"
+            f"{name:28s}{cells}{middle:8.2f}{wins:8.0%}{runs['runs'].median():8.0f}{runs['share'].mean():10.1%}"
         )
     show_problems(logs)
 
@@ -302,7 +304,7 @@ def main() -> None:
     seeds = FULL if given.full else SEEDS
     one_fit(PROBLEMS[0], 0)  # what is imported and compiled on the way is nobody's time
     print(f"{seeds} seeds; a fit with one start, and random restarts in {FITS} times its seconds")
-    print(f"{'':14s}{'entries':>9}{'weights':>9}{'seconds':>10}{'swarm':>9}{'climbs':>9}", end="")
+    print(f"{'':14s}{'entries':>9}{'weights':>9}{'seconds':>10}{'swarm':>9}{'runs':>9}", end="")
     print(f"{'values':>12}{'partials':>12}")
     table = pd.concat([measured(problem, seeds) for problem in PROBLEMS])
     if given.output:

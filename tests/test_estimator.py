@@ -409,10 +409,10 @@ def test_clones_and_pickles(mixed):
     net = SwarmNetRegressor(hidden=(3,), trainer=trainer, activation="silu").fit(X, y, dydx)
     again = pickle.loads(pickle.dumps(net))
     assert np.array_equal(again.jacobian(X), net.jacobian(X))
-    twin = clone(net)
-    assert twin.get_params() == net.get_params()
-    assert not hasattr(twin, "model_")
-    assert np.array_equal(twin.fit(X, y, dydx).predict(X), net.predict(X))
+    copied = clone(net)
+    assert copied.get_params() == net.get_params()
+    assert not hasattr(copied, "model_")
+    assert np.array_equal(copied.fit(X, y, dydx).predict(X), net.predict(X))
 
 
 def test_random_states(mixed):

@@ -1,7 +1,8 @@
 """A training distributed over the workers of a Dask cluster: pip install ".[dask]".
 
-Either each worker gets all rows once, divides them into chunks on first use, and advances whole climbs. Or
-each worker holds a share of the rows, and computes sums over them (see `sharded_sums`).
+Either each worker gets all rows once, divides them into chunks on first use, and does whole
+Levenberg-Marquardt runs. Or each worker holds a share of the rows, and computes sums over them (see
+`sharded_sums`).
 """
 
 import threading
@@ -15,11 +16,11 @@ from swarmnet.distributed.cluster import Cluster
 from swarmnet.distributed.sharded_sums import CopiedSource, SentSource, bytes_of
 from swarmnet.network.network import Network
 from swarmnet.objective.objective import Objective
-from swarmnet.objective.specification import Blueprint
+from swarmnet.objective.specification import ObjectiveSpecification
 from swarmnet.threads import ThreadPool
 from swarmnet.trainers import LM, Trainer
-from swarmnet.trainers.climb import cost
 from swarmnet.trainers.executor import OnReplicas
+from swarmnet.trainers.lm_run import cost
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -28,8 +29,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _MOST_BYTES = 1 << 27  # bytes of rows up to which each worker gets all; their chunks take five times as much
-# Multiplications of an iteration (about 0.5 s) from which distributed rows are faster than whole climbs, if
-# there are enough blocks: the calls for a climb's sums take 0.1 s. It does not depend on the workers' number
+# Multiplications of an iteration (about 0.5 s) from which distributed rows are faster than whole runs, if
+# there are enough blocks: the calls for a run's sums take 0.1 s. It does not depend on the workers' number
 # of threads, so that the model does not either; with few threads, both ways take about as long.
 _LONG = 5e9
 _MOST_HERE = 1 << 16  # rows in files that this process reads too: workers would save no time
@@ -39,23 +40,27 @@ class Objectives:
     """The objectives of several networks on a worker, each made on first use.
 
     Args:
-        blueprint: of the objectives.
+        specification: of the objectives.
         nets: the networks.
     """
 
-    def __init__(self, blueprint: Blueprint, nets: Sequence[Network]) -> None:
-        self._blueprint, self._nets = blueprint, nets
+    def __init__(self, specification: ObjectiveSpecification, nets: Sequence[Network]) -> None:
+        self._specification, self._nets = specification, nets
         self._made: dict[int, Objective] = {}
         self._one_at_a_time = threading.Lock()
 
     def __sizeof__(self) -> int:
         # Dask calls this before any objective is made. Chunks hold the inputs, and three numbers per entry.
-        known, d, k = self._blueprint.rows.statistics, self._blueprint.rows.d, self._blueprint.rows.k
+        known, d, k = (
+            self._specification.rows.statistics,
+            self._specification.rows.d,
+            self._specification.rows.k,
+        )
         chunks = known.n * d + 3 * known.n_entries
         return 8 * (known.n * (d + k * (1 + d)) + len(self._nets) * chunks)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Objectives, (self._blueprint, self._nets)  # objectives are not sent
+        return Objectives, (self._specification, self._nets)  # objectives are not sent
 
     def make_all(self) -> None:
         """Make the objectives of all networks, and do all other slow preparations."""
@@ -67,7 +72,7 @@ class Objectives:
         """Return the objective of the network with that number, on one thread."""
         with self._one_at_a_time:
             if number not in self._made:
-                self._made[number] = self._blueprint.objective(self._nets[number], threads=1)
+                self._made[number] = self._specification.objective(self._nets[number], threads=1)
                 self._made[number].number = number
             return self._made[number]
 
@@ -80,7 +85,7 @@ class WorkerReplicas:
     """Replicas of objectives on workers, made at once; if a worker dies, others repeat its work.
 
     Args:
-        blueprint: of the objectives.
+        specification: of the objectives.
         nets: the networks.
         cluster: the workers.
 
@@ -88,9 +93,11 @@ class WorkerReplicas:
         SwarmnetError: as in Cluster.
     """
 
-    def __init__(self, blueprint: Blueprint, nets: Sequence[Network], cluster: Cluster) -> None:
+    def __init__(
+        self, specification: ObjectiveSpecification, nets: Sequence[Network], cluster: Cluster
+    ) -> None:
         self._cluster = cluster
-        self._objectives: Future = cluster.kept(Objectives(blueprint, nets))
+        self._objectives: Future = cluster.kept(Objectives(specification, nets))
         cluster.on_each(Objectives.make_all, self._objectives)  # otherwise iterations would seem slow
 
     def map(self, work: Callable[[Any, T], R], items: Sequence[tuple[int, T]]) -> list[R]:
@@ -101,35 +108,39 @@ class WorkerReplicas:
 
 
 def shared_out(
-    data: MixedData | FileData, nets: Sequence[Network], plan: Blueprint, trainer: Trainer, cluster: Cluster
+    data: MixedData | FileData,
+    nets: Sequence[Network],
+    specification: ObjectiveSpecification,
+    trainer: Trainer,
+    cluster: Cluster,
 ) -> tuple[list[Objective], OnReplicas | None]:
     """Return an objective for each network, with which the workers do most of a trainer's work.
 
-    The second result is the executor that runs climbs on the workers, or None if the rows are distributed.
+    The second result is the executor that does the runs on the workers, or None if the rows are distributed.
 
     Args:
-        data: the rows; for FileData, the plan's rows are on the workers.
+        data: the rows; for FileData, the specification's rows are on the workers.
         nets: the networks.
-        plan: the blueprint of the objectives.
+        specification: the specification of the objectives.
         trainer: the trainer that will use them.
         cluster: the workers.
 
     Raises:
         SwarmnetError: as in Cluster.
     """
-    spread = copied = here = plan
+    spread = copied = here = specification
     if isinstance(data, FileData):
         whole = data.read_by(ThreadPool(1))  # in the process that reads it
-        copied = replace(plan, rows=CopiedSource(whole, plan.preparation))
+        copied = replace(specification, rows=CopiedSource(whole, specification.preparation))
         here = copied if data.n <= _MOST_HERE else spread
     else:
-        spread = replace(plan, rows=SentSource(data, plan.preparation, cluster))
+        spread = replace(specification, rows=SentSource(data, specification.preparation, cluster))
     if _bytes(data) > _MOST_BYTES:
         return [spread.objective(net) for net in nets], None
     first = here.objective(nets[0])
-    if climbs := trainer.climbs_at_once(first):
+    if runs := trainer.runs_at_once(first):
         blocks = -(-data.n // most_rows(data.d, data.k))
-        if cost(first) <= _LONG or blocks < 2 * climbs:
+        if cost(first) <= _LONG or blocks < 2 * runs:
             candidates = [first, *(here.objective(net) for net in nets[1:])]
             return candidates, OnReplicas(WorkerReplicas(copied, nets, cluster))
     first = first if here is spread else spread.objective(nets[0])

@@ -34,7 +34,7 @@ from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.readers import read
 from swarmnet.errors import SwarmnetError
 from swarmnet.explanation.steps import Explanation, Matrix
-from swarmnet.explanation.symbols import Sheet
+from swarmnet.explanation.symbols import Calculation
 from swarmnet.model import training_record as record
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.number_format import for_offset
@@ -103,22 +103,24 @@ def _explanation(model: FittedModel, data: MixedData, row: int, rate: float) -> 
     objective = Objective(net, scaled, loss=loss, derivative_weight=balance, threads=1)
     along = np.flatnonzero((~np.isnan(scaled.J[0])).any(0))  # the inputs of the row's partial derivatives
     hidden = [[f"unit {i}" for i in range(1, size + 1)] for size in net.sizes[1:-1]]
-    sheet = Sheet([data.inputs, *hidden, data.outputs], [f"along {data.inputs[j]}" for j in along])
+    calculation = Calculation(
+        [data.inputs, *hidden, data.outputs], [f"along {data.inputs[j]}" for j in along]
+    )
     with np.errstate(all="ignore"):  # non-finite losses are refused below
-        _show_row(sheet, model.scaling, data, row)
-        _forward(sheet, model, len(along) > 0)
+        _show_row(calculation, model.scaling, data, row)
+        _forward(calculation, model, len(along) > 0)
         if len(along):
-            _tangents(sheet, model, along)
-        before = _errors(sheet, len(net.layers), scaled, along.tolist(), balance, loss)
-        gradient = _backward(sheet, len(net.layers), len(along) > 0, loss)
+            _tangents(calculation, model, along)
+        before = _errors(calculation, len(net.layers), scaled, along.tolist(), balance, loss)
+        gradient = _backward(calculation, len(net.layers), len(along) > 0, loss)
         after = theta - rate * net.flatten(gradient)
         losses = before, float(objective.loss(after))
     if not np.isfinite(losses).all():
         raise SwarmnetError(
             f"the row's loss is {losses[0]:g}, and {losses[1]:g} after the step: try a smaller learning rate"
         )
-    _update(sheet, net.unflatten(after), rate, losses)
-    return Explanation(f"{net!r}, learning rate {rate:g}", tuple(sheet.steps), *losses, after)
+    _update(calculation, net.unflatten(after), rate, losses)
+    return Explanation(f"{net!r}, learning rate {rate:g}", tuple(calculation.steps), *losses, after)
 
 
 def _scaled_row(model: FittedModel, data: MixedData, row: int, loss: str) -> MixedData:
@@ -154,7 +156,7 @@ def _has_units(scaling: Scaling) -> bool:
     return any(v.any() for v in offsets) or any((v != 1).any() for v in scales)
 
 
-def _show_row(sheet: Sheet, scaling: Scaling, data: MixedData, row: int) -> None:
+def _show_row(calculation: Calculation, scaling: Scaling, data: MixedData, row: int) -> None:
     """Show the row in the data's units, and its inputs in the network's."""
     entries = {
         name: [target[row], np.nan if sigma is None else sigma[row]]
@@ -170,65 +172,67 @@ def _show_row(sheet: Sheet, scaling: Scaling, data: MixedData, row: int) -> None
     if scaled := _has_units(scaling):
         units = _lines(data.inputs, {"offset": scaling.x_offset, "scale": scaling.x_scale})
         read.append(_table("input units", "of the network", units, digits=of_x))
-    sheet.show(
+    calculation.show(
         "The row, and its inputs in the network's units" if scaled else "The row",
         "A0 = (x - offset) / scale" if scaled else "A0 = x",
         *read,
-        sheet.make("A0", scaling.scale_X(data.X[[row]])),
+        calculation.make("A0", scaling.scale_X(data.X[[row]])),
     )
 
 
-def _forward(sheet: Sheet, model: FittedModel, bends: bool) -> None:
+def _forward(calculation: Calculation, model: FittedModel, bends: bool) -> None:
     """Show the layers' forward pass, with f' and, if `bends` (the row has tangents), f''."""
     net, scaling = model.net, model.scaling
     for n, (act, (W, b)) in enumerate(zip(net.activations, net.unflatten(model.theta), strict=True), 1):
-        sheet[f"W{n}"], sheet[f"b{n}"] = W, b[None]
-        sheet.compute(f"Layer {n}: hidden inputs", f"z{n} = A{n - 1} @ W{n} + b{n}")
-        sheet.activate(n, act, bends)
+        calculation[f"W{n}"], calculation[f"b{n}"] = W, b[None]
+        calculation.compute(f"Layer {n}: hidden inputs", f"z{n} = A{n - 1} @ W{n} + b{n}")
+        calculation.activate(n, act, bends)
     if not _has_units(scaling):
         return
     last = f"A{len(net.layers)}"
     units = _lines(model.outputs, {"scale": scaling.y_scale, "offset": scaling.y_offset})
-    y = _lines(model.outputs, {"": scaling.unscale_Y(sheet[last])[0]})
+    y = _lines(model.outputs, {"": scaling.unscale_Y(calculation[last])[0]})
     digits = _digits(scaling.y_offset, scaling.y_scale)
-    sheet.show(
+    calculation.show(
         "Outputs in the data's units",
         f"y = {last} * scale + offset",
-        sheet.read(last),
+        calculation.read(last),
         _table("output units", "of the network", units, digits=digits),
         _table("y", "outputs in the data's units", y, made=True, digits=digits),
     )
 
 
-def _tangents(sheet: Sheet, model: FittedModel, along: NDArray[np.intp]) -> None:
+def _tangents(calculation: Calculation, model: FittedModel, along: NDArray[np.intp]) -> None:
     """Show the layers' derivatives along some inputs."""
     net, scaling = model.net, model.scaling
-    seeds = sheet.make("T0", np.eye(net.d)[along])
-    sheet.show("Tangents of the inputs", "T0 = 1 for the input that a line goes along, else 0", seeds)
+    seeds = calculation.make("T0", np.eye(net.d)[along])
+    calculation.show("Tangents of the inputs", "T0 = 1 for the input that a line goes along, else 0", seeds)
     count = len(net.layers)
     for n in range(1, count + 1):
-        sheet.compute(f"Layer {n}: tangents", f"U{n} = T{n - 1} @ W{n}", f"T{n} = S{n} * U{n}")
+        calculation.compute(f"Layer {n}: tangents", f"U{n} = T{n - 1} @ W{n}", f"T{n} = S{n} * U{n}")
     if not _has_units(scaling):
         return
     unit = scaling.y_scale / scaling.x_scale[along, None]
     scales, slopes = (
         _lines(model.outputs, dict(zip(seeds.frame.index, numbers, strict=True)))
-        for numbers in (unit, sheet[f"T{count}"] * unit)
+        for numbers in (unit, calculation[f"T{count}"] * unit)
     )
-    sheet.show(
+    calculation.show(
         "Partial derivatives in the data's units",
         f"dy/dx = T{count} * scale of y / scale of x",
-        sheet.read(f"T{count}"),
+        calculation.read(f"T{count}"),
         _table("slope units", "scale of y / scale of x", scales),
         _table("dy/dx", "partial derivatives in the data's units", slopes, made=True),
     )
 
 
-def _errors(sheet: Sheet, count: int, row: MixedData, along: list[int], balance: float, loss: str) -> float:
+def _errors(
+    calculation: Calculation, count: int, row: MixedData, along: list[int], balance: float, loss: str
+) -> float:
     """Show and return the row's loss; show its derivatives by the outputs and their tangents."""
     crossed = loss == "cross-entropy"
     names = [f"E{count}" if crossed else f"A'{count}"] + ([f"T'{count}"] if along else [])
-    predicted = [sheet[f"A{count}"]] + ([sheet[f"T{count}"]] if along else [])
+    predicted = [calculation[f"A{count}"]] + ([calculation[f"T{count}"]] if along else [])
     bars = [np.zeros_like(numbers) for numbers in predicted]
     weights = 1.0 / max(1, row.n_values), balance / max(1, row.n_derivatives)
     entries: dict[str, list[float]] = {}
@@ -242,19 +246,19 @@ def _errors(sheet: Sheet, count: int, row: MixedData, along: list[int], balance:
         residual = (prediction - target) / sigma
         cost, bar = weight * residual**2, 2.0 * weight * residual / sigma
         if crossed and not slope:
-            z = sheet[f"z{count}"][0, output]
+            z = calculation[f"z{count}"][0, output]
             cost, bar = weight / sigma**2 * (np.logaddexp(0.0, z) - target * z), weight * residual / sigma
         bars[kind][line, output] = bar
         entries[name] = [prediction, target, sigma, residual, weight, cost]
     columns = ["prediction", "target", "sigma", "residual", "weight", "loss"]
     table = _lines(columns, entries)
     total = float(table["loss"].sum())
-    sheet.show(
+    calculation.show(
         "Errors and the row's loss, in the network's units",
         _loss_in_words(count, names, crossed),
         _table("entries", "observed in this row", table, made=True),
         _table("loss", "of the row", _lines(["total"], {"": [total]}), made=True),
-        *(sheet.make(name, bar) for name, bar in zip(names, bars, strict=True)),
+        *(calculation.make(name, bar) for name, bar in zip(names, bars, strict=True)),
     )
     return total
 
@@ -271,7 +275,7 @@ def _loss_in_words(count: int, names: Sequence[str], crossed: bool) -> str:
     return ", ".join(formulas)
 
 
-def _backward(sheet: Sheet, count: int, bends: bool, loss: str) -> list[tuple[Array, Array]]:
+def _backward(calculation: Calculation, count: int, bends: bool, loss: str) -> list[tuple[Array, Array]]:
     """Show the backward pass; return the gradient of each layer's (W, b)."""
     gradient = []
     for n in range(count, 0, -1):
@@ -279,31 +283,33 @@ def _backward(sheet: Sheet, count: int, bends: bool, loss: str) -> list[tuple[Ar
         formulas = [f"z'{n} = {own}"]
         if bends:
             formulas = [f"U'{n} = S{n} * T'{n}", f"B{n} = sum(U{n} * T'{n})", f"z'{n} = {own} + C{n} * B{n}"]
-        sheet.compute(f"Layer {n}: deltas", *formulas)
+        calculation.compute(f"Layer {n}: deltas", *formulas)
         by_tangents = f" + T{n - 1}.T @ U'{n}" if bends else ""
-        sheet.compute(f"Layer {n}: gradient", f"W'{n} = A{n - 1}.T @ z'{n}{by_tangents}", f"b'{n} = z'{n}")
+        calculation.compute(
+            f"Layer {n}: gradient", f"W'{n} = A{n - 1}.T @ z'{n}{by_tangents}", f"b'{n} = z'{n}"
+        )
         if n > 1:
             passed = [f"A'{n - 1} = z'{n} @ W{n}.T"] + ([f"T'{n - 1} = U'{n} @ W{n}.T"] if bends else [])
-            sheet.compute(f"Layer {n - 1}: errors passed back", *passed)
-        gradient.append((sheet[f"W'{n}"], sheet[f"b'{n}"][0]))
+            calculation.compute(f"Layer {n - 1}: errors passed back", *passed)
+        gradient.append((calculation[f"W'{n}"], calculation[f"b'{n}"][0]))
     return gradient[::-1]
 
 
 def _update(
-    sheet: Sheet, weights: Sequence[tuple[Array, Array]], rate: float, losses: tuple[float, float]
+    calculation: Calculation, weights: Sequence[tuple[Array, Array]], rate: float, losses: tuple[float, float]
 ) -> None:
     for n, (W, b) in enumerate(weights, 1):
         read, made = [], []
         for name, what, numbers in ((f"W{n}", "weights", W), (f"b{n}", "biases", b[None])):
-            slope = sheet.read(f"{name[0]}'{n}")
-            before = sheet.read(name, slope.active)
+            slope = calculation.read(f"{name[0]}'{n}")
+            before = calculation.read(name, slope.active)
             frame = pd.DataFrame(numbers, before.frame.index, before.frame.columns)
             read += [before, slope]
             made.append(Matrix(f"{name} after", f"updated {what}", frame, slope.active, made=True))
         formulas = ", ".join(f"{x}{n} after = {x}{n} - {rate:g} * {x}'{n}" for x in "Wb")
-        sheet.show(f"Layer {n}: updated weights", formulas, *read, *made)
+        calculation.show(f"Layer {n}: updated weights", formulas, *read, *made)
     change = _lines(["total"], {"before": losses[:1], "after": losses[1:]})
-    sheet.show(
+    calculation.show(
         "The row's loss after the step",
         "loss of the same row with the updated weights",
         _table("loss after", "of the row", change, made=True),

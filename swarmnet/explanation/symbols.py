@@ -35,7 +35,7 @@ _WHAT = {
 }
 
 
-class Sheet:
+class Calculation:
     """The numbers computed so far by symbol, such as z'2 of layer 2, and the steps that computed them.
 
     Args:

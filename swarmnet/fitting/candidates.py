@@ -11,10 +11,10 @@ from swarmnet.network.network import Network
 from swarmnet.objective.objective import output_is_solvable
 from swarmnet.objective.value_losses import value_loss
 from swarmnet.trainers import LBFGS, Hybrid
-from swarmnet.trainers.climb import multiplications
-from swarmnet.trainers.network_choice import RACED
+from swarmnet.trainers.lm_run import multiplications
+from swarmnet.trainers.network_choice import SMALL_COST
 
-_LADDER = ((8,), (16,), (32,), (8, 8), (16, 16), (24, 24), (12, 12, 12))
+_SMALL = ((8,), (16,), (32,), (8, 8), (16, 16), (24, 24), (12, 12, 12))
 _LARGE = ((64,), (128,), (32, 32), (48, 48), (64, 64), (24, 24, 24))  # where entries are many
 _LONG = 1e9  # entries times weights: a second or so for an iteration of L-BFGS
 _ENTRIES_A_WEIGHT = 2  # fewest in networks of which an iteration is longer
@@ -31,7 +31,7 @@ def candidates_for(data: MixedData | FileData, options: FitOptions) -> list[Netw
     refuse_unsolvable(options, net)
     chooses = isinstance(trainer, Hybrid) and not isinstance(trainer.polish, LBFGS)
     if chooses and options.widths is None and options.loss == "squared":
-        return ladder(data, options.activation) or [net]
+        return default_networks(data, options.activation) or [net]
     return [net]
 
 
@@ -61,7 +61,7 @@ def network_for(data: MixedData | FileData, options: FitOptions) -> Network:
     return _network(data, widths, options.activation, options.loss)
 
 
-def ladder(data: MixedData | FileData, activations: Activations) -> list[Network]:
+def default_networks(data: MixedData | FileData, activations: Activations) -> list[Network]:
     """Networks of one to three hidden layers for hybrid to choose from.
 
     Those of which an iteration of Levenberg-Marquardt takes long must have few weights for the entries.
@@ -69,12 +69,12 @@ def ladder(data: MixedData | FileData, activations: Activations) -> list[Network
     layers = None if isinstance(activations, str | Activation) else len(activations)
     nets: list[Network] = []
     entries = data.n_entries
-    for widths in (*_LADDER, *_LARGE):
+    for widths in (*_SMALL, *_LARGE):
         if layers in (None, len(widths) + 1):
             net = _network(data, widths, activations)
-            is_short = multiplications(entries, net.size) <= RACED
+            is_short = multiplications(entries, net.size) <= SMALL_COST
             is_possible = net.size <= entries / _ENTRIES_A_WEIGHT and entries * net.size <= _LONG
-            if (is_short and widths in _LADDER) or (is_possible and not is_short):
+            if (is_short and widths in _SMALL) or (is_possible and not is_short):
                 nets.append(net)
     return nets
 
@@ -89,7 +89,7 @@ def _network(
 
 
 def _automatic(data: MixedData | FileData) -> tuple[int, int]:
-    """Two equal layers, the widest of a ladder that has no more weights than there are entries."""
+    """Two equal layers, the widest of `_WIDTHS` that has no more weights than there are entries."""
 
     def weights(h: int) -> int:
         return (data.d + 1) * h + (h + 1) * h + (h + 1) * data.k

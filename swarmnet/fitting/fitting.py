@@ -17,7 +17,7 @@ from swarmnet.fitting.data_location import Data, cluster_of, located
 from swarmnet.fitting.data_warnings import refuse_nothing_to_learn, warn_of_kinks, warn_of_weights
 from swarmnet.fitting.error_bar_parts import other_fits, spread_of
 from swarmnet.fitting.free_outputs import warn_of_free_outputs, with_pinned_outputs
-from swarmnet.fitting.objectives import blueprint, losses_of, objectives, preparation_for
+from swarmnet.fitting.objectives import losses_of, objective_specification, objectives, preparation_for
 from swarmnet.fitting.options import Activations, FitOptions, Hidden
 from swarmnet.fitting.outcome import Outcome
 from swarmnet.fitting.run_record import fingerprint_of, record_of
@@ -153,9 +153,11 @@ def _trained(problem: _Problem, cluster: "Cluster | None") -> tuple[Objective, T
     if options.checkpoint is not None:
         of_run = fingerprint_of(data, nets, options, validation)
         checkpoint = Checkpoint(options.checkpoint, of_run, options.checkpoint_every)
-    plan = blueprint(data, problem.preparation, options)
-    with objectives(data, nets, plan, trainer, cluster) as (candidates, executor):
-        held_out = None if validation is None else blueprint(validation, problem.preparation, options)
+    specification = objective_specification(data, problem.preparation, options)
+    with objectives(data, nets, specification, trainer, cluster) as (candidates, executor):
+        held_out = (
+            None if validation is None else objective_specification(validation, problem.preparation, options)
+        )
         result = run(
             trainer,
             candidates[0],

@@ -12,7 +12,7 @@ from swarmnet.fitting.data_location import source_of
 from swarmnet.fitting.options import FitOptions
 from swarmnet.network.network import Network
 from swarmnet.objective.objective import Objective
-from swarmnet.objective.specification import Blueprint
+from swarmnet.objective.specification import ObjectiveSpecification
 from swarmnet.scaling import Preparation, Scaling
 from swarmnet.trainers import Trainer
 from swarmnet.trainers.protocols import Executor
@@ -29,28 +29,30 @@ def preparation_for(data: MixedData | FileData, net: Network, options: FitOption
     return Preparation(scale, known if scaling is not None else None, scales_values=squared)
 
 
-def blueprint(part: MixedData | FileData, preparation: Preparation, options: FitOptions) -> Blueprint:
+def objective_specification(
+    part: MixedData | FileData, preparation: Preparation, options: FitOptions
+) -> ObjectiveSpecification:
     """What objectives on these rows are made of."""
     rows = part if isinstance(part, MixedData) else source_of(part, preparation)
-    return Blueprint(rows, preparation, options.of_objective)
+    return ObjectiveSpecification(rows, preparation, options.of_objective)
 
 
 @contextmanager
 def objectives(
     data: MixedData | FileData,
     nets: Sequence[Network],
-    plan: Blueprint,
+    specification: ObjectiveSpecification,
     trainer: Trainer,
     cluster: "Cluster | None",
 ) -> Iterator[tuple[list[Objective], Executor | None]]:
-    """Those of all networks, and who runs their climbs; when done with they let go of each other."""
+    """Those of all networks, and who does their runs; when done with they let go of each other."""
     executor: Executor | None = None
     if cluster is None:
-        candidates = [plan.objective(net) for net in nets]
+        candidates = [specification.objective(net) for net in nets]
     else:
         from swarmnet.distributed.replicas import shared_out  # noqa: PLC0415  # an extra
 
-        candidates, executor = shared_out(data, nets, plan, trainer, cluster)
+        candidates, executor = shared_out(data, nets, specification, trainer, cluster)
     candidates[0].candidates = candidates
     try:
         yield candidates, executor
@@ -58,9 +60,11 @@ def objectives(
         candidates[0].candidates = ()
 
 
-def losses_of(nets: Sequence[Network], plan: Blueprint) -> list[Callable[[NDArray[Any]], float]]:
+def losses_of(
+    nets: Sequence[Network], specification: ObjectiveSpecification
+) -> list[Callable[[NDArray[Any]], float]]:
     """The loss of theta (p,) for each network."""
-    return [_loss_of(plan.objective(net)) for net in nets]
+    return [_loss_of(specification.objective(net)) for net in nets]
 
 
 def _loss_of(objective: Objective) -> Callable[[NDArray[Any]], float]:

@@ -59,7 +59,7 @@ class FitOptions:
         memory_limit: where data are given by a path: see `read_csv`.
         dtype: "float32" to add up in single precision, which takes half the time and is less exact.
         client: a `dask.distributed.Client`, whose workers do most of the work; files are read by them. The
-            climbs of hybrid and lm are shared out among them where all rows take 128 MB or less, which each
+            runs of hybrid and lm are shared out among them where all rows take 128 MB or less, which each
             then holds, with what is made of them about five times as much; the rows are where not, where an
             iteration takes long, and for other trainers. However many workers there are, the model is that of
             this machine, for files with a `memory_limit` that leaves them in files; rows that are shared out

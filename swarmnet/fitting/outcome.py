@@ -11,7 +11,7 @@ from swarmnet.network.network import Network
 from swarmnet.objective.objective import Objective
 from swarmnet.scaling import Scaling
 from swarmnet.trainers import Trainer, TrainResult
-from swarmnet.trainers.climb import MOST_WEIGHTS
+from swarmnet.trainers.lm_run import MOST_WEIGHTS
 
 Array = NDArray[Any]
 
@@ -171,8 +171,8 @@ class Outcome:
     def _candidates(self, nets: Sequence[Network]) -> list[dict[str, Any]] | None:
         found = sorted(self._result.candidates.items())
         return [
-            {"hidden": list(nets[number].sizes[1:-1]), "climbs": climbs, "log_evidence": best}
-            for number, (climbs, best) in found
+            {"hidden": list(nets[number].sizes[1:-1]), "climbs": runs, "log_evidence": best}
+            for number, (runs, best) in found
         ] or None
 
     def _taken_for_noise(self) -> list[str]:

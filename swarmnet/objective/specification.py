@@ -1,4 +1,4 @@
-"""Blueprint: everything needed to make objectives, here or in another process."""
+"""ObjectiveSpecification: everything needed to make objectives, here or in another process."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from swarmnet.scaling import Preparation
 
 
 @dataclass(frozen=True, eq=False)
-class Blueprint:
+class ObjectiveSpecification:
     """Rows, and the settings of the objectives for them.
 
     Args:

@@ -44,12 +44,12 @@ class Best:
         self.loss, self.theta, self.network = loss, np.array(theta, dtype=np.float64), network
 
     def enter(self, candidates: Sequence[tuple[int, float]], begun: bool = False) -> None:
-        """Store the climbs' log evidence by their objectives' numbers; with `begun`, count new climbs."""
+        """Store the runs' log evidence by their objectives' numbers; with `begun`, count new runs."""
         for network, log_evidence in candidates:
-            climbs, best = self.candidates.get(network, (0, None))
+            runs, best = self.candidates.get(network, (0, None))
             if not begun and np.isfinite(log_evidence):
                 best = log_evidence if best is None else max(best, log_evidence)
-            self.candidates[network] = climbs + begun, best
+            self.candidates[network] = runs + begun, best
 
     def saved(self) -> State:
         """Return the state for `load`."""
@@ -70,8 +70,8 @@ class Best:
         own = matching(saved, {"run/best_loss": 0.0, "run/candidates": []})
         self.candidates = {}
         for candidate in own["run/candidates"]:
-            network, climbs, best = _candidate(candidate, len(objective.candidates))
-            self.candidates[network] = climbs, best
+            network, runs, best = _candidate(candidate, len(objective.candidates))
+            self.candidates[network] = runs, best
         if saved.get("run/best") is None and not ended:
             return
         self.network = whole(saved, "run/best_network", 0, len(objective.candidates) - 1)

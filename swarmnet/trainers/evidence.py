@@ -20,7 +20,7 @@ Values and each derivative column are separate groups, so that the data determin
 entry's measured sigma is its noise and is not estimated. A noise may shrink only a little per iteration. With
 a high initial noise, networks with more weights than data do not interpolate them before the prior is known.
 With a low one, structure that is hard to fit is not taken for noise too early. No single value suits all
-data, so climbs begin with different noises, and the evidence chooses among them.
+data, so runs begin with different noises, and the evidence chooses among them.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Executors, which run climbs on threads of this process or on replicas of the objective elsewhere."""
+"""Executors of Levenberg-Marquardt runs: threads of this process, or replicas of the objective elsewhere."""
 
 import time
 from collections import deque
@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 from swarmnet.floating_point import far_out
 from swarmnet.threads import ThreadTeam, one_blas_thread
 from swarmnet.trainers.checkpoint import State
-from swarmnet.trainers.climb import Climb, is_cheap
+from swarmnet.trainers.lm_run import LMRun, is_cheap
 from swarmnet.trainers.protocols import Trainable
 
 T = TypeVar("T")
@@ -20,9 +20,9 @@ _CAUTION = 8  # calls of one iteration each after some results were discarded
 
 
 class Threads:
-    """An executor on threads of this process: a single climb uses all of them, several use one each.
+    """An executor on threads of this process: a single run uses all of them, several use one each.
 
-    Climbs with cheap iterations share one thread. Between their short kernels they hold the GIL, and handing
+    Runs with cheap iterations share one thread. Between their short kernels they hold the GIL, and handing
     it over costs more than a second thread gains (measured: twice the time on two cores).
     """
 
@@ -31,23 +31,23 @@ class Threads:
     def __init__(self, threads: int | None = None) -> None:
         self._team = ThreadTeam(threads)
 
-    def advance(self, climbs: Sequence[Climb], seconds_left: float | None = None) -> None:
-        """Do one iteration of each climb."""
-        if len(climbs) == 1:
-            climbs[0].advance(alone=False)
+    def advance(self, runs: Sequence[LMRun], seconds_left: float | None = None) -> None:
+        """Do one iteration of each run."""
+        if len(runs) == 1:
+            runs[0].advance(alone=False)
             return
-        shares, cheap = list[list[Climb]](), list[Climb]()
-        for climb in climbs:
-            if is_cheap(climb.objective):
-                cheap.append(climb)
+        shares, cheap = list[list[LMRun]](), list[LMRun]()
+        for run in runs:
+            if is_cheap(run.objective):
+                cheap.append(run)
             else:
-                shares.append([climb])
+                shares.append([run])
         shares.append(cheap)
 
         def work(worker: int, task: int) -> None:
             with far_out():  # errstate is per thread
-                for climb in shares[task]:
-                    climb.advance()
+                for run in shares[task]:
+                    run.advance()
 
         self._team.run(len(shares), work)
 
@@ -60,44 +60,44 @@ class Replicas(Protocol):
 
 
 class OnReplicas:
-    """An executor on replicas of the objectives; one call advances a climb by several iterations.
+    """An executor on replicas of the objectives; one call advances a run by several iterations.
 
-    The call returns the states after each iteration, which are then used one by one. If a climb's cooling
+    The call returns the states after each iteration, which are then used one by one. If a run's cooling
     changes meanwhile, states computed with another cooling are discarded. So the result is the same, to the
     last bit, as on threads.
 
     Args:
-        replicas: of the climbs' objectives.
+        replicas: of the runs' objectives.
     """
 
     def __init__(self, replicas: Replicas) -> None:
         self._replicas = replicas
-        self._done: dict[Climb, deque[State]] = {}
+        self._done: dict[LMRun, deque[State]] = {}
         self._iterations, self._seconds = 0, 0.0  # of the last call
         self._caution = 0  # calls before more iterations are asked for again
 
     @property
     def ahead(self) -> int:
-        """Iterations of all climbs that are already computed but not yet used."""
+        """Iterations of all runs that are already computed but not yet used."""
         return min((len(states) for states in self._done.values()), default=0)
 
-    def advance(self, climbs: Sequence[Climb], seconds_left: float | None = None) -> None:
-        """Do one iteration of each climb."""
-        waiting = [climb for climb in climbs if not self._has_next(climb)]
+    def advance(self, runs: Sequence[LMRun], seconds_left: float | None = None) -> None:
+        """Do one iteration of each run."""
+        waiting = [run for run in runs if not self._has_next(run)]
         if waiting:
             self._ask(waiting, seconds_left)
-        self._done = {climb: self._done[climb] for climb in climbs}
-        for climb in climbs:
-            climb.load(self._done[climb].popleft())
+        self._done = {run: self._done[run] for run in runs}
+        for run in runs:
+            run.load(self._done[run].popleft())
 
-    def _has_next(self, climb: Climb) -> bool:
-        states = self._done.get(climb)
-        return states is not None and len(states) > 0 and states[0]["cooling"] == climb.cooling
+    def _has_next(self, run: LMRun) -> bool:
+        states = self._done.get(run)
+        return states is not None and len(states) > 0 and states[0]["cooling"] == run.cooling
 
-    def _ask(self, climbs: Sequence[Climb], seconds_left: float | None) -> None:
-        """Advance climbs on replicas, by more iterations than before if calls are short and used."""
+    def _ask(self, runs: Sequence[LMRun], seconds_left: float | None) -> None:
+        """Advance runs on replicas, by more iterations than before if calls are short and used."""
         each = self._seconds / max(1, self._iterations)
-        if any(self._done.get(climb) for climb in climbs):
+        if any(self._done.get(run) for run in runs):
             self._iterations, self._caution = 1, _CAUTION
         elif self._caution:
             self._caution -= 1
@@ -108,18 +108,18 @@ class OnReplicas:
         if seconds_left is not None and self._iterations * each > seconds_left:
             self._iterations = max(1, int(seconds_left / each))
         began = time.perf_counter()
-        asked = [(climb.objective.number, (climb.state(), self._iterations)) for climb in climbs]
-        for climb, states in zip(climbs, self._replicas.map(_advanced, asked), strict=True):
-            self._done[climb] = deque(states)
+        asked = [(run.objective.number, (run.state(), self._iterations)) for run in runs]
+        for run, states in zip(runs, self._replicas.map(_advanced, asked), strict=True):
+            self._done[run] = deque(states)
         self._seconds = time.perf_counter() - began
 
 
 def _advanced(objective: Trainable, asked: tuple[State, int]) -> list[State]:
-    """Return a climb's states after each of so many iterations, or fewer if it ends."""
+    """Return a run's states after each of so many iterations, or fewer if it ends."""
     state, iterations = asked
-    climb, states = Climb.restored(objective, state), list[State]()
+    run, states = LMRun.restored(objective, state), list[State]()
     with one_blas_thread(), far_out():
-        while len(states) < iterations and not climb.done:
-            climb.advance()
-            states.append(climb.state())
+        while len(states) < iterations and not run.done:
+            run.advance()
+            states.append(run.state())
     return states

@@ -1,4 +1,4 @@
-"""hybrid: swarms find starts, Levenberg-Marquardt climbs from them, and the evidence chooses."""
+"""hybrid: swarms find starts, Levenberg-Marquardt trains from each, and the evidence chooses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -9,28 +9,28 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from swarmnet.trainers.checkpoint import State, array, whole
-from swarmnet.trainers.climb import MOST_WEIGHTS, STALE, Climb, Rival, cost, is_cheap
 from swarmnet.trainers.evidence import NOISES
 from swarmnet.trainers.lbfgs import LBFGS
 from swarmnet.trainers.lbfgs_stages import RIDGE, judging, polishing, solved_start
 from swarmnet.trainers.levenberg_marquardt import LM
 from swarmnet.trainers.limits import require_count, require_number
+from swarmnet.trainers.lm_run import MOST_WEIGHTS, STALE, LMRun, Optimum, cost, is_cheap
 from swarmnet.trainers.monitor import Monitor
-from swarmnet.trainers.network_choice import Choice, is_raced
+from swarmnet.trainers.network_choice import Choice, is_small
 from swarmnet.trainers.particle_swarm import PSO, ProjectedPSO, Swarm
 from swarmnet.trainers.protocols import Trainable
 from swarmnet.trainers.result import Array
-from swarmnet.trainers.successive_halving import ALONE, race
+from swarmnet.trainers.successive_halving import ALONE, successive_halving
 from swarmnet.trainers.trainer import Trainer
 
-_POLISH = 4000  # iterations of Levenberg-Marquardt without a budget; most climbs end earlier
-_BOTH = NOISES[:2]  # initial noises with which each network races
+_POLISH = 4000  # iterations of Levenberg-Marquardt without a budget; most runs end earlier
+_BOTH = NOISES[:2]  # initial noises with which each network is tried
 _HALVINGS = (20, 40)  # iterations after which the worse half of the networks is given up
 _CHOSEN = 60  # iterations after which the best remaining network is chosen
 _STARTS_HALVED = (60, 100)  # iterations after which the worse half of the starts is given up
 _DEAR = 2e10  # multiplications of an iteration from which L-BFGS gets further in the same time
-_CLIMBED_ON = 2e12  # multiplications of all further iterations of a large network
-_SETTLED_SOON, _SETTLED_LATE = 1e11, 5e11  # multiplications of an estimate, with and without time limit
+_CONTINUED = 2e12  # multiplications of all further iterations of a large network
+_ESTIMATE_TIMED, _ESTIMATE_UNTIMED = 1e11, 5e11  # multiplications of an estimate, with and without time limit
 _PLACE = ("candidate", "tried")  # names in a state of this trainer that say where it was saved
 _GROWN = ("tried", "layers", "missed")  # names in a state that say how far the choice of larger networks was
 _MISSES = 2  # larger networks in a row, of the same number of layers, that are not better and end the search
@@ -45,15 +45,17 @@ P = TypeVar("P", LM, LBFGS)
 class Hybrid(Trainer):
     """Swarms over the hidden layers, then Levenberg-Marquardt with Bayesian regularisation from their best.
 
-    The climbs run at the same time, one on a core, with a high, a low and a middle initial noise; the one
-    with the largest evidence wins. With several candidate networks, these race first: after 20 and 40
-    iterations the half with the larger evidence continues, after 60 only the best. Half of the later starts
-    use the second-best network. Among the starts, the worse half is given up after 60 and 100 iterations, and
-    all but the best after 150. The results of the others become part of the error bars.
+    Each start has a Levenberg-Marquardt run, with a high, a low or a middle initial noise. All run at the
+    same time, one on a core, and the one with the largest evidence is the result. With several candidate
+    networks, the network is chosen first by successive halving: after 20 and 40 iterations the half with the
+    larger evidence continues, after 60 only the best. Half of the later starts use the second-best network.
+    Among the starts, the worse half is given up after 60 and 100 iterations, and all but the best after 150.
+    The results of the others become part of the error bars.
 
-    Large networks, with long iterations, do not race. If the winner is not much smaller than the largest
-    network in the race, L-BFGS trains larger ones from random weights, in order of layers and size, as long
-    as they improve the Bayesian information criterion. The best of them then climbs alone.
+    Large networks, with long iterations, take no part in the successive halving. If the chosen network is not
+    much smaller than the largest small one, L-BFGS trains larger ones from random weights, in order of layers
+    and size, as long as they improve the Bayesian information criterion. Then training continues with the
+    best of them.
 
     If Levenberg-Marquardt is too slow (many weights and entries) or impossible (a loss that is not squared),
     L-BFGS improves the best of one swarm, with a preconditioner if possible, and noise and prior are
@@ -62,8 +64,8 @@ class Hybrid(Trainer):
     all weights.
 
     Iterations, seconds or evaluations are the budget. The swarms use at most `swarm_share` of it, and the
-    rest is for the climbs; limits given for stages apply too. Without a budget, Levenberg-Marquardt ends by
-    its own rule within 4000 iterations, and L-BFGS after 900 with a preconditioner or 2500 without.
+    rest is for the other stages; limits given for stages apply too. Without a budget, Levenberg-Marquardt
+    ends by its own rule within 4000 iterations, and L-BFGS after 900 with a preconditioner or 2500 without.
 
     Args:
         swarm: the swarm of each start.
@@ -82,14 +84,14 @@ class Hybrid(Trainer):
     polish: LM | LBFGS | None = None
     starts: int | None = None
     swarm_share: float = 0.25
-    _ladder_share: ClassVar[float] = 0.5  # share of the budget for choosing a network
+    _choice_share: ClassVar[float] = 0.5  # share of the budget for choosing a network
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_count("starts", self.starts, 1, optional=True)
         require_number("swarm_share", self.swarm_share, "between 0 and 1", lambda x: 0 < x < 1)
 
-    def climbs_at_once(self, objective: Trainable) -> int:
+    def runs_at_once(self, objective: Trainable) -> int:
         if not isinstance(self._polish(objective), LM):
             return 0
         return self.starts or self._usual_starts(objective, chosen=False)
@@ -103,12 +105,12 @@ class Hybrid(Trainer):
     ) -> None:
         polish = self._polish(objective.candidates[0])
         if len(objective.candidates) > 1:
-            self._choose_and_climb(objective.candidates, rng, monitor)
+            self._choose_and_minimise(objective.candidates, rng, monitor)
         elif isinstance(polish, LM):
-            self._climb(objective, start, rng, monitor)
+            self._minimise(objective, start, rng, monitor)
         else:
             whole = self if self._has_budget else replace(self, evaluations=_part(polish.iterations, 1.0))
-            thetas = whole._fly([objective], start, rng, monitor, 1, {})
+            thetas = whole._search_starts([objective], start, rng, monitor, 1, {})
             if thetas:
                 self._descend(polish, objective, thetas[0], rng, monitor)
 
@@ -119,55 +121,57 @@ class Hybrid(Trainer):
         theta: Array,
         rng: np.random.Generator,
         monitor: Monitor,
-        rivals: Sequence[Rival] = (),
+        optima: Sequence[Optimum] = (),
     ) -> None:
         """Run L-BFGS to the end; then estimate noise and prior there, for error bars."""
         with monitor.limits(polish, monitor.budget.seconds_left, (self.swarm_share, 1.0), net.number):
             polish.train(net, theta, rng, monitor)
-        if monitor.best is not None and monitor.found.network == net.number and self._can_settle(net):
-            climb = Climb.from_fit(net, monitor.best)
-            climb.settle()
-            monitor.found.posterior = climb.posterior([climb], rivals)
+        if monitor.best is not None and monitor.found.network == net.number and self._can_estimate(net):
+            run = LMRun.from_fit(net, monitor.best)
+            run.estimate()
+            monitor.found.posterior = run.posterior([run], optima)
 
-    def _can_settle(self, net: Trainable) -> bool:
+    def _can_estimate(self, net: Trainable) -> bool:
         """Return whether noise and prior can be estimated by normal equations in reasonable time."""
-        most = _SETTLED_SOON if self.seconds is not None else _SETTLED_LATE
+        most = _ESTIMATE_TIMED if self.seconds is not None else _ESTIMATE_UNTIMED
         return net.can_linearise and net.size <= MOST_WEIGHTS and cost(net) <= most
 
-    def _climb(self, net: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor) -> None:
-        """Climb from all starts with the only network."""
+    def _minimise(
+        self, net: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
+    ) -> None:
+        """Minimise from all starts with the only network."""
         starts = min(self.starts or self._usual_starts(net, chosen=False), self._affordable)
-        lanes = [net] * starts
+        objectives = [net] * starts
         noises = [NOISES[number % len(NOISES)] for number in range(starts)]
-        self._climb_from(lanes, noises, Choice(), start, rng, monitor, starts, {})
+        self._minimise_from(objectives, noises, Choice(), start, rng, monitor, starts, {})
 
-    def _choose_and_climb(
+    def _choose_and_minimise(
         self, candidates: Sequence[Trainable], rng: np.random.Generator, monitor: Monitor
     ) -> None:
-        """Choose the network in a race or among the larger ones; then climb with it."""
-        raced = [candidate for candidate in candidates if is_raced(candidate)]
-        larger = sorted((r for r in candidates if not is_raced(r)), key=lambda r: (r.layers, r.size))
+        """Choose among the small networks, then among the larger ones; then train the chosen one."""
+        small = [candidate for candidate in candidates if is_small(candidate)]
+        larger = sorted((r for r in candidates if not is_small(r)), key=lambda r: (r.layers, r.size))
         starts = min(self.starts or self._usual_starts(candidates[0], chosen=True), self._affordable)
-        entrants = list(product(raced, _BOTH if self._affordable >= 2 * len(candidates) else NOISES[:1]))
-        swarms = starts + len(entrants) - 1
-        chosen = self._choose(entrants, candidates, rng, monitor, swarms)
-        chosen = chosen and self._grow(chosen, raced, larger, rng, monitor)
+        pairs = list(product(small, _BOTH if self._affordable >= 2 * len(candidates) else NOISES[:1]))
+        swarms = starts + len(pairs) - 1
+        chosen = self._choose(pairs, candidates, rng, monitor, swarms)
+        chosen = chosen and self._grow(chosen, small, larger, rng, monitor)
         if chosen is None or chosen.winner is None:
             return
         winner, net = chosen.winner, chosen.winner.objective
         before = chosen.state() | {"tried": len(larger)}
-        if not is_raced(net):
-            self._climb_on(chosen, before, rng, monitor)
+        if not is_small(net):
+            self._continue(chosen, before, rng, monitor)
             return
         starts = min(starts, self.starts or self._usual_starts(net, chosen=True))
         order = [winner.noise, *(noise for noise in NOISES if noise != winner.noise)]
         noises = [order[number % len(order)] for number in range(1, starts)]
-        lanes = [candidates[number] for number in chosen.shared_out(len(noises))]
-        self._climb_from(lanes, noises, chosen, None, rng, monitor, swarms, before)
+        objectives = [candidates[number] for number in chosen.shared_out(len(noises))]
+        self._minimise_from(objectives, noises, chosen, None, rng, monitor, swarms, before)
 
-    def _climb_from(
+    def _minimise_from(
         self,
-        lanes: Sequence[Trainable],
+        objectives: Sequence[Trainable],
         noises: Sequence[float],
         chosen: "Choice",
         start: Array | None,
@@ -176,34 +180,34 @@ class Hybrid(Trainer):
         swarms: int,
         before: State,
     ) -> None:
-        """Race all starts: the winner of the choice, if any, and the swarm result for each of `lanes`."""
-        thetas = self._fly(lanes, start, rng, monitor, swarms, before)
-        if len(thetas) < len(lanes):
+        """Minimise from a swarm's result for each of `objectives`, together with the choice's winner."""
+        thetas = self._search_starts(objectives, start, rng, monitor, swarms, before)
+        if len(thetas) < len(objectives):
             return
         leading = [] if chosen.winner is None else [chosen.winner]
-        begun = zip(lanes, thetas, noises, strict=True)
-        climbs = leading + [Climb(lane, theta, noise) for lane, theta, noise in begun]
+        begun = zip(objectives, thetas, noises, strict=True)
+        runs = leading + [LMRun(objective, theta, noise) for objective, theta, noise in begun]
         ahead = leading[0].clock if leading else 0.0
         halvings, alone = [ahead + clock for clock in _STARTS_HALVED], ahead + ALONE
-        limits = self._climbing()
+        limits = self._levenberg_marquardt()
         with monitor.limits(
-            limits, monitor.budget.seconds_left, (self._ladder_share if leading else 0.0, 1.0)
+            limits, monitor.budget.seconds_left, (self._choice_share if leading else 0.0, 1.0)
         ):
-            race(climbs, monitor, halvings, chosen.rivals, alone=alone)
+            successive_halving(runs, monitor, halvings, chosen.optima, alone=alone)
 
-    def _climb_on(self, chosen: "Choice", before: State, rng: np.random.Generator, monitor: Monitor) -> None:
+    def _continue(self, chosen: "Choice", before: State, rng: np.random.Generator, monitor: Monitor) -> None:
         """Continue to train a large network that L-BFGS has trained so far."""
         assert chosen.winner is not None
         net = chosen.winner.objective
         monitor.checkpoint(partial(dict, before))
         polish = self._polish(net)
         if isinstance(polish, LBFGS):
-            self._descend(polish, net, chosen.winner.theta, rng, monitor, chosen.rivals)
+            self._descend(polish, net, chosen.winner.theta, rng, monitor, chosen.optima)
             return
-        iterations = int(np.clip(_CLIMBED_ON / cost(net), 2 * STALE, _POLISH))
+        iterations = int(np.clip(_CONTINUED / cost(net), 2 * STALE, _POLISH))
         limits = replace(polish, iterations=None if self._has_budget else iterations)
-        with monitor.limits(limits, monitor.budget.seconds_left, (self._ladder_share, 1.0), net.number):
-            race([chosen.winner], monitor, rivals=chosen.rivals)
+        with monitor.limits(limits, monitor.budget.seconds_left, (self._choice_share, 1.0), net.number):
+            successive_halving([chosen.winner], monitor, optima=chosen.optima)
 
     def _usual_starts(self, net: Trainable, chosen: bool) -> int:
         if chosen and is_cheap(net):
@@ -213,32 +217,32 @@ class Hybrid(Trainer):
 
     def _choose(
         self,
-        entrants: Sequence[tuple[Trainable, float]],
+        pairs: Sequence[tuple[Trainable, float]],
         candidates: Sequence[Trainable],
         rng: np.random.Generator,
         monitor: Monitor,
         swarms: int,
     ) -> "Choice | None":
-        """Return the result of the race of networks, new or saved; None if training ended."""
+        """Return the choice among the small networks, new or saved; None if training ended."""
         saved = monitor.resume() or {}
         if "candidate" in saved:
             return Choice.restored(saved, candidates)
-        if not entrants:
+        if not pairs:
             return Choice()
-        thetas = self._fly([candidate for candidate, _ in entrants], None, rng, monitor, swarms, {})
-        if len(thetas) < len(entrants):
+        thetas = self._search_starts([candidate for candidate, _ in pairs], None, rng, monitor, swarms, {})
+        if len(thetas) < len(pairs):
             return None
-        share = _share(self._climbing(), self, self._ladder_share)
-        with monitor.limits(share, share.seconds, (self.swarm_share, self._ladder_share)):
-            pairs = zip(entrants, thetas, strict=True)
-            climbs = [Climb(candidate, theta, noise) for (candidate, noise), theta in pairs]
-            chosen = Choice.of(*race(climbs, monitor, _HALVINGS, end=_CHOSEN))
+        share = _share(self._levenberg_marquardt(), self, self._choice_share)
+        with monitor.limits(share, share.seconds, (self.swarm_share, self._choice_share)):
+            begun = zip(pairs, thetas, strict=True)
+            runs = [LMRun(candidate, theta, noise) for (candidate, noise), theta in begun]
+            chosen = Choice.of(*successive_halving(runs, monitor, _HALVINGS, end=_CHOSEN))
         return None if monitor.status else chosen
 
     def _grow(
         self,
         chosen: "Choice",
-        raced: Sequence[Trainable],
+        small: Sequence[Trainable],
         larger: Sequence[Trainable],
         rng: np.random.Generator,
         monitor: Monitor,
@@ -247,13 +251,14 @@ class Hybrid(Trainer):
 
         They are sorted by layers and size. For each number of layers, networks are tried from about the size
         of the best so far until one fits as well but is not better, or two in a row are not better, since one
-        may have had a bad start. If a much smaller network than the largest has won the race, none is tried.
+        may have had a bad start. None is tried if the chosen network is much smaller than the largest one
+        that took part in the successive halving.
         """
         saved = monitor.resume() or {}
         tried, layers, missed = (whole(saved, name) if name in saved else 0 for name in _GROWN)
-        if not tried and chosen.winner and 2 * len(chosen.winner.theta) < max(r.size for r in raced):
+        if not tried and chosen.winner and 2 * len(chosen.winner.theta) < max(r.size for r in small):
             return chosen
-        while tried < len(larger) and (chosen.winner is None or monitor.budget.fraction < self._ladder_share):
+        while tried < len(larger) and (chosen.winner is None or monitor.budget.fraction < self._choice_share):
             net, best = larger[tried], chosen.winner
             layers, missed = net.layers, missed if net.layers == layers else 0
             if missed == _MISSES or (best is not None and net.size < _AS_LARGE * len(best.theta)):
@@ -262,17 +267,17 @@ class Hybrid(Trainer):
             before = chosen.state() | dict(zip(_GROWN, (tried, layers, missed), strict=True))
             monitor.checkpoint(partial(dict, before))
             limits = _share(judging(net), self, _SCREENED_SHARE)
-            with monitor.limits(limits, limits.seconds, (self.swarm_share, self._ladder_share), net.number):
+            with monitor.limits(limits, limits.seconds, (self.swarm_share, self._choice_share), net.number):
                 theta = limits.descend(net, solved_start(net, rng), rng, monitor)
             if monitor.status:
                 return None
-            climb = Climb.from_fit(net, theta)
+            run = LMRun.from_fit(net, theta)
             monitor.found.enter([(net.number, -np.inf)], begun=True)
-            if best is None or climb.criterion > best.criterion:
-                chosen, missed = chosen.beaten_by(climb), 0
+            if best is None or run.criterion > best.criterion:
+                chosen, missed = chosen.beaten_by(run), 0
             else:
                 # If it fits as well as the best, the data do not support more weights.
-                missed = _MISSES if climb.loss <= _AS_WELL * best.loss else missed + 1
+                missed = _MISSES if run.loss <= _AS_WELL * best.loss else missed + 1
             tried += 1
         return chosen
 
@@ -280,42 +285,42 @@ class Hybrid(Trainer):
         """Return the trainer after the swarms for this objective, with its limits."""
         if self.polish is not None:
             return self.polish
-        if climbs_well(objective):
-            return self._climbing()
+        if suits_levenberg_marquardt(objective):
+            return self._levenberg_marquardt()
         return polishing(objective, limited=self._has_budget)
 
-    def _climbing(self) -> LM:
+    def _levenberg_marquardt(self) -> LM:
         """Return Levenberg-Marquardt with its limits."""
         if isinstance(self.polish, LM):
             return self.polish
         return LM(iterations=None if self._has_budget else _POLISH)
 
-    def _fly(
+    def _search_starts(
         self,
-        lanes: Sequence[Trainable],
+        objectives: Sequence[Trainable],
         start: Array | None,
         rng: np.random.Generator,
         monitor: Monitor,
         swarms: int,
         before: State,
     ) -> list[Array]:
-        """Return the best weights of a swarm for each objective in `lanes`; fewer if training ended.
+        """Return the best weights of a swarm for each of `objectives`; fewer if training ended.
 
         `swarms` is the total number of swarms. `before` is added to the checkpoints.
         """
-        swarm = self._swarm(lanes[0], swarms) if lanes else self.swarm
+        swarm = self._swarm(objectives[0], swarms) if objectives else self.swarm
         saved = monitor.resume() or {}
         mine = saved if [saved.get(key) for key in _PLACE] == [before.get(key) for key in _PLACE] else {}
-        flown = whole(mine, "flown", 0, len(lanes)) if mine else 0
-        thetas = [array(mine, f"theta {number}", (lanes[number].size,)) for number in range(flown)]
-        for number in range(len(thetas), len(lanes)):
+        done = whole(mine, "flown", 0, len(objectives)) if mine else 0
+        thetas = [array(mine, f"theta {number}", (objectives[number].size,)) for number in range(done)]
+        for number in range(len(thetas), len(objectives)):
             monitor.checkpoint(partial(_state, thetas, before))
             span = (self.swarm_share * number / swarms, self.swarm_share * (number + 1) / swarms)
-            with monitor.limits(swarm, span=span, network=lanes[number].number):
-                best = swarm.search(lanes[number], None if number else start, rng, monitor)
+            with monitor.limits(swarm, span=span, network=objectives[number].number):
+                best = swarm.search(objectives[number], None if number else start, rng, monitor)
             if monitor.status:
                 return []
-            thetas.append(lanes[number].initial(rng) if best is None else best)
+            thetas.append(objectives[number].initial(rng) if best is None else best)
         monitor.checkpoint(partial(_state, thetas, before))
         return thetas
 
@@ -362,7 +367,7 @@ def _share(polish: P, whole: "Hybrid", share: float) -> P:
     )
 
 
-def climbs_well(objective: Trainable) -> bool:
+def suits_levenberg_marquardt(objective: Trainable) -> bool:
     """Return whether Levenberg-Marquardt is possible, and faster than L-BFGS."""
     return objective.can_linearise and objective.size <= MOST_WEIGHTS and cost(objective) <= _DEAR
 

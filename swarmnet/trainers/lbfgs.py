@@ -93,14 +93,14 @@ class LBFGS(Trainer):
         else:
             saved = _checked(saved, objective, self.solved)
         while True:
-            walk = _Minimisation(objective, monitor.keeps, self.refresh, self.solved, **saved)
-            monitor.checkpoint(walk.state)
-            found = self._minimize(walk, monitor)
-            if not walk.full:
+            minimisation = _Minimisation(objective, monitor.keeps, self.refresh, self.solved, **saved)
+            monitor.checkpoint(minimisation.state)
+            found = self._minimize(minimisation, monitor)
+            if not minimisation.full:
                 break
-            saved = {"start": walk.theta(found.x), "rows": self._sample(objective, rng)}
+            saved = {"start": minimisation.theta(found.x), "rows": self._sample(objective, rng)}
         monitor.finish("converged" if found.success else "stalled")
-        return walk.theta(found.x)
+        return minimisation.theta(found.x)
 
     def _sample(self, objective: Trainable, rng: np.random.Generator) -> NDArray[np.intp]:
         """Return the rows for a preconditioner; none without `refresh`."""
@@ -110,24 +110,24 @@ class LBFGS(Trainer):
         rows = int(np.ceil(_SAMPLE * objective.size / residuals))
         return np.sort(rng.choice(objective.n_rows, min(rows, objective.n_rows), replace=False))
 
-    def _minimize(self, walk: "_Minimisation", monitor: Monitor) -> "OptimizeResult":
+    def _minimize(self, minimisation: "_Minimisation", monitor: Monitor) -> "OptimizeResult":
         from scipy.optimize import minimize  # noqa: PLC0415  # see prepare
 
         def note(intermediate_result: "OptimizeResult") -> None:
-            if walk.repeats():
+            if minimisation.repeats():
                 return
-            theta = walk.theta(intermediate_result.x)
-            if not monitor.record(intermediate_result.fun, theta, walk.spent()):
+            theta = minimisation.theta(intermediate_result.x)
+            if not monitor.record(intermediate_result.fun, theta, minimisation.spent()):
                 raise StopIteration
-            if walk.is_full():
+            if minimisation.is_full():
                 raise StopIteration
-            monitor.checkpoint(walk.state)
+            monitor.checkpoint(minimisation.state)
 
         # SciPy's own limits are disabled, because the monitor's apply.
         options: dict[str, Any] = {"maxcor": self.memory, "maxiter": 10**9, "maxfun": 10**9}
         return minimize(
-            walk,
-            walk.origin,
+            minimisation,
+            minimisation.origin,
             jac=True,
             method="L-BFGS-B",
             callback=note,
@@ -167,18 +167,18 @@ class _Minimisation:
         self._seen, self._asked, self._spent = 0, 0, 0
         self._given = len(self._losses)
         self._rows = rows
-        self._walked = objective.hidden_size if solved else objective.size
+        self._free = objective.hidden_size if solved else objective.size
         self._factor = _preconditioner(objective, start, rows) if len(rows) else None
         self.full = False
 
     @property
     def origin(self) -> Array:
         """The start in the optimiser's coordinates."""
-        return self._start[: self._walked] if self._factor is None else np.zeros_like(self._start)
+        return self._start[: self._free] if self._factor is None else np.zeros_like(self._start)
 
     def theta(self, point: Array) -> Array:
         """Return the weights at a point of the optimiser."""
-        if self._walked < len(self._start):
+        if self._free < len(self._start):
             return np.concatenate([point, self._objective.projected(point[None], ridge=0.0)[1][0]])
         if self._factor is None:
             return point
@@ -190,7 +190,7 @@ class _Minimisation:
             return self._losses[self._asked - 1], self._gradients[self._asked - 1]
         self._spent += 1
         loss, gradient = self._objective.loss_and_gradient(self.theta(point))
-        gradient = gradient[: self._walked]
+        gradient = gradient[: self._free]
         if self._factor is not None:
             gradient = blas.divide(self._factor, gradient)
         if self._keeps:
@@ -241,8 +241,8 @@ def _checked(saved: State, objective: Trainable, solved: bool) -> State:
     if len(rows) and not (rows.min() >= 0 and rows.max() < objective.n_rows):
         raise DamagedState("rows must be those of the data")
     losses = array(saved, "losses", (None,), finite=False)
-    walked = objective.hidden_size if solved else objective.size
-    shape = (len(losses), walked) if len(losses) else (0,)  # an empty list
+    free = objective.hidden_size if solved else objective.size
+    shape = (len(losses), free) if len(losses) else (0,)  # an empty list
     return {
         "start": array(saved, "start", (objective.size,)),
         "rows": rows,

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from swarmnet.trainers.climb import MOST_WEIGHTS
 from swarmnet.trainers.lbfgs import LBFGS
+from swarmnet.trainers.lm_run import MOST_WEIGHTS
 from swarmnet.trainers.protocols import Trainable
 from swarmnet.trainers.result import Array
 

@@ -119,26 +119,26 @@ class Swarm(Trainer):
     ) -> Array | None:
         """Train, and return this swarm's best weights; None if no loss was finite."""
 
-    def _fly(
+    def _move_until_stopped(
         self, objective: Trainable, positions: Array, rng: np.random.Generator, monitor: Monitor
     ) -> Array | None:
         """Move the swarm until the monitor stops it; memory does not grow with the iterations."""
         with _quiet_pyswarms():
-            flight = _Flight(self, positions, rng)
+            particles = _Particles(self, positions, rng)
         best, best_cost, loss = positions[0], np.inf, np.inf
         if (saved := monitor.resume()) is not None:
             saved |= matching(saved, {"best_cost": best_cost, "loss": loss})
             best_cost, loss = saved["best_cost"], saved["loss"]
             evaluated = np.isfinite(best_cost)
             best = array(saved, "best", (objective.size if evaluated else len(best),))
-            flight.load(saved)
+            particles.load(saved)
 
         def state() -> State:
-            return {"best": best, "best_cost": best_cost, "loss": loss, **flight.state()}
+            return {"best": best, "best_cost": best_cost, "loss": loss, **particles.state()}
 
         while True:
             monitor.checkpoint(state)
-            costs, theta = self._evaluate(objective, flight.swarm.position)
+            costs, theta = self._evaluate(objective, particles.swarm.position)
             spent = len(costs)
             if costs.min() < best_cost:
                 best, best_cost = theta, float(costs.min())
@@ -146,7 +146,7 @@ class Swarm(Trainer):
                 spent += more
             if not monitor.record(loss, best, spent):
                 return best if np.isfinite(loss) else None
-            flight.move(costs, monitor.budget.fraction)
+            particles.move(costs, monitor.budget.fraction)
 
 
 def _at(schedule: Schedule, fraction: float) -> float:
@@ -165,7 +165,7 @@ def _without_nan(costs: Array) -> Array:
     return np.where(np.isnan(costs), np.inf, costs)
 
 
-class _Flight:
+class _Particles:
     """A PySwarms swarm with its topology, and the in-place update."""
 
     def __init__(self, settings: Swarm, positions: Array, rng: np.random.Generator) -> None:
@@ -205,7 +205,7 @@ class _Flight:
         state = matching(state, first, finite=places)
         costs, best_cost = state["swarm_pbest_cost"], state["swarm_best_cost"]
         if np.isnan([*costs, best_cost]).any() or not (begun or best_cost == np.inf):
-            raise DamagedState("the costs are those of no flight")
+            raise DamagedState("the costs are those of no swarm")
         if begun and self._who and not np.isin(state["neighbours"], np.arange(s)).all():
             raise DamagedState("neighbours must be particles")
         for name in _MOVING:
@@ -247,7 +247,7 @@ class PSO(Swarm):
     def search(
         self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> Array | None:
-        return self._fly(objective, self._positions(objective, start, rng), rng, monitor)
+        return self._move_until_stopped(objective, self._positions(objective, start, rng), rng, monitor)
 
     def _evaluate(self, objective: Trainable, positions: Array) -> tuple[Array, Array]:
         costs = _without_nan(objective.loss(positions))
@@ -283,7 +283,7 @@ class ProjectedPSO(Swarm):
         fresh = monitor.resume() is None
         if fresh and start is not None and not monitor.record(float(objective.loss(start)), start, 1):
             return start
-        best = self._fly(objective, positions[:, : objective.hidden_size].copy(), rng, monitor)
+        best = self._move_until_stopped(objective, positions[:, : objective.hidden_size].copy(), rng, monitor)
         if start is not None and best is not None and objective.loss(start) < objective.loss(best):
             return start
         return best

@@ -114,11 +114,11 @@ class Trainable(DifferentiableLoss, SeparableLoss, LeastSquares, Protocol):
 
 
 class Executor(Protocol):
-    """Runs climbs."""
+    """Does Levenberg-Marquardt runs."""
 
     @property
     def ahead(self) -> int:
-        """Iterations of the last climbs that are already computed but not yet used."""
+        """Iterations of the last runs that are already computed but not yet used."""
 
-    def advance(self, climbs: Sequence[Any], seconds_left: float | None = None) -> None:
-        """Do one iteration of each climb; any further iterations should fit into the seconds left."""
+    def advance(self, runs: Sequence[Any], seconds_left: float | None = None) -> None:
+        """Do one iteration of each run; any further iterations should fit into the seconds left."""

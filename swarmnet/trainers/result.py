@@ -87,7 +87,7 @@ class Posterior:
         """
         sizes = array(state, "sizes", (None,), np.int64)
         networks = array(state, "networks", (len(sizes),), np.int64)
-        own = dict(enumerate(rung.size for rung in objective.candidates))
+        own = dict(enumerate(candidate.size for candidate in objective.candidates))
         if [own.get(network) for network in networks.tolist()] != sizes.tolist():
             raise DamagedState("the weights of another start are those of no network")
         ends = np.cumsum(sizes)
@@ -107,7 +107,7 @@ class TrainResult:
     """The best weights and how training went; `status` is a key of `STATUS`.
 
     `network` is the number of theta's objective among the candidates. `candidates` has, for each number for
-    which there were Levenberg-Marquardt climbs, how many there were, and their largest log evidence.
+    which there were Levenberg-Marquardt runs, how many there were, and their largest log evidence.
     """
 
     theta: Array

@@ -1,4 +1,4 @@
-"""Successive halving of climbs: they run at the same time, and the worse half is given up at set times."""
+"""Successive halving (Jamieson and Talwalkar 2016) of Levenberg-Marquardt runs."""
 
 import math
 from collections.abc import Sequence
@@ -6,130 +6,130 @@ from dataclasses import asdict
 from functools import partial
 
 from swarmnet.trainers.checkpoint import DamagedState, State, whole
-from swarmnet.trainers.climb import COLD, COOLING, Climb, Rival
 from swarmnet.trainers.executor import Threads
+from swarmnet.trainers.lm_run import COLD, COOLING, LMRun, Optimum
 from swarmnet.trainers.monitor import Monitor
 
-ALONE = 150  # iterations after which only the best climb continues
+ALONE = 150  # iterations after which only the best run continues
 _MOST_COOLING = 3.0  # largest cooling if the budget is short
 
 
-def race(
-    climbs: list[Climb],
+def successive_halving(
+    runs: list[LMRun],
     monitor: Monitor,
     halvings: Sequence[float] = (),
-    rivals: Sequence[Rival] = (),
+    optima: Sequence[Optimum] = (),
     end: float = math.inf,
     alone: float = math.inf,
-) -> tuple[list[Climb], list[Rival]]:
-    """Run all climbs at the same time, an iteration each, until the monitor stops them or all are done.
+) -> tuple[list[LMRun], list[Optimum]]:
+    """Advance all runs at the same time, an iteration each, until the monitor stops them or all are done.
 
     The result does not depend on the executor. When the clock passes one of `halvings`, only the half with
-    the larger merit continues, among climbs with the same initial noise. After `alone` only the best of all
-    continues, and after `end` none. Returns the remaining climbs, best first, and the results of the others,
-    last given up first, followed by `rivals` (results of earlier climbs). All results are part of the best
-    climb's posterior.
+    the larger merit continues, among runs with the same initial noise. After `alone` only the best of all
+    continues, and after `end` none. Returns the remaining runs, best first, and the results of the others,
+    last given up first, followed by `optima` (results of earlier runs). All results are part of the best
+    run's posterior.
     """
-    rivals = list(rivals)
+    optima = list(optima)
     if (saved := monitor.resume()) is not None:
-        climbs, rivals = _resumed(climbs, rivals, saved)
+        runs, optima = _resumed(runs, optima, saved)
     else:
-        monitor.found.enter([_entry(climb) for climb in climbs if climb.iteration == 0], begun=True)
-    executor = monitor.executor or Threads(climbs[0].objective.threads)
+        monitor.found.enter([_entry(run) for run in runs if run.iteration == 0], begun=True)
+    executor = monitor.executor or Threads(runs[0].objective.threads)
     began, rounds = monitor.budget.seconds, 0
-    while going := [climb for climb in climbs if not climb.done]:
-        monitor.checkpoint(partial(_state, climbs, rivals))
-        spent, clock = -_evaluations(climbs), max(climb.clock for climb in going)
+    while going := [run for run in runs if not run.done]:
+        monitor.checkpoint(partial(_state, runs, optima))
+        spent, clock = -_evaluations(runs), max(run.clock for run in going)
         executor.advance(going, monitor.budget.seconds_left)
-        spent += _evaluations(climbs)
-        leader = max(climbs, key=lambda climb: climb.merit)
+        spent += _evaluations(runs)
+        leader = max(runs, key=lambda run: run.merit)
         posterior = None
         if leader.done or leader.clock >= COLD or leader.loss <= monitor.found.loss:
-            posterior = leader.posterior(climbs, rivals)
-        monitor.found.enter([_entry(climb) for climb in going])
+            posterior = leader.posterior(runs, optima)
+        monitor.found.enter([_entry(run) for run in going])
         if not monitor.record(leader.loss, leader.theta, spent, posterior, leader.objective.number):
             break
-        now = max(climb.clock for climb in going)
+        now = max(run.clock for run in going)
         if now >= end:
             break
         if any(clock < at <= now for at in (*halvings, alone)):
-            kept = _ranked(climbs)[:1] if now >= alone else _better_halves(climbs)
-            rivals[:0] = [climb.rival for climb in _ranked(climbs) if climb not in kept]
-            climbs = kept
+            kept = _ranked(runs)[:1] if now >= alone else _better_halves(runs)
+            optima[:0] = [run.optimum for run in _ranked(runs) if run not in kept]
+            runs = kept
         rounds += 1
         if executor.ahead and monitor.budget.seconds_left is not None:
             continue  # times are too inexact to discard finished iterations
         _cool_faster(going, monitor, (monitor.budget.seconds - began) / rounds)
     else:
         monitor.finish("converged")
-    return _ranked(climbs), rivals
+    return _ranked(runs), optima
 
 
-def _entry(climb: Climb) -> tuple[int, float]:
-    return climb.objective.number, climb.log_evidence
+def _entry(run: LMRun) -> tuple[int, float]:
+    return run.objective.number, run.log_evidence
 
 
-def _ranked(climbs: Sequence[Climb]) -> list[Climb]:
-    return sorted(climbs, key=lambda climb: -climb.merit)
+def _ranked(runs: Sequence[LMRun]) -> list[LMRun]:
+    return sorted(runs, key=lambda run: -run.merit)
 
 
-def _better_halves(climbs: Sequence[Climb]) -> list[Climb]:
-    """Return, among climbs with the same initial noise, the half with the larger merit."""
-    kept: list[Climb] = []
-    for noise in sorted({climb.noise for climb in climbs}):
-        same = [climb for climb in climbs if climb.noise == noise]
+def _better_halves(runs: Sequence[LMRun]) -> list[LMRun]:
+    """Return, among runs with the same initial noise, the half with the larger merit."""
+    kept: list[LMRun] = []
+    for noise in sorted({run.noise for run in runs}):
+        same = [run for run in runs if run.noise == noise]
         kept += _ranked(same)[: (len(same) + 1) // 2]
     return kept
 
 
-def _evaluations(climbs: Sequence[Climb]) -> int:
-    return sum(climb.evaluations for climb in climbs)
+def _evaluations(runs: Sequence[LMRun]) -> int:
+    return sum(run.evaluations for run in runs)
 
 
-def _state(climbs: Sequence[Climb], rivals: Sequence[Rival]) -> State:
-    """Return the states of all climbs and rivals, with numbered names."""
-    parts = [climb.state() | {"network": climb.objective.number} for climb in climbs]
-    parts += [asdict(rival) for rival in rivals]
+def _state(runs: Sequence[LMRun], optima: Sequence[Optimum]) -> State:
+    """Return the states of all runs and optima, with numbered names."""
+    parts = [run.state() | {"network": run.objective.number} for run in runs]
+    parts += [asdict(optimum) for optimum in optima]
     numbered = {f"{n}/{name}": x for n, part in enumerate(parts) for name, x in part.items()}
-    return {"climbs": len(climbs), "rivals": len(rivals)} | numbered
+    return {"climbs": len(runs), "rivals": len(optima)} | numbered
 
 
 def _resumed(
-    climbs: Sequence[Climb], rivals: Sequence[Rival], saved: State
-) -> tuple[list[Climb], list[Rival]]:
-    """Return the climbs that were running, in their saved states, and the saved rivals.
+    runs: Sequence[LMRun], optima: Sequence[Optimum], saved: State
+) -> tuple[list[LMRun], list[Optimum]]:
+    """Return the runs that were running, in their saved states, and the saved optima.
 
     Raises:
-        DamagedState: it cannot come from these climbs and rivals.
+        DamagedState: it cannot come from these runs and optima.
     """
 
     def part(number: int) -> State:
         own = f"{number}/"
         return {name.removeprefix(own): x for name, x in saved.items() if name.startswith(own)}
 
-    going: list[Climb] = []
-    for number in range(whole(saved, "climbs", 1, len(climbs))):
+    going: list[LMRun] = []
+    for number in range(whole(saved, "climbs", 1, len(runs))):
         state = part(number)
         network = whole(state, "network")
-        climb = next((c for c in climbs if c.objective.number == network and c not in going), None)
-        if climb is None:
-            raise DamagedState("a climb is that of no network")
-        climb.load(Climb.checked(climb.objective, state))
-        going.append(climb)
-    sizes = {climb.objective.number: climb.objective.size for climb in climbs}
-    sizes |= {rival.network: len(rival.theta) for rival in rivals}
-    count = whole(saved, "rivals", 0, len(climbs) + len(rivals))
-    return going, [Rival.checked(part(saved["climbs"] + number), sizes) for number in range(count)]
+        run = next((c for c in runs if c.objective.number == network and c not in going), None)
+        if run is None:
+            raise DamagedState("a run belongs to no network")
+        run.load(LMRun.checked(run.objective, state))
+        going.append(run)
+    sizes = {run.objective.number: run.objective.size for run in runs}
+    sizes |= {optimum.network: len(optimum.theta) for optimum in optima}
+    count = whole(saved, "rivals", 0, len(runs) + len(optima))
+    return going, [Optimum.checked(part(saved["climbs"] + number), sizes) for number in range(count)]
 
 
-def _cool_faster(climbs: list[Climb], monitor: Monitor, seconds: float) -> None:
+def _cool_faster(runs: list[LMRun], monitor: Monitor, seconds: float) -> None:
     """Increase the cooling if the budget would end before the noise is low; an iteration takes `seconds`."""
-    newest = min(climbs, key=lambda climb: climb.iteration)
-    each = _evaluations(climbs) / sum(climb.iteration for climb in climbs)
-    left = monitor.budget.iterations_left(seconds, each * len(climbs))
+    newest = min(runs, key=lambda run: run.iteration)
+    each = _evaluations(runs) / sum(run.iteration for run in runs)
+    left = monitor.budget.iterations_left(seconds, each * len(runs))
     if left is None:
         return
     wanted = max(COLD - newest.clock, 0.0)
     cooling = min(_MOST_COOLING, COOLING ** max(1.0, wanted / max(0.7 * left, 1.0)))
-    for climb in climbs:
-        climb.cooling = cooling
+    for run in runs:
+        run.cooling = cooling

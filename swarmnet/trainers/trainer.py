@@ -29,8 +29,8 @@ class Trainer(Limits, ABC):
         """Whether it needs the squared loss."""
         return False
 
-    def climbs_at_once(self, objective: Trainable) -> int:
-        """Return how many climbs run at the same time, which an executor can run; 0 if none."""
+    def runs_at_once(self, objective: Trainable) -> int:
+        """Return how many Levenberg-Marquardt runs an executor can do at the same time; 0 if none."""
         return 0
 
     def prepare(self) -> None:

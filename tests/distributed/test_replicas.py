@@ -16,7 +16,7 @@ from swarmnet import Activation, MixedData, Network, Objective, SwarmnetError
 from swarmnet.data.readers import open_files
 from swarmnet.errors import WorkersLost
 from swarmnet.network.activations import TABLE
-from swarmnet.objective.specification import Blueprint
+from swarmnet.objective.specification import ObjectiveSpecification
 from swarmnet.scaling import Preparation, Scaling
 from swarmnet.trainers import LM, TRAINERS, Hybrid, ProjectedPSO, run
 from tests.sharded import assert_same_sums, deadly, kill_all, table, written
@@ -27,7 +27,7 @@ from swarmnet.distributed.cluster import Cluster  # noqa: E402
 from swarmnet.distributed.replicas import Objectives, WorkerReplicas  # noqa: E402
 from swarmnet.distributed.sharded_sums import SentSource, bytes_of  # noqa: E402
 
-CLIMBS = Hybrid(polish=LM(iterations=20), swarm=ProjectedPSO(iterations=2, particles=4), starts=3)
+SHORT = Hybrid(polish=LM(iterations=20), swarm=ProjectedPSO(iterations=2, particles=4), starts=3)
 TANH = TABLE["tanh"]
 
 
@@ -50,8 +50,8 @@ def client(local):
 
 
 @pytest.fixture
-def short_ladder(monkeypatch):
-    monkeypatch.setattr("swarmnet.fitting.candidates._LADDER", ((3,), (5,), (3, 3)))
+def few_networks(monkeypatch):
+    monkeypatch.setattr("swarmnet.fitting.candidates._SMALL", ((3,), (5,), (3, 3)))
     monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (6,))
     monkeypatch.setattr("swarmnet.trainers.hybrid._CHOSEN", 12)
     monkeypatch.setattr("swarmnet.trainers.successive_halving.COLD", 0)  # no hurry
@@ -71,12 +71,12 @@ def assert_same_model(one, other):
     assert one.history.drop(columns="seconds").equals(other.history.drop(columns="seconds"))
 
 
-@pytest.mark.usefixtures("short_ladder")
-def test_the_networks_race_on_the_workers_as_here(monkeypatch, client):
+@pytest.mark.usefixtures("few_networks")
+def test_the_networks_are_chosen_on_the_workers_as_here(monkeypatch, client):
     sent, plain = [], Objectives.__reduce__
     monkeypatch.setattr(Objectives, "__reduce__", lambda self: sent.append(1) or plain(self))
-    model = swarmnet.fit(problem(), trainer=CLIMBS, client=client)
-    assert_same_model(model, swarmnet.fit(problem(), trainer=CLIMBS))
+    model = swarmnet.fit(problem(), trainer=SHORT, client=client)
+    assert_same_model(model, swarmnet.fit(problem(), trainer=SHORT))
     assert len(sent) <= 2  # the rows leave once; this cluster's scheduler, which passes them on, is here too
 
 
@@ -98,15 +98,17 @@ def test_each_worker_has_made_its_replicas_before_the_clock_starts(client):
         return [len(item._made) for item in dask_worker.data.values() if isinstance(item, Objectives)]
 
     nets = [Network((2, 3, 1)), Network((2, 5, 1))]
-    blueprint = Blueprint(problem(), Preparation(Scaling.of(problem().statistics), None), {})
-    replicas = WorkerReplicas(blueprint, nets, Cluster(client))
+    specification = ObjectiveSpecification(problem(), Preparation(Scaling.of(problem().statistics), None), {})
+    replicas = WorkerReplicas(specification, nets, Cluster(client))
     assert list(client.run(made).values()) == [[2], [2]]
     assert replicas.map(Objective.loss, [(n, np.zeros(net.size)) for n, net in enumerate(nets)])
 
 
 def test_dask_hears_what_a_replica_will_take_before_it_is_made():
     data, nets = problem(5000), [Network((2, 3, 1)), Network((2, 5, 1))]
-    objectives = Objectives(Blueprint(data, Preparation(Scaling.of(data.statistics), None), {}), nets)
+    objectives = Objectives(
+        ObjectiveSpecification(data, Preparation(Scaling.of(data.statistics), None), {}), nets
+    )
     told = sys.getsizeof(objectives)
     taken = bytes_of(data) + sum(
         bytes_of(list(objectives.objective(n)._rows.parts)) for n in range(len(nets))
@@ -114,7 +116,7 @@ def test_dask_hears_what_a_replica_will_take_before_it_is_made():
     assert 0.8 * taken < told < 1.2 * taken
 
 
-def test_a_worker_killed_in_the_middle_of_a_climb_changes_nothing(tmp_path, client):
+def test_a_worker_killed_in_the_middle_of_a_run_changes_nothing(tmp_path, client):
     flag = tmp_path / "flag"
     settings = {"hidden": (4,), "trainer": LM(iterations=20), "activation": deadly(flag)}
     here = swarmnet.fit(problem(), **settings)
@@ -131,7 +133,7 @@ def test_a_worker_killed_in_the_middle_of_a_climb_changes_nothing(tmp_path, clie
     assert_same_model(model, here)
 
 
-def test_without_any_worker_left_the_climbs_go_on_from_their_checkpoint(tmp_path, monkeypatch, client):
+def test_without_any_worker_left_the_runs_go_on_from_their_checkpoint(tmp_path, monkeypatch, client):
     settings = {"hidden": (4,), "trainer": LM(iterations=20)}
     kept = {"checkpoint": tmp_path / "run.ckpt"}
 
@@ -167,7 +169,7 @@ def no_search_for_cycles():
 def test_what_a_worker_made_goes_with_the_objectives():
     net = Network((2, 3, 1))
     objectives = Objectives(
-        Blueprint(problem(), Preparation(Scaling.of(problem().statistics), None), {}), [net]
+        ObjectiveSpecification(problem(), Preparation(Scaling.of(problem().statistics), None), {}), [net]
     )
     made = weakref.ref(objectives.objective(0))
     assert made() is not None
@@ -175,16 +177,16 @@ def test_what_a_worker_made_goes_with_the_objectives():
     assert made() is None
 
 
-@pytest.mark.usefixtures("short_ladder", "no_search_for_cycles")
+@pytest.mark.usefixtures("few_networks", "no_search_for_cycles")
 def test_after_a_fit_no_rows_are_kept_here_or_on_workers(monkeypatch, client):
     made, plain = [], WorkerReplicas.__init__
 
-    def noted(self, blueprint, nets, cluster):
-        plain(self, blueprint, nets, cluster)
+    def noted(self, specification, nets, cluster):
+        plain(self, specification, nets, cluster)
         made.append(weakref.ref(self._objectives))
 
     monkeypatch.setattr(WorkerReplicas, "__init__", noted)
-    swarmnet.fit(problem(), trainer=CLIMBS, client=client)
+    swarmnet.fit(problem(), trainer=SHORT, client=client)
     assert [objectives() for objectives in made] == [None]
 
 
@@ -198,7 +200,7 @@ def test_rows_in_memory_are_summed_up_on_the_workers(monkeypatch, client):
 
 
 @pytest.mark.parametrize("trainer", [name for name in TRAINERS if name not in ("hybrid", "lm")])
-def test_the_trainers_without_climbs_have_their_rows_on_the_workers(monkeypatch, client, trainer):
+def test_the_trainers_without_lm_runs_have_their_rows_on_the_workers(monkeypatch, client, trainer):
     seen, rows = [], SentSource.rows
     monkeypatch.setattr(SentSource, "rows", lambda *arguments: seen.append(1) or rows(*arguments))
     settings = {"hidden": (4,), "trainer": trainer, "iterations": 3}
@@ -214,7 +216,7 @@ def test_too_many_rows_for_each_worker_are_shared_out(monkeypatch, client):
     np.testing.assert_allclose(model.theta, swarmnet.fit(problem(), **settings).theta, rtol=1e-8)
 
 
-def test_rows_whose_iterations_take_long_are_shared_out_if_there_are_blocks_for_more_than_the_climbs(
+def test_rows_whose_iterations_take_long_are_shared_out_if_there_are_blocks_for_more_than_the_runs(
     monkeypatch, client
 ):
     monkeypatch.setattr("swarmnet.distributed.replicas._LONG", 0.0)
@@ -225,7 +227,7 @@ def test_rows_whose_iterations_take_long_are_shared_out_if_there_are_blocks_for_
         return run(trainer, objective, *arguments, **settings)
 
     monkeypatch.setattr("swarmnet.fitting.fitting.run", noted)
-    for rows in (12, 10):  # a block: five for three climbs, or six
+    for rows in (12, 10):  # a block: five for three runs, or six
         monkeypatch.setattr("swarmnet.distributed.replicas.most_rows", lambda d, k, rows=rows: rows)
         swarmnet.fit(problem(), hidden=(3,), trainer=LM(iterations=2), client=client)
     assert given == [True, False]

@@ -327,10 +327,10 @@ def test_initial_weights_repeat_with_the_seed() -> None:
 def test_a_network_pickles(rng: np.random.Generator, name: str) -> None:
     net = Network((2, 4, 1), name)
     theta, X = net.init(rng), rng.normal(size=(3, 2))
-    for twin in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net)):
-        assert (twin.sizes, twin.activations, twin.layers) == (net.sizes, net.activations, net.layers)
-        assert twin.activations[-1] is LINEAR
-        np.testing.assert_array_equal(twin.hessian(theta, X), net.hessian(theta, X))
+    for copied in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net)):
+        assert (copied.sizes, copied.activations, copied.layers) == (net.sizes, net.activations, net.layers)
+        assert copied.activations[-1] is LINEAR
+        np.testing.assert_array_equal(copied.hessian(theta, X), net.hessian(theta, X))
 
 
 def test_repr_says_what_it_is() -> None:

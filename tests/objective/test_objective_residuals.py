@@ -239,20 +239,20 @@ def test_threads_change_nothing_to_the_last_bit():
         assert all(np.array_equal(a, b) for a, b in zip(first, sums(threads), strict=True))
 
 
-def test_twins_work_at_the_same_time():
+def test_single_threaded_copies_work_at_the_same_time():
     net = Network((3, 12, 2))
     objective = Objective(net, make_data(net, "few", n=800), threads=2)
     swarm = net.init(np.random.default_rng(1), 20)
     precision = np.ones(len(objective.groups.count))
     expected = [objective.gauss_newton(theta, precision)[2] for theta in swarm]
-    twins = [objective.single_threaded() for _ in range(4)]
-    assert [twin.threads for twin in twins] == [1] * 4
+    copies = [objective.single_threaded() for _ in range(4)]
+    assert [copied.threads for copied in copies] == [1] * 4
 
-    def work(twin):
-        return [twin.gauss_newton(theta, precision)[2] for theta in swarm]
+    def work(copied):
+        return [copied.gauss_newton(theta, precision)[2] for theta in swarm]
 
     with ThreadPoolExecutor(4) as pool:
-        for found in pool.map(work, twins):
+        for found in pool.map(work, copies):
             assert np.array_equal(found, expected)
 
 

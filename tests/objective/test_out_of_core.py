@@ -113,7 +113,7 @@ def test_every_trainer_trains_on_files_as_in_memory(tmp_path, trainer):
     np.testing.assert_allclose(filed.training["loss"], held.training["loss"], rtol=rtol)
 
 
-def test_hybrid_prefers_the_preconditioned_walk_where_climbs_are_dear(tmp_path, monkeypatch):
+def test_hybrid_prefers_the_preconditioned_lbfgs_where_lm_is_slow(tmp_path, monkeypatch):
     monkeypatch.setattr("swarmnet.trainers.hybrid._DEAR", 0.0)
     path = written(tmp_path, table(outputs=1), "parquet")
     model = swarmnet.fit(open_files(path, None, None), hidden=(6,), iterations=60)

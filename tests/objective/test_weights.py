@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from swarmnet import MixedData, Network, Objective, SwarmnetError, evaluate, fit
 from swarmnet.data.splitting import split
 from swarmnet.scaling import KINDS, Scaling
-from swarmnet.trainers.climb import Climb
+from swarmnet.trainers.lm_run import LMRun
 
 NAN = np.nan
 NETS = {
@@ -142,14 +142,14 @@ def test_the_evidence_counts_weights(net, density):
     net = NETS[net]
     data = make_data(net, 2, 40, density)
     theta = net.init(np.random.default_rng(1))
-    climbs = [
-        Climb(Objective(net, part, derivative_weight=None, l2=None, threads=1), theta)
+    lm_runs = [
+        LMRun(Objective(net, part, derivative_weight=None, l2=None, threads=1), theta)
         for part in (data, repeated(data))
     ]
-    for climb in climbs:
+    for lm_run in lm_runs:
         for _ in range(7):
-            climb.advance()
-    ours, theirs = climbs
+            lm_run.advance()
+    ours, theirs = lm_runs
     close(ours.log_evidence, theirs.log_evidence, 1e-6)
     close(ours.hyper.precision, theirs.hyper.precision, 1e-6)
     close(ours.hyper.prior, theirs.hyper.prior, 1e-6)

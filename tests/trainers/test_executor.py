@@ -1,4 +1,4 @@
-"""Climbs that replicas of the objective elsewhere take further: the same race to the last bit."""
+"""Levenberg-Marquardt runs on replicas of the objective elsewhere are the same to the last bit."""
 
 import itertools
 import pickle
@@ -10,8 +10,8 @@ import pytest
 from swarmnet import MixedData, Network, Objective
 from swarmnet.trainers import LM, Hybrid, ProjectedPSO, run
 from swarmnet.trainers.checkpoint import Checkpoint, fingerprint
-from swarmnet.trainers.climb import Climb
 from swarmnet.trainers.executor import OnReplicas, Threads
+from swarmnet.trainers.lm_run import LMRun
 
 SIZES = ((2, 3, 1), (2, 5, 1), (2, 3, 3, 1))
 SMALL = Hybrid(polish=LM(iterations=60), swarm=ProjectedPSO(iterations=2, particles=4), starts=4)
@@ -60,7 +60,7 @@ def assert_same(one, other):
 
 
 @pytest.mark.parametrize("budget", [{}, {"iterations": 120}, {"evaluations": 900}], ids=str)
-def test_a_race_elsewhere_is_the_race_here(monkeypatch, budget):
+def test_a_training_elsewhere_is_the_training_here(monkeypatch, budget):
     monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (9,))
     monkeypatch.setattr("swarmnet.trainers.hybrid._CHOSEN", 30)
     replicas = pickled()
@@ -86,9 +86,9 @@ def test_a_checkpoint_of_either_goes_on_in_the_other(monkeypatch, tmp_path, stop
         assert_same(whole, trained(SMALL, other, checkpoint=kept[1]))
 
 
-def climbs(number=3):
+def lm_runs(number=3):
     on = objective()
-    return [Climb(on, theta) for theta in on.initial(np.random.default_rng(0), number)]
+    return [LMRun(on, theta) for theta in on.initial(np.random.default_rng(0), number)]
 
 
 def test_more_iterations_are_asked_for_while_calls_are_short_and_none_is_wasted(monkeypatch):
@@ -96,17 +96,17 @@ def test_more_iterations_are_asked_for_while_calls_are_short_and_none_is_wasted(
     monkeypatch.setattr("swarmnet.trainers.executor._MOST", 8)
     monkeypatch.setattr("swarmnet.trainers.executor._CAUTION", 2)
     replicas = pickled()
-    executor, three = OnReplicas(replicas), climbs()
+    executor, three = OnReplicas(replicas), lm_runs()
     for _ in range(1 + 2 + 4 + 8 + 5):
         executor.advance(three)
     assert replicas.asked == [[1] * 3, [2] * 3, [4] * 3, [8] * 3, [8] * 3]
     assert executor.ahead == 3
-    for climb in three:
-        climb.cooling *= 1.1
+    for lm_run in three:
+        lm_run.cooling *= 1.1
     for _ in range(1 + 1 + 1 + 2):
         executor.advance(three)
     assert replicas.asked[5:] == [[1] * 3, [1] * 3, [1] * 3, [2] * 3]
-    assert {climb.iteration for climb in three} == {25}
+    assert {lm_run.iteration for lm_run in three} == {25}
     monkeypatch.setattr("swarmnet.trainers.executor._CALL", 0.0)
     for _ in range(2):
         executor.advance(three)
@@ -128,37 +128,37 @@ def test_no_more_is_asked_for_than_there_are_seconds_left_for(monkeypatch):
     monkeypatch.setattr("swarmnet.trainers.executor.time.perf_counter", lambda: next(now))
     monkeypatch.setattr("swarmnet.trainers.executor._CALL", 60.0)
     replicas = pickled()
-    executor, three = OnReplicas(replicas), climbs()
+    executor, three = OnReplicas(replicas), lm_runs()
     for seconds_left in (None, *[9.0] * 2, *[1.0] * 4, *[0.6] * 2, 0.1, 0.0):
         executor.advance(three, seconds_left)
     assert [asked[0] for asked in replicas.asked] == [1, 2, 2, 2, 1, 1, 1, 1]
 
 
-def test_a_climb_given_up_is_asked_for_no_more():
+def test_a_run_given_up_is_asked_for_no_more():
     replicas = pickled()
-    executor, three = OnReplicas(replicas), climbs()
+    executor, three = OnReplicas(replicas), lm_runs()
     for _ in range(2):
         executor.advance(three)
     executor.advance(three[1:])  # done ahead
     executor.advance(three[1:])
     assert [len(asked) for asked in replicas.asked] == [3, 3, 2]
-    for climb, other, iterations in zip(three, climbs(), (2, 4, 4), strict=True):
+    for lm_run, other, iterations in zip(three, lm_runs(), (2, 4, 4), strict=True):
         for _ in range(iterations):
             other.advance()
-        assert np.array_equal(climb.theta, other.theta)
+        assert np.array_equal(lm_run.theta, other.theta)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8])
 def test_threads_change_nothing(threads):
-    three, others = climbs(), climbs()
+    three, others = lm_runs(), lm_runs()
     executor = Threads(threads)
     for _ in range(5):
         executor.advance(three)
         executor.advance(three[:1])
-    for climb, other, iterations in zip(three, others, (10, 5, 5), strict=True):
+    for lm_run, other, iterations in zip(three, others, (10, 5, 5), strict=True):
         for _ in range(iterations):
             other.advance()
-        assert np.array_equal(climb.theta, other.theta)
+        assert np.array_equal(lm_run.theta, other.theta)
 
 
 def test_ctrl_c_in_the_middle_of_a_call_keeps_the_best_so_far(monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""The choice of a network where entries or outputs are many: larger ones after the race, and after L-BFGS."""
+"""The choice of a network where entries or outputs are many: small ones first, then large ones; L-BFGS."""
 
 from dataclasses import replace
 
@@ -41,16 +41,16 @@ def cost(objective):
 
 @pytest.fixture
 def shortened(monkeypatch):
-    """Only the smallest network can race; everything is short."""
+    """Only the smallest network counts as small; everything is short."""
     candidates = objectives()
     for name, value in {
-        "RACED": cost(candidates[0]),
+        "SMALL_COST": cost(candidates[0]),
         "_HALVINGS": (4,),
         "_CHOSEN": 9,
         "_SCREENED": 40,
         "_POLISH": 120,
     }.items():
-        where = {"RACED": "network_choice", "_SCREENED": "lbfgs_stages"}.get(name, "hybrid")
+        where = {"SMALL_COST": "network_choice", "_SCREENED": "lbfgs_stages"}.get(name, "hybrid")
         monkeypatch.setattr(f"swarmnet.trainers.{where}.{name}", value)
     monkeypatch.setattr("swarmnet.trainers.checkpoint._HOLD", 0.0)
     return candidates
@@ -65,7 +65,7 @@ def trained(candidates, path=None, stop_at=None, trainer=SMALL):
     return run(trainer, candidates[0], np.random.default_rng(5), callback=callback, checkpoint=kept)
 
 
-def test_a_larger_network_is_taken_where_the_largest_of_the_race_is_too_small(shortened):
+def test_a_larger_network_is_taken_where_the_largest_small_one_is_too_small(shortened):
     result = trained(shortened)
     assert SIZES[result.network] != (2, 2, 2) and 2 in result.candidates
     small = run(LM(), shortened[0], np.random.default_rng(0))
@@ -75,17 +75,17 @@ def test_a_larger_network_is_taken_where_the_largest_of_the_race_is_too_small(sh
 
 
 def test_none_is_tried_where_a_small_network_has_won(monkeypatch):
-    """A line needs no more than the smallest of three that race."""
+    """A line needs no more than the smallest of three small ones."""
     noise = 0.1 * np.random.default_rng(1).normal(size=(len(problem().X), 2))
     data = MixedData(problem().X, problem().X @ [[1.0, 2.0], [0.5, -1.0]] + noise)
     candidates = [Objective(Network(sizes), data, derivative_weight=None, l2=None) for sizes in SIZES]
     candidates[0].candidates = candidates
-    monkeypatch.setattr("swarmnet.trainers.network_choice.RACED", cost(candidates[3]))
+    monkeypatch.setattr("swarmnet.trainers.network_choice.SMALL_COST", cost(candidates[3]))
     monkeypatch.setattr("swarmnet.trainers.hybrid._POLISH", 120)
     assert set(trained(candidates).candidates) == {0, 1, 3}
 
 
-@pytest.mark.parametrize("dear", [False, True], ids=["climbs on", "goes down on"])
+@pytest.mark.parametrize("dear", [False, True], ids=["lm", "lbfgs"])
 def test_a_choice_gone_on_with_is_the_choice_never_stopped(shortened, monkeypatch, tmp_path, dear):
     if dear:  # Levenberg-Marquardt is too dear for whatever network is chosen
         monkeypatch.setattr("swarmnet.trainers.hybrid._DEAR", cost(shortened[0]))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from swarmnet import MixedData, Network, Objective, evaluate, fit
-from swarmnet.fitting.candidates import ladder
+from swarmnet.fitting.candidates import default_networks
 from swarmnet.trainers import LBFGS, LM, Hybrid, ProjectedPSO, run
 from swarmnet.trainers.checkpoint import Checkpoint, fingerprint
 
@@ -51,7 +51,7 @@ def objectives(threads=2, **options):
     return candidates[0]
 
 
-LADDER = objectives()
+CANDIDATES = objectives()
 
 
 # The choice of a network
@@ -65,7 +65,7 @@ def test_the_network_chosen_gives_the_jacobian_on_unseen_points(function, iterat
     for seed in range(3):
         data = one_entry_a_row(function, seed=seed)
         model = fit(data, seed=seed, iterations=iterations)
-        assert model.net.sizes in [net.sizes for net in ladder(data, "tanh")]
+        assert model.net.sizes in [net.sizes for net in default_networks(data, "tanh")]
         errors = evaluate(model, MixedData(X, Y, J)).set_index("column")
         worst.append(errors.loc[["dy/dx1", "dy/dx2", "dy/dx3"], "r2"].min())
     assert np.median(worst) >= 0.99
@@ -94,20 +94,20 @@ def test_one_input_and_one_output_are_fitted(seed):
     np.testing.assert_allclose(model.predict(x), np.sin(2 * x), atol=0.05)
 
 
-def test_a_ladder_follows_the_layers_of_the_activations():
+def test_the_networks_follow_the_layers_of_the_activations():
     data = one_entry_a_row(simple)
-    assert {len(net.sizes) for net in ladder(data, "tanh")} == {3, 4, 5}
-    assert {len(net.sizes) for net in ladder(data, ["tanh", "linear"])} == {3}
-    assert {len(net.sizes) for net in ladder(data, ["tanh", "sine", "linear"])} == {4}
+    assert {len(net.sizes) for net in default_networks(data, "tanh")} == {3, 4, 5}
+    assert {len(net.sizes) for net in default_networks(data, ["tanh", "linear"])} == {3}
+    assert {len(net.sizes) for net in default_networks(data, ["tanh", "sine", "linear"])} == {4}
 
 
 @pytest.mark.parametrize(("n", "k"), [(10, 1), (100, 2), (2500, 1), (30000, 1), (200, 60)])
-def test_a_ladder_has_networks_large_enough_for_many_entries_and_outputs(n, k):
+def test_some_networks_are_large_enough_for_many_entries_and_outputs(n, k):
     data = MixedData(np.random.default_rng(0).normal(size=(n, 3)), np.ones((n, k)))
-    sizes = [net.size for net in ladder(data, "tanh")]
+    sizes = [net.size for net in default_networks(data, "tanh")]
     assert len(sizes) >= 7
     iterations = [data.n_entries * size * min(data.n_entries, size) for size in sizes]
-    # those that cannot race must not interpolate
+    # those that are not small must not interpolate
     assert all(2 * size <= data.n_entries for size, cost in zip(sizes, iterations, strict=True) if cost > 5e8)
     assert max(sizes) > (4000 if n * k >= 10000 else 1000 if n * k >= 2500 else 700)
 
@@ -123,10 +123,10 @@ def test_a_polish_that_knows_no_evidence_has_nothing_to_choose_by():
 SMALL = Hybrid(swarm=ProjectedPSO(iterations=3, particles=5), starts=2, polish=LM(iterations=25))
 
 
-@pytest.mark.usefixtures("short_races")
+@pytest.mark.usefixtures("early_choice")
 def test_the_history_has_all_stages():
-    """Swarms for three networks with two noises, their race, one more swarm, and the last race."""
-    result = run(SMALL, LADDER, np.random.default_rng(0))
+    """Swarms for three networks with two noises, the choice, one more swarm, and the last stage."""
+    result = run(SMALL, CANDIDATES, np.random.default_rng(0))
     assert result.history["iteration"].tolist() == list(range(1, 6 * 3 + 9 + 3 + 25 + 1))
     spent = np.diff(result.history["evaluations"], prepend=0)
     swarms = np.r_[0:18, 27:30]
@@ -135,44 +135,46 @@ def test_the_history_has_all_stages():
     assert set(spent[swarms]) <= {5, 6}  # a new best one is looked at once more
     assert (spent[18:22] >= 6 * 2).all() and (spent[22:27] >= 4 * 2).all() and (spent[30:] >= 2).all()
     assert result.evaluations == spent.sum()
-    assert len(result.posterior.others) == 1 + 3  # the other start, and the last in the race of networks
+    assert len(result.posterior.others) == 1 + 3  # the other start, and the last in the choice of the network
 
 
 @pytest.fixture
-def short_races(monkeypatch):
-    """Of six climbs four are left when the race of networks ends."""
+def early_choice(monkeypatch):
+    """Of six runs four are left when the network is chosen."""
     monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (4,))
     monkeypatch.setattr("swarmnet.trainers.hybrid._CHOSEN", 9)
     monkeypatch.setattr("swarmnet.trainers.successive_halving.COLD", 0)  # no hurry
 
 
-@pytest.mark.usefixtures("short_races")
+@pytest.mark.usefixtures("early_choice")
 def test_half_of_the_later_starts_go_to_the_network_that_came_second():
-    result = run(replace(SMALL, starts=5), LADDER, np.random.default_rng(0))
-    climbs = [result.theta, *result.posterior.others[:4]]
-    assert sorted(np.unique([len(theta) for theta in climbs], return_counts=True)[1]) == [2, 3]
+    result = run(replace(SMALL, starts=5), CANDIDATES, np.random.default_rng(0))
+    thetas = [result.theta, *result.posterior.others[:4]]
+    assert sorted(np.unique([len(theta) for theta in thetas], return_counts=True)[1]) == [2, 3]
 
 
-@pytest.mark.usefixtures("short_races")
+@pytest.mark.usefixtures("early_choice")
 def test_the_network_that_came_second_has_its_start_even_if_it_was_given_up(monkeypatch):
     monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (4, 6))  # of three networks one is left
-    result = run(replace(SMALL, starts=3), LADDER, np.random.default_rng(0))
+    result = run(replace(SMALL, starts=3), CANDIDATES, np.random.default_rng(0))
     second = result.posterior.others[1]
     assert len(second) != len(result.theta)
     assert len(result.posterior.others) == 2 + 1
 
 
-@pytest.mark.usefixtures("short_races")
+@pytest.mark.usefixtures("early_choice")
 def test_there_are_more_starts_where_they_cost_nothing(monkeypatch):
     def starts():
-        return len(run(replace(SMALL, starts=None), LADDER, np.random.default_rng(0)).posterior.others) - 2
+        return (
+            len(run(replace(SMALL, starts=None), CANDIDATES, np.random.default_rng(0)).posterior.others) - 2
+        )
 
     assert starts() == 10
-    monkeypatch.setattr("swarmnet.trainers.climb._CHEAP", 0)
+    monkeypatch.setattr("swarmnet.trainers.lm_run._CHEAP", 0)
     assert starts() == 3
 
 
-def test_a_single_network_has_its_swarms_and_one_race():
+def test_a_single_network_has_its_swarms_and_one_stage_after_them():
     alone = objectives().candidates[1]
     result = run(replace(SMALL, starts=3), alone, np.random.default_rng(0))
     assert len(result.history["loss"]) == 3 * 3 + 25
@@ -182,21 +184,21 @@ def test_a_single_network_has_its_swarms_and_one_race():
 @pytest.mark.parametrize("iterations", [1, 7, 30, 90])
 def test_iterations_are_all_used_and_no_more(iterations):
     assert (
-        len(run(Hybrid(iterations=iterations), LADDER, np.random.default_rng(0)).history["loss"])
+        len(run(Hybrid(iterations=iterations), CANDIDATES, np.random.default_rng(0)).history["loss"])
         == iterations
     )
 
 
 @pytest.mark.parametrize("evaluations", [100, 1000])
 def test_evaluations_are_used_up_but_for_the_last_iteration(evaluations):
-    result = run(Hybrid(evaluations=evaluations), LADDER, np.random.default_rng(0))
+    result = run(Hybrid(evaluations=evaluations), CANDIDATES, np.random.default_rng(0))
     spent = np.diff(result.history["evaluations"], prepend=0)
     assert result.status == "evaluations"
     assert evaluations <= result.evaluations < evaluations + spent[-1]
 
 
 def test_seconds_are_kept():
-    result = run(Hybrid(seconds=0.5), LADDER, np.random.default_rng(0))
+    result = run(Hybrid(seconds=0.5), CANDIDATES, np.random.default_rng(0))
     assert result.seconds < 2.0
     assert result.status in ("seconds", "converged")
 
@@ -223,15 +225,15 @@ def trained(trainer, path=None, stop_at=None):
             raise Killed
 
     checkpoint = None if path is None else Checkpoint(path, RUN, 1000.0)
-    return run(trainer, LADDER, np.random.default_rng(5), callback=callback, checkpoint=checkpoint)
+    return run(trainer, CANDIDATES, np.random.default_rng(5), callback=callback, checkpoint=checkpoint)
 
 
-# Where the phases are: swarms to 9, the choice to 18, a swarm for each further start, and the last race.
+# Where the phases are: swarms to 9, the choice to 18, a swarm for each further start, and the last stage.
 STOPS = {
-    "swarms of the ladder": (1, 3, 4, 8, 9),
-    "race of the networks": (10, 12, 13, 14, 17, 18),
+    "swarms of the candidates": (1, 3, 4, 8, 9),
+    "choice of the network": (10, 12, 13, 14, 17, 18),
     "swarms of the last starts": (19, 20, 21, 22, 24),
-    "last race": (25, 26, 35, 48),
+    "last stage": (25, 26, 35, 48),
     "everywhere": (2, 5, 11, 16, 20, 23, 30, 49),
 }
 

@@ -8,9 +8,9 @@ from scipy.stats import multivariate_normal
 
 from swarmnet import MixedData, Network, Objective, SwarmnetError, SwarmnetWarning, evaluate, fit
 from swarmnet.trainers import LBFGS, LM, run
-from swarmnet.trainers.climb import Climb, Rival
 from swarmnet.trainers.evidence import covariance_root
 from swarmnet.trainers.linearisation import DualEquations, NormalEquations
+from swarmnet.trainers.lm_run import LMRun, Optimum
 
 NAN = np.nan
 OPEN = {"derivative_weight": None, "l2": None}
@@ -116,19 +116,19 @@ def linear_case(n=12, d=3, sigmas=True, **options):
     spread = [np.where(rng.random(a.shape) < 0.3, 0.5, NAN) for a in (Y, J)] if sigmas else []
     data = MixedData(rng.normal(size=(n, d)), Y, J, *spread)
     objective = Objective(Network((d, 1), ("linear",)), data, **OPEN | options)
-    climb = Climb(objective, rng.normal(size=d + 1))
+    lm_run = LMRun(objective, rng.normal(size=d + 1))
     precision = rng.uniform(0.5, 4.0, len(objective.groups.count))
     precision[-2:] = 1.0
-    climb.hyper.precision = np.where(objective.groups.count > 0, precision, climb.hyper.precision)
-    climb.hyper.prior = np.array([0.7, 0.2])
+    lm_run.hyper.precision = np.where(objective.groups.count > 0, precision, lm_run.hyper.precision)
+    lm_run.hyper.prior = np.array([0.7, 0.2])
     r, Phi, group = objective.residual_jacobian(np.zeros(d + 1))
-    return climb, -r, Phi, climb.hyper.precision[group]
+    return lm_run, -r, Phi, lm_run.hyper.precision[group]
 
 
-def evidence(climb, kind):
+def evidence(lm_run, kind):
     """At the minimum of M."""
-    hyper, objective = climb.hyper, climb.objective
-    at = climb.theta + kind(objective, climb.theta, hyper.precision, hyper.decay).step(0.0)
+    hyper, objective = lm_run.hyper, lm_run.objective
+    at = lm_run.theta + kind(objective, lm_run.theta, hyper.precision, hyper.decay).step(0.0)
     log_det = kind(objective, at, hyper.precision, hyper.decay).effective()[2]
     return hyper.log_evidence(hyper.energy(at, objective.group_squares(at)), log_det)
 
@@ -141,19 +141,19 @@ def marginal(targets, Phi, beta, alpha):
 @pytest.mark.parametrize("sigmas", [False, True], ids=["no sigmas", "sigmas"])
 @pytest.mark.parametrize("kind", [NormalEquations, DualEquations])
 def test_the_evidence_of_a_linear_network_is_its_marginal_likelihood(kind, sigmas):
-    climb, targets, Phi, beta = linear_case(sigmas=sigmas)
+    lm_run, targets, Phi, beta = linear_case(sigmas=sigmas)
     expected = marginal(targets, Phi, beta, np.array([0.7, 0.7, 0.7, 0.2]))
-    assert evidence(climb, kind) == pytest.approx(expected, rel=1e-10)
+    assert evidence(lm_run, kind) == pytest.approx(expected, rel=1e-10)
 
 
 def test_a_bias_without_a_prior_adds_a_constant():
     """With l2 given, b has a flat prior, whose density vanishes: the likelihood is divided by it."""
-    climb, targets, Phi, beta = linear_case(l2=0.3)
-    decay = climb.hyper.decay
+    lm_run, targets, Phi, beta = linear_case(l2=0.3)
+    decay = lm_run.hyper.decay
     assert (decay[:3] > 0).all() and decay[3] == 0
     flat = 1e-7
     expected = marginal(targets, Phi, beta, np.append(decay[:3], flat)) - 0.5 * np.log(flat)
-    assert evidence(climb, NormalEquations) == pytest.approx(expected, rel=1e-5)
+    assert evidence(lm_run, NormalEquations) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_estimates_raise_the_evidence_to_its_maximum():
@@ -162,16 +162,16 @@ def test_the_estimates_raise_the_evidence_to_its_maximum():
     X, w = rng.normal(size=(60, 6)), rng.normal(size=6)
     Y, J = (X @ w)[:, None] + 0.7 + 0.2 * rng.normal(size=(60, 1)), np.full((60, 1, 6), NAN)
     J[::2, 0, 0], Y[::2] = w[0] + 0.5 * rng.normal(size=30), NAN
-    climb = Climb(Objective(Network((6, 1), ("linear",)), MixedData(X, Y, J), **OPEN), np.zeros(7))
+    lm_run = LMRun(Objective(Network((6, 1), ("linear",)), MixedData(X, Y, J), **OPEN), np.zeros(7))
     for _ in range(150):
-        climb.advance()
-    hyper, best = climb.hyper, evidence(climb, NormalEquations)
+        lm_run.advance()
+    hyper, best = lm_run.hyper, evidence(lm_run, NormalEquations)
     for name, indices in (("precision", range(2)), ("prior", range(1))):
         found = getattr(hyper, name)
         for index in indices:
             for factor in (0.9, 1.1):
                 setattr(hyper, name, np.where(np.arange(len(found)) == index, factor * found, found))
-                assert evidence(climb, NormalEquations) < best
+                assert evidence(lm_run, NormalEquations) < best
         setattr(hyper, name, found)
 
 
@@ -256,24 +256,26 @@ def test_with_both_given_it_minimises_the_loss(size, l2):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_loss_of_a_climb_is_the_objectives(size):
+def test_loss_of_a_run_is_the_objectives(size):
     n, sizes = SIZES[size]
     objective = Objective(Network(sizes), mixed(n), derivative_weight=0.3, l2=0.02)
-    climb = Climb(objective, objective.initial(np.random.default_rng(0)))
+    lm_run = LMRun(objective, objective.initial(np.random.default_rng(0)))
     for _ in range(5):
-        climb.advance()
-        assert climb.loss == pytest.approx(objective.loss(climb.theta), rel=1e-12)
-        assert climb.hyper.energy(climb.theta, climb.squares) == pytest.approx(0.5 * climb.loss, rel=1e-12)
+        lm_run.advance()
+        assert lm_run.loss == pytest.approx(objective.loss(lm_run.theta), rel=1e-12)
+        assert lm_run.hyper.energy(lm_run.theta, lm_run.squares) == pytest.approx(
+            0.5 * lm_run.loss, rel=1e-12
+        )
 
 
 def test_at_a_minimum_one_step_is_tried():
     """No other could be seen to lower a merit of 0; 27 were tried, and took most of some fits' time."""
     objective = Objective(Network((1, 3, 1)), MixedData(np.arange(8.0)[:, None], np.zeros(8)))
-    climb = Climb(objective, np.zeros(objective.size))
-    before = climb.evaluations
-    climb.advance()
-    assert climb.evaluations == before + 3  # the model's, a part of the step's, and the step's
-    assert climb.loss == 0.0
+    lm_run = LMRun(objective, np.zeros(objective.size))
+    before = lm_run.evaluations
+    lm_run.advance()
+    assert lm_run.evaluations == before + 3  # the model's, a part of the step's, and the step's
+    assert lm_run.loss == 0.0
 
 
 # Data of all kinds
@@ -421,12 +423,12 @@ def test_noise_is_taken_for_noise_and_that_is_said():
 
 def test_a_constant_has_to_be_likelier_than_others():
     objective = Objective(Network((2, 3, 1)), mixed(20), **OPEN)
-    climb = Climb(objective, objective.initial(np.random.default_rng(0)))
-    climb.advance()
-    likely = climb.log_evidence + climb.hyper.constants
-    assert climb.share @ objective.penalised > 1.0 and climb.merit == likely
-    climb.share = 0.5 * objective.penalised / objective.penalised.sum() + 1.0 - objective.penalised
-    assert climb.merit == pytest.approx(likely - 0.5 * np.log(1e4))
+    lm_run = LMRun(objective, objective.initial(np.random.default_rng(0)))
+    lm_run.advance()
+    likely = lm_run.log_evidence + lm_run.hyper.constants
+    assert lm_run.share @ objective.penalised > 1.0 and lm_run.merit == likely
+    lm_run.share = 0.5 * objective.penalised / objective.penalised.sum() + 1.0 - objective.penalised
+    assert lm_run.merit == pytest.approx(likely - 0.5 * np.log(1e4))
 
 
 def derivatives_only(n=40):
@@ -459,22 +461,22 @@ def test_derivatives_alone_without_weight_leave_nothing_to_learn(l2):
     assert l2 == 0.0 or np.isfinite(result.posterior.share).all()
 
 
-def test_a_rival_without_a_finite_evidence_has_no_share():
+def test_an_optimum_without_a_finite_evidence_has_no_share():
     objective = Objective(Network((2, 3, 1)), mixed(20), **OPEN)
-    climb = Climb(objective, objective.initial(np.random.default_rng(0)))
-    climb.advance()
-    near, lost = (Rival(climb.theta, evidence, 0) for evidence in (climb.log_evidence, np.nan))
-    assert climb.posterior([climb], [near, lost]).share.tolist() == [1.0, 0.0]
+    lm_run = LMRun(objective, objective.initial(np.random.default_rng(0)))
+    lm_run.advance()
+    near, lost = (Optimum(lm_run.theta, evidence, 0) for evidence in (lm_run.log_evidence, np.nan))
+    assert lm_run.posterior([lm_run], [near, lost]).share.tolist() == [1.0, 0.0]
 
 
-def test_the_share_of_a_rival_does_not_hang_on_the_size_of_all_weights():
+def test_the_share_of_an_optimum_does_not_hang_on_the_size_of_all_weights():
     data = mixed(20)
     light = MixedData(data.X, data.Y, data.J, weights=np.full(20, 1.0 / 1024.0))
     objective = Objective(Network((2, 3, 1)), light, **OPEN)
-    climb = Climb(objective, objective.initial(np.random.default_rng(0)))
-    climb.advance()
-    behind = Rival(climb.theta, climb.log_evidence - 10.0 / 1024.0, 0)  # half of a unit for each entry
-    np.testing.assert_allclose(climb.posterior([climb], [behind]).share, [np.exp(-1.0)])
+    lm_run = LMRun(objective, objective.initial(np.random.default_rng(0)))
+    lm_run.advance()
+    behind = Optimum(lm_run.theta, lm_run.log_evidence - 10.0 / 1024.0, 0)  # half of a unit for each entry
+    np.testing.assert_allclose(lm_run.posterior([lm_run], [behind]).share, [np.exp(-1.0)])
 
 
 @pytest.mark.filterwarnings("ignore:nearly all of")
@@ -490,7 +492,7 @@ def test_single_precision_comes_as_far_as_double(n, hidden):
 
 
 @pytest.mark.parametrize(("seed", "least"), [(1, 800), (2, 500)])
-def test_noisy_slopes_do_not_end_a_climb_while_exact_values_are_still_learned(seed, least):
+def test_noisy_slopes_do_not_end_a_run_while_exact_values_are_still_learned(seed, least):
     rng = np.random.default_rng(seed)
     X = rng.uniform(-1, 1, (50, 2))
     phase = 4.0 * X[:, 0] + X[:, 1]

@@ -25,7 +25,7 @@ from swarmnet.trainers import (
     run,
 )
 from swarmnet.trainers.history import History
-from swarmnet.trainers.particle_swarm import _Flight, _quiet_pyswarms
+from swarmnet.trainers.particle_swarm import _Particles, _quiet_pyswarms
 
 NAMES = list(TRAINERS)
 
@@ -124,7 +124,7 @@ def test_a_small_budget_is_shared_between_the_stages():
     assert (np.diff(evaluations) <= 5).all()  # then the polish, with three quarters of the budget
 
 
-def test_hybrid_flies_over_all_weights_where_the_output_cannot_be_solved_for():
+def test_hybrids_swarm_has_all_weights_where_the_output_cannot_be_solved_for():
     net = Network((2, 5, 1), ["tanh", "tanh"])
     result = run(short("hybrid", iterations=60), Objective(net, problem()), np.random.default_rng(0))
     assert result.loss < result.history["loss"][0]
@@ -338,23 +338,23 @@ def test_the_update_is_that_of_pyswarms(topology, monkeypatch):
         from pyswarms.backend.swarms import Swarm
 
         keep_velocity, nearest = VelocityHandler("unmodified"), BoundaryHandler("nearest")
-        flight = _Flight(settings, position.copy(), Drawn())
-    flight.swarm.velocity = velocity.copy()
+        particles = _Particles(settings, position.copy(), Drawn())
+    particles.swarm.velocity = velocity.copy()
     reference = Swarm(position=position.copy(), velocity=velocity.copy())
     reference.options = {"w": settings.inertia, "c1": settings.cognitive, "c2": settings.social}
     reference.pbest_pos, reference.pbest_cost = position.copy(), np.full(8, np.inf)
     theirs = iter(draws)
     monkeypatch.setattr(np.random, "uniform", lambda low, high, size: next(theirs))
     for cost in costs:
-        flight.move(cost, 0.0)
+        particles.move(cost, 0.0)
         reference.current_cost = cost
         reference.pbest_pos, reference.pbest_cost = operators.compute_pbest(reference)
-        reference.best_pos, _ = flight._topology.compute_gbest(reference, **flight._who)
+        reference.best_pos, _ = particles._topology.compute_gbest(reference, **particles._who)
         reference.velocity = operators.compute_velocity(reference, (-0.1, 0.1), keep_velocity)
         bounds = (np.full(5, -2.0), np.full(5, 2.0))
         reference.position = operators.compute_position(reference, bounds, nearest)
         for name in ("pbest_cost", "pbest_pos", "velocity", "position"):
-            ours, expected = getattr(flight.swarm, name), getattr(reference, name)
+            ours, expected = getattr(particles.swarm, name), getattr(reference, name)
             np.testing.assert_allclose(ours, expected, rtol=1e-12, atol=1e-15)
 
 

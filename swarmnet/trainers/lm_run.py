@@ -1,4 +1,4 @@
-"""One run ("climb") of Levenberg-Marquardt (Marquardt 1963), an iteration at a time."""
+"""One run of Levenberg-Marquardt (Marquardt 1963): the minimisation from one start."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +17,9 @@ COOLING = 1.3  # largest factor of a noise precision in an iteration, unless the
 COLD = 55  # iterations at the usual cooling after which the noise of good data is low
 _PRIOR_CHANGE = 2.0  # largest factor of a prior precision in an iteration
 _SOMETHING = math.log(1e4)  # log prior odds that the data contain more than a constant and noise
-_SETTLED = 3  # repeated estimates at fixed weights
+_ESTIMATES = 3  # repeated estimates at fixed weights
 _FRESH = 4  # iterations between updates of the effective numbers of parameters
-STALE = 60  # iterations without progress that end a climb
+STALE = 60  # iterations without progress that end a run
 _PROGRESS = 0.02  # gain of log evidence for each entry that counts as progress, as from a noise 2 % lower
 _FALLING = 1.05  # growth of a noise precision since the last progress by which its noise is still falling
 _CHEAP = 2e7  # multiplications of an iteration up to which many iterations cost almost nothing
@@ -31,32 +31,33 @@ _LEAST_DAMPING, _MOST_DAMPING = 1e-16, 1e14
 
 
 @dataclass(frozen=True)
-class Rival:
-    """The result of a climb that has ended: its weights and log evidence."""
+class Optimum:
+    """The result of a run that has ended: its weights and log evidence."""
 
     theta: Array
     log_evidence: float
     network: int  # number of its objective
 
     @classmethod
-    def checked(cls, state: State, sizes: Mapping[int, int]) -> "Rival":
-        """Check and return a saved rival; `sizes` has the number of weights of each network.
+    def checked(cls, state: State, sizes: Mapping[int, int]) -> "Optimum":
+        """Check and return a saved optimum; `sizes` has the number of weights of each network.
 
         Raises:
-            DamagedState: it cannot come from a climb of these networks.
+            DamagedState: it cannot come from a run of these networks.
         """
         network = whole(state, "network")
         if network not in sizes:
-            raise DamagedState("a rival is that of no network")
+            raise DamagedState("an optimum belongs to no network")
         evidence = matching(state, {"log_evidence": 0.0})["log_evidence"]
         return cls(array(state, "theta", (sizes[network],)), evidence, network)
 
 
-class Climb:
+class LMRun:
     """One run of Levenberg-Marquardt, an iteration at a time.
 
     Args:
-        objective: the objective; `advance` uses it on one thread by default, so that climbs can run at once.
+        objective: the objective; `advance` uses it on one thread by default, so that several runs can go on
+            at once.
         theta: (p,) initial weights.
         noise: initial noise, see `NOISES`.
         squares: (groups,) sums of squared residuals at theta, if known.
@@ -88,16 +89,16 @@ class Climb:
         self.warm_up = COLD if self.hyper.estimates_noise else 0
 
     @classmethod
-    def from_fit(cls, objective: Trainable, theta: Array) -> "Climb":
-        """Return a climb from weights that fit already: noise and prior begin at estimates from them."""
-        climb = cls(objective, theta)
-        climb.hyper.update(theta, climb.squares, climb.used, np.ones(len(theta)))
-        climb.clock, climb.warm_up = float(COLD), 0
-        return climb
+    def from_fit(cls, objective: Trainable, theta: Array) -> "LMRun":
+        """Return a run from weights that fit already: noise and prior begin at estimates from them."""
+        run = cls(objective, theta)
+        run.hyper.update(theta, run.squares, run.used, np.ones(len(theta)))
+        run.clock, run.warm_up = float(COLD), 0
+        return run
 
-    def settle(self) -> None:
+    def estimate(self) -> None:
         """Estimate noise, prior and evidence at the present weights, without a step."""
-        for _ in range(_SETTLED):
+        for _ in range(_ESTIMATES):
             model = NormalEquations(self.objective, self.theta, self.hyper.precision, self.hyper.decay)
             self.used, self.share, log_det = model.effective()
             self.log_evidence = self.hyper.log_evidence(self.hyper.energy(self.theta, self.squares), log_det)
@@ -124,18 +125,18 @@ class Climb:
         return own | {"precision": self.hyper.precision, "prior": self.hyper.prior}
 
     @classmethod
-    def restored(cls, objective: Trainable, state: State) -> "Climb":
-        """Return a climb with that state."""
-        climb = cls(objective, state["theta"], state["noise"], state["squares"])
-        climb.load(state)
-        return climb
+    def restored(cls, objective: Trainable, state: State) -> "LMRun":
+        """Return a run with that state."""
+        run = cls(objective, state["theta"], state["noise"], state["squares"])
+        run.load(state)
+        return run
 
     @classmethod
     def checked(cls, objective: Trainable, state: State) -> State:
         """Check and return a saved state.
 
         Raises:
-            DamagedState: it cannot come from a climb of this objective.
+            DamagedState: it cannot come from a run of this objective.
         """
         theta, squares = np.zeros(objective.size), np.zeros(len(objective.groups.count))
         finite = ("theta", "precision", "prior", "best_precision", "damping", "cooling", "clock", "noise")
@@ -223,7 +224,7 @@ class Climb:
 
     @property
     def merit(self) -> float:
-        """The criterion by which climbs are compared: log evidence, or minus M if nothing is estimated.
+        """The criterion by which runs are compared: log evidence, or minus M if nothing is estimated.
 
         Data are assumed to contain more than noise, so a constant function has low prior odds. The function
         counts as constant as far as the data determine less than one of the parameters in W.
@@ -234,15 +235,15 @@ class Climb:
         return self.log_evidence + self.hyper.constants - _SOMETHING * max(0.0, 1.0 - determined)
 
     @property
-    def rival(self) -> Rival:
-        """The climb's result, kept when another climb wins."""
-        return Rival(self.theta, self.log_evidence, self.objective.number)
+    def optimum(self) -> Optimum:
+        """The run's result, kept when another run is better."""
+        return Optimum(self.theta, self.log_evidence, self.objective.number)
 
-    def posterior(self, climbs: Sequence["Climb"], rivals: Sequence[Rival]) -> Posterior | None:
-        """Return the estimated precisions with the results of other climbs; None if none were estimated."""
+    def posterior(self, runs: Sequence["LMRun"], optima: Sequence[Optimum]) -> Posterior | None:
+        """Return the estimated precisions with the results of other runs; None if none were estimated."""
         if not self.hyper.estimates_noise:
             return None
-        others = [c.rival for c in climbs if c is not self] + [*rivals]
+        others = [c.optimum for c in runs if c is not self] + [*optima]
         entries = self.hyper.count.sum() or 1.0
         behind = [(self.log_evidence - other.log_evidence) / entries for other in others]
         return Posterior(
@@ -252,7 +253,7 @@ class Climb:
             tuple(other.theta for other in others),
             np.array([other.network for other in others], dtype=np.int64),
             # An optimum with r times the noise is about r times as far away.
-            # A climb without finite evidence gets share 0.
+            # A run without finite evidence gets share 0.
             np.exp(-2.0 * np.maximum(np.nan_to_num(behind, nan=np.inf, posinf=np.inf), 0.0)),
         )
 
