@@ -95,7 +95,7 @@ def _read(
     memory_limit: str | None,
     drawn: bool,
 ) -> tuple[Any, Any]:
-    """The data to train on, and those to test on, if there are any; all in memory if they are to be drawn."""
+    """Return the training data and the test data, if given; in memory if a report draws them."""
     from swarmnet.data.mixed_data import MixedData  # noqa: PLC0415
     from swarmnet.data.readers import read  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Where the data of a command come from: files on this machine, or a scheduler's workers."""
+"""Opens the data of a command: from files on this machine, or by a scheduler's workers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from swarmnet.errors import SwarmnetError
 
 
 def note_columns_left_out(path: str, inputs: str | None, outputs: str | None) -> None:
-    """Among them may be a slope whose name is not quite one."""
+    """Note columns that are not used: a misspelt name of a slope may be among them."""
     from swarmnet.data.column_names import listed  # noqa: PLC0415
     from swarmnet.data.readers import columns_left_out  # noqa: PLC0415
 
@@ -23,7 +23,7 @@ def note_columns_left_out(path: str, inputs: str | None, outputs: str | None) ->
 def opened(
     data: str, inputs: str | None, outputs: str | None, memory_limit: str | None, scheduler: str | None
 ) -> Iterator[Any]:
-    """The data where they are to be trained on: in memory, in their files, or with a scheduler's workers."""
+    """Yield the data: in memory, in their files, or on a scheduler's workers."""
     from swarmnet.data.readers import open_files, read  # noqa: PLC0415
 
     note_columns_left_out(data, inputs, outputs)
@@ -40,10 +40,10 @@ def opened(
 
 
 def refuse_limit_of_workers(scheduler: str | None, memory_limit: str | None) -> None:
-    """A scheduler's workers keep to limits of their own.
+    """Refuse a memory limit together with a scheduler, whose workers have their own limits.
 
     Raises:
-        SwarmnetError: there is a scheduler, and a limit.
+        SwarmnetError: both are given.
     """
     if scheduler is not None and memory_limit is not None:
         raise SwarmnetError("--memory-limit is for one machine: give it to the workers, as dask worker does")
@@ -51,7 +51,7 @@ def refuse_limit_of_workers(scheduler: str | None, memory_limit: str | None) -> 
 
 @contextmanager
 def client_of(scheduler: str | None) -> Iterator[Any]:
-    """The client of a scheduler, if one is named."""
+    """Yield the client of a scheduler; None without a scheduler."""
     if scheduler is None:
         yield None
         return

@@ -1,4 +1,4 @@
-"""What the commands print of data, models and comparisons: tables, or one JSON document."""
+"""Output of data, models and comparisons: tables, or one JSON document."""
 
 import sys
 from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def show_data(found: "DataInspection", json: bool) -> None:
-    """A table for each thing there is to tell."""
+    """Show a table for each part of an inspection of data."""
     if json:
         console.show_json(
             {
@@ -49,7 +49,7 @@ def show_data(found: "DataInspection", json: bool) -> None:
 
 
 def _in_digits(columns: "pd.DataFrame") -> "pd.DataFrame":
-    """With ranges as text, in as many digits as tell their ends apart."""
+    """Return the table with ranges as text, with enough digits to distinguish their ends."""
     digits = digits_of(columns)
     texts = {
         name: [
@@ -61,7 +61,7 @@ def _in_digits(columns: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def show_model(model: "FittedModel", json: bool) -> None:
-    """Its names, its network and how it was trained."""
+    """Show a model's names, its network and its training record."""
     net = model.net
     if json:
         console.show_json(
@@ -90,7 +90,7 @@ def show_model(model: "FittedModel", json: bool) -> None:
 
 
 def _listed(facts: dict[str, Any]) -> str:
-    """Pairs as 1..2, what has parts in parentheses; what was not set is left out."""
+    """Return facts as text: pairs as 1..2, nested facts in parentheses; None is left out."""
 
     def text(value: Any) -> str:
         if isinstance(value, dict):
@@ -102,9 +102,9 @@ def _listed(facts: dict[str, Any]) -> str:
 
 
 def show_comparison(comparison: "Comparison", output: Path | None, json: bool) -> None:
-    """On a terminal: median [quartiles] in a cell, a row a quantity. Elsewhere: the whole table, as CSV.
+    """Show median [quartiles] for each quantity on a terminal, and write the whole table as CSV elsewhere.
 
-    JSON has each run besides.
+    JSON also has each run.
     """
     table = comparison.table
     if json:

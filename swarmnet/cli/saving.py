@@ -1,4 +1,4 @@
-"""Saving what took long to train."""
+"""Saving a model, to a temporary file if the given path fails."""
 
 import tempfile
 from pathlib import Path
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def save(model: "FittedModel", output: Path) -> None:
-    """Save what took long to train; where that fails, among the temporary files."""
+    """Save a model; if that fails, save it in a temporary folder, so that no training is lost."""
     try:
         model.save(output)
     except SwarmnetError as error:

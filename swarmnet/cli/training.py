@@ -94,14 +94,14 @@ def train(
 
 
 def _split(data: Any, fraction: float | None, seed: int) -> "tuple[MixedData | FileData, MixedData | None]":
-    """Rows to train on, and to test on."""
+    """Return the rows to train on and those to test on."""
     from swarmnet.data.splitting import split, usual_fraction  # noqa: PLC0415
 
     return split(data, usual_fraction(data) if fraction is None else fraction, seed)
 
 
 def _trained(data: "MixedData | FileData", options: "FitOptions") -> "FittedModel":
-    """The model, while a progress bar shows how far it is; notes where a checkpoint was gone on from."""
+    """Train with a progress bar; note from which iteration a checkpoint continues."""
     from swarmnet.fitting.fitting import fitted  # noqa: PLC0415
 
     checkpoint = options.checkpoint
@@ -124,7 +124,7 @@ def _trained(data: "MixedData | FileData", options: "FitOptions") -> "FittedMode
 def _show(
     model: "FittedModel", output: Path, held_out: "MixedData | None", fraction: float | None, json: bool
 ) -> None:
-    """What training came to, and the errors on the rows held out."""
+    """Show the result of training, and the errors on the held-out rows."""
     from swarmnet.data.splitting import LEAST_HELD_OUT  # noqa: PLC0415
     from swarmnet.model.metrics import evaluate  # noqa: PLC0415
 
@@ -150,6 +150,6 @@ def _show(
 
 
 def _chi2(record: dict[str, Any]) -> str:
-    """How well the fit meets the sigmas, if there are any."""
+    """Return chi2 per entry as text; "" without sigmas."""
     found = (record["chi2_per_entry"] or {}).items()
     return "".join(f", chi2 per entry of the {kind} {chi2:.3g}" for kind, chi2 in found)

@@ -1,4 +1,4 @@
-"""Which networks are trained: the one asked for, or several for hybrid to choose from."""
+"""The networks to train: the requested one, or several from which hybrid chooses."""
 
 from collections.abc import Sequence
 
@@ -22,10 +22,10 @@ _WIDTHS = (3, 4, 6, 8, 12, 16, 24, 32)
 
 
 def candidates_for(data: MixedData | FileData, options: FitOptions) -> list[Network]:
-    """The networks to train on `data`: one, or those among which hybrid chooses.
+    """Return the networks to train on `data`: one, or those among which hybrid chooses.
 
     Raises:
-        SwarmnetError: a network that cannot be, or that the trainer cannot train.
+        SwarmnetError: the network is not possible, or the trainer cannot train it.
     """
     net, trainer = network_for(data, options), options.configured_trainer
     refuse_unsolvable(options, net)
@@ -36,10 +36,10 @@ def candidates_for(data: MixedData | FileData, options: FitOptions) -> list[Netw
 
 
 def refuse_unsolvable(options: FitOptions, net: Network) -> None:
-    """Refuse a trainer that needs the squared loss, or a linear output, where there is none.
+    """Refuse a trainer that needs the squared loss or a linear output layer if the fit has another one.
 
     Raises:
-        SwarmnetError: there is none.
+        SwarmnetError: the trainer is refused.
     """
     trainer, loss = options.configured_trainer, options.loss
     if trainer.needs_squares and loss != "squared":
@@ -52,19 +52,19 @@ def refuse_unsolvable(options: FitOptions, net: Network) -> None:
 
 
 def network_for(data: MixedData | FileData, options: FitOptions) -> Network:
-    """The network for `data`: its inputs, the hidden layers asked for or two of equal width, its outputs.
+    """Return the network for `data`, with the requested hidden layers, or two of equal width by default.
 
     Raises:
-        SwarmnetError: too many weights, or activations that do not go with the layers.
+        SwarmnetError: there are too many weights, or the activations do not match the layers.
     """
     widths = _automatic(data) if options.widths is None else options.widths
     return _network(data, widths, options.activation, options.loss)
 
 
 def default_networks(data: MixedData | FileData, activations: Activations) -> list[Network]:
-    """Networks of one to three hidden layers for hybrid to choose from.
+    """Return networks of one to three hidden layers from which hybrid chooses.
 
-    Those of which an iteration of Levenberg-Marquardt takes long must have few weights for the entries.
+    A network with long Levenberg-Marquardt iterations is included only if it has few weights for the entries.
     """
     layers = None if isinstance(activations, str | Activation) else len(activations)
     nets: list[Network] = []
@@ -89,7 +89,7 @@ def _network(
 
 
 def _automatic(data: MixedData | FileData) -> tuple[int, int]:
-    """Two equal layers, the widest of `_WIDTHS` that has no more weights than there are entries."""
+    """Return two equal layers, with the largest of `_WIDTHS` for which entries are as many as weights."""
 
     def weights(h: int) -> int:
         return (data.d + 1) * h + (h + 1) * h + (h + 1) * data.k
