@@ -6,7 +6,7 @@ from swarmnet.errors import SwarmnetError, warn_user
 from swarmnet.network.network import Network
 from swarmnet.trainers import TrainResult
 
-_FEW_COUNTS = 0.5  # mean weight below which weights are probably relative, not numbers of observations
+_FEW_COUNTS = 0.5  # mean weight below which weights are probably relative, not counts; only for a warning
 
 
 def refuse_nothing_to_learn(data: MixedData | FileData, derivative_weight: float | None) -> None:

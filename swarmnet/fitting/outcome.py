@@ -16,10 +16,11 @@ from swarmnet.trainers.lm_run import MOST_WEIGHTS
 Array = NDArray[Any]
 
 TAKEN_FOR_NOISE = "nearly all of "  # the beginning of the warning
-_NOISE = 0.9  # share of a column's variance that a model leaves unexplained where it is said to be noise
-_NEGLIGIBLE = 0.1  # mean square of a column, as a share of its output's largest, that goes without saying
-_MISFIT = 1.5  # chi2 per entry from which sigmas are said to be missed, if chance makes it
-_CHANCE = 5.0  # standard deviations of chi2 that chance is held to make
+# Limits of warnings; they change no model.
+_NOISE = 0.9  # unexplained share of a column's variance from which it counts as taken for noise
+_NEGLIGIBLE = 0.1  # largest mean square of an unmentioned column, as a share of its output's largest
+_MISFIT = 1.5  # smallest chi2 per entry of a misfit
+_CHANCE = 5.0  # standard deviations of chi2 (Gaussian: 6e-7 by chance) that a misfit must exceed
 
 # States in which training ended before it had converged
 _LIMITS = ("iterations", "evaluations", "seconds", "callback", "interrupted")

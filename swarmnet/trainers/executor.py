@@ -14,9 +14,9 @@ from swarmnet.trainers.protocols import Trainable
 T = TypeVar("T")
 R = TypeVar("R")
 
-_CALL = 0.5  # seconds of a call below which the next call asks for more iterations
-_MOST = 64  # maximum iterations of a call
-_CAUTION = 8  # calls of one iteration each after some results were discarded
+_CALL = 0.5  # seconds of a call below which the next asks for more iterations: 14 tasks cost 0.04 s, or 7 %
+_MOST = 64  # iterations of a call; only bounds those lost if a run ends or its cooling changes
+_CAUTION = 8  # calls of one iteration after results were discarded; only bounds further losses
 
 
 class Threads:

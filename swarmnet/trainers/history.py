@@ -16,7 +16,7 @@ from swarmnet.trainers.checkpoint import (
 from swarmnet.trainers.result import Array
 
 _Row = tuple[int, int, float, float, float, int]  # the last item is the stage's number
-_KEPT = 20_000
+_KEPT = 20_000  # rows; only bounds memory
 
 
 class History:

@@ -7,10 +7,18 @@ from swarmnet.trainers.lm_run import MOST_WEIGHTS
 from swarmnet.trainers.protocols import Trainable
 from swarmnet.trainers.result import Array
 
-RIDGE = 1e-3  # of the solved output weights of a start: starts with small weights train better
-_CONDITIONED, _PLAIN = 900, 2500  # iterations with and without a preconditioner, without a budget
-_REFRESH = 20  # iterations with one preconditioner
-_SCREENED = 300  # iterations without a preconditioner by which a larger network is judged
+# Ridge of the solved output weights of a start: starts with small weights train better. Test errors of hybrid
+# with one start, 8-8 units, are 1.6 times as large for 1e-9, 1.4 for 1e-5 and 0.96 for 0.1 (16 fits of
+# datasets/, standard error a factor of 1.4).
+RIDGE = 1e-3
+# Iterations with and without a preconditioner, if there is no budget. On the airfoil (33,632 rows of 17
+# entries) 900 reach R2 = 0.99944 of the values and 0.92 of the worst partial; 400 reach 0.99911 and 0.86.
+# Without a preconditioner, 2500 reach 0.93 of the partials, in twice the time of 400 with one, for 0.97.
+_CONDITIONED, _PLAIN = 900, 2500
+# Iterations with one preconditioner. Measured as in `lbfgs`, the loss is 0.2 times as large with 5, 0.6 with
+# 10 and 5 with 40; a preconditioner takes about the time of a gradient.
+_REFRESH = 20
+_SCREENED = 300  # iterations without a preconditioner by which a larger network is judged; see `judging`
 _SLOW, _WAITED = 0.05, 50  # with one it is judged once the loss falls by at most 5 % in 50 iterations
 
 

@@ -7,8 +7,9 @@ from swarmnet.trainers.checkpoint import State, whole
 from swarmnet.trainers.lm_run import MOST_WEIGHTS, LMRun, Optimum, cost
 from swarmnet.trainers.protocols import Trainable
 
-# Multiplications of an iteration of Levenberg-Marquardt; two cores do some 2e10 to 4e10 a second.
-SMALL_COST = 5e8  # up to which networks take part in the successive halving
+# Multiplications of an iteration of Levenberg-Marquardt up to which networks take part in the successive
+# halving. It only bounds time: two cores do 2e10 to 4e10 a second, so that an iteration takes about 0.02 s.
+SMALL_COST = 5e8
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,12 @@ class Choice:
 
     @classmethod
     def restored(cls, state: State, candidates: Sequence[Trainable]) -> "Choice":
+        """Return the choice of a saved state.
+
+        Raises:
+            DamagedState: it cannot come from these candidates.
+        """
+
         def part(name: str) -> State:
             return {key.removeprefix(name): x for key, x in state.items() if key.startswith(name)}
 
