@@ -23,14 +23,14 @@ from swarmnet.errors import SwarmnetError
 T = TypeVar("T")
 R = TypeVar("R")
 
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # CPU time quota and period (Linux, cgroup v2)
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # CPU time quota and period (Linux, cgroup v2)
 
 
-def available_cores() -> int:
+def available_cores(cpu_quota: Path = CPU_QUOTA) -> int:
     """Return the number of cores that this process may use, limited by the CPU quota of its container."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        quota, period = _QUOTA.read_text().split()
+        quota, period = cpu_quota.read_text().split()
         return min(cores, max(1, -(-int(quota) // int(period))))
     except (OSError, ValueError):  # no quota, or "max"
         return cores

@@ -11,6 +11,9 @@ import pandas as pd
 import pytest
 
 from swarmnet import Activation
+from swarmnet.data.file_chunks import ReadSizes
+from swarmnet.data.file_data import FileData
+from swarmnet.data.readers import open_files
 from swarmnet.network.activations import TABLE
 
 close = partial(np.testing.assert_allclose, rtol=1e-11, atol=1e-13)
@@ -58,13 +61,12 @@ def written(folder: Path, wide: pd.DataFrame, kind: str) -> str:
     return str(folder / ("*.parquet" if kind == "parquet" else "*.csv"))
 
 
-def in_small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read files some dozens of rows at a time."""
-    monkeypatch.setattr("swarmnet.data.file_data._MOST_ROWS", 50)
-    monkeypatch.setattr("swarmnet.data.file_chunks._ROWS", 100)
-    monkeypatch.setattr("swarmnet.data.file_chunks._LARGE", 6000)
-    monkeypatch.setattr("swarmnet.data.file_chunks._LINES", 3000)
-    monkeypatch.setattr("swarmnet.data.file_chunks._HEAD", 2000)
+SMALL = ReadSizes(piece_bytes=6000, piece_rows=100, table_bytes=3000, block_rows=50, head_bytes=2000)
+
+
+def in_small_pieces(path: str | Path, outputs: list[str] | None = None) -> FileData:
+    """The data of files that are read some dozens of rows at a time."""
+    return open_files(path, None, outputs, SMALL)
 
 
 def assert_same_sums(memory, other):

@@ -233,10 +233,12 @@ def test_ctrl_c_given_again_ends_what_waits_too_long(call, at_iteration, monkeyp
     save = swarmnet.FittedModel.save
 
     def slow(self, path):
-        os.kill(os.getpid(), signal.SIGINT)
+        now = time.monotonic() + (5.0 if after == "seconds" else 2 * 86400.0)
+        with monkeypatch.context() as later:
+            later.setattr(time, "monotonic", lambda: now)
+            os.kill(os.getpid(), signal.SIGINT)
         save(self, path)
 
-    monkeypatch.setattr("swarmnet.interrupts._PATIENCE", 1e9 if after == "seconds" else -1.0)
     monkeypatch.setattr(swarmnet.FittedModel, "save", slow)
     at_iteration(9, send(signal.SIGINT))
     code, err = call("train", "data.csv", *LONG, "-o", "new.json")

@@ -26,10 +26,27 @@ from swarmnet.data.table_form import Form, located, targets_of
 from swarmnet.data.tables import FrameTable, Table
 from swarmnet.errors import SwarmnetError
 
-_LINES = 1 << 23  # bytes of a CSV file read at a time
-_LARGE = 1 << 25  # bytes of a piece of a CSV file
-_HEAD = 1 << 16  # bytes read first to find the header
-_ROWS = 1 << 16  # minimum rows of a piece of a Parquet file; smaller row groups are combined
+
+@dataclass(frozen=True)
+class ReadSizes:
+    """How much of a file is read at a time.
+
+    Args:
+        piece_bytes: of a piece of a CSV file.
+        piece_rows: minimum rows of a piece of a Parquet file; smaller row groups are combined.
+        table_bytes: of a CSV file read at a time.
+        block_rows: maximum rows that are checked and prepared at a time.
+        head_bytes: of a CSV file read first to find the header.
+    """
+
+    piece_bytes: int = 1 << 25
+    piece_rows: int = 1 << 16
+    table_bytes: int = 1 << 23
+    block_rows: int = 1 << 16
+    head_bytes: int = 1 << 16
+
+
+SIZES = ReadSizes()
 
 
 class Piece(Protocol):
@@ -87,7 +104,7 @@ def form_of_files(
     def targets() -> Iterator[Table]:
         for layout in layouts:
             for piece in layout.pieces:
-                yield from piece.tables(["target"], _ROWS)
+                yield from piece.tables(["target"], SIZES.block_rows)
 
     found = None
     if is_long(first.columns, inputs, outputs):
@@ -100,9 +117,9 @@ def form_of_files(
         raise SwarmnetError(f"{first.name}: {error}") from None
 
 
-def layout_of(path: Path) -> Layout:
+def layout_of(path: Path, sizes: ReadSizes = SIZES) -> Layout:
     """Return the layout of a Parquet file, recognised by its suffix, or of a CSV file."""
-    return parquet_layout(path) if path.suffix.lower() in PARQUET_SUFFIXES else csv_layout(path)
+    return parquet_layout(path, sizes) if path.suffix.lower() in PARQUET_SUFFIXES else csv_layout(path, sizes)
 
 
 @dataclass(frozen=True)
@@ -185,7 +202,7 @@ class ParquetPiece:
         return [replace(self, start=a, stop=b) for a, b in zip(edges[:-1], edges[1:], strict=True) if a < b]
 
 
-def parquet_layout(path: Path) -> Layout:
+def parquet_layout(path: Path, sizes: ReadSizes = SIZES) -> Layout:
     """Return the layout of a Parquet file; a piece is a row group, or several small ones.
 
     Raises:
@@ -193,19 +210,19 @@ def parquet_layout(path: Path) -> Layout:
     """
     stamp = Stamp.of(path)
     with _parquet(path) as file, parquet_errors(str(path)):
-        sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        groups = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         columns = named_columns(file.schema_arrow.names)
     FrameTable(pd.DataFrame(columns=columns), str(path))  # refuses empty and repeated names
     pieces: list[Piece] = []
     first = above = rows = 0
-    for group, size in enumerate(sizes, 1):
+    for group, size in enumerate(groups, 1):
         rows += size
-        if rows >= _ROWS or (group == len(sizes) and rows):
+        if rows >= sizes.piece_rows or (group == len(groups) and rows):
             pieces.append(ParquetPiece(stamp, first, group, above, 0, rows))
             first, above, rows = group, above + rows, 0
     if not pieces:
         raise SwarmnetError(f"{path}: there is no row: add at least one")
-    return Layout(str(path), columns, sum(sizes), stamp.size, pieces)
+    return Layout(str(path), columns, sum(groups), stamp.size, pieces)
 
 
 def _parquet(path: Path) -> Any:
@@ -223,12 +240,14 @@ class CsvPiece:
         columns: the file's columns.
         start: the first byte of a line.
         stop: the first byte of the line after the last one.
+        table_bytes: bytes read at a time.
     """
 
     stamp: Stamp
     columns: tuple[str, ...]
     start: int
     stop: int
+    table_bytes: int
 
     @property
     def path(self) -> str:
@@ -241,13 +260,13 @@ class CsvPiece:
         return self.stop - self.start
 
     def tables(self, columns: Sequence[str], rows: int) -> Iterator[Table]:
-        """Yield the rows as tables of about `_LINES` bytes of text; `rows` is not used."""
+        """Yield the rows as tables of about `table_bytes` of text; `rows` is not used."""
         self.stamp.refuse_change()
-        for start, stop in _cut(self.path, self.start, self.stop, _LINES):
+        for start, stop in _cut(self.path, self.start, self.stop, self.table_bytes):
             with readable(self.path), open(self.path, "rb") as file:
                 file.seek(start)
                 text = file.read(stop - start)
-            before = partial(_lines_before, self.path, start)
+            before = partial(_lines_before, self.path, start, self.table_bytes)
             if text.count(b'"') % 2:
                 raise SwarmnetError(
                     f"{self.path}, line {before() + 1} and below: a quoted cell goes on over several lines: "
@@ -257,19 +276,19 @@ class CsvPiece:
 
     def parts(self, count: int, rows: int) -> list[Piece]:
         """Split into parts of equally many tables."""
-        tables = [start for start, _ in _cut(self.path, self.start, self.stop, _LINES)]
+        tables = [start for start, _ in _cut(self.path, self.start, self.stop, self.table_bytes)]
         edges = [tables[len(tables) * i // count] for i in range(count)] + [self.stop]
         return [replace(self, start=a, stop=b) for a, b in zip(edges[:-1], edges[1:], strict=True) if a < b]
 
 
-def csv_layout(path: Path) -> Layout:
-    """Return the layout of a CSV file; a piece is about `_LARGE` bytes of lines.
+def csv_layout(path: Path, sizes: ReadSizes = SIZES) -> Layout:
+    """Return the layout of a CSV file; a piece is about `sizes.piece_bytes` of lines.
 
     Raises:
         SwarmnetError: the file cannot be read, or has no header or no row.
     """
     stamp = Stamp.of(path)
-    head = _HEAD
+    head = sizes.head_bytes
     while True:
         with readable(str(path)), path.open("rb") as file:
             text = file.read(head)
@@ -284,8 +303,8 @@ def csv_layout(path: Path) -> Layout:
     if whole:
         CsvTable(path)  # a small file is checked completely
     rows = round((stamp.size - start) * max(1, body.count(b"\n")) / max(1, len(body)))
-    edges = _cut(str(path), start, stamp.size, _LARGE)
-    pieces: list[Piece] = [CsvPiece(stamp, tuple(columns), a, b) for a, b in edges]
+    edges = _cut(str(path), start, stamp.size, sizes.piece_bytes)
+    pieces: list[Piece] = [CsvPiece(stamp, tuple(columns), a, b, sizes.table_bytes) for a, b in edges]
     return Layout(str(path), columns, rows, stamp.size, pieces)
 
 
@@ -301,11 +320,11 @@ def _cut(path: str, start: int, stop: int, size: int) -> list[tuple[int, int]]:
     return list(zip(edges[:-1], edges[1:], strict=True))
 
 
-def _lines_before(path: str, byte: int) -> int:
-    """Return the number of lines before a byte that begins a line."""
+def _lines_before(path: str, byte: int, size: int) -> int:
+    """Return the number of lines before a byte that begins a line, reading about `size` bytes at a time."""
     lines = 0
     with readable(path), open(path, "rb") as file:
         while file.tell() < byte:
-            text = file.read(min(byte - file.tell(), _LINES))
+            text = file.read(min(byte - file.tell(), size))
             lines += len((text + file.readline() if file.tell() < byte else text).splitlines())
     return lines

@@ -12,7 +12,7 @@ from functools import cached_property, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.data.file_chunks import Piece
+from swarmnet.data.file_chunks import SIZES, Piece
 from swarmnet.data.mixed_data import MixedData, from_arrays
 from swarmnet.data.statistics import Statistics
 from swarmnet.data.table_form import Form
@@ -22,13 +22,12 @@ from swarmnet.threads import Pool
 Step = Callable[[MixedData], MixedData | None]  # returns the changed rows, or None if none is left
 
 _BLOCK = 1 << 22  # numbers in a block of rows
-_MOST_ROWS = 1 << 16  # maximum rows of a block
 _MOST_HELD_OUT = 100_000  # maximum rows of a test set
 
 
-def most_rows(d: int, k: int) -> int:
-    """Return the number of rows in a block, for d inputs and k outputs."""
-    return max(1, min(_MOST_ROWS, _BLOCK // (d + k * (1 + d))))
+def most_rows(d: int, k: int, most: int) -> int:
+    """Return the number of rows in a block, up to `most`, for d inputs and k outputs."""
+    return max(1, min(most, _BLOCK // (d + k * (1 + d))))
 
 
 @dataclass(frozen=True)
@@ -38,15 +37,17 @@ class Reader:
     Args:
         form: the meaning of the columns.
         steps: functions applied in turn to each block of rows that was read.
+        most_rows: maximum rows of a block.
     """
 
     form: Form
     steps: tuple[Step, ...] = ()
+    most_rows: int = SIZES.block_rows
 
     @property
     def block_rows(self) -> int:
         """Number of rows read at a time."""
-        return most_rows(len(self.form.roles.inputs), len(self.form.roles.outputs))
+        return most_rows(len(self.form.roles.inputs), len(self.form.roles.outputs), self.most_rows)
 
     def blocks(self, piece: Piece) -> Iterator[MixedData]:
         """Yield the rows of a piece, a block at a time, without blocks that have no entry.

@@ -12,11 +12,19 @@ import numpy as np
 
 from swarmnet.data.column_names import Array, listed
 from swarmnet.data.data_frames import is_frame, pd
-from swarmnet.data.file_chunks import Layout, csv_layout, form_of_files, layout_of, parquet_layout
+from swarmnet.data.file_chunks import (
+    SIZES,
+    Layout,
+    ReadSizes,
+    csv_layout,
+    form_of_files,
+    layout_of,
+    parquet_layout,
+)
 from swarmnet.data.file_data import FileData, Reader
 from swarmnet.data.mixed_data import MixedData, from_table
 from swarmnet.data.table_files import CsvTable, FilePath, Stacked, files_of, open_table, parquet_table
-from swarmnet.data.table_form import Form, points_of
+from swarmnet.data.table_form import points_of
 from swarmnet.data.tables import FrameTable, Table
 from swarmnet.errors import SwarmnetError, suggestion
 from swarmnet.threads import Pool, ThreadPool, available_cores
@@ -187,16 +195,21 @@ def _read(
 
 
 def open_files(
-    path: FilePath, inputs: Iterable[str] | None = None, outputs: Iterable[str] | None = None
+    path: FilePath,
+    inputs: Iterable[str] | None = None,
+    outputs: Iterable[str] | None = None,
+    sizes: ReadSizes = SIZES,
 ) -> FileData:
     """Return the data of some files without reading them, except to find the meaning of their columns.
+
+    `sizes` is how much is read at a time later.
 
     Raises:
         SwarmnetError: as in `read_csv`, about names and columns.
     """
-    layouts = [layout_of(file) for file in files_of(path)]
-    form = form_of_files(layouts, inputs, outputs)
-    return _file_data(path, layouts, form, ThreadPool(available_cores()))
+    layouts = [layout_of(file, sizes) for file in files_of(path)]
+    reader = Reader(form_of_files(layouts, inputs, outputs), most_rows=sizes.block_rows)
+    return _file_data(path, layouts, reader, ThreadPool(available_cores()))
 
 
 def columns_left_out(
@@ -220,11 +233,12 @@ def _in_files(
 ) -> FileData | None:
     """Return FileData if training on the data in memory would take more than `limit` bytes, else None."""
     layouts = [laid_out(file) for file in files_of(path)]
-    form = form_of_files(layouts, *roles)
-    held = sum(layout.size + layout.rows * form.row_bytes * _COPIES for layout in layouts)
+    reader = Reader(form_of_files(layouts, *roles))
+    row_bytes = reader.form.row_bytes * _COPIES
+    held = sum(layout.size + layout.rows * row_bytes for layout in layouts)
     if _PROGRAM + held <= limit:
         return None
-    block = Reader(form).block_rows * form.row_bytes * _COPIES
+    block = reader.block_rows * row_bytes
     threads = min(available_cores(), int((limit - _PROGRAM) // block))
     if threads < 1:
         least = np.ceil((_PROGRAM + block) / 1e8) * 100
@@ -232,13 +246,13 @@ def _in_files(
             f"the memory limit must be at least {least:.0f}MB here: the program itself takes "
             f"{_PROGRAM / 1e6:.0f}MB, and some rows must be in memory at a time"
         )
-    return _file_data(path, layouts, form, ThreadPool(threads))
+    return _file_data(path, layouts, reader, ThreadPool(threads))
 
 
-def _file_data(path: FilePath, layouts: Sequence[Layout], form: Form, pool: Pool) -> FileData:
+def _file_data(path: FilePath, layouts: Sequence[Layout], reader: Reader, pool: Pool) -> FileData:
     pieces = tuple(piece for layout in layouts for piece in layout.pieces)
     rows = max(1, sum(layout.rows for layout in layouts))
-    return FileData(str(path), Reader(form), pieces, rows, pool)
+    return FileData(str(path), reader, pieces, rows, pool)
 
 
 def bytes_of(size: Size) -> float:

@@ -73,13 +73,19 @@ def readable(name: str) -> Iterator[None]:
 class CsvTable:
     """A CSV file, or some of its lines, as a Table.
 
+    Args:
+        path: the file.
+        checked: read every cell with the csv module, which otherwise takes over where pandas may err.
+
     Raises:
         SwarmnetError: the file cannot be read, is not UTF-8 text, has no header, no rows or a row with
             too many or too few fields.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.name, self._headers = str(path), 1
+    _checked = False
+
+    def __init__(self, path: Path, checked: bool = False) -> None:
+        self.name, self._headers, self._checked = str(path), 1, checked
         self._before: Callable[[], int] = int  # returns 0
         self._text = self._utf8(_bytes(path))
         self.columns = self.header()[1]
@@ -136,7 +142,7 @@ class CsvTable:
 
     def _parsed(self, columns: Sequence[str], dtype: type) -> pd.DataFrame | None:
         """Return columns read by pandas' C parser, or None if its result may differ from the csv module's."""
-        if self._is_odd:
+        if self._checked or self._is_odd:
             return None
         try:
             frame: pd.DataFrame = pd.read_csv(

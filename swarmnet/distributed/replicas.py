@@ -28,21 +28,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-_MOST_BYTES = 1 << 27  # bytes of rows up to which each worker gets all; their chunks take five times as much
-# Multiplications of an iteration (about 0.5 s) from which distributed rows are faster than whole runs, if
-# there are enough blocks: the calls for a run's sums take 0.1 s. It does not depend on the workers' number
-# of threads, so that the model does not either; with few threads, both ways take about as long.
-_LONG = 5e9
-_MOST_HERE = 1 << 16  # rows in files that this process reads too: workers would save no time
-
 
 class Objectives:
-    """The objectives of several networks on a worker, each made on first use.
-
-    Args:
-        specification: of the objectives.
-        nets: the networks.
-    """
+    """The objectives of several networks on a worker, each made on first use."""
 
     def __init__(self, specification: ObjectiveSpecification, nets: Sequence[Network]) -> None:
         self._specification, self._nets = specification, nets
@@ -82,16 +70,7 @@ def _work_on(work: Callable[[Any, T], R], objectives: Objectives, number: int, i
 
 
 class WorkerReplicas:
-    """Replicas of objectives on workers, made at once; if a worker dies, others repeat its work.
-
-    Args:
-        specification: of the objectives.
-        nets: the networks.
-        cluster: the workers.
-
-    Raises:
-        SwarmnetError: as in Cluster.
-    """
+    """Replicas of objectives on workers, made at once; if a worker dies, others repeat its work."""
 
     def __init__(
         self, specification: ObjectiveSpecification, nets: Sequence[Network], cluster: Cluster
@@ -117,30 +96,23 @@ def shared_out(
     """Return an objective for each network, with which the workers do most of a trainer's work.
 
     The second result is the executor that does the runs on the workers, or None if the rows are distributed.
-
-    Args:
-        data: the rows; for FileData, the specification's rows are on the workers.
-        nets: the networks.
-        specification: the specification of the objectives.
-        trainer: the trainer that will use them.
-        cluster: the workers.
-
-    Raises:
-        SwarmnetError: as in Cluster.
+    For FileData, the specification's rows are on the workers.
     """
     spread = copied = here = specification
     if isinstance(data, FileData):
+        block_rows = data.reader.block_rows
         whole = data.read_by(ThreadPool(1))  # in the process that reads it
         copied = replace(specification, rows=CopiedSource(whole, specification.preparation))
-        here = copied if data.n <= _MOST_HERE else spread
+        here = copied if data.n <= cluster.rows_here else spread
     else:
+        block_rows = most_rows(data.d, data.k, cluster.block_rows)
         spread = replace(specification, rows=SentSource(data, specification.preparation, cluster))
-    if _bytes(data) > _MOST_BYTES:
+    if _bytes(data) > cluster.copied_bytes:
         return [spread.objective(net) for net in nets], None
     first = here.objective(nets[0])
     if runs := trainer.runs_at_once(first):
-        blocks = -(-data.n // most_rows(data.d, data.k))
-        if cost(first) <= _LONG or blocks < 2 * runs:
+        blocks = -(-data.n // block_rows)
+        if cost(first) <= cluster.copied_cost or blocks < 2 * runs:
             candidates = [first, *(here.objective(net) for net in nets[1:])]
             return candidates, OnReplicas(WorkerReplicas(copied, nets, cluster))
     first = first if here is spread else spread.objective(nets[0])

@@ -34,8 +34,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
 
-_SHARDS = 8  # minimum, to divide a dead worker's rows among several; one per thread if that is more
-
 
 @dataclass(frozen=True, eq=False)
 class Call:
@@ -45,23 +43,14 @@ class Call:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
-    @property
-    def size(self) -> int:
-        """Bytes of its arrays."""
-        return bytes_of(self.args)
 
-
+@dataclass(frozen=True, eq=False)
 class Shard:
-    """Blocks of rows in a worker's memory.
+    """Blocks of rows in a worker's memory."""
 
-    Args:
-        terms: what is summed.
-        blocks: the chunks of each block.
-        group_sums: of each block, see `Grouping.sums`.
-    """
-
-    def __init__(self, terms: Terms, blocks: list[list[Chunks]], group_sums: list[Array]) -> None:
-        self.terms, self.blocks, self.group_sums = terms, blocks, group_sums
+    terms: Terms  # what is summed
+    blocks: list[list[Chunks]]
+    group_sums: list[Array]  # of each block, see `Grouping.sums`
 
     @classmethod
     def of(cls, terms: Terms, preparation: Preparation, rows: Iterable[MixedData]) -> "Shard":
@@ -110,11 +99,7 @@ def _joined(shard: Shard, call: Call) -> Sums:
 
 @dataclass(frozen=True, eq=False)
 class WorkerSource(PreparedSource):
-    """Files that the workers read, and whose rows they hold.
-
-    Args:
-        cluster: the workers.
-    """
+    """Files that the workers read, and whose rows they hold."""
 
     data: FileData
     cluster: Cluster
@@ -122,27 +107,24 @@ class WorkerSource(PreparedSource):
     def rows(self, terms: Terms, threads: int | None) -> "ShardedRows":
         """Let the workers read the rows; their numbers of threads were set when they started."""
         reader = self.data.reader
-        shared = _shared(self.data.pieces, max(_SHARDS, self.cluster.threads), reader.block_rows)
+        shards = max(self.cluster.shards, self.cluster.threads)
+        shared = _shared(self.data.pieces, shards, reader.block_rows)
         read = partial(_read, terms=terms, preparation=self.preparation, reader=reader)
         return ShardedRows(terms, self.cluster.submit(read, shared), self.cluster)
 
 
 @dataclass(frozen=True, eq=False)
 class SentSource(PreparedSource):
-    """Rows in the memory of this process that are sent to workers.
-
-    Args:
-        cluster: the workers.
-    """
+    """Rows in the memory of this process that are sent to workers."""
 
     data: MixedData
     cluster: Cluster
 
     def rows(self, terms: Terms, threads: int | None) -> "ShardedRows":
         """Send each shard its rows."""
-        n, size = self.data.n, most_rows(self.d, self.k)
+        n, size = self.data.n, most_rows(self.d, self.k, self.cluster.block_rows)
         blocks = [self.data.take(slice(first, first + size)) for first in range(0, n, size)]
-        shards = min(max(_SHARDS, self.cluster.threads), len(blocks))
+        shards = min(max(self.cluster.shards, self.cluster.threads), len(blocks))
         ends = [len(blocks) * number // shards for number in range(shards + 1)]
         shared = [blocks[a:b] for a, b in pairwise(ends)]
         make = partial(Shard.of, terms, self.preparation)
@@ -164,14 +146,9 @@ class CopiedSource(PreparedSource):
 class Workers(Protocol):
     """Holds shards and runs tasks on them; see `Cluster`."""
 
-    def submit(self, work: Callable[..., R], *items: Sequence[Any]) -> list[Any]:
-        """Submit work(item, ...) for each of the items."""
-
-    def results(self, futures: Sequence[Any]) -> list[Any]:
-        """Return the results of the tasks."""
-
-    def shared(self, item: T, size: int) -> Any:
-        """Return an item of so many bytes to use in many tasks."""
+    def submit(self, work: Callable[..., R], *items: Sequence[Any]) -> list[Any]: ...
+    def results(self, futures: Sequence[Any]) -> list[Any]: ...
+    def shared(self, item: T, size: int) -> Any: ...
 
 
 class _ThisProcess:
@@ -190,13 +167,7 @@ class _ThisProcess:
 class ShardedRows:
     """Rows in shards on workers, or in a single shard in this process.
 
-    Args:
-        terms: what is summed.
-        shards: results of `Workers.submit`, in the order of the rows.
-        workers: hold the shards.
-
-    Raises:
-        SwarmnetError: as in FileData, or the workers are lost.
+    The shards are results of `Workers.submit`, in the order of the rows.
     """
 
     threads = 1  # of this process
@@ -239,7 +210,7 @@ class ShardedRows:
 
     def _calls(self, call: Call) -> "list[Call | Future]":
         """Return the same call for each shard."""
-        return [self._workers.shared(call, call.size)] * len(self._shards)
+        return [self._workers.shared(call, bytes_of(call.args))] * len(self._shards)
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
         """Yield all rows in minibatches, see `Numbering.batches`."""
@@ -270,9 +241,5 @@ def _shared(pieces: Sequence[Piece], shards: int, rows: int) -> list[list[Piece]
 
 
 def on_workers(data: FileData, client: "Client") -> FileData:
-    """Return the same data, read and held by the workers of a client.
-
-    Raises:
-        SwarmnetError: as in Cluster.
-    """
+    """Return the same data, read and held by the workers of a client."""
     return replace(data, pool=Cluster(client))

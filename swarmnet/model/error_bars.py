@@ -27,23 +27,30 @@ from swarmnet.threads import ThreadTeam, one_blas_thread
 
 Array = NDArray[Any]
 
-_NUMBERS = 1 << 18  # numbers in the gradients computed at a time
-_MANY = 1 << 21  # numbers in all gradients from which compiled kernels are worth importing Numba
+
+@dataclass(frozen=True)
+class GradientWork:
+    """How gradients with respect to theta are computed; results differ by rounding only.
+
+    Args:
+        numbers: numbers in the gradients computed at a time.
+        compiled_from: numbers in all gradients from which compiled kernels are worth importing Numba.
+    """
+
+    numbers: int = 1 << 18
+    compiled_from: int = 1 << 21
+
+
+USUAL = GradientWork()
 
 
 @dataclass(frozen=True)
 class OtherFit:
-    """The result of training from another start or with another network.
-
-    Args:
-        net: the network, with the same inputs and outputs.
-        theta: (p,) its weights.
-        share: its weight in the error bars, from 0 to 1.
-    """
+    """The result of training from another start, or with another network of the same inputs and outputs."""
 
     net: Network
-    theta: Array
-    share: float
+    theta: Array  # (p,)
+    share: float  # its weight in the error bars, from 0 to 1
 
 
 def pack(C: Array) -> NDArray[np.float64]:
@@ -58,14 +65,18 @@ def unpack(packed: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     return C
 
 
-def value_deviations(net: Network, theta: Array, packed: Array, X: Array) -> Array:
+def value_deviations(
+    net: Network, theta: Array, packed: Array, X: Array, work: GradientWork = USUAL
+) -> Array:
     """Return the standard deviations (n, k) of the outputs at X (n, d)."""
-    return _deviations(net, theta, packed, X, [VALUE])[:, :, 0]
+    return _deviations(net, theta, packed, X, [VALUE], work)[:, :, 0]
 
 
-def jacobian_deviations(net: Network, theta: Array, packed: Array, X: Array) -> Array:
+def jacobian_deviations(
+    net: Network, theta: Array, packed: Array, X: Array, work: GradientWork = USUAL
+) -> Array:
     """Return the standard deviations (n, k, d) of the partials at X (n, d)."""
-    return _deviations(net, theta, packed, X, range(net.d))
+    return _deviations(net, theta, packed, X, range(net.d), work)
 
 
 @one_blas_thread()
@@ -107,14 +118,16 @@ def widened(deviation: Array, best: Array, fits: Sequence[OtherFit], answers: Se
     return np.asarray(np.sqrt(deviation**2 + apart / total))
 
 
-def _deviations(net: Network, theta: Array, packed: Array, X: Array, inputs: Sequence[int]) -> Array:
+def _deviations(
+    net: Network, theta: Array, packed: Array, X: Array, inputs: Sequence[int], how: GradientWork
+) -> Array:
     """Return (n, k, inputs): deviations of the partials along some inputs, or of the values."""
     C = unpack(packed, net.size)
     out = np.empty((len(X), net.k, len(inputs)))
-    step = max(16, _NUMBERS // net.size)
+    step = max(16, how.numbers // net.size)
     starts = range(0, len(X), step)
     team = ThreadTeam()
-    many = len(X) * net.size >= _MANY
+    many = len(X) * net.size >= how.compiled_from
     gradients = [_compiled(net, theta) if many else _plain(net, theta) for _ in range(team.size)]
 
     def work(worker: int, task: int) -> None:

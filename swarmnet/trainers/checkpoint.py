@@ -28,7 +28,6 @@ State = dict[str, Any]  # arrays, and values that JSON can hold, by flat names
 
 _FORMAT, _VERSION = "swarmnet-checkpoint", 1
 EVERY = 30.0  # seconds between writes by default
-_HOLD = 0.05  # seconds between states kept in memory: the most work that Ctrl-C loses
 _HEADER = "header"
 _MOST = 1 << 53  # largest count
 
@@ -63,22 +62,30 @@ class Checkpoint:
         path: the file.
         run: the fingerprint of the run, see `fingerprint`.
         every: seconds between two writes; 0 to write at every iteration.
+        hold: seconds between two states kept in memory, unless `every` is less; the most work that Ctrl-C
+            loses.
 
     Raises:
         SwarmnetError: no file can be written there.
     """
 
-    def __init__(self, path: str | os.PathLike[str], run: Mapping[str, str], every: float = EVERY) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        run: Mapping[str, str],
+        every: float = EVERY,
+        hold: float = 0.05,
+    ) -> None:
         refuse_unwritable(path)
         if is_stream(path):
             raise SwarmnetError(f"{path}: cannot hold a checkpoint: it is no file")
-        self.path, self._run, self._every = path, dict(run), every
+        self.path, self._run, self._every, self._hold = path, dict(run), every, min(hold, every)
         self._held: State | None = None
         self._written = self._taken = time.monotonic()
 
     def is_due(self) -> bool:
         """Return whether `hold` should be called."""
-        return time.monotonic() - self._taken >= min(_HOLD, self._every)
+        return time.monotonic() - self._taken >= self._hold
 
     def hold(self, state: State) -> None:
         """Keep a frozen state from which training can continue; write it if it is time."""

@@ -14,10 +14,6 @@ from swarmnet.trainers.protocols import Trainable
 T = TypeVar("T")
 R = TypeVar("R")
 
-_CALL = 0.5  # seconds of a call below which the next asks for more iterations: 14 tasks cost 0.04 s, or 7 %
-_MOST = 64  # iterations of a call; only bounds those lost if a run ends or its cooling changes
-_CAUTION = 8  # calls of one iteration after results were discarded; only bounds further losses
-
 
 class Threads:
     """An executor on threads of this process: a single run uses all of them, several use one each.
@@ -68,10 +64,14 @@ class OnReplicas:
 
     Args:
         replicas: of the runs' objectives.
+        call: seconds of a call below which the next call asks for more iterations; above twice as many it
+            asks for fewer.
+        most: maximum iterations of a call.
+        caution: calls of one iteration each after some results were discarded.
     """
 
-    def __init__(self, replicas: Replicas) -> None:
-        self._replicas = replicas
+    def __init__(self, replicas: Replicas, call: float = 0.5, most: int = 64, caution: int = 8) -> None:
+        self._replicas, self._call, self._most, self._cautious = replicas, call, most, caution
         self._done: dict[LMRun, deque[State]] = {}
         self._iterations, self._seconds = 0, 0.0  # of the last call
         self._caution = 0  # calls before more iterations are asked for again
@@ -98,12 +98,12 @@ class OnReplicas:
         """Advance runs on replicas, by more iterations than before if calls are short and used."""
         each = self._seconds / max(1, self._iterations)
         if any(self._done.get(run) for run in runs):
-            self._iterations, self._caution = 1, _CAUTION
+            self._iterations, self._caution = 1, self._cautious
         elif self._caution:
             self._caution -= 1
-        elif self._seconds < _CALL:
-            self._iterations = min(max(1, 2 * self._iterations), _MOST)
-        elif self._seconds > 2.0 * _CALL:
+        elif self._seconds < self._call:
+            self._iterations = min(max(1, 2 * self._iterations), self._most)
+        elif self._seconds > 2.0 * self._call:
             self._iterations = max(1, self._iterations // 2)
         if seconds_left is not None and self._iterations * each > seconds_left:
             self._iterations = max(1, int(seconds_left / each))

@@ -16,19 +16,22 @@ from swarmnet.trainers.checkpoint import (
 from swarmnet.trainers.result import Array
 
 _Row = tuple[int, int, float, float, float, int]  # the last item is the stage's number
-_KEPT = 20_000  # rows; only bounds memory
 
 
 class History:
-    """A row per iteration; past 20,000 rows only every second, every fourth..., to limit memory.
+    """A row per iteration; past `most` rows only every second, every fourth..., to limit memory.
 
     The newest row and the row with the lowest loss are always kept. A stage is the trainer that runs; hybrid
     has several.
+
+    Args:
+        most: maximum number of rows, except the two that are always kept.
     """
 
     columns = ("iteration", "evaluations", "seconds", "loss", "validation_loss", "stage")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 20_000) -> None:
+        self._most = most
         self._stages: list[str] = []
         self._rows: list[_Row] = []
         self._kept: list[_Row] = []  # the newest and the best row
@@ -45,7 +48,7 @@ class History:
         self._kept = [row, best]
         if (row[0] - 1) % self._stride == 0:
             self._rows.append(row)
-        if len(self._rows) > _KEPT:
+        if len(self._rows) > self._most:
             self._stride *= 2
             self._rows = self._rows[::2]
 

@@ -20,22 +20,14 @@ from swarmnet.trainers.network_choice import Choice, is_small
 from swarmnet.trainers.particle_swarm import PSO, ProjectedPSO, Swarm
 from swarmnet.trainers.protocols import Trainable
 from swarmnet.trainers.result import Array
+from swarmnet.trainers.stages import Stages
 from swarmnet.trainers.successive_halving import ALONE, successive_halving
 from swarmnet.trainers.trainer import Trainer
 
-_POLISH = 4000  # iterations of Levenberg-Marquardt without a budget; only bounds time: 8-8 units end by 900
 _BOTH = NOISES[:2]  # initial noises with which each network is tried
-# Iterations after which the worse half of the networks is given up, and the best remaining one is chosen.
-# Mean test errors of 8 default fits of datasets/ are 1.15 times as large with halvings after 10 and 20, 1.18
-# with 40 and 55, 1.02 with a choice after 45, 0.88 after 120. Single fits differ by factors of 0.3 to 3.5.
-_HALVINGS, _CHOSEN = (20, 40), 60
-# Iterations after which the worse half of the starts is given up. (30, 50) and (120, 140) give the same
-# test errors in 8 fits of datasets/ with 8-8 units.
-_STARTS_HALVED = (60, 100)
-# Multiplications, of which two cores do 2e10 to 4e10 a second.
-_DEAR = 2e10  # of an iteration, up to a second, from which L-BFGS gets further in the same time
-_CONTINUED = 2e12  # of all further iterations of a large network; only bounds their time, 1 to 2 minutes
-_ESTIMATE_TIMED, _ESTIMATE_UNTIMED = 1e11, 5e11  # of an estimate, with and without time limit; bound its time
+# Multiplications, of which two cores do 2e10 to 4e10 a second; they only bound time.
+_CONTINUED = 2e12  # of all further iterations of a large network: 1 to 2 minutes
+_ESTIMATE_TIMED, _ESTIMATE_UNTIMED = 1e11, 5e11  # of an estimate, with and without time limit
 _PLACE = ("candidate", "tried")  # names in a state of this trainer that say where it was saved
 _GROWN = ("tried", "layers", "missed")  # names in a state that say how far the choice of larger networks was
 # Larger networks in a row, of the same number of layers, that are not better and end the search. With 1 it
@@ -82,6 +74,7 @@ class Hybrid(Trainer):
         starts: number of starts; by default 3, or with a time limit one for each thread if that is more; 10
             if the network was chosen and an iteration costs almost nothing.
         swarm_share: see above.
+        stages: the lengths of the stages above, and when the method changes.
     """
 
     name: ClassVar[str] = "hybrid"
@@ -93,6 +86,7 @@ class Hybrid(Trainer):
     polish: LM | LBFGS | None = None
     starts: int | None = None
     swarm_share: float = 0.25
+    stages: Stages = field(default_factory=Stages)
     _choice_share: ClassVar[float] = 0.5  # share of the budget for choosing a network
 
     def __post_init__(self) -> None:
@@ -158,8 +152,9 @@ class Hybrid(Trainer):
         self, candidates: Sequence[Trainable], rng: np.random.Generator, monitor: Monitor
     ) -> None:
         """Choose among the small networks, then among the larger ones; then train the chosen one."""
-        small = [candidate for candidate in candidates if is_small(candidate)]
-        larger = sorted((r for r in candidates if not is_small(r)), key=lambda r: (r.layers, r.size))
+        most = self.stages.small
+        small = [candidate for candidate in candidates if is_small(candidate, most)]
+        larger = sorted((r for r in candidates if not is_small(r, most)), key=lambda r: (r.layers, r.size))
         starts = min(self.starts or self._usual_starts(candidates[0], chosen=True), self._affordable)
         pairs = list(product(small, _BOTH if self._affordable >= 2 * len(candidates) else NOISES[:1]))
         swarms = starts + len(pairs) - 1
@@ -169,7 +164,7 @@ class Hybrid(Trainer):
             return
         winner, net = chosen.winner, chosen.winner.objective
         before = chosen.state() | {"tried": len(larger)}
-        if not is_small(net):
+        if not is_small(net, most):
             self._continue(chosen, before, rng, monitor)
             return
         starts = min(starts, self.starts or self._usual_starts(net, chosen=True))
@@ -197,12 +192,12 @@ class Hybrid(Trainer):
         begun = zip(objectives, thetas, noises, strict=True)
         runs = leading + [LMRun(objective, theta, noise) for objective, theta, noise in begun]
         ahead = leading[0].clock if leading else 0.0
-        halvings, alone = [ahead + clock for clock in _STARTS_HALVED], ahead + ALONE
+        halvings, alone = [ahead + clock for clock in self.stages.starts_halved], ahead + ALONE
         limits = self._levenberg_marquardt()
         with monitor.limits(
             limits, monitor.budget.seconds_left, (self._choice_share if leading else 0.0, 1.0)
         ):
-            successive_halving(runs, monitor, halvings, chosen.optima, alone=alone)
+            successive_halving(runs, monitor, halvings, chosen.optima, alone=alone, cold=self.stages.cold)
 
     def _continue(self, chosen: "Choice", before: State, rng: np.random.Generator, monitor: Monitor) -> None:
         """Continue to train a large network that L-BFGS has trained so far."""
@@ -213,10 +208,10 @@ class Hybrid(Trainer):
         if isinstance(polish, LBFGS):
             self._descend(polish, net, chosen.winner.theta, rng, monitor, chosen.optima)
             return
-        iterations = int(np.clip(_CONTINUED / cost(net), 2 * STALE, _POLISH))
+        iterations = int(np.clip(_CONTINUED / cost(net), 2 * STALE, self.stages.lm))
         limits = replace(polish, iterations=None if self._has_budget else iterations)
         with monitor.limits(limits, monitor.budget.seconds_left, (self._choice_share, 1.0), net.number):
-            successive_halving([chosen.winner], monitor, optima=chosen.optima)
+            successive_halving([chosen.winner], monitor, optima=chosen.optima, cold=self.stages.cold)
 
     def _usual_starts(self, net: Trainable, chosen: bool) -> int:
         if chosen and is_cheap(net):
@@ -246,7 +241,9 @@ class Hybrid(Trainer):
         with monitor.limits(share, share.seconds, (self.swarm_share, self._choice_share)):
             begun = zip(pairs, thetas, strict=True)
             runs = [LMRun(candidate, theta, noise) for (candidate, noise), theta in begun]
-            chosen = Choice.of(*successive_halving(runs, monitor, _HALVINGS, end=_CHOSEN))
+            stages = self.stages
+            left = successive_halving(runs, monitor, stages.halvings, end=stages.chosen, cold=stages.cold)
+            chosen = Choice.of(*left)
         return None if monitor.status else chosen
 
     def _grow(
@@ -276,7 +273,7 @@ class Hybrid(Trainer):
                 continue
             before = chosen.state() | dict(zip(_GROWN, (tried, layers, missed), strict=True))
             monitor.checkpoint(partial(dict, before))
-            limits = _share(judging(net), self, _SCREENED_SHARE)
+            limits = _share(judging(net, self.stages), self, _SCREENED_SHARE)
             with monitor.limits(limits, limits.seconds, (self.swarm_share, self._choice_share), net.number):
                 theta = limits.descend(net, solved_start(net, rng), rng, monitor)
             if monitor.status:
@@ -295,15 +292,15 @@ class Hybrid(Trainer):
         """Return the trainer after the swarms for this objective, with its limits."""
         if self.polish is not None:
             return self.polish
-        if suits_levenberg_marquardt(objective):
+        if objective.can_linearise and objective.size <= MOST_WEIGHTS and cost(objective) <= self.stages.dear:
             return self._levenberg_marquardt()
-        return polishing(objective, limited=self._has_budget)
+        return polishing(objective, self.stages, limited=self._has_budget)
 
     def _levenberg_marquardt(self) -> LM:
         """Return Levenberg-Marquardt with its limits."""
         if isinstance(self.polish, LM):
             return self.polish
-        return LM(iterations=None if self._has_budget else _POLISH)
+        return LM(iterations=None if self._has_budget else self.stages.lm)
 
     def _search_starts(
         self,
@@ -375,11 +372,6 @@ def _share(polish: P, whole: "Hybrid", share: float) -> P:
         evaluations=_less(polish.evaluations, _part(whole.evaluations, share)),
         seconds=_less(polish.seconds, whole.seconds and whole.seconds * share),
     )
-
-
-def suits_levenberg_marquardt(objective: Trainable) -> bool:
-    """Return whether Levenberg-Marquardt is possible, and faster than L-BFGS."""
-    return objective.can_linearise and objective.size <= MOST_WEIGHTS and cost(objective) <= _DEAR
 
 
 def _part(count: int | None, share: float) -> int | None:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
 
-_RECORD, _LEAST = 64_000_000, 500  # bytes of a record and iterations; only bound memory, see LBFGS
 # Residuals per weight for a preconditioner, and its damping, as a share of its mean diagonal. Ratios of the
 # loss after 200 iterations of two layers of 16 units, on 3,000 rows of a smooth function of two inputs (four
 # seeds, standard error a factor of 1.3): 1.2 for 3 residuals, 0.5 for 6, 1.4 for 24; 0.4 for a damping of
@@ -34,8 +33,8 @@ class LBFGS(Trainer):
 
     SciPy's optimiser cannot be stopped and continued, but it is deterministic: with the same losses and
     gradients it takes the same steps. So a checkpoint stores the losses and gradients. To limit their size,
-    the optimiser restarts from its present point when they would exceed 64 MB, but not within the first 500
-    iterations. It does so without a checkpoint too, so that results are the same.
+    the optimiser restarts from its present point when they would exceed `record_bytes`, but not within the
+    first `record_iterations`. It does so without a checkpoint too, so that results are the same.
 
     With `refresh`, it works in coordinates in which the Gauss-Newton Hessian of randomly drawn rows, 12
     residuals per weight, is the unit matrix, and restarts with other rows after so many iterations (sampled
@@ -50,6 +49,8 @@ class LBFGS(Trainer):
         memory: number of pairs of steps and gradient changes that model the curvature.
         refresh: iterations with one preconditioner; None for none.
         solved: see above; not with `refresh`.
+        record_bytes: see above.
+        record_iterations: see above.
     """
 
     name: ClassVar[str] = "lbfgs"
@@ -58,11 +59,15 @@ class LBFGS(Trainer):
     memory: int = 20
     refresh: int | None = None
     solved: bool = False
+    record_bytes: int = 64_000_000
+    record_iterations: int = 500
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_count("memory", self.memory, 1)
         require_count("refresh", self.refresh, 1, optional=True)
+        require_count("record_bytes", self.record_bytes, 0)
+        require_count("record_iterations", self.record_iterations, 1)
         require(not (self.solved and self.refresh), "refresh", self.refresh, "None with solved")
 
     @property
@@ -95,8 +100,9 @@ class LBFGS(Trainer):
             saved = {"start": theta, "rows": self._sample(objective, rng)}
         else:
             saved = _checked(saved, objective, self.solved)
+        limits = (self.record_iterations, self.record_bytes) if self.refresh is None else (self.refresh, 0)
         while True:
-            minimisation = _Minimisation(objective, monitor.keeps, self.refresh, self.solved, **saved)
+            minimisation = _Minimisation(objective, monitor.keeps, *limits, self.solved, **saved)
             monitor.checkpoint(minimisation.state)
             found = self._minimize(minimisation, monitor)
             if not minimisation.full:
@@ -144,7 +150,8 @@ class _Minimisation:
     Args:
         objective: computes losses and gradients.
         keeps: whether to record them.
-        most: iterations after which to restart; None: when the record is full.
+        least: iterations after which to restart, if the record is full.
+        most_bytes: size of a full record.
         solved: whether the output layer is solved for.
         start: theta (p,) where the optimiser starts.
         rows: rows for the preconditioner; empty for none.
@@ -157,7 +164,8 @@ class _Minimisation:
         self,
         objective: Trainable,
         keeps: bool,
-        most: int | None,
+        least: int,
+        most_bytes: int,
         solved: bool,
         start: Array,
         rows: NDArray[np.intp],
@@ -165,7 +173,8 @@ class _Minimisation:
         losses: Iterable[float] = (),
         gradients: Iterable[Array] = (),
     ) -> None:
-        self._objective, self._keeps, self._most, self._start = objective, keeps, most, start
+        self._objective, self._keeps, self._start = objective, keeps, start
+        self._least, self._most_bytes = least, most_bytes
         self._iterations, self._losses, self._gradients = iterations, list(losses), list(gradients)
         self._seen, self._asked, self._spent = 0, 0, 0
         self._given = len(self._losses)
@@ -211,11 +220,8 @@ class _Minimisation:
 
     def is_full(self) -> bool:
         """Return whether it is time to restart."""
-        if self._most is not None:
-            self.full = self._iterations >= self._most
-        else:
-            numbers = self._asked * (self._objective.size + 1)
-            self.full = self._iterations >= _LEAST and 8 * numbers >= _RECORD
+        recorded = 8 * self._asked * (self._objective.size + 1)
+        self.full = self._iterations >= self._least and recorded >= self._most_bytes
         return self.full
 
     def spent(self) -> int:

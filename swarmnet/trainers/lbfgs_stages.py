@@ -6,30 +6,26 @@ from swarmnet.trainers.lbfgs import LBFGS
 from swarmnet.trainers.lm_run import MOST_WEIGHTS
 from swarmnet.trainers.protocols import Trainable
 from swarmnet.trainers.result import Array
+from swarmnet.trainers.stages import Stages
 
 # Ridge of the solved output weights of a start: starts with small weights train better. Test errors of hybrid
 # with one start, 8-8 units, are 1.6 times as large for 1e-9, 1.4 for 1e-5 and 0.96 for 0.1 (16 fits of
 # datasets/, standard error a factor of 1.4).
 RIDGE = 1e-3
-# Iterations with and without a preconditioner, if there is no budget. On the airfoil (33,632 rows of 17
-# entries) 900 reach R2 = 0.99944 of the values and 0.92 of the worst partial; 400 reach 0.99911 and 0.86.
-# Without a preconditioner, 2500 reach 0.93 of the partials, in twice the time of 400 with one, for 0.97.
-_CONDITIONED, _PLAIN = 900, 2500
 # Iterations with one preconditioner. Measured as in `lbfgs`, the loss is 0.2 times as large with 5, 0.6 with
 # 10 and 5 with 40; a preconditioner takes about the time of a gradient.
 _REFRESH = 20
-_SCREENED = 300  # iterations without a preconditioner by which a larger network is judged; see `judging`
 _SLOW, _WAITED = 0.05, 50  # with one it is judged once the loss falls by at most 5 % in 50 iterations
 
 
-def polishing(net: Trainable, limited: bool) -> LBFGS:
+def polishing(net: Trainable, stages: Stages, limited: bool) -> LBFGS:
     """Return the L-BFGS that trains to the end; if `limited` by a budget, without limits of its own."""
     conditioned = _is_conditioned(net)
-    iterations = _CONDITIONED if conditioned else _PLAIN
+    iterations = stages.conditioned if conditioned else stages.plain
     return LBFGS(iterations=None if limited else iterations, refresh=_REFRESH if conditioned else None)
 
 
-def judging(net: Trainable) -> LBFGS:
+def judging(net: Trainable, stages: Stages) -> LBFGS:
     """Return the L-BFGS that judges a large network: preconditioned if possible, else over the hidden layers.
 
     On the airfoil (33,632 rows of 17 entries) the loss after 150 preconditioned iterations is a third of that
@@ -37,8 +33,8 @@ def judging(net: Trainable) -> LBFGS:
     there two layers of 24 units overtake two of 16 after 600. So each goes on while its loss falls fast.
     """
     if _is_conditioned(net):
-        return LBFGS(iterations=_CONDITIONED, refresh=_REFRESH, tolerance=_SLOW, patience=_WAITED)
-    return LBFGS(iterations=_SCREENED, solved=net.can_project)
+        return LBFGS(iterations=stages.conditioned, refresh=_REFRESH, tolerance=_SLOW, patience=_WAITED)
+    return LBFGS(iterations=stages.judged, solved=net.can_project)
 
 
 def solved_start(net: Trainable, rng: np.random.Generator) -> Array:

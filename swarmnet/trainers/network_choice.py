@@ -85,6 +85,6 @@ class Choice:
         return cls(winner, optima, None if second < 0 else second)
 
 
-def is_small(objective: Trainable) -> bool:
-    """Return whether an iteration is so short that the network takes part in the successive halving."""
-    return objective.can_linearise and objective.size <= MOST_WEIGHTS and cost(objective) <= SMALL_COST
+def is_small(objective: Trainable, most: float) -> bool:
+    """Return whether Levenberg-Marquardt is possible, with at most so many multiplications per iteration."""
+    return objective.can_linearise and objective.size <= MOST_WEIGHTS and cost(objective) <= most

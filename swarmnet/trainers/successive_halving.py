@@ -25,14 +25,16 @@ def successive_halving(
     optima: Sequence[Optimum] = (),
     end: float = math.inf,
     alone: float = math.inf,
+    cold: float = COLD,
 ) -> tuple[list[LMRun], list[Optimum]]:
     """Advance all runs at the same time, an iteration each, until the monitor stops them or all are done.
 
     The result does not depend on the executor. When the clock passes one of `halvings`, only the half with
     the larger merit continues, among runs with the same initial noise. After `alone` only the best of all
-    continues, and after `end` none. Returns the remaining runs, best first, and the results of the others,
-    last given up first, followed by `optima` (results of earlier runs). All results are part of the best
-    run's posterior.
+    continues, and after `end` none. If the budget would end before the clock is at `cold`, the noise falls
+    faster; after `cold` the leader is the result even if an earlier leader had a lower loss. Returns the
+    remaining runs, best first, and the results of the others, last given up first, followed by `optima`
+    (results of earlier runs). All results are part of the best run's posterior.
     """
     optima = list(optima)
     if (saved := monitor.resume()) is not None:
@@ -48,7 +50,7 @@ def successive_halving(
         spent += _evaluations(runs)
         leader = max(runs, key=lambda run: run.merit)
         posterior = None
-        if leader.done or leader.clock >= COLD or leader.loss <= monitor.found.loss:
+        if leader.done or leader.clock >= cold or leader.loss <= monitor.found.loss:
             posterior = leader.posterior(runs, optima)
         monitor.found.enter([_entry(run) for run in going])
         if not monitor.record(leader.loss, leader.theta, spent, posterior, leader.objective.number):
@@ -63,7 +65,7 @@ def successive_halving(
         rounds += 1
         if executor.ahead and monitor.budget.seconds_left is not None:
             continue  # times are too inexact to discard finished iterations
-        _cool_faster(going, monitor, (monitor.budget.seconds - began) / rounds)
+        _cool_faster(going, monitor, (monitor.budget.seconds - began) / rounds, cold)
     else:
         monitor.finish("converged")
     return _ranked(runs), optima
@@ -126,14 +128,14 @@ def _resumed(
     return going, [Optimum.checked(part(saved["climbs"] + number), sizes) for number in range(count)]
 
 
-def _cool_faster(runs: list[LMRun], monitor: Monitor, seconds: float) -> None:
-    """Increase the cooling if the budget would end before the noise is low; an iteration takes `seconds`."""
+def _cool_faster(runs: list[LMRun], monitor: Monitor, seconds: float, cold: float) -> None:
+    """Increase the cooling if the budget would end before `cold`; an iteration takes `seconds`."""
     newest = min(runs, key=lambda run: run.iteration)
     each = _evaluations(runs) / sum(run.iteration for run in runs)
     left = monitor.budget.iterations_left(seconds, each * len(runs))
     if left is None:
         return
-    wanted = max(COLD - newest.clock, 0.0)
+    wanted = max(cold - newest.clock, 0.0)
     cooling = min(_MOST_COOLING, COOLING ** max(1.0, wanted / max(0.7 * left, 1.0)))
     for run in runs:
         run.cooling = cooling

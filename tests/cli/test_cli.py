@@ -508,10 +508,8 @@ def test_bad_usage_is_refused(refuse, arguments, words):
     ],
 )
 def test_where_nothing_can_be_written_is_known_before_training(refuse, monkeypatch, path, words):
-    for module in ("fitting", "comparison_runs"):
-        monkeypatch.setattr(
-            f"swarmnet.fitting.{module}.fitted", lambda *_, **__: pytest.fail("training has begun")
-        )
+    for module in ("cli.training", "fitting.comparison_runs"):
+        monkeypatch.setattr(f"swarmnet.{module}.fitted", lambda *_, **__: pytest.fail("training has begun"))
     refuse("train", "data.csv", "-o", path, words=words)
     refuse("compare", "data.csv", "-o", path, words=words)
     refuse("compare", "data.csv", "--curves", path, words=words)
@@ -623,7 +621,7 @@ def test_bad_models_are_refused(refuse, model, change, words):
 
 
 def test_a_mistake_of_the_program_is_not_hidden(folder, monkeypatch):
-    monkeypatch.setattr("swarmnet.data.readers.read", lambda *_: 1 / 0)
+    monkeypatch.setattr("swarmnet.cli.commands.read", lambda *_: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["swarmnet", "inspect", "data.csv"])
     with pytest.raises(ZeroDivisionError):
         cli.main()
@@ -922,12 +920,18 @@ def test_ctrl_c_before_there_is_anything_to_keep(run, folder, monkeypatch):
     assert files(folder) == before
 
 
+def too_large(folder):
+    """A table in two files that takes more than 275 MB in training, about the smallest limit there is."""
+    pytest.importorskip("pyarrow")
+    wide = sharded.table(n=70_000, outputs=1)
+    for number, part in enumerate(np.array_split(np.arange(len(wide)), 2)):
+        wide.iloc[part].to_parquet(folder / f"part{number}.parquet", index=False)
+    return wide
+
+
 def test_train_and_evaluate_within_a_memory_limit(run, tmp_path, monkeypatch):
-    sharded.in_small_pieces(monkeypatch)
-    monkeypatch.setattr("swarmnet.data.readers._COPIES", 400)  # so that few rows are too many
-    wide = sharded.table(n=3000, outputs=1)
-    sharded.written(tmp_path, wide, "parquet")
-    limited = ("*.parquet", "--memory-limit", "260MB")
+    wide = too_large(tmp_path)
+    limited = ("*.parquet", "--memory-limit", "275MB")
     found = run("train", *limited, *SHORT, "--json")
     record = json.loads(found.out)
     with_entries = wide[["y", "dy/dx1", "dy/dx2"]].notna().any(axis=1).sum()
@@ -946,9 +950,13 @@ def test_a_memory_limit_that_is_no_size(run):
     assert found.code == 2 and "'much' is not a size: write it as in 1.5GB or 800MB" in found.err
 
 
+def no_answer(address, **options):
+    raise OSError(f"Timed out trying to connect to {address}")
+
+
 def test_train_on_workers_says_what_is_wrong_before_it_starts_any(run, monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr("swarmnet.distributed.cluster._CONNECT", 0.2)
+    monkeypatch.setattr("swarmnet.distributed.cluster.Client", no_answer)
     found = run("train", "data.csv", "--scheduler", "tcp://127.0.0.1:1")
     assert found.code == 2 and found.err.startswith("error: tcp://127.0.0.1:1: no Dask scheduler answers")
     found = run("train", "missing.csv", "--scheduler", "local")
@@ -975,12 +983,10 @@ def test_compare_makes_runs_side_by_side(run):
     assert numbers(one).equals(numbers(two))
 
 
-def test_compare_within_a_memory_limit(run, refuse, tmp_path, monkeypatch):
-    sharded.in_small_pieces(monkeypatch)
-    monkeypatch.setattr("swarmnet.data.readers._COPIES", 400)  # so that few rows are too many
-    sharded.written(tmp_path, sharded.table(n=3000, outputs=1), "parquet")
+def test_compare_within_a_memory_limit(run, refuse, tmp_path):
+    too_large(tmp_path)
     budget = ("--trainers", "lbfgs", "--repeats", "1", "--evaluations", "9", "--hidden", "2")
-    limited = ("compare", "*.parquet", *budget, "--memory-limit", "260MB")
+    limited = ("compare", "*.parquet", *budget, "--memory-limit", "275MB")
     found = run(*limited, "--test", "*.parquet")
     assert list(table(found.out)["trainer"]) == ["lbfgs", "lbfgs (values only)"]
     refuse(*limited, "--report", "two.html", words="--report draws data in memory")
@@ -988,7 +994,7 @@ def test_compare_within_a_memory_limit(run, refuse, tmp_path, monkeypatch):
 
 def test_compare_on_workers_says_what_is_wrong_before_it_starts(run, monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr("swarmnet.distributed.cluster._CONNECT", 0.2)
+    monkeypatch.setattr("swarmnet.distributed.cluster.Client", no_answer)
     found = run("compare", "data.csv", "--scheduler", "tcp://127.0.0.1:1")
     assert found.code == 2 and "no Dask scheduler answers" in found.err
     found = run("compare", "data.csv", "--scheduler", "local", "--memory-limit", "1GB")

@@ -1,6 +1,7 @@
 """Data that stay in their files: what is read of them, when, and what is wrong with them."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from swarmnet import MixedData, SwarmnetError
 from swarmnet.data.file_data import FileData
 from swarmnet.data.readers import bytes_of, open_files, read, read_csv, read_parquet
 from swarmnet.data.splitting import split
-from tests.sharded import in_small_pieces, long_of, table, written
+from tests.sharded import SMALL, in_small_pieces, long_of, table, written
 
 KINDS = ["parquet", "wide", "long"]
 
@@ -23,10 +24,9 @@ def assert_equal(one: MixedData, other: MixedData):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_pieces_hold_the_rows_of_the_files_in_their_order(tmp_path, monkeypatch, kind):
-    in_small_pieces(monkeypatch)
+def test_pieces_hold_the_rows_of_the_files_in_their_order(tmp_path, kind):
     path = written(tmp_path, table(sigmas=kind != "long"), kind)
-    data = open_files(path, None, None)
+    data = in_small_pieces(path)
     assert len(data.pieces) > 3
     blocks = [block for piece in data.pieces for block in data.reader.blocks(piece)]
     assert len(blocks) > len(data.pieces)
@@ -38,11 +38,10 @@ def test_pieces_hold_the_rows_of_the_files_in_their_order(tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize("count", [1, 3, 7, 1000])
-def test_parts_of_a_piece_hold_its_blocks(tmp_path, monkeypatch, count):
+def test_parts_of_a_piece_hold_its_blocks(tmp_path, count):
     pytest.importorskip("pyarrow")
-    in_small_pieces(monkeypatch)
     table().to_parquet(tmp_path / "a.parquet", row_group_size=310)
-    data = open_files(tmp_path / "a.parquet", None, None)
+    data = in_small_pieces(tmp_path / "a.parquet")
     for piece in data.pieces:
         parts = piece.parts(count, data.reader.block_rows)
         assert len(parts) == min(count, -(-piece.size // 50))
@@ -52,11 +51,9 @@ def test_parts_of_a_piece_hold_its_blocks(tmp_path, monkeypatch, count):
 
 
 @pytest.mark.parametrize("count", [1, 2, 1000])
-def test_parts_of_a_piece_of_lines_hold_its_blocks(tmp_path, monkeypatch, count):
-    in_small_pieces(monkeypatch)
-    monkeypatch.setattr("swarmnet.data.file_chunks._LARGE", 13_000)
+def test_parts_of_a_piece_of_lines_hold_its_blocks(tmp_path, count):
     table().to_csv(tmp_path / "a.csv", index=False)
-    data = open_files(tmp_path / "a.csv")
+    data = open_files(tmp_path / "a.csv", sizes=replace(SMALL, piece_bytes=13_000))
     first, blocks = data.pieces[0], list(data.reader.blocks(data.pieces[0]))
     parts = first.parts(count, data.reader.block_rows)
     assert len(parts) == min(count, len(blocks)) and len(blocks) > 2
@@ -66,10 +63,9 @@ def test_parts_of_a_piece_of_lines_hold_its_blocks(tmp_path, monkeypatch, count)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_statistics_are_those_of_the_rows_in_memory(tmp_path, monkeypatch, kind):
-    in_small_pieces(monkeypatch)
+def test_statistics_are_those_of_the_rows_in_memory(tmp_path, kind):
     path = written(tmp_path, table(), kind)
-    data, held = open_files(path, None, None), read(path)
+    data, held = in_small_pieces(path), read(path)
     for name in ("n", "d", "k", "n_values", "n_derivatives", "n_entries"):
         assert getattr(data, name) == getattr(held, name), name
     for name in ("X", "Y", "J"):
@@ -78,17 +74,16 @@ def test_statistics_are_those_of_the_rows_in_memory(tmp_path, monkeypatch, kind)
         np.testing.assert_allclose(one.deviation, other.deviation, rtol=1e-12)
 
 
-def test_a_limit_decides_where_the_rows_are(tmp_path, monkeypatch):
+def test_a_limit_decides_where_the_rows_are(tmp_path):
     pytest.importorskip("pyarrow")
-    in_small_pieces(monkeypatch)
-    wide = table(n=20_000, outputs=1)
+    wide = table(n=80_000, outputs=1)
     wide.to_csv(tmp_path / "a.csv", index=False)
     wide.to_parquet(tmp_path / "a.parquet")
     for reader, name in ((read_csv, "a.csv"), (read_parquet, "a.parquet")):
         path = tmp_path / name
-        assert isinstance(reader(path, memory_limit="255MB"), FileData)
+        assert isinstance(reader(path, memory_limit="275MB"), FileData)
         held = reader(path, memory_limit="1.5 GB")
-        assert isinstance(held, MixedData) and held.n == 20_000
+        assert isinstance(held, MixedData) and held.n == 80_000
     with pytest.raises(SwarmnetError, match=r"the memory limit must be at least .*MB here"):
         read_csv(tmp_path / "a.csv", memory_limit="100MB")
     with pytest.raises(SwarmnetError, match="give it to read_csv or read_parquet"):
@@ -118,8 +113,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("column", "cell", "message"), MISTAKES)
 @pytest.mark.parametrize("row", [0, 333, 699])
-def test_a_mistake_is_found_in_its_file_and_line(tmp_path, monkeypatch, row, column, cell, message):
-    in_small_pieces(monkeypatch)
+def test_a_mistake_is_found_in_its_file_and_line(tmp_path, row, column, cell, message):
     wide = table().astype(object)
     path = tmp_path / "data.csv"
     wide.to_csv(path, index=False)
@@ -130,34 +124,31 @@ def test_a_mistake_is_found_in_its_file_and_line(tmp_path, monkeypatch, row, col
     path.write_text("\n".join(lines) + "\n")
     found = "" if cell.startswith('"') else f", line {row + 2}, column '{column}'"
     with pytest.raises(SwarmnetError, match=rf"data\.csv{re.escape(found)}.*({message})"):
-        _ = open_files(path, None, None).statistics
+        _ = in_small_pieces(path).statistics
 
 
-def test_lines_are_counted_as_where_a_row_has_too_few_fields(tmp_path, monkeypatch):
-    in_small_pieces(monkeypatch)
+def test_lines_are_counted_as_where_a_row_has_too_few_fields(tmp_path):
     path = tmp_path / "data.csv"
     table().to_csv(path, index=False)
     path.write_text(path.read_text() + "\r\n1,2\r\n")
     with pytest.raises(SwarmnetError, match=r"data\.csv, line 703: this row has 2 of 8 fields"):
-        _ = open_files(path, None, None).statistics
+        _ = in_small_pieces(path).statistics
 
 
-def test_a_mistake_in_a_parquet_file_is_found_in_its_row(tmp_path, monkeypatch):
-    in_small_pieces(monkeypatch)
+def test_a_mistake_in_a_parquet_file_is_found_in_its_row(tmp_path):
     wide = table()
     wide.loc[612, "x1"] = np.nan
     path = written(tmp_path, wide, "parquet")
     with pytest.raises(SwarmnetError, match=r"part1\.parquet, row index 262, column 'x1': the cell is empty"):
-        _ = open_files(path, None, None).statistics
+        _ = in_small_pieces(path).statistics
 
 
-def test_a_wrong_target_is_found_in_its_line(tmp_path, monkeypatch):
-    in_small_pieces(monkeypatch)
+def test_a_wrong_target_is_found_in_its_line(tmp_path):
     long = long_of(table())
     long.iloc[500, long.columns.get_loc("target")] = "dw/dx1"
     long.to_csv(tmp_path / "long.csv", index=False)
     with pytest.raises(SwarmnetError, match=r"long\.csv, line 502, column 'target': target 'dw/dx1'"):
-        open_files(tmp_path / "long.csv", None, ["y", "z"])
+        in_small_pieces(tmp_path / "long.csv", ["y", "z"])
 
 
 @pytest.mark.parametrize(
@@ -171,12 +162,11 @@ def test_a_wrong_target_is_found_in_its_line(tmp_path, monkeypatch):
         (b"x1,y\n" + b"1,2\n" * 3000 + b"\xff,1\n", "line 3002: this is not UTF-8 text"),
     ],
 )
-def test_bad_files_are_refused(tmp_path, monkeypatch, content, message):
-    in_small_pieces(monkeypatch)
+def test_bad_files_are_refused(tmp_path, content, message):
     path = tmp_path / "bad.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(SwarmnetError, match=rf"bad\.csv.*{message}"):
-        _ = open_files(path, None, None).statistics
+        _ = in_small_pieces(path).statistics
 
 
 def test_files_need_the_same_columns(tmp_path):
@@ -205,44 +195,42 @@ def test_values_only_leaves_the_values(tmp_path):
     assert (data.n, data.n_values, data.n_derivatives) == (held.n, held.n_values, 0)
 
 
-def test_a_split_keeps_a_point_on_one_side(tmp_path, monkeypatch):
-    in_small_pieces(monkeypatch)
+def test_a_split_keeps_a_point_on_one_side(tmp_path):
     wide = pd.concat([table(), table()])
     path = written(tmp_path, wide, "wide")
-    kept, held_out = split(open_files(path, None, None), 0.2, seed=3)
+    kept, held_out = split(in_small_pieces(path), 0.2, seed=3)
     assert isinstance(held_out, MixedData)
     points = {tuple(x) for x in held_out.X}
     assert 0.12 * 700 < len(points) < 0.28 * 700
     assert all(tuple(x) not in points for x in kept.gathered().X)
     whole = read(path)
     assert kept.n + held_out.n == np.count_nonzero(whole.entries_per_row)
-    again = split(open_files(path, None, None), 0.2, seed=3)[1]
-    other = split(open_files(path, None, None), 0.2, seed=4)[1]
+    again = split(in_small_pieces(path), 0.2, seed=3)[1]
+    other = split(in_small_pieces(path), 0.2, seed=4)[1]
     assert np.array_equal(again.X, held_out.X) and not np.array_equal(other.X[:5], held_out.X[:5])
     assert split(kept, 0.0, seed=0)[1] is None
 
 
-def test_no_more_rows_are_held_out_than_memory_has_room_for(tmp_path, monkeypatch):
-    monkeypatch.setattr("swarmnet.data.file_data._MOST_HELD_OUT", 50)
-    held_out = split(open_files(written(tmp_path, table(), "parquet"), None, None), 0.5, seed=0)[1]
+def test_no_more_rows_are_held_out_than_memory_has_room_for(tmp_path):
+    """About 100,000: of these rows 50, if they are taken for the first of 1.4 million."""
+    first = open_files(written(tmp_path, table(), "parquet"), None, None)
+    held_out = split(replace(first, about=1_400_000), 0.5, seed=0)[1]
     assert 25 < held_out.n < 80
 
 
-def test_errors_on_files_are_those_in_memory(tmp_path, monkeypatch):
-    in_small_pieces(monkeypatch)
+def test_errors_on_files_are_those_in_memory(tmp_path):
     path = written(tmp_path, table(), "parquet")
     model = swarmnet.fit(read(path), hidden=(4,), trainer="lbfgs", iterations=20)
     found, expected = (
-        swarmnet.evaluate(model, open_files(path, None, None)),
+        swarmnet.evaluate(model, in_small_pieces(path)),
         swarmnet.evaluate(model, read(path)),
     )
     pd.testing.assert_frame_equal(found, expected, rtol=1e-10)
 
 
-def test_trainers_are_compared_on_files(tmp_path, monkeypatch):
-    in_small_pieces(monkeypatch)
+def test_trainers_are_compared_on_files(tmp_path):
     path = written(tmp_path, table(outputs=1), "parquet")
     settings = {"trainers": ("lbfgs", "projected"), "repeats": 1, "evaluations": 60, "hidden": (4,)}
-    comparison = swarmnet.compare(open_files(path, None, None), test=path, **settings)
+    comparison = swarmnet.compare(in_small_pieces(path), test=path, **settings)
     assert list(comparison.table.index) == ["lbfgs", "projected", "lbfgs (values only)"]
     assert np.isfinite(comparison.table["rmse(dy/dx1)"]).all()

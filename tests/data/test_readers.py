@@ -1,13 +1,15 @@
 import codecs
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import swarmnet.data.readers
-from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.mixed_data import MixedData, from_table
 from swarmnet.data.readers import read, read_csv, read_parquet, read_query
 from swarmnet.data.table_files import CsvTable
 from swarmnet.errors import SwarmnetError
@@ -53,20 +55,25 @@ def water() -> MixedData:
     )
 
 
-@pytest.fixture(params=["fast", "checked"])
-def either_parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+Reader = Callable[..., MixedData]
+
+
+def checked(path: Path, **roles: Any) -> MixedData:
+    """Read every cell with the csv module."""
+    return from_table(CsvTable(path, checked=True), **roles)
+
+
+@pytest.fixture(params=[read_csv, checked], ids=["fast", "checked"])
+def either(request: pytest.FixtureRequest) -> Any:
     """Every reading must be the same whether pandas or the csv module does it."""
-    if request.param == "checked":
-        monkeypatch.setattr(CsvTable, "_parsed", lambda *_: None)
+    return request.param
 
 
-@pytest.mark.usefixtures("either_parser")
 @pytest.mark.parametrize("text", [WIDE, LONG], ids=["wide", "long"])
-def test_both_forms_give_the_same_data(tmp_path: Path, text: str) -> None:
-    assert_same(read_csv(written(tmp_path, text)), water())
+def test_both_forms_give_the_same_data(either: Reader, tmp_path: Path, text: str) -> None:
+    assert_same(either(written(tmp_path, text)), water())
 
 
-@pytest.mark.usefixtures("either_parser")
 @pytest.mark.parametrize("text", [WIDE, LONG], ids=["wide", "long"])
 @pytest.mark.parametrize(
     "dressed",
@@ -101,22 +108,20 @@ def test_both_forms_give_the_same_data(tmp_path: Path, text: str) -> None:
         "NaN",
     ],
 )
-def test_what_does_not_matter(tmp_path: Path, text: str, dressed: object) -> None:
+def test_what_does_not_matter(either: Reader, tmp_path: Path, text: str, dressed: object) -> None:
     assert callable(dressed)
-    assert_same(read_csv(written(tmp_path, dressed(text))), water())
+    assert_same(either(written(tmp_path, dressed(text))), water())
 
 
-@pytest.mark.usefixtures("either_parser")
 @pytest.mark.parametrize("nan", ["nan", "NaN", "NAN", "nAn", " NaN ", "-nan"])
-def test_every_spelling_of_nan_is_not_observed(tmp_path: Path, nan: str) -> None:
-    data = read_csv(written(tmp_path, f"x,y\n0,1\n1,{nan}\n"))
+def test_every_spelling_of_nan_is_not_observed(either: Reader, tmp_path: Path, nan: str) -> None:
+    data = either(written(tmp_path, f"x,y\n0,1\n1,{nan}\n"))
     np.testing.assert_array_equal(data.Y, [[1.0], [NAN]])
 
 
-@pytest.mark.usefixtures("either_parser")
-def test_names_with_commas_and_other_alphabets(tmp_path: Path) -> None:
+def test_names_with_commas_and_other_alphabets(either: Reader, tmp_path: Path) -> None:
     text = '"T, in K",größe,"dgröße/dT, in K"\n1,2,3\n'
-    data = read_csv(written(tmp_path, text))
+    data = either(written(tmp_path, text))
     assert (data.inputs, data.outputs) == (("T, in K",), ("größe",))
     assert data.J.tolist() == [[[3.0]]]
 
@@ -137,8 +142,7 @@ def test_numbers_are_read_exactly(tmp_path: Path) -> None:
     assert data.Y[:, 0].tolist() == exact
 
 
-@pytest.mark.usefixtures("either_parser")
-def test_a_frames_csv_comes_back_exactly(tmp_path: Path) -> None:
+def test_a_frames_csv_comes_back_exactly(either: Reader, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     entries = np.where(rng.random((50, 3)) < 0.5, rng.normal(size=(50, 3)), NAN)
     sigma = np.where(np.isnan(entries), NAN, rng.random((50, 3)))
@@ -151,20 +155,18 @@ def test_a_frames_csv_comes_back_exactly(tmp_path: Path) -> None:
     )
     path = tmp_path / "data.csv"
     data.to_frame().to_csv(path, index=False)
-    assert_same(read_csv(path), data)
+    assert_same(either(path), data)
 
 
-@pytest.mark.usefixtures("either_parser")
-def test_columns_left_out_may_hold_anything(tmp_path: Path) -> None:
+def test_columns_left_out_may_hold_anything(either: Reader, tmp_path: Path) -> None:
     text = 'T,note,h\n1,"a, ""b""\nc",2\n3,true,4\n'
-    data = read_csv(written(tmp_path, text), inputs="T", outputs=["h"])
+    data = either(written(tmp_path, text), inputs="T", outputs=["h"])
     assert_same(data, MixedData([[1.0], [3.0]], [2.0, 4.0], inputs="T", outputs="h"))
 
 
-@pytest.mark.usefixtures("either_parser")
-def test_long_columns_left_out_may_hold_anything(tmp_path: Path) -> None:
+def test_long_columns_left_out_may_hold_anything(either: Reader, tmp_path: Path) -> None:
     text = "when,T,value,target\n2024-01-01,1,5,h\nnever,2,6,dh/dT\n"
-    data = read_csv(written(tmp_path, text), inputs=["T"])
+    data = either(written(tmp_path, text), inputs=["T"])
     assert_same(data, MixedData([[1], [2]], [5, NAN], [[NAN], [6.0]], inputs="T", outputs="h"))
 
 
@@ -174,18 +176,18 @@ def test_target_and_value_may_be_data_columns(tmp_path: Path) -> None:
     assert_same(data, MixedData([[2.0]], [1.0], inputs="value", outputs="target"))
 
 
-@pytest.mark.usefixtures("either_parser")
-def test_a_sigma_without_its_entry_does_no_harm(tmp_path: Path) -> None:
-    data = read_csv(written(tmp_path, "x,y,sigma(y)\n0,1,0.1\n1,,2\n2,,\n"))
+def test_a_sigma_without_its_entry_does_no_harm(either: Reader, tmp_path: Path) -> None:
+    data = either(written(tmp_path, "x,y,sigma(y)\n0,1,0.1\n1,,2\n2,,\n"))
     np.testing.assert_array_equal(data.Y_sigma, [[0.1], [NAN], [NAN]])
 
 
-@pytest.mark.usefixtures("either_parser")
 @pytest.mark.parametrize("sigma", ["0", "-1"])
-def test_a_sigma_that_is_none_is_refused_even_without_its_entry(tmp_path: Path, sigma: str) -> None:
+def test_a_sigma_that_is_none_is_refused_even_without_its_entry(
+    either: Reader, tmp_path: Path, sigma: str
+) -> None:
     path = written(tmp_path, f"x,y,sigma(y)\n0,1,0.1\n1,,{sigma}\n")
     with pytest.raises(SwarmnetError, match=r"line 3, column 'sigma\(y\)'.* not positive"):
-        read_csv(path)
+        either(path)
 
 
 def test_slopes_alone_are_data(tmp_path: Path) -> None:
@@ -271,10 +273,10 @@ FILE_ERRORS: list[tuple[str | bytes, str]] = [
 ]
 
 
-def message_of(path: Path, **roles: list[str]) -> str:
+def message_of(path: Path, reader: Reader = read_csv, **roles: list[str]) -> str:
     """The error for a file, which must be one line that begins with the file's name."""
     with pytest.raises(SwarmnetError) as caught:
-        read_csv(path, **roles)
+        reader(path, **roles)
     message = str(caught.value)
     assert message.startswith(str(path)) and len(message.splitlines()) == 1
     assert caught.value.__context__ is None or caught.value.__suppress_context__
@@ -288,11 +290,10 @@ def test_role_errors_name_the_file(
     assert message_of(written(tmp_path, text), **roles).startswith(message)
 
 
-@pytest.mark.usefixtures("either_parser")
 @pytest.mark.parametrize(("text", "message"), CELL_ERRORS)
-def test_cell_errors_name_line_and_column(tmp_path: Path, text: str, message: str) -> None:
+def test_cell_errors_name_line_and_column(either: Reader, tmp_path: Path, text: str, message: str) -> None:
     roles = {"inputs": ["x"], "outputs": ["y"]} if "note" in text else {}
-    assert message_of(written(tmp_path, text), **roles).startswith(f"data.csv, {message}")
+    assert message_of(written(tmp_path, text), reader=either, **roles).startswith(f"data.csv, {message}")
 
 
 @pytest.mark.parametrize(("text", "message"), SHAPE_ERRORS)

@@ -179,10 +179,10 @@ def test_threads_are_no_more_than_the_environment_says(monkeypatch, said, thread
 )
 def test_cores_are_no_more_than_a_container_gets_the_time_of(monkeypatch, tmp_path, said, cores):
     monkeypatch.setattr("os.sched_getaffinity", lambda process: range(64), raising=False)
-    monkeypatch.setattr("swarmnet.threads._QUOTA", tmp_path / "cpu.max")
-    assert available_cores() == 64
-    (tmp_path / "cpu.max").write_text(said)
-    assert available_cores() == cores
+    quota = tmp_path / "cpu.max"
+    assert available_cores(quota) == 64
+    quota.write_text(said)
+    assert available_cores(quota) == cores
 
 
 @pytest.mark.parametrize("backend", ["loky", "dask"])

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import threading
+import time
 import weakref
 from dataclasses import replace
 
@@ -19,15 +20,22 @@ from swarmnet.network.activations import TABLE
 from swarmnet.objective.specification import ObjectiveSpecification
 from swarmnet.scaling import Preparation, Scaling
 from swarmnet.trainers import LM, TRAINERS, Hybrid, ProjectedPSO, run
+from swarmnet.trainers.stages import Stages
 from tests.sharded import assert_same_sums, deadly, kill_all, table, written
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 from swarmnet.distributed.cluster import Cluster  # noqa: E402
-from swarmnet.distributed.replicas import Objectives, WorkerReplicas  # noqa: E402
+from swarmnet.distributed.replicas import Objectives, WorkerReplicas, shared_out  # noqa: E402
 from swarmnet.distributed.sharded_sums import SentSource, bytes_of  # noqa: E402
 
-SHORT = Hybrid(polish=LM(iterations=20), swarm=ProjectedPSO(iterations=2, particles=4), starts=3)
+SHORT = Hybrid(
+    polish=LM(iterations=20),
+    swarm=ProjectedPSO(iterations=2, particles=4),
+    starts=3,
+    stages=Stages(halvings=(6,), chosen=12, cold=0),
+)
+CHOICE = {"activation": ("tanh", "tanh", "linear"), "trainer": SHORT}  # of three with two hidden layers
 TANH = TABLE["tanh"]
 
 
@@ -49,19 +57,17 @@ def client(local):
         yield client
 
 
-@pytest.fixture
-def few_networks(monkeypatch):
-    monkeypatch.setattr("swarmnet.fitting.candidates._SMALL", ((3,), (5,), (3, 3)))
-    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (6,))
-    monkeypatch.setattr("swarmnet.trainers.hybrid._CHOSEN", 12)
-    monkeypatch.setattr("swarmnet.trainers.successive_halving.COLD", 0)  # no hurry
-
-
 def problem(n=60):
     X = np.random.default_rng(0).uniform(-1, 1, (n, 2))
     Y, J = X.prod(1) + X[:, 0], np.stack([X[:, 1] + 1, X[:, 0]], axis=1)
     Y[1::2], J[::2] = np.nan, np.nan
     return MixedData(X, Y, J)
+
+
+def plan_for(data):
+    """Objectives on these rows, of which noise and prior are estimated."""
+    preparation = Preparation(Scaling.of(data.statistics), None)
+    return ObjectiveSpecification(data, preparation, {"derivative_weight": None, "l2": None})
 
 
 def assert_same_model(one, other):
@@ -71,25 +77,24 @@ def assert_same_model(one, other):
     assert one.history.drop(columns="seconds").equals(other.history.drop(columns="seconds"))
 
 
-@pytest.mark.usefixtures("few_networks")
 def test_the_networks_are_chosen_on_the_workers_as_here(monkeypatch, client):
     sent, plain = [], Objectives.__reduce__
     monkeypatch.setattr(Objectives, "__reduce__", lambda self: sent.append(1) or plain(self))
-    model = swarmnet.fit(problem(), trainer=SHORT, client=client)
-    assert_same_model(model, swarmnet.fit(problem(), trainer=SHORT))
+    model = swarmnet.fit(problem(), **CHOICE, client=client)
+    assert len(model.training["candidates"]) == 3
+    assert_same_model(model, swarmnet.fit(problem(), **CHOICE))
     assert len(sent) <= 2  # the rows leave once; this cluster's scheduler, which passes them on, is here too
 
 
 @pytest.mark.parametrize("here", [True, False])
 def test_few_rows_in_files_are_read_by_each_worker(monkeypatch, client, tmp_path, here):
-    if not here:
-        monkeypatch.setattr("swarmnet.distributed.replicas._MOST_HERE", 0)
     path = written(tmp_path, table(200, outputs=1), "parquet")
     asked, work = [], WorkerReplicas.map
     monkeypatch.setattr(WorkerReplicas, "map", lambda *arguments: asked.append(1) or work(*arguments))
     settings = {"hidden": (4,), "trainer": LM(iterations=15)}
     expected = swarmnet.fit(open_files(path), **settings)
-    assert_same_model(swarmnet.fit(path, client=client, **settings), expected)
+    cluster = Cluster(client) if here else Cluster(client, rows_here=0)
+    assert_same_model(swarmnet.fit(replace(open_files(path), pool=cluster), **settings), expected)
     assert asked
 
 
@@ -98,17 +103,14 @@ def test_each_worker_has_made_its_replicas_before_the_clock_starts(client):
         return [len(item._made) for item in dask_worker.data.values() if isinstance(item, Objectives)]
 
     nets = [Network((2, 3, 1)), Network((2, 5, 1))]
-    specification = ObjectiveSpecification(problem(), Preparation(Scaling.of(problem().statistics), None), {})
-    replicas = WorkerReplicas(specification, nets, Cluster(client))
+    replicas = WorkerReplicas(plan_for(problem()), nets, Cluster(client))
     assert list(client.run(made).values()) == [[2], [2]]
     assert replicas.map(Objective.loss, [(n, np.zeros(net.size)) for n, net in enumerate(nets)])
 
 
 def test_dask_hears_what_a_replica_will_take_before_it_is_made():
     data, nets = problem(5000), [Network((2, 3, 1)), Network((2, 5, 1))]
-    objectives = Objectives(
-        ObjectiveSpecification(data, Preparation(Scaling.of(data.statistics), None), {}), nets
-    )
+    objectives = Objectives(plan_for(data), nets)
     told = sys.getsizeof(objectives)
     taken = bytes_of(data) + sum(
         bytes_of(list(objectives.objective(n)._rows.parts)) for n in range(len(nets))
@@ -133,7 +135,9 @@ def test_a_worker_killed_in_the_middle_of_a_run_changes_nothing(tmp_path, client
     assert_same_model(model, here)
 
 
-def test_without_any_worker_left_the_runs_go_on_from_their_checkpoint(tmp_path, monkeypatch, client):
+def test_without_any_worker_left_the_runs_go_on_from_their_checkpoint(tmp_path, client):
+    path = tmp_path / "data.csv"
+    problem().to_frame().to_csv(path, index=False)
     settings = {"hidden": (4,), "trainer": LM(iterations=20)}
     kept = {"checkpoint": tmp_path / "run.ckpt"}
 
@@ -141,20 +145,19 @@ def test_without_any_worker_left_the_runs_go_on_from_their_checkpoint(tmp_path, 
         if now.iteration == 3:
             kill_all(client)
 
-    with monkeypatch.context() as patient:
-        patient.setattr("swarmnet.distributed.cluster._PATIENCE", 0.0)  # the cluster starts new ones
-        patient.setattr("swarmnet.distributed.cluster._LOOK", 0.1)
-        with pytest.raises(WorkersLost, match=r"all workers are gone: .* with the same checkpoint"):
-            swarmnet.fit(problem(), client=client, callback=none_at_the_third, **settings, **kept)
+    impatient = Cluster(client, look=0.1, patience=0.0)  # the cluster starts new ones
+    with pytest.raises(WorkersLost, match=r"all workers are gone: .* with the same checkpoint"):
+        data = replace(open_files(path), pool=impatient)
+        swarmnet.fit(data, callback=none_at_the_third, **settings, **kept)
     copied = shutil.copy(kept["checkpoint"], tmp_path / "copy.ckpt")
-    expected, first = swarmnet.fit(problem(), **settings), []
+    expected, first = swarmnet.fit(open_files(path), **settings), []
     client.wait_for_workers(2)
     resumed = swarmnet.fit(
-        problem(), client=client, callback=lambda now: first.append(now.iteration), **settings, **kept
+        path, client=client, callback=lambda now: first.append(now.iteration), **settings, **kept
     )
     assert first[0] > 1
     assert_same_model(resumed, expected)
-    assert_same_model(swarmnet.fit(problem(), checkpoint=copied, **settings), expected)
+    assert_same_model(swarmnet.fit(open_files(path), checkpoint=copied, **settings), expected)
 
 
 @pytest.fixture
@@ -168,33 +171,29 @@ def no_search_for_cycles():
 @pytest.mark.usefixtures("no_search_for_cycles")
 def test_what_a_worker_made_goes_with_the_objectives():
     net = Network((2, 3, 1))
-    objectives = Objectives(
-        ObjectiveSpecification(problem(), Preparation(Scaling.of(problem().statistics), None), {}), [net]
-    )
+    objectives = Objectives(plan_for(problem()), [net])
     made = weakref.ref(objectives.objective(0))
     assert made() is not None
     del objectives
     assert made() is None
 
 
-@pytest.mark.usefixtures("few_networks", "no_search_for_cycles")
-def test_after_a_fit_no_rows_are_kept_here_or_on_workers(monkeypatch, client):
-    made, plain = [], WorkerReplicas.__init__
+@pytest.mark.usefixtures("no_search_for_cycles")
+def test_after_a_fit_no_rows_are_kept_here_or_on_workers(client):
+    during = []
+    swarmnet.fit(problem(), **CHOICE, client=client, callback=lambda now: during.append(set(client.futures)))
+    kept = set.intersection(*during)
+    assert len(kept) == 1  # the objectives
+    end = time.monotonic() + 10.0
+    while client.futures and time.monotonic() < end:  # Dask forgets them in a thread of its own
+        time.sleep(0.01)
+    assert not client.futures
 
-    def noted(self, specification, nets, cluster):
-        plain(self, specification, nets, cluster)
-        made.append(weakref.ref(self._objectives))
 
-    monkeypatch.setattr(WorkerReplicas, "__init__", noted)
-    swarmnet.fit(problem(), trainer=SHORT, client=client)
-    assert [objectives() for objectives in made] == [None]
-
-
-def test_rows_in_memory_are_summed_up_on_the_workers(monkeypatch, client):
-    monkeypatch.setattr("swarmnet.data.file_data._MOST_ROWS", 7)
+def test_rows_in_memory_are_summed_up_on_the_workers(client):
     data, net = replace(problem(), weights=np.arange(1.0, 61.0)), Network((2, 5, 1))
     preparation = Preparation(Scaling.of(data.statistics), data.statistics)
-    workers = Objective(net, SentSource(data, preparation, Cluster(client)), l2=0.01)
+    workers = Objective(net, SentSource(data, preparation, Cluster(client, block_rows=7)), l2=0.01)
     assert len(workers._rows._shards) == 8
     assert_same_sums(Objective(net, preparation.of(data), measured=data, l2=0.01), workers)
 
@@ -209,28 +208,22 @@ def test_the_trainers_without_lm_runs_have_their_rows_on_the_workers(monkeypatch
     np.testing.assert_allclose(model.theta, swarmnet.fit(problem(), **settings).theta, rtol=1e-10, atol=1e-12)
 
 
-def test_too_many_rows_for_each_worker_are_shared_out(monkeypatch, client):
-    monkeypatch.setattr("swarmnet.distributed.replicas._MOST_BYTES", 100)
-    settings = {"hidden": (3,), "trainer": LM(iterations=4)}
-    model = swarmnet.fit(problem(), client=client, **settings)
-    np.testing.assert_allclose(model.theta, swarmnet.fit(problem(), **settings).theta, rtol=1e-8)
+def test_too_many_rows_for_each_worker_are_shared_out(client):
+    net, trainer, plan = Network((2, 3, 1)), LM(iterations=4), plan_for(problem())
+    few = Cluster(client, copied_bytes=100)
+    (workers,), executor = shared_out(problem(), [net], plan, trainer, few)
+    assert executor is None
+    one, other = (run(trainer, on, np.random.default_rng(0)) for on in (workers, plan.objective(net)))
+    np.testing.assert_allclose(one.theta, other.theta, rtol=1e-8)
 
 
-def test_rows_whose_iterations_take_long_are_shared_out_if_there_are_blocks_for_more_than_the_runs(
-    monkeypatch, client
-):
-    monkeypatch.setattr("swarmnet.distributed.replicas._LONG", 0.0)
-    given = []
+def test_rows_whose_iterations_take_long_are_shared_out_if_there_are_blocks_for_more_than_the_runs(client):
+    def runs_are_shared_out(cluster):
+        return shared_out(problem(), [Network((2, 3, 1))], plan_for(problem()), LM(), cluster)[1] is not None
 
-    def noted(trainer, objective, *arguments, **settings):
-        given.append(settings["executor"] is not None)
-        return run(trainer, objective, *arguments, **settings)
-
-    monkeypatch.setattr("swarmnet.fitting.fitting.run", noted)
-    for rows in (12, 10):  # a block: five for three runs, or six
-        monkeypatch.setattr("swarmnet.distributed.replicas.most_rows", lambda d, k, rows=rows: rows)
-        swarmnet.fit(problem(), hidden=(3,), trainer=LM(iterations=2), client=client)
-    assert given == [True, False]
+    for rows, whole_runs in ((12, True), (10, False)):  # five blocks for three runs, or six
+        assert runs_are_shared_out(Cluster(client, block_rows=rows, copied_cost=0.0)) is whole_runs
+    assert runs_are_shared_out(Cluster(client, block_rows=10))
 
 
 @pytest.mark.parametrize("trainer", ["lm", "lbfgs"])

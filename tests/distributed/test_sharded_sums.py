@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from swarmnet.trainers import LBFGS, TRAINERS, Adam
 from tests.sharded import assert_same_sums, deadly, kill_all, long_of, table
 
 distributed = pytest.importorskip("distributed")
-from swarmnet.distributed.cluster import _LARGE, Cluster, connected  # noqa: E402
+from swarmnet.distributed.cluster import Cluster, connected  # noqa: E402
 from swarmnet.distributed.sharded_sums import WorkerSource, on_workers  # noqa: E402
 
 FILES = 6  # each of which is a block of rows
@@ -85,14 +86,11 @@ def written(folder: Path, wide=None, kind: str = "parquet") -> str:
 
 
 @pytest.mark.parametrize(("kind", "shards"), [("parquet", 1), ("parquet", 3), ("wide", 8), ("long", 8)])
-def test_sums_are_those_of_one_machine_whatever_the_number_of_shards(
-    tmp_path, monkeypatch, client, kind, shards
-):
-    monkeypatch.setattr("swarmnet.distributed.sharded_sums._SHARDS", shards)
+def test_sums_are_those_of_one_machine_whatever_the_number_of_shards(tmp_path, client, kind, shards):
     path = written(tmp_path, table(sigmas=kind == "parquet"), kind)
     held, filed, net = read(path), open_files(path), Network((2, 5, 4, 2))
     preparation = Preparation(Scaling.of(filed.statistics), filed.statistics)
-    workers = Objective(net, WorkerSource(filed, preparation, Cluster(client)), l2=0.01)
+    workers = Objective(net, WorkerSource(filed, preparation, Cluster(client, shards=shards)), l2=0.01)
     assert len(workers._rows._shards) == max(2, min(shards, FILES))  # as many as there are threads
     assert_same_sums(Objective(net, preparation.of(held), measured=held, l2=0.01), workers)
     streamed = Objective(net, StreamedSource(filed, preparation), l2=0.01)
@@ -104,11 +102,10 @@ def test_sums_are_those_of_one_machine_whatever_the_number_of_shards(
 
 
 @pytest.mark.parametrize("shards", [3, 8])
-def test_minibatches_that_leave_blocks_out_are_those_of_one_machine(tmp_path, monkeypatch, client, shards):
-    monkeypatch.setattr("swarmnet.distributed.sharded_sums._SHARDS", shards)
+def test_minibatches_that_leave_blocks_out_are_those_of_one_machine(tmp_path, client, shards):
     filed, net = open_files(written(tmp_path)), Network((2, 4, 1))
     preparation = Preparation(Scaling.of(filed.statistics), filed.statistics)
-    workers = Objective(net, WorkerSource(filed, preparation, Cluster(client)))
+    workers = Objective(net, WorkerSource(filed, preparation, Cluster(client, shards=shards)))
     streamed = Objective(net, StreamedSource(filed, preparation))
     rng, block = np.random.default_rng(0), np.arange(workers.n_rows) * FILES // workers.n_rows
     for left_out in itertools.combinations(range(FILES), 2):
@@ -126,7 +123,7 @@ def test_large_swarms_are_each_their_own(tmp_path, client):
     streamed = Objective(net, StreamedSource(filed, preparation))
     for seed in range(3):
         swarm = net.init(np.random.default_rng(seed), 60)
-        assert swarm.nbytes > _LARGE
+        assert swarm.nbytes > Cluster.large
         assert np.array_equal(workers.loss(swarm), streamed.loss(swarm))
 
 
@@ -172,7 +169,7 @@ def test_a_worker_killed_in_the_middle_of_a_sum_changes_nothing(tmp_path, client
     assert np.array_equal(model.theta, expected.theta)
 
 
-def test_without_any_worker_left_training_ends_and_goes_on_from_its_checkpoint(tmp_path, monkeypatch, client):
+def test_without_any_worker_left_training_ends_and_goes_on_from_its_checkpoint(tmp_path, client):
     path = written(tmp_path)
     settings = {"hidden": (4,), "trainer": "lbfgs", "iterations": 6}
     kept = {"checkpoint": tmp_path / "run.ckpt"}
@@ -181,11 +178,10 @@ def test_without_any_worker_left_training_ends_and_goes_on_from_its_checkpoint(t
         if now.iteration == 3:
             kill_all(client)
 
-    with monkeypatch.context() as patient:
-        patient.setattr("swarmnet.distributed.cluster._PATIENCE", 0.0)  # the cluster starts new ones
-        patient.setattr("swarmnet.distributed.cluster._LOOK", 0.1)
-        with pytest.raises(WorkersLost, match=r"all workers are gone: .* with the same checkpoint"):
-            swarmnet.fit(path, client=client, callback=none_at_the_third, **settings, **kept)
+    impatient = Cluster(client, look=0.1, patience=0.0)  # the cluster starts new ones
+    with pytest.raises(WorkersLost, match=r"all workers are gone: .* with the same checkpoint"):
+        data = replace(open_files(path), pool=impatient)
+        swarmnet.fit(data, callback=none_at_the_third, **settings, **kept)
     copied = shutil.copy(kept["checkpoint"], tmp_path / "copy.ckpt")
     expected = swarmnet.fit(open_files(path), **settings)
     first = []
@@ -214,11 +210,10 @@ def test_limits_are_not_for_workers(tmp_path, client):
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nowhere"])
-def test_a_scheduler_that_does_not_answer(monkeypatch, address):
-    monkeypatch.setattr("swarmnet.distributed.cluster._CONNECT", 0.3)
+def test_a_scheduler_that_does_not_answer(address):
     with (
         pytest.raises(SwarmnetError, match=f"{re.escape(address)}: no Dask scheduler answers there"),
-        connected(address),
+        connected(address, timeout=0.3),
     ):
         pass
 

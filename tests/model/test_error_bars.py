@@ -8,6 +8,7 @@ import pytest
 
 from swarmnet import FittedModel, MixedData, Network, SwarmnetError, fit, load
 from swarmnet.model.error_bars import (
+    GradientWork,
     OtherFit,
     jacobian_deviations,
     pack,
@@ -35,16 +36,16 @@ def root(size, seed=0):
 
 @pytest.mark.parametrize("rows", [1, 300])
 @pytest.mark.parametrize("net", NETS)
-def test_they_are_those_of_the_dense_formula(reference, monkeypatch, net, rows):
+def test_they_are_those_of_the_dense_formula(reference, net, rows):
     net = NETS[net]
-    monkeypatch.setattr("swarmnet.model.error_bars._NUMBERS", 100 * net.size)  # tiles of 100 rows
+    hundred_rows = GradientWork(numbers=100 * net.size)
     rng = np.random.default_rng(1)
     theta, X, C = net.init(rng), rng.normal(size=(rows, net.d)), root(net.size)
     _, _, value, partial = reference.gradients(net)(theta, X)
     for deviations, gradient in ((value_deviations, value), (jacobian_deviations, partial)):
         g = np.asarray(gradient)
         expected = np.sqrt(np.einsum("...p,pq,...q->...", g, C.T @ C, g))
-        np.testing.assert_allclose(deviations(net, theta, pack(C), X), expected, rtol=2e-5)
+        np.testing.assert_allclose(deviations(net, theta, pack(C), X, hundred_rows), expected, rtol=2e-5)
 
 
 def test_a_packed_root_is_its_lower_half():

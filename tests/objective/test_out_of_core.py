@@ -5,24 +5,20 @@ import pytest
 
 import swarmnet
 from swarmnet import Network, Objective, SwarmnetError
-from swarmnet.data.readers import open_files, read
+from swarmnet.data.readers import read
 from swarmnet.objective.out_of_core import StreamedSource
 from swarmnet.scaling import Preparation, Scaling
-from swarmnet.trainers import TRAINERS
+from swarmnet.trainers import TRAINERS, Hybrid
+from swarmnet.trainers.stages import Stages
 from tests.sharded import assert_same_sums, close, in_small_pieces, table, written
 
 KINDS = ["parquet", "wide", "long"]
 
 
-@pytest.fixture(autouse=True)
-def small_pieces(monkeypatch):
-    in_small_pieces(monkeypatch)
-
-
 def pair(tmp_path, kind="parquet", sigmas=False, outputs=2, net=None, threads=2, **settings):
     """The same objective over rows in memory and over files."""
     path = written(tmp_path, table(sigmas=sigmas, outputs=outputs), kind)
-    held, filed = read(path), open_files(path, None, None)
+    held, filed = read(path), in_small_pieces(path)
     net = net or Network((2, 5, 4, outputs))
     scaling = Scaling.of(held)
     memory = Objective(
@@ -103,7 +99,7 @@ def test_every_trainer_trains_on_files_as_in_memory(tmp_path, trainer):
     if trainer == "adam in minibatches":
         trainer = swarmnet.trainers.Adam(batch_size=64)
     settings = {"hidden": (5,), "trainer": trainer, "iterations": 4}
-    filed = swarmnet.fit(open_files(path, None, None), **settings)
+    filed = swarmnet.fit(in_small_pieces(path), **settings)
     held = swarmnet.fit(read(path), **settings)
     assert filed.training["rows"] == held.training["rows"] == 700
     assert filed.training["input_ranges"] == held.training["input_ranges"]
@@ -113,11 +109,12 @@ def test_every_trainer_trains_on_files_as_in_memory(tmp_path, trainer):
     np.testing.assert_allclose(filed.training["loss"], held.training["loss"], rtol=rtol)
 
 
-def test_hybrid_prefers_the_preconditioned_lbfgs_where_lm_is_slow(tmp_path, monkeypatch):
-    monkeypatch.setattr("swarmnet.trainers.hybrid._DEAR", 0.0)
+def test_hybrid_prefers_the_preconditioned_lbfgs_where_lm_is_slow(tmp_path):
+    trainer = Hybrid(iterations=60, stages=Stages(dear=0.0))
     path = written(tmp_path, table(outputs=1), "parquet")
-    model = swarmnet.fit(open_files(path, None, None), hidden=(6,), iterations=60)
-    errors = swarmnet.evaluate(model, open_files(path, None, None))
+    model = swarmnet.fit(in_small_pieces(path), hidden=(6,), trainer=trainer)
+    errors = swarmnet.evaluate(model, in_small_pieces(path))
+    assert set(model.history["stage"]) == {"projected", "lbfgs"}
     assert (errors["r2"] > 0.99).all()
 
 
@@ -131,7 +128,7 @@ def test_a_checkpoint_goes_on_where_it_was_and_knows_its_data(tmp_path):
         "checkpoint": file,
         "checkpoint_every": 0,
     }
-    whole = swarmnet.fit(open_files(path, None, None), **settings | {"checkpoint": None})
+    whole = swarmnet.fit(in_small_pieces(path), **settings | {"checkpoint": None})
 
     class Crash(Exception):
         pass
@@ -141,13 +138,13 @@ def test_a_checkpoint_goes_on_where_it_was_and_knows_its_data(tmp_path):
             raise Crash
 
     with pytest.raises(Crash):
-        swarmnet.fit(open_files(path, None, None), callback=crash, **settings)
-    resumed = swarmnet.fit(open_files(path, None, None), **settings)
+        swarmnet.fit(in_small_pieces(path), callback=crash, **settings)
+    resumed = swarmnet.fit(in_small_pieces(path), **settings)
     assert np.array_equal(resumed.theta, whole.theta)
     wide.loc[500, "x2"] += 1e-9
     written(tmp_path, wide, "parquet")
     with pytest.raises(SwarmnetError, match="another run, which differs in data"):
-        swarmnet.fit(open_files(path, None, None), **settings)
+        swarmnet.fit(in_small_pieces(path), **settings)
 
 
 def test_outputs_without_values_are_pinned(tmp_path):
@@ -155,7 +152,7 @@ def test_outputs_without_values_are_pinned(tmp_path):
     wide["y"] = np.nan
     path = written(tmp_path, wide, "parquet")
     with pytest.warns(swarmnet.SwarmnetWarning, match="no value of y"):
-        model = swarmnet.fit(open_files(path, None, None), hidden=(4,), trainer="lbfgs", iterations=5)
+        model = swarmnet.fit(in_small_pieces(path), hidden=(4,), trainer="lbfgs", iterations=5)
     held = read(path)
     centre = held.X[held.entries_per_row > 0].mean(0)
     assert abs(model.predict([centre])[0, 0]) < 1e-12

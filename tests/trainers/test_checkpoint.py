@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,8 +19,9 @@ import pytest
 import swarmnet
 from swarmnet import MixedData, Network, Objective, SwarmnetError, SwarmnetWarning, fit
 from swarmnet.cli import commands as cli
-from swarmnet.trainers import LBFGS, PSO, SGD, TRAINERS, Adam, Hybrid, ProjectedPSO, configured, run
-from swarmnet.trainers.checkpoint import Checkpoint, fingerprint
+from swarmnet.trainers import LBFGS, PSO, SGD, TRAINERS, Adam, Hybrid, Monitor, ProjectedPSO, configured, run
+from swarmnet.trainers.checkpoint import EVERY, Checkpoint, fingerprint
+from swarmnet.trainers.history import History
 from swarmnet.trainers.trainer import Trainer
 
 RUN = fingerprint({"data": "these", "seed": 0})
@@ -37,10 +40,9 @@ class Killed(Exception):
     """What ends a run at once."""
 
 
-@pytest.fixture(autouse=True)
-def held_at_once(monkeypatch):
-    """Every state is held, so that what stops a run in a test loses nothing."""
-    monkeypatch.setattr("swarmnet.trainers.checkpoint._HOLD", 0.0)
+def kept(path, every=EVERY):
+    """A checkpoint that holds every state, so that what stops a run in a test loses nothing."""
+    return Checkpoint(path, RUN, every, hold=0.0)
 
 
 def problem(n=40, seed=0):
@@ -65,7 +67,7 @@ def trained(trainer, path=None, stop_at=None, every=1000.0, start=None, validate
         if now.iteration == stop_at:
             raise error
 
-    checkpoint = None if path is None else Checkpoint(path, RUN, every)
+    checkpoint = None if path is None else kept(path, every)
     rng = np.random.default_rng(5)
     result = run(trainer, LOSS, rng, start=start, callback=callback, validate=validate, checkpoint=checkpoint)
     return result, seen
@@ -160,7 +162,7 @@ def test_ctrl_c_leaves_a_checkpoint_whenever_it_comes(name, tmp_path, monkeypatc
 
 def test_a_callback_that_stops_can_change_its_mind(tmp_path):
     trainer, path = configured("adam", iterations=40), tmp_path / "run.ckpt"
-    checkpoint = Checkpoint(path, RUN)
+    checkpoint = kept(path)
     first, again = (
         run(
             trainer,
@@ -191,24 +193,36 @@ def test_seconds_used_before_count(tmp_path):
     assert result.history["seconds"][-1] > 4.8  # its last iteration may end just before the fifth
 
 
-def test_a_long_history_goes_on_where_it_was(tmp_path, monkeypatch):
-    monkeypatch.setattr("swarmnet.trainers.history._KEPT", 16)
+def test_a_long_history_goes_on_where_it_was(tmp_path):
     trainer, path = SGD(iterations=100), tmp_path / "run.ckpt"
-    whole, _ = trained(trainer)
+
+    def history(file=None, stop_at=None):
+        def callback(now):
+            if now.iteration == stop_at:
+                raise Killed
+
+        monitor = Monitor(callback, file=file, rng=np.random.default_rng(5), history=History(most=16))
+        if file is not None and (saved := file.read()) is not None:
+            monitor.load(saved, LOSS)
+        with monitor.saving(), monitor.limits(trainer):
+            trainer.train(LOSS, None, monitor.rng, monitor)
+        return pd.DataFrame(monitor.history.arrays()).drop(columns="seconds")
+
+    whole = history()
+    assert 8 < len(whole) <= 18 and whole["iteration"].iloc[-1] == 100
     for at in (15, 16, 17, 18, 33, 34, 35, 70):
-        stopped(trainer, path, at, every=1000.0)
-    same(whole, trained(trainer, path)[0])
+        with pytest.raises(Killed):
+            history(kept(path, 1000.0), at)
+    pd.testing.assert_frame_equal(history(kept(path)), whole, check_exact=True)
 
 
-def test_lbfgs_starts_anew_in_time(tmp_path, monkeypatch):
+def test_lbfgs_starts_anew_in_time(tmp_path):
     """The record of its answers has a bound, and goes on being right beyond that."""
-    for name, value in (("_RECORD", 1), ("_LEAST", 10)):
-        monkeypatch.setattr(f"swarmnet.trainers.lbfgs.{name}", value)
-    trainer, path = LBFGS(iterations=45), tmp_path / "run.ckpt"
+    trainer, path = LBFGS(iterations=45, record_bytes=1, record_iterations=10), tmp_path / "run.ckpt"
     whole, _ = trained(trainer)
-    monkeypatch.setattr("swarmnet.trainers.lbfgs._LEAST", 1000)
-    assert not np.array_equal(whole.theta, trained(trainer)[0].theta)
-    monkeypatch.setattr("swarmnet.trainers.lbfgs._LEAST", 10)
+    for other in (replace(trainer, record_iterations=1000), replace(trainer, record_bytes=10**6)):
+        same(trained(other)[0], trained(LBFGS(iterations=45))[0])
+    assert not np.array_equal(whole.theta, trained(LBFGS(iterations=45))[0].theta)
     for at in (10, 11, 12, 13, 21, 22, 40):
         stopped(trainer, path, at, every=1000.0)
         assert len(Checkpoint(path, RUN).read()["stage 0/losses"]) < 20
@@ -514,8 +528,8 @@ def test_any_random_generator_goes_along(kind, tmp_path):
             raise Killed
 
     with pytest.raises(Killed):
-        result(callback=stop, checkpoint=Checkpoint(path, RUN))
-    same(result(), result(checkpoint=Checkpoint(path, RUN)))
+        result(callback=stop, checkpoint=kept(path))
+    same(result(), result(checkpoint=kept(path)))
 
 
 @pytest.mark.parametrize("moment", ["fsync", "replace"])
@@ -607,9 +621,17 @@ def test_the_checkpoint_of_another_run_is_refused(tmp_path, changes, what):
     assert path.read_bytes() == before
 
 
-def test_other_software_is_another_run(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("swarmnet.fitting.run_record.__version__", "0.0.1"),
+        ("importlib.metadata.distribution", lambda name: SimpleNamespace(version="0.0.1")),
+    ],
+    ids=["swarmnet", "what it imports"],
+)
+def test_other_software_is_another_run(tmp_path, monkeypatch, name, other):
     fitted(tmp_path / "run.ckpt")
-    monkeypatch.setattr("swarmnet.fitting.run_record.__version__", "0.0.1")
+    monkeypatch.setattr(name, other)
     with pytest.raises(SwarmnetError, match="differs in versions of the software"):
         fitted(tmp_path / "run.ckpt")
 

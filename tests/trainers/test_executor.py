@@ -12,9 +12,15 @@ from swarmnet.trainers import LM, Hybrid, ProjectedPSO, run
 from swarmnet.trainers.checkpoint import Checkpoint, fingerprint
 from swarmnet.trainers.executor import OnReplicas, Threads
 from swarmnet.trainers.lm_run import LMRun
+from swarmnet.trainers.stages import Stages
 
 SIZES = ((2, 3, 1), (2, 5, 1), (2, 3, 3, 1))
-SMALL = Hybrid(polish=LM(iterations=60), swarm=ProjectedPSO(iterations=2, particles=4), starts=4)
+SMALL = Hybrid(
+    polish=LM(iterations=60),
+    swarm=ProjectedPSO(iterations=2, particles=4),
+    starts=4,
+    stages=Stages(halvings=(9,), chosen=30),
+)
 
 
 class Pickled:
@@ -42,7 +48,10 @@ def objective(threads=2):
 
 def trained(trainer, replicas=None, **arguments):
     """With replicas, or on threads."""
-    executor = None if replicas is None else OnReplicas(replicas)
+    return trained_by(None if replicas is None else OnReplicas(replicas), trainer, **arguments)
+
+
+def trained_by(executor, trainer, **arguments):
     return run(trainer, objective(), np.random.default_rng(3), executor=executor, **arguments)
 
 
@@ -60,18 +69,14 @@ def assert_same(one, other):
 
 
 @pytest.mark.parametrize("budget", [{}, {"iterations": 120}, {"evaluations": 900}], ids=str)
-def test_a_training_elsewhere_is_the_training_here(monkeypatch, budget):
-    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (9,))
-    monkeypatch.setattr("swarmnet.trainers.hybrid._CHOSEN", 30)
+def test_a_training_elsewhere_is_the_training_here(budget):
     replicas = pickled()
     assert_same(trained(replace(SMALL, **budget)), trained(replace(SMALL, **budget), replicas))
     assert max(map(len, replicas.asked)) == 2 * len(SIZES)
 
 
 @pytest.mark.parametrize("stop", [12, 50])
-def test_a_checkpoint_of_either_goes_on_in_the_other(monkeypatch, tmp_path, stop):
-    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (9,))
-    monkeypatch.setattr("swarmnet.trainers.hybrid._CHOSEN", 30)
+def test_a_checkpoint_of_either_goes_on_in_the_other(tmp_path, stop):
     whole = trained(SMALL)
     for one, other in ((None, pickled()), (pickled(), None)):
         path = tmp_path / f"{one is None}.ckpt"
@@ -91,12 +96,9 @@ def lm_runs(number=3):
     return [LMRun(on, theta) for theta in on.initial(np.random.default_rng(0), number)]
 
 
-def test_more_iterations_are_asked_for_while_calls_are_short_and_none_is_wasted(monkeypatch):
-    monkeypatch.setattr("swarmnet.trainers.executor._CALL", 60.0)
-    monkeypatch.setattr("swarmnet.trainers.executor._MOST", 8)
-    monkeypatch.setattr("swarmnet.trainers.executor._CAUTION", 2)
+def test_more_iterations_are_asked_for_while_calls_are_short_and_none_is_wasted():
     replicas = pickled()
-    executor, three = OnReplicas(replicas), lm_runs()
+    executor, three = OnReplicas(replicas, call=60.0, most=8, caution=2), lm_runs()
     for _ in range(1 + 2 + 4 + 8 + 5):
         executor.advance(three)
     assert replicas.asked == [[1] * 3, [2] * 3, [4] * 3, [8] * 3, [8] * 3]
@@ -107,28 +109,33 @@ def test_more_iterations_are_asked_for_while_calls_are_short_and_none_is_wasted(
         executor.advance(three)
     assert replicas.asked[5:] == [[1] * 3, [1] * 3, [1] * 3, [2] * 3]
     assert {lm_run.iteration for lm_run in three} == {25}
-    monkeypatch.setattr("swarmnet.trainers.executor._CALL", 0.0)
-    for _ in range(2):
+
+
+def test_fewer_iterations_are_asked_for_while_calls_are_long(monkeypatch):
+    ticks = itertools.accumulate(itertools.chain([0.0, 1.0] * 3, [0.0, 10.0] * 2, [0.0] * 99))
+    monkeypatch.setattr("swarmnet.trainers.executor.time.perf_counter", lambda: next(ticks))
+    replicas = pickled()
+    executor, three = OnReplicas(replicas, call=2.0), lm_runs()
+    for _ in range(1 + 2 + 4 + 8 + 4 + 2):
         executor.advance(three)
-    assert replicas.asked[9:] == [[1] * 3] * 2
+    assert replicas.asked == [[1] * 3, [2] * 3, [4] * 3, [8] * 3, [4] * 3, [2] * 3]
 
 
 def test_where_seconds_are_the_limit_nothing_is_wasted(monkeypatch):
     """There the cooling would change with every look at the clock."""
-    monkeypatch.setattr("swarmnet.trainers.executor._CALL", 60.0)
     left = iter(np.linspace(100.0, 50.0, 200))
     monkeypatch.setattr("swarmnet.trainers.budget.Budget.iterations_left", lambda *arguments: next(left))
     replicas = pickled()
-    trained(LM(iterations=None, seconds=300.0), replicas, callback=lambda now: now.iteration == 14)
+    executor = OnReplicas(replicas, call=60.0)
+    trained_by(executor, LM(iterations=None, seconds=300.0), callback=lambda now: now.iteration == 14)
     assert replicas.asked == [[1] * 3, [2] * 3, [4] * 3, [8] * 3]
 
 
 def test_no_more_is_asked_for_than_there_are_seconds_left_for(monkeypatch):
     now = itertools.count(0.0)  # each call takes a second
     monkeypatch.setattr("swarmnet.trainers.executor.time.perf_counter", lambda: next(now))
-    monkeypatch.setattr("swarmnet.trainers.executor._CALL", 60.0)
     replicas = pickled()
-    executor, three = OnReplicas(replicas), lm_runs()
+    executor, three = OnReplicas(replicas, call=60.0), lm_runs()
     for seconds_left in (None, *[9.0] * 2, *[1.0] * 4, *[0.6] * 2, 0.1, 0.0):
         executor.advance(three, seconds_left)
     assert [asked[0] for asked in replicas.asked] == [1, 2, 2, 2, 1, 1, 1, 1]

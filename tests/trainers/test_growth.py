@@ -8,6 +8,7 @@ import pytest
 from swarmnet import MixedData, Network, Objective, SwarmnetWarning, fit
 from swarmnet.trainers import LBFGS, LM, Hybrid, ProjectedPSO, run
 from swarmnet.trainers.checkpoint import Checkpoint, fingerprint
+from swarmnet.trainers.stages import Stages
 
 RUN = fingerprint({"data": "these"})
 SIZES = ((2, 2, 2), (2, 4, 2), (2, 12, 2), (2, 5, 5, 2))
@@ -39,63 +40,51 @@ def cost(objective):
     return entries * objective.size * min(entries, objective.size)
 
 
-@pytest.fixture
-def shortened(monkeypatch):
-    """Only the smallest network counts as small; everything is short."""
-    candidates = objectives()
-    for name, value in {
-        "SMALL_COST": cost(candidates[0]),
-        "_HALVINGS": (4,),
-        "_CHOSEN": 9,
-        "_SCREENED": 40,
-        "_POLISH": 120,
-    }.items():
-        where = {"SMALL_COST": "network_choice", "_SCREENED": "lbfgs_stages"}.get(name, "hybrid")
-        monkeypatch.setattr(f"swarmnet.trainers.{where}.{name}", value)
-    monkeypatch.setattr("swarmnet.trainers.checkpoint._HOLD", 0.0)
-    return candidates
+# Only the smallest network counts as small; everything is short.
+SHORT = replace(SMALL, stages=Stages(small=cost(objectives()[0]), halvings=(4,), chosen=9, judged=40, lm=120))
 
 
-def trained(candidates, path=None, stop_at=None, trainer=SMALL):
+def trained(candidates, path=None, stop_at=None, trainer=SHORT):
     def callback(now):
         if now.iteration == stop_at:
             raise Killed
 
-    kept = None if path is None else Checkpoint(path, RUN, 1000.0)
+    kept = None if path is None else Checkpoint(path, RUN, 1000.0, hold=0.0)
     return run(trainer, candidates[0], np.random.default_rng(5), callback=callback, checkpoint=kept)
 
 
-def test_a_larger_network_is_taken_where_the_largest_small_one_is_too_small(shortened):
-    result = trained(shortened)
+def test_a_larger_network_is_taken_where_the_largest_small_one_is_too_small():
+    candidates = objectives()
+    result = trained(candidates)
     assert SIZES[result.network] != (2, 2, 2) and 2 in result.candidates
-    small = run(LM(), shortened[0], np.random.default_rng(0))
+    small = run(LM(), candidates[0], np.random.default_rng(0))
     assert result.loss < 0.01 * small.loss
     assert result.posterior is not None
-    assert shortened[result.network].loss(result.theta) == pytest.approx(result.loss, rel=1e-6)
+    assert candidates[result.network].loss(result.theta) == pytest.approx(result.loss, rel=1e-6)
 
 
-def test_none_is_tried_where_a_small_network_has_won(monkeypatch):
+def test_none_is_tried_where_a_small_network_has_won():
     """A line needs no more than the smallest of three small ones."""
     noise = 0.1 * np.random.default_rng(1).normal(size=(len(problem().X), 2))
     data = MixedData(problem().X, problem().X @ [[1.0, 2.0], [0.5, -1.0]] + noise)
     candidates = [Objective(Network(sizes), data, derivative_weight=None, l2=None) for sizes in SIZES]
     candidates[0].candidates = candidates
-    monkeypatch.setattr("swarmnet.trainers.network_choice.SMALL_COST", cost(candidates[3]))
-    monkeypatch.setattr("swarmnet.trainers.hybrid._POLISH", 120)
-    assert set(trained(candidates).candidates) == {0, 1, 3}
+    three_small = replace(SMALL, stages=Stages(small=cost(candidates[3]), lm=120))
+    assert set(trained(candidates, trainer=three_small).candidates) == {0, 1, 3}
 
 
 @pytest.mark.parametrize("dear", [False, True], ids=["lm", "lbfgs"])
-def test_a_choice_gone_on_with_is_the_choice_never_stopped(shortened, monkeypatch, tmp_path, dear):
+def test_a_choice_gone_on_with_is_the_choice_never_stopped(tmp_path, dear):
+    candidates, trainer, path = objectives(), SHORT, tmp_path / "run.ckpt"
     if dear:  # Levenberg-Marquardt is too dear for whatever network is chosen
-        monkeypatch.setattr("swarmnet.trainers.hybrid._DEAR", cost(shortened[0]))
-    whole, path = trained(shortened), tmp_path / "run.ckpt"
+        trainer = replace(SHORT, stages=replace(SHORT.stages, dear=cost(candidates[0])))
+    whole = trained(candidates, trainer=trainer)
     assert whole.posterior is not None
     length = len(whole.history["loss"])
     for at in (3, 8, 15, 30, 61, 62, 90, 120, 150, length - 3):
         with pytest.raises(Killed):
-            trained(shortened, path, at)
-    result = trained(shortened, path)
+            trained(candidates, path, at, trainer)
+    result = trained(candidates, path, trainer=trainer)
     assert np.array_equal(result.theta, whole.theta) and result.network == whole.network
     assert (result.loss, result.status, result.evaluations) == (whole.loss, whole.status, whole.evaluations)
     assert result.candidates == whole.candidates
@@ -106,8 +95,8 @@ def test_a_choice_gone_on_with_is_the_choice_never_stopped(shortened, monkeypatc
 
 
 @pytest.mark.parametrize("limit", [{"iterations": 60}, {"evaluations": 400}, {"seconds": 0.3}], ids=str)
-def test_a_budget_is_kept(shortened, limit):
-    result = trained(shortened, trainer=replace(SMALL, **limit))
+def test_a_budget_is_kept(limit):
+    result = trained(objectives(), trainer=replace(SHORT, **limit))
     assert result.status in ("converged", *limit)
     assert len(result.history["loss"]) <= limit.get("iterations", 1 << 30)
     assert result.posterior is not None
@@ -140,9 +129,8 @@ def test_solving_for_the_output_layer_comes_further_in_as_many_iterations():
     assert losses[1] < 0.1 * losses[0]
 
 
-def test_a_default_fit_without_error_bars_says_why(monkeypatch):
+def test_a_default_fit_without_error_bars_says_why():
     """Also where L-BFGS ended by a limit that nobody gave."""
-    for name, value in {"_CONDITIONED": 5, "_PLAIN": 5}.items():
-        monkeypatch.setattr(f"swarmnet.trainers.lbfgs_stages.{name}", value)
+    trainer = replace(SMALL, stages=Stages(plain=5))
     with pytest.warns(SwarmnetWarning, match="^no error bars: they take at most 3000 weights"):
-        fit(problem(), hidden=(60, 60), trainer=SMALL)
+        fit(problem(), hidden=(60, 60), trainer=trainer)

@@ -9,6 +9,7 @@ from swarmnet import MixedData, Network, Objective, evaluate, fit
 from swarmnet.fitting.candidates import default_networks
 from swarmnet.trainers import LBFGS, LM, Hybrid, ProjectedPSO, run
 from swarmnet.trainers.checkpoint import Checkpoint, fingerprint
+from swarmnet.trainers.stages import Stages
 
 NAN = np.nan
 RUN = fingerprint({"data": "these", "seed": 0})
@@ -41,11 +42,11 @@ def rich(X):
     return Y, np.column_stack(J)
 
 
-def objectives(threads=2, **options):
-    data = one_entry_a_row(simple, 40, d=2)
+def objectives(threads=2, rows=40, networks=SIZES, **options):
+    data = one_entry_a_row(simple, rows, d=2)
     candidates = [
         Objective(Network(sizes), data, threads=threads, **{"derivative_weight": None, "l2": None} | options)
-        for sizes in SIZES
+        for sizes in networks
     ]
     candidates[0].candidates = candidates
     return candidates[0]
@@ -121,12 +122,13 @@ def test_a_polish_that_knows_no_evidence_has_nothing_to_choose_by():
 
 
 SMALL = Hybrid(swarm=ProjectedPSO(iterations=3, particles=5), starts=2, polish=LM(iterations=25))
+# Of six runs four are left when the network is chosen, and nothing is in a hurry.
+SHORT = replace(SMALL, stages=Stages(halvings=(4,), chosen=9, cold=0))
 
 
-@pytest.mark.usefixtures("early_choice")
 def test_the_history_has_all_stages():
     """Swarms for three networks with two noises, the choice, one more swarm, and the last stage."""
-    result = run(SMALL, CANDIDATES, np.random.default_rng(0))
+    result = run(SHORT, CANDIDATES, np.random.default_rng(0))
     assert result.history["iteration"].tolist() == list(range(1, 6 * 3 + 9 + 3 + 25 + 1))
     spent = np.diff(result.history["evaluations"], prepend=0)
     swarms = np.r_[0:18, 27:30]
@@ -138,40 +140,27 @@ def test_the_history_has_all_stages():
     assert len(result.posterior.others) == 1 + 3  # the other start, and the last in the choice of the network
 
 
-@pytest.fixture
-def early_choice(monkeypatch):
-    """Of six runs four are left when the network is chosen."""
-    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (4,))
-    monkeypatch.setattr("swarmnet.trainers.hybrid._CHOSEN", 9)
-    monkeypatch.setattr("swarmnet.trainers.successive_halving.COLD", 0)  # no hurry
-
-
-@pytest.mark.usefixtures("early_choice")
 def test_half_of_the_later_starts_go_to_the_network_that_came_second():
-    result = run(replace(SMALL, starts=5), CANDIDATES, np.random.default_rng(0))
+    result = run(replace(SHORT, starts=5), CANDIDATES, np.random.default_rng(0))
     thetas = [result.theta, *result.posterior.others[:4]]
     assert sorted(np.unique([len(theta) for theta in thetas], return_counts=True)[1]) == [2, 3]
 
 
-@pytest.mark.usefixtures("early_choice")
-def test_the_network_that_came_second_has_its_start_even_if_it_was_given_up(monkeypatch):
-    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (4, 6))  # of three networks one is left
-    result = run(replace(SMALL, starts=3), CANDIDATES, np.random.default_rng(0))
+def test_the_network_that_came_second_has_its_start_even_if_it_was_given_up():
+    stages = replace(SHORT.stages, halvings=(4, 6))  # of three networks one is left
+    result = run(replace(SHORT, starts=3, stages=stages), CANDIDATES, np.random.default_rng(0))
     second = result.posterior.others[1]
     assert len(second) != len(result.theta)
     assert len(result.posterior.others) == 2 + 1
 
 
-@pytest.mark.usefixtures("early_choice")
-def test_there_are_more_starts_where_they_cost_nothing(monkeypatch):
-    def starts():
-        return (
-            len(run(replace(SMALL, starts=None), CANDIDATES, np.random.default_rng(0)).posterior.others) - 2
-        )
+def test_there_are_more_starts_where_they_cost_nothing():
+    def starts(objective):
+        return len(run(replace(SHORT, starts=None), objective, np.random.default_rng(0)).posterior.others) - 2
 
-    assert starts() == 10
-    monkeypatch.setattr("swarmnet.trainers.lm_run._CHEAP", 0)
-    assert starts() == 3
+    assert starts(CANDIDATES) == 10
+    # 280 entries times 273 times 273 weights or more: just above 2e7 multiplications
+    assert starts(objectives(rows=280, networks=((2, 68, 1), (2, 70, 1), (2, 15, 15, 1)))) == 3
 
 
 def test_a_single_network_has_its_swarms_and_one_stage_after_them():
@@ -224,7 +213,7 @@ def trained(trainer, path=None, stop_at=None):
         if now.iteration == stop_at:
             raise Killed
 
-    checkpoint = None if path is None else Checkpoint(path, RUN, 1000.0)
+    checkpoint = None if path is None else Checkpoint(path, RUN, 1000.0, hold=0.0)
     return run(trainer, CANDIDATES, np.random.default_rng(5), callback=callback, checkpoint=checkpoint)
 
 
@@ -240,13 +229,9 @@ STOPS = {
 
 @pytest.mark.parametrize("budget", [{}, {"iterations": 49}, {"evaluations": 500}], ids=str)
 @pytest.mark.parametrize("stops", STOPS)
-def test_a_run_gone_on_with_is_the_run_never_stopped(monkeypatch, tmp_path, stops, budget):
-    monkeypatch.setattr("swarmnet.trainers.checkpoint._HOLD", 0.0)
-    monkeypatch.setattr("swarmnet.trainers.hybrid._HALVINGS", (4,))
-    monkeypatch.setattr("swarmnet.trainers.hybrid._CHOSEN", 9)
-    if not budget:
-        monkeypatch.setattr("swarmnet.trainers.successive_halving.COLD", 0)  # no hurry
-    trainer, path = replace(SMALL, starts=3, **budget), tmp_path / "run.ckpt"
+def test_a_run_gone_on_with_is_the_run_never_stopped(tmp_path, stops, budget):
+    stages = replace(SHORT.stages, cold=Stages.cold) if budget else SHORT.stages
+    trainer, path = replace(SHORT, starts=3, stages=stages, **budget), tmp_path / "run.ckpt"
     whole = trained(trainer)
     for at in (at for at in STOPS[stops] if at < len(whole.history["loss"])):
         with pytest.raises(Killed):

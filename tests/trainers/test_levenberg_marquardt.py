@@ -7,10 +7,11 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from swarmnet import MixedData, Network, Objective, SwarmnetError, SwarmnetWarning, evaluate, fit
-from swarmnet.trainers import LBFGS, LM, run
+from swarmnet.trainers import LBFGS, LM, Hybrid, ProjectedPSO, run
 from swarmnet.trainers.evidence import covariance_root
 from swarmnet.trainers.linearisation import DualEquations, NormalEquations
 from swarmnet.trainers.lm_run import LMRun, Optimum
+from swarmnet.trainers.stages import Stages
 
 NAN = np.nan
 OPEN = {"derivative_weight": None, "l2": None}
@@ -522,15 +523,15 @@ def test_a_partial_that_is_0_but_for_rounding_does_no_harm():
 # When it is not the trainer, and how it is run
 
 
-def test_too_many_weights_are_left_to_lbfgs(monkeypatch):
-    monkeypatch.setattr("swarmnet.trainers.levenberg_marquardt.MOST_WEIGHTS", 20)
-    objective = Objective(Network((2, 5, 1)), mixed(40), **OPEN)
-    with pytest.warns(SwarmnetWarning, match="21 weights are too many for Levenberg-Marquardt: L-BFGS"):
+def test_too_many_weights_are_left_to_lbfgs():
+    objective = Objective(Network((2, 750, 1)), mixed(40), **OPEN)
+    with pytest.warns(SwarmnetWarning, match="3001 weights are too many for Levenberg-Marquardt: L-BFGS"):
         result = run(LM(iterations=30), objective, np.random.default_rng(0))
     assert result.posterior is None
     assert np.array_equal(
         result.theta, run(LBFGS(iterations=30, patience=1000), objective, np.random.default_rng(0)).theta
     )
+    assert LM().runs_at_once(Objective(Network((2, 749, 1)), mixed(40))) == 3
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run(LM(iterations=3), Objective(Network((2, 4, 1)), mixed(40)), np.random.default_rng(0))
@@ -542,13 +543,19 @@ def test_cross_entropy_is_refused():
         fit(data, trainer="lm", loss="cross-entropy")
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_threads_change_nothing_to_the_last_bit(monkeypatch, size):
-    monkeypatch.setattr("swarmnet.objective.row_sums._SHARED", 1)  # small as the tiles are
-    n, sizes = SIZES[size]
-    data = mixed(n if n < 100 else 1500, noise=(0.1, 0.1))
+# Of an iteration so long that lm_runs do not share a thread, nor the sums of one lm_run.
+LONG = {"fewer residuals than weights": (300, (2, 16, 18, 1)), "more": (9_000, (2, 12, 1))}
+SWARM = ProjectedPSO(iterations=1, particles=2)
+ONE_RUN = Hybrid(swarm=SWARM, starts=1, polish=LM(iterations=6), stages=Stages(cold=0))
+
+
+@pytest.mark.parametrize("size", LONG)
+@pytest.mark.parametrize("trainer", [LM(iterations=6), ONE_RUN], ids=["three runs", "one run"])
+def test_threads_change_nothing_to_the_last_bit(trainer, size):
+    n, sizes = LONG[size]
+    data = mixed(n, noise=(0.1, 0.1))
     one, two = (
-        run(LM(iterations=30), Objective(Network(sizes), data, threads=t, **OPEN), np.random.default_rng(4))
+        run(trainer, Objective(Network(sizes), data, threads=t, **OPEN), np.random.default_rng(4))
         for t in (1, 2)
     )
     assert np.array_equal(one.theta, two.theta)
