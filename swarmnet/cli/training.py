@@ -152,6 +152,6 @@ def _show(
 
 
 def _chi2(record: dict[str, Any]) -> str:
-    """How well the fit meets the sigmas, if there are any."""
+    """Return chi2 per entry as text; "" without sigmas."""
     found = (record["chi2_per_entry"] or {}).items()
     return "".join(f", chi2 per entry of the {kind} {chi2:.3g}" for kind, chi2 in found)

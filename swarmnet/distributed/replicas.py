@@ -1,7 +1,8 @@
 """A training distributed over the workers of a Dask cluster: pip install ".[dask]".
 
-Either each worker gets all rows once, divides them into chunks on first use, and advances whole runs. Or
-each worker holds a share of the rows, and computes sums over them (see `sharded_sums`).
+Either each worker gets all rows once, divides them into chunks on first use, and does whole
+Levenberg-Marquardt runs. Or each worker holds a share of the rows, and computes sums over them (see
+`sharded_sums`).
 """
 
 import threading
@@ -94,7 +95,7 @@ def shared_out(
 ) -> tuple[list[Objective], OnReplicas | None]:
     """Return an objective for each network, with which the workers do most of a trainer's work.
 
-    The second result is the executor that runs runs on the workers, or None if the rows are distributed.
+    The second result is the executor that does the runs on the workers, or None if the rows are distributed.
     For FileData, the specification's rows are on the workers.
     """
     spread = copied = here = specification

@@ -1,4 +1,4 @@
-"""Where the data are while a network is trained on them: in memory, in files, or with a client's workers."""
+"""Where the data are during training: in memory, in files, or on the workers of a client."""
 
 import os
 from typing import TYPE_CHECKING
@@ -22,10 +22,11 @@ Data = MixedData | FileData | str | os.PathLike[str]
 
 
 def located(data: Data, memory_limit: Size | None, client: "Client | None" = None) -> MixedData | FileData:
-    """The data themselves, where they are given by their files' names.
+    """Return the data, read from files if a path is given.
 
     Raises:
-        SwarmnetError: they cannot be read, a limit comes too late, or the client is none that does.
+        SwarmnetError: they cannot be read, `memory_limit` is given for data that are already read, or
+            `client` is not a usable Dask client.
     """
     if not isinstance(data, MixedData | FileData | str | os.PathLike):
         what = "a DataFrame" if is_frame(data) else repr(type(data).__name__)
@@ -51,10 +52,10 @@ def _on_workers(data: Data, client: "Client") -> MixedData | FileData:
 
 
 def cluster_of(data: MixedData | FileData, client: "Client | None") -> "Cluster | None":
-    """Whose workers are to train.
+    """Return the cluster whose workers train; None to train in this process.
 
     Raises:
-        SwarmnetError: the client is none that does.
+        SwarmnetError: as in `Cluster`.
     """
     if client is None and (isinstance(data, MixedData) or isinstance(data.pool, ThreadPool)):
         return None
@@ -66,7 +67,7 @@ def cluster_of(data: MixedData | FileData, client: "Client | None") -> "Cluster 
 
 
 def source_of(data: FileData, preparation: Preparation) -> Source:
-    """The rows in a file of chunks on this machine, or on the workers that read them."""
+    """Return the rows: in a file of chunks on this machine, or on the workers that read them."""
     if isinstance(data.pool, ThreadPool):
         return StreamedSource(data, preparation)
     from swarmnet.distributed.cluster import Cluster  # noqa: PLC0415  # an extra

@@ -1,4 +1,4 @@
-"""Outputs of which only slopes were observed: their constants are free, and are pinned."""
+"""Outputs with derivatives but no values: the data do not determine their constants, so they are fixed."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from swarmnet.network.activations import LINEAR
 
 
 def warn_of_free_outputs(data: MixedData | FileData) -> None:
-    """Say of each output without a value where it is pinned."""
+    """Warn of each output without a value, and say where it is set to 0."""
     for name in _free(data):
         at = zip(data.inputs, _centre(data), strict=True)
         warn_user(
@@ -26,7 +26,7 @@ def warn_of_free_outputs(data: MixedData | FileData) -> None:
 
 
 def with_pinned_outputs(model: FittedModel, data: MixedData | FileData) -> FittedModel:
-    """Shift outputs that have no values to 0 at the mean of the inputs."""
+    """Shift outputs without values so that they are 0 at the mean of the inputs."""
     free = data.statistics.Y.count == 0
     if not free.any():
         return model
@@ -40,8 +40,8 @@ def with_pinned_outputs(model: FittedModel, data: MixedData | FileData) -> Fitte
     )
     if model.spread is None or model.net.activations[-1] is not LINEAR:
         return shifted
-    # Nothing is known of the constants but where they are pinned, which would pass for doubt; and the other
-    # fits have constants of their own: the output biases meet there.
+    # The constant is a convention, so its error bar is 0 at the centre. The other fits have other constants:
+    # their output biases are shifted so that all fits are equal at the centre.
     scaled = model.scaling.scale_X(centre)
     spread = pinned(model.net, model.theta, model.spread, scaled, np.flatnonzero(free))
     best = model.net.forward(model.theta, scaled)[0]
@@ -55,15 +55,14 @@ def with_pinned_outputs(model: FittedModel, data: MixedData | FileData) -> Fitte
 
 
 def _free(data: MixedData | FileData) -> list[str]:
-    """Outputs without a value entry."""
+    """Return the names of outputs without a value."""
     seen = data.statistics.Y.count > 0
     return [name for name, has in zip(data.outputs, seen, strict=True) if not has]
 
 
 def _centre(data: MixedData | FileData) -> NDArray[np.float64]:
-    """(d,) the mean of the inputs, where outputs without a value are 0.
+    """Return the mean of the inputs (d,), at which outputs without a value are 0.
 
-    Of data in memory it does not depend on how the entries at a point lie in rows; files are not looked at
-    for rows at the same point.
+    For data in memory see `mean_point`. For data in files, each row counts, also at the same point.
     """
     return mean_point(data) if isinstance(data, MixedData) else data.statistics.rows.mean

@@ -1,4 +1,4 @@
-"""What a run was: its record in the model, and its fingerprint in checkpoints."""
+"""Records of a fit: the training record in the model, and the fingerprint in checkpoints."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, fields
@@ -23,7 +23,7 @@ def fingerprint_of(
     options: FitOptions,
     validation: MixedData | FileData | None,
 ) -> dict[str, str]:
-    """What makes this run, by the names that people know it by."""
+    """Return hashes of everything on which the result depends, by names for error messages."""
     trainer = options.configured_trainer
     parts = {
         "data": _content(data),
@@ -48,7 +48,7 @@ def _architecture(net: Network) -> list[Any]:
 def record_of(
     data: MixedData | FileData, prepared: MixedData | FileData, options: FitOptions
 ) -> dict[str, Any]:
-    """What the model was trained on and with; `prepared` may have its columns in another order."""
+    """Return the record of data and settings; `prepared` may have its columns in another order."""
     data = data.counted() if isinstance(data, MixedData) else data
     known, trainer = prepared.statistics.X, options.configured_trainer
     ranges = {
@@ -71,7 +71,7 @@ def record_of(
 
 
 def _settings(trainer: Trainer) -> dict[str, Any]:
-    """Settings as JSON has them, with the names of the trainers inside the trainer."""
+    """Return a trainer's settings as JSON values, with the names of the trainers of its stages."""
     settings: dict[str, Any] = _plain(asdict(trainer))
     for part in fields(trainer):
         inner = getattr(trainer, part.name)
@@ -81,7 +81,7 @@ def _settings(trainer: Trainer) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Settings as JSON has them: whatever kind of number or sequence they were given as."""
+    """Return a setting as JSON values, for any type of number or sequence."""
     if isinstance(value, dict):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple | np.ndarray):
@@ -94,7 +94,7 @@ def _plain(value: Any) -> Any:
 
 
 def _identity(act: Activation) -> list[Any]:
-    """What tells an activation from others: its name; of one that is not swarmnet's own, what it does."""
+    """Return what identifies an activation: its name, and for a user's own its values and derivatives."""
     if act.built_in:
         return [act.name]
     z = np.linspace(-5.0, 5.0, 41)
@@ -115,7 +115,7 @@ def _content(data: MixedData | FileData) -> list[Any]:
 
 
 def _sigmas(data: MixedData) -> dict[str, float]:
-    """The root mean square of each column's measured sigmas, where it has any."""
+    """Return the root mean square of the measured sigmas of each column that has some."""
     given = {
         name: sigma[~np.isnan(target) & ~np.isnan(sigma)]
         for name, target, sigma in data.entry_columns()

