@@ -47,17 +47,9 @@ def read(
 @overload
 def read(
     path: FilePath,
-    inputs: Iterable[str] | None,
-    outputs: Iterable[str] | None,
-    memory_limit: Size | None,
-) -> MixedData | FileData: ...
-@overload
-def read(
-    path: FilePath,
     inputs: Iterable[str] | None = ...,
     outputs: Iterable[str] | None = ...,
-    *,
-    memory_limit: Size | None,
+    memory_limit: Size | None = ...,
 ) -> MixedData | FileData: ...
 def read(
     path: FilePath,
@@ -79,17 +71,9 @@ def read_csv(
 @overload
 def read_csv(
     path: FilePath,
-    inputs: Iterable[str] | None,
-    outputs: Iterable[str] | None,
-    memory_limit: Size | None,
-) -> MixedData | FileData: ...
-@overload
-def read_csv(
-    path: FilePath,
     inputs: Iterable[str] | None = ...,
     outputs: Iterable[str] | None = ...,
-    *,
-    memory_limit: Size | None,
+    memory_limit: Size | None = ...,
 ) -> MixedData | FileData: ...
 def read_csv(
     path: FilePath,
@@ -130,17 +114,9 @@ def read_parquet(
 @overload
 def read_parquet(
     path: FilePath,
-    inputs: Iterable[str] | None,
-    outputs: Iterable[str] | None,
-    memory_limit: Size | None,
-) -> MixedData | FileData: ...
-@overload
-def read_parquet(
-    path: FilePath,
     inputs: Iterable[str] | None = ...,
     outputs: Iterable[str] | None = ...,
-    *,
-    memory_limit: Size | None,
+    memory_limit: Size | None = ...,
 ) -> MixedData | FileData: ...
 def read_parquet(
     path: FilePath,
