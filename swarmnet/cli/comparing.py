@@ -96,7 +96,6 @@ def _read(
     drawn: bool,
 ) -> tuple[Any, Any]:
     """The data to train on, and those to test on, if there are any; all in memory if they are to be drawn."""
-    from swarmnet.data.mixed_data import MixedData  # noqa: PLC0415
     from swarmnet.data.readers import read  # noqa: PLC0415
 
     if drawn:
@@ -106,7 +105,7 @@ def _read(
     note_columns_left_out(data, inputs, outputs)
     rows = read(data, console.names(inputs), console.names(outputs), memory_limit)
     tested = None if test is None else read(test, rows.inputs, rows.outputs, memory_limit)
-    if drawn and not all(isinstance(part, MixedData) for part in (rows, tested or rows)):
+    if drawn and None in (rows.in_memory, (tested or rows).in_memory):
         raise SwarmnetError("--report draws data in memory: raise --memory-limit, or leave one of them out")
     return rows, tested
 

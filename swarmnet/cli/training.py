@@ -13,7 +13,7 @@ from swarmnet.cli.saving import save
 from swarmnet.errors import SwarmnetError
 
 if TYPE_CHECKING:
-    from swarmnet.data.file_data import FileData
+    from swarmnet.data.dataset import Dataset
     from swarmnet.data.mixed_data import MixedData
     from swarmnet.fitting.options import FitOptions
     from swarmnet.model.fitted_model import FittedModel
@@ -93,14 +93,14 @@ def train(
         raise typer.Exit(130)
 
 
-def _split(data: Any, fraction: float | None, seed: int) -> "tuple[MixedData | FileData, MixedData | None]":
+def _split(data: Any, fraction: float | None, seed: int) -> "tuple[Dataset, MixedData | None]":
     """Rows to train on, and to test on."""
     from swarmnet.data.splitting import split, usual_fraction  # noqa: PLC0415
 
     return split(data, usual_fraction(data) if fraction is None else fraction, seed)
 
 
-def _trained(data: "MixedData | FileData", options: "FitOptions") -> "FittedModel":
+def _trained(data: "Dataset", options: "FitOptions") -> "FittedModel":
     """The model, while a progress bar shows how far it is; notes where a checkpoint was gone on from."""
     from swarmnet.fitting.fitting import fitted  # noqa: PLC0415
 

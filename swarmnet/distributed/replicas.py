@@ -9,10 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from swarmnet.data.file_data import FileData, most_rows
-from swarmnet.data.mixed_data import MixedData
 from swarmnet.distributed.cluster import Cluster
-from swarmnet.distributed.sharded_sums import CopiedSource, SentSource, bytes_of
+from swarmnet.distributed.sharded_sums import CopiedSource, WorkerSource
 from swarmnet.network.network import Network
 from swarmnet.objective.objective import Objective
 from swarmnet.objective.specification import Blueprint
@@ -43,9 +41,10 @@ class Objectives:
 
     def __sizeof__(self) -> int:
         # Dask calls this before any objective is made. Chunks hold the inputs, and three numbers per entry.
-        known, d, k = self._blueprint.rows.statistics, self._blueprint.rows.d, self._blueprint.rows.k
-        chunks = known.n * d + 3 * known.n_entries
-        return 8 * (known.n * (d + k * (1 + d)) + len(self._nets) * chunks)
+        data = self._blueprint.rows.data
+        n, d, k = data.n, data.d, data.k
+        chunks = n * d + 3 * data.n_entries
+        return 8 * (n * (d + k * (1 + d)) + len(self._nets) * chunks)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Objectives, (self._blueprint, self._nets)  # objectives are not sent
@@ -94,43 +93,35 @@ class WorkerReplicas:
 
 
 def shared_out(
-    data: MixedData | FileData, nets: Sequence[Network], plan: Blueprint, trainer: Trainer, cluster: Cluster
+    nets: Sequence[Network], plan: Blueprint, trainer: Trainer, cluster: Cluster
 ) -> tuple[list[Objective], OnReplicas | None]:
     """Return an objective for each network, with which the workers do most of a trainer's work.
 
     The second result is the executor that runs climbs on the workers, or None if the rows are distributed.
 
     Args:
-        data: the rows; for FileData, the plan's rows are on the workers.
         nets: the networks.
-        plan: the blueprint of the objectives.
+        plan: the blueprint of the objectives; rows in files are on the workers.
         trainer: the trainer that will use them.
         cluster: the workers.
 
     Raises:
         SwarmnetError: as in Cluster.
     """
-    spread = copied = here = plan
-    if isinstance(data, FileData):
-        block_rows = data.reader.block_rows
+    data, preparation = plan.rows.data, plan.rows.preparation
+    spread = replace(plan, rows=WorkerSource(data, preparation, cluster))
+    here = copied = plan
+    if data.in_memory is None:
         whole = data.read_by(ThreadPool(1))  # in the process that reads it
-        copied = replace(plan, rows=CopiedSource(whole, plan.preparation))
+        copied = replace(plan, rows=CopiedSource(whole, preparation))
         here = copied if data.n <= cluster.rows_here else spread
-    else:
-        block_rows = most_rows(data.d, data.k, cluster.block_rows)
-        spread = replace(plan, rows=SentSource(data, plan.preparation, cluster))
-    if _bytes(data) > cluster.copied_bytes:
+    if data.nbytes > cluster.copied_bytes:
         return [spread.objective(net) for net in nets], None
     first = here.objective(nets[0])
     if climbs := trainer.climbs_at_once(first):
-        blocks = -(-data.n // block_rows)
+        blocks = -(-data.n // data.block_rows(cluster.block_rows))
         if cost(first) <= cluster.copied_cost or blocks < 2 * climbs:
             candidates = [first, *(here.objective(net) for net in nets[1:])]
             return candidates, OnReplicas(WorkerReplicas(copied, nets, cluster))
     first = first if here is spread else spread.objective(nets[0])
     return [first, *(spread.objective(net) for net in nets[1:])], None
-
-
-def _bytes(data: MixedData | FileData) -> int:
-    """Return the bytes of the rows' numbers."""
-    return data.n * data.reader.form.row_bytes if isinstance(data, FileData) else bytes_of(data)

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from swarmnet.data.file_data import FileData
-from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.dataset import Dataset
 from swarmnet.errors import SwarmnetError
 from swarmnet.fitting.options import Activations, FitOptions
 from swarmnet.network.activations import Activation
@@ -21,7 +20,7 @@ _ENTRIES_A_WEIGHT = 2  # fewest in networks of which an iteration is longer
 _WIDTHS = (3, 4, 6, 8, 12, 16, 24, 32)
 
 
-def candidates_for(data: MixedData | FileData, options: FitOptions) -> list[Network]:
+def candidates_for(data: Dataset, options: FitOptions) -> list[Network]:
     """The networks to train on `data`: one, or those among which hybrid chooses.
 
     Raises:
@@ -51,7 +50,7 @@ def refuse_unsolvable(options: FitOptions, net: Network) -> None:
         )
 
 
-def network_for(data: MixedData | FileData, options: FitOptions) -> Network:
+def network_for(data: Dataset, options: FitOptions) -> Network:
     """The network for `data`: its inputs, the hidden layers asked for or two of equal width, its outputs.
 
     Raises:
@@ -61,7 +60,7 @@ def network_for(data: MixedData | FileData, options: FitOptions) -> Network:
     return _network(data, widths, options.activation, options.loss)
 
 
-def ladder(data: MixedData | FileData, activations: Activations) -> list[Network]:
+def ladder(data: Dataset, activations: Activations) -> list[Network]:
     """Networks of one to three hidden layers for hybrid to choose from.
 
     Those of which an iteration of Levenberg-Marquardt takes long must have few weights for the entries.
@@ -80,7 +79,7 @@ def ladder(data: MixedData | FileData, activations: Activations) -> list[Network
 
 
 def _network(
-    data: MixedData | FileData, widths: Sequence[int], activations: Activations, loss: str = "squared"
+    data: Dataset, widths: Sequence[int], activations: Activations, loss: str = "squared"
 ) -> Network:
     if isinstance(activations, str | Activation):
         last = "sigmoid" if loss == "cross-entropy" else "linear"
@@ -88,7 +87,7 @@ def _network(
     return Network((data.d, *widths, data.k), activations)
 
 
-def _automatic(data: MixedData | FileData) -> tuple[int, int]:
+def _automatic(data: Dataset) -> tuple[int, int]:
     """Two equal layers, the widest of a ladder that has no more weights than there are entries."""
 
     def weights(h: int) -> int:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from swarmnet.data.file_data import FileData
-from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.dataset import Dataset
 from swarmnet.fitting.data_location import source_of
 from swarmnet.fitting.options import FitOptions
 from swarmnet.network.network import Network
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from swarmnet.distributed.cluster import Cluster
 
 
-def preparation_for(data: MixedData | FileData, net: Network, options: FitOptions) -> Preparation:
+def preparation_for(data: Dataset, net: Network, options: FitOptions) -> Preparation:
     """What becomes of rows before a network is trained on `data`."""
     known, scaling, squared = data.statistics, options.scaling, options.loss == "squared"
     scale = Scaling.of(known, scaling, outputs=squared and net.activations[-1].name == "linear")
@@ -29,15 +28,13 @@ def preparation_for(data: MixedData | FileData, net: Network, options: FitOption
     return Preparation(scale, known if scaling is not None else None, scales_values=squared)
 
 
-def blueprint(part: MixedData | FileData, preparation: Preparation, options: FitOptions) -> Blueprint:
+def blueprint(part: Dataset, preparation: Preparation, options: FitOptions) -> Blueprint:
     """What objectives on these rows are made of."""
-    rows = part if isinstance(part, MixedData) else source_of(part, preparation)
-    return Blueprint(rows, preparation, options.of_objective)
+    return Blueprint(source_of(part, preparation), options.of_objective)
 
 
 @contextmanager
 def objectives(
-    data: MixedData | FileData,
     nets: Sequence[Network],
     plan: Blueprint,
     trainer: Trainer,
@@ -50,7 +47,7 @@ def objectives(
     else:
         from swarmnet.distributed.replicas import shared_out  # noqa: PLC0415  # an extra
 
-        candidates, executor = shared_out(data, nets, plan, trainer, cluster)
+        candidates, executor = shared_out(nets, plan, trainer, cluster)
     candidates[0].candidates = candidates
     try:
         yield candidates, executor

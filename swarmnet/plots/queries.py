@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from swarmnet.data.column_names import derivative_name, listed
+from swarmnet.data.dataset import require_mixed_data
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError, unknown
 from swarmnet.model.fitted_model import FittedModel
@@ -99,9 +100,7 @@ def matched(model: FittedModel, data: MixedData) -> MixedData:
         SwarmnetError: it is no MixedData, or has other inputs or outputs than the model.
     """
     require_model(model)
-    if not isinstance(data, MixedData):
-        raise SwarmnetError(f"data must be MixedData, not {type(data).__name__}: see swarmnet.read_csv")
-    return data.select(model.inputs, model.outputs).counted()
+    return require_mixed_data(data).select(model.inputs, model.outputs).counted()
 
 
 def columns_of(model: FittedModel) -> dict[str, Column]:
