@@ -168,11 +168,7 @@ def held(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _opened_lock(name: Path) -> int | None:
-    """Open and lock the lock file; return None if another process holds it.
-
-    Raises:
-        SwarmnetError: a file of that name exists and is not a lock file.
-    """
+    """Open and lock the lock file; return None if another process holds it."""
     while True:
         descriptor = _made_or_there(name)
         if descriptor is None:

@@ -125,7 +125,11 @@ def compare(
         memory_limit=memory_limit,
         client=client,
     )
-    _refuse_numbers(repeats, jobs, client)
+    if repeats < 1:
+        raise SwarmnetError(f"repeats must be 1 or more, not {repeats}")
+    require_count("jobs", jobs, 1)
+    if client is not None and jobs > 1:
+        raise SwarmnetError("with a client its workers make the runs: leave jobs out")
     train, held_out = _train_and_test(data, test, test_fraction, options)
     runs, rows = _runs(train, held_out, budgeted, repeats, options)
     return _compared(runs, rows, made(runs, rows, progress, jobs, client))
@@ -166,14 +170,6 @@ def _budgeted(
     return named
 
 
-def _refuse_numbers(repeats: int, jobs: int, client: Client | None) -> None:
-    if repeats < 1:
-        raise SwarmnetError(f"repeats must be 1 or more, not {repeats}")
-    require_count("jobs", jobs, 1)
-    if client is not None and jobs > 1:
-        raise SwarmnetError("with a client its workers make the runs: leave jobs out")
-
-
 def _train_and_test(
     data: Data, test: Data | None, fraction: float, options: FitOptions
 ) -> tuple[Dataset, Dataset]:
@@ -212,25 +208,19 @@ def _runs(
 
 
 def _compared(runs: Sequence[Run], rows: AllRows, results: Generator[Made, None, None]) -> Comparison:
-    found, curves, models = [], [], {}
+    found, curves, models = [], {}, {}
     with closing(results):
         for run, (model, outcome) in zip(runs, results, strict=True):
             if model.training["status"] == "interrupted":
                 raise KeyboardInterrupt
             models[run.name, run.repeat] = model
             found.append({"trainer": run.name, "repeat": run.repeat} | outcome)
-            curves.append(_curve(model, run.name, run.repeat))
+            curve = model.history[["iteration", "evaluations", "seconds", "loss"]]
+            curves[run.name, run.repeat] = curve.assign(best_loss=curve["loss"].cummin())
     table = pd.DataFrame(found)
-    joined = pd.concat(curves, ignore_index=True)
+    joined = pd.concat(curves, names=["trainer", "repeat"]).reset_index(["trainer", "repeat"])
+    joined = joined.reset_index(drop=True)
     return Comparison(_summary(table), joined, table, models, rows.parts[0], rows.test)
-
-
-def _curve(model: FittedModel, name: str, repeat: int) -> pd.DataFrame:
-    history = model.history[["iteration", "evaluations", "seconds", "loss"]].copy()
-    history["best_loss"] = history["loss"].cummin()
-    history.insert(0, "repeat", repeat)
-    history.insert(0, "trainer", name)
-    return history
 
 
 def _summary(runs: pd.DataFrame) -> pd.DataFrame:

@@ -127,19 +127,11 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         Raises:
             ValueError: data or settings that do not do; swarmnet's own are `SwarmnetError`.
         """
-        tables = Tables(
-            {
-                "X": X,
-                "y": y,
-                "dydx": dydx,
-                "sample_weight": sample_weight,
-                "y_sigma": y_sigma,
-                "dydx_sigma": dydx_sigma,
-            }
-        )
+        derived = {"dydx": dydx, "y_sigma": y_sigma, "dydx_sigma": dydx_sigma}
+        tables = Tables({"X": X, "y": y, "sample_weight": sample_weight, **derived})
         points = validate_data(self, with_names(tables.frame("X")), dtype=np.float64)
         inputs = getattr(self, "feature_names_in_", [f"x{j + 1}" for j in range(points.shape[1])])
-        _warn_of_transformed_target({"dydx": dydx, "y_sigma": y_sigma, "dydx_sigma": dydx_sigma})
+        _warn_of_transformed_target(derived)
         data, self._one_output = mixed(points, tables, tuple(inputs))
         if dydx is not None:
             _warn_of_scaler(points)
@@ -155,10 +147,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
             ValueError: X does not do; or error bars of a trainer that has none, see `FittedModel.predict`.
         """
         points = self._points(X)
-        if not return_std:
-            return self._shaped(self.model_.predict(points))
-        values, std = self.model_.predict(points, return_std=True)
-        return self._shaped(values), self._shaped(std)
+        return self._shaped(self.model_.predict(points, return_std))
 
     def jacobian(self, X: ArrayLike | pd.DataFrame, return_std: bool = False) -> Any:
         """Partials by the columns of X, (n, d) or (n, k, d), and their deviations.
@@ -166,15 +155,13 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         Raises as `predict` does.
         """
         points = self._points(X)
-        if not return_std:
-            return self._shaped(self.model_.jacobian(points))
-        partials, std = self.model_.jacobian(points, return_std=True)
-        return self._shaped(partials), self._shaped(std)
+        return self._shaped(self.model_.jacobian(points, return_std))
 
     def hessian(self, X: ArrayLike | pd.DataFrame) -> Array:
         """Second derivatives, (n, d, d) or (n, k, d, d); raises as `predict` does."""
         points = self._points(X)
-        return self._shaped(self.model_.hessian(points))
+        found: Array = self._shaped(self.model_.hessian(points))
+        return found
 
     def score(
         self,
@@ -196,7 +183,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         model = self.model_
         data, _ = mixed(points, tables, model.inputs, model.outputs)
         predicted = MixedData(points, model.predict(points), None if dydx is None else model.jacobian(points))
-        columns = list(zip(data.entry_columns(), predicted.entry_columns(), strict=True))
+        columns = zip(data.entry_columns(), predicted.entry_columns(), strict=True)
         counts = data.row_weights > 0
         pairs = [(target, answer, counts & ~np.isnan(target)) for (_, target, _), (_, answer, _) in columns]
         several = [pair for pair in pairs if pair[2].sum() > 1] or [pair for pair in pairs if pair[2].any()]
@@ -210,29 +197,18 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         points: Array = validate_data(self, with_names(given), dtype=np.float64, reset=False)
         return points
 
-    def _shaped(self, array: Array) -> Array:
-        """Without the axis of the outputs, where y had none."""
-        return array[:, 0] if self._one_output else array
+    def _shaped(self, answer: Any) -> Any:
+        """An array, or a pair of them, without the axis of the outputs, where y had none."""
+        if isinstance(answer, tuple):
+            return tuple(map(self._shaped, answer))
+        return answer[:, 0] if self._one_output else answer
 
     def _options(self) -> FitOptions:
-        return FitOptions(
-            hidden=self.hidden,
-            activation=self.activation,
-            trainer=self.trainer,
-            seed=self._seed(),
-            iterations=self.iterations,
-            seconds=self.seconds,
-            particles=self.particles,
-            loss=self.loss,
-            scaling=self.scaling,
-            derivative_weight=self.derivative_weight,
-            l2=self.l2,
-        )
-
-    def _seed(self) -> int:
-        if isinstance(self.random_state, Integral):
-            return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
+        own = {name: getattr(self, name) for name in inspect.signature(SwarmNetRegressor).parameters}
+        seed = own.pop("random_state")
+        if not isinstance(seed, Integral):
+            seed = check_random_state(seed).randint(2**31 - 1)
+        return FitOptions(**own, seed=int(seed))
 
 
 def _r2(target: Array, answer: Array, weights: Array) -> float:

@@ -77,16 +77,17 @@ def check_activation(
     if not record.smooth:
         away = np.abs(z[:, None] - np.asarray(kinks, dtype=np.float64)).min(1) > 1e-3
         z = z[away]
-    _check_promises(record, z)
+    _check_far(record)
+    _check_only_reads(record, z)
+    if record.in_place:
+        _check_in_place(record, z)
     _, slope, curvature = _evaluate(record, z)
-    errors = [
-        _compare(f"{record.name}: {name} at z", analytic, *numeric, rtol, labels=z)
-        for name, analytic, numeric in (
-            ("f'", slope, _difference(lambda h: _evaluate(record, z + h)[0])),
-            ("f''", curvature, _difference(lambda h: _evaluate(record, z + h)[1])),
-        )
-    ]
-    return max(errors)
+    of_f = _difference(lambda h: _evaluate(record, z + h)[0])
+    of_slope = _difference(lambda h: _evaluate(record, z + h)[1])
+    return max(
+        _compare(f"{record.name}: f' at z", slope, *of_f, rtol, labels=z),
+        _compare(f"{record.name}: f'' at z", curvature, *of_slope, rtol, labels=z),
+    )
 
 
 def check_jacobian(net: Network, theta: ArrayLike, X: ArrayLike, *, rtol: float = 1e-7) -> float:
@@ -96,7 +97,7 @@ def check_jacobian(net: Network, theta: ArrayLike, X: ArrayLike, *, rtol: float 
         net: the network.
         theta: (p,) weights, or (s, p) a swarm's.
         X: (n, d) points.
-            rtol: the largest relative error that passes.
+        rtol: the largest relative error that passes.
 
     Returns:
         The largest relative error.
@@ -117,19 +118,8 @@ def check_jacobian(net: Network, theta: ArrayLike, X: ArrayLike, *, rtol: float 
 def check_hessian(net: Network, theta: ArrayLike, X: ArrayLike, *, rtol: float = 1e-7) -> float:
     """Check `net.hessian` against differences of `net.jacobian`, which `check_jacobian` checks.
 
-    Args:
-        net: the network.
-        theta: (p,) weights, or (s, p) a swarm's.
-        X: (n, d) points.
-            rtol: the largest relative error that passes.
-
-    Returns:
-        The largest relative error.
-
-    Raises:
-        AssertionError: an entry is wrong; the message names it as hessian[row, output, input,
-            input].
-        SwarmnetError: theta or X does not fit the network.
+    Arguments, result and errors are those of `check_jacobian`; the message names an entry as
+    hessian[row, output, input, input].
 
     Example:
         >>> net = Network((2, 5, 1), "tanh")
@@ -203,23 +193,17 @@ def _check_along_inputs(
     """Compare the last axis of `analytic` with differences of `function` along each input."""
     points = np.asarray(X, dtype=np.float64)
     columns, sizes = [], []
+
+    def along(step: Array, h: float) -> Array:
+        return function(theta, points + h * step)
+
     for unit in np.eye(points.shape[1]):
         # Steps are relative to the size of a large input, so that rounding does not hide them.
         scale = max(1.0, float(np.abs(points @ unit).max(initial=0.0)))
-        numeric, size = _difference(partial(_shifted, function, theta, points, scale * unit))
+        numeric, size = _difference(partial(along, scale * unit))
         columns.append(numeric / scale)
         sizes.append(size / scale)
     return _compare(what, analytic, np.stack(columns, axis=-1), max(sizes), rtol)
-
-
-def _shifted(
-    function: Callable[[ArrayLike, Array], Array],
-    theta: ArrayLike,
-    points: Array,
-    step: Array,
-    h: float,
-) -> Array:
-    return function(theta, points + h * step)
 
 
 def _difference(function: Callable[[float], Array]) -> tuple[Array, float]:
@@ -247,12 +231,7 @@ def _largest(array: Array) -> float:
 
 
 def _compare(
-    what: str,
-    analytic: Array,
-    numeric: Array,
-    size: float,
-    rtol: float,
-    labels: Array | None = None,
+    what: str, analytic: Array, numeric: Array, size: float, rtol: float, labels: Array | None = None
 ) -> float:
     """Return the largest error, relative to its entry or, for a small entry, to `floor`."""
     if analytic.shape != numeric.shape:
@@ -289,13 +268,6 @@ def _evaluate(record: Activation, z: Array) -> tuple[Array, Array, Array]:
     return a, s, c
 
 
-def _check_promises(record: Activation, z: Array) -> None:
-    _check_far(record)
-    _check_only_reads(record, z)
-    if record.in_place:
-        _check_in_place(record, z)
-
-
 def _check_far(record: Activation) -> None:
     where = f"at z = -{_FAR:g} or {_FAR:g}"
     try:
@@ -311,18 +283,11 @@ def _check_far(record: Activation) -> None:
 def _check_only_reads(record: Activation, z: Array) -> None:
     """The functions share their arguments, so none may change what the next one reads."""
     a, s, _ = _evaluate(record, z)
-    out = np.empty_like(z)
-    calls: list[tuple[str, Callable[..., object], tuple[Array, ...]]] = [
-        ("value", record.value, (z,)),
-        ("slope", record.slope, (z, a)),
-        ("curvature", record.curvature, (z, a, s)),
-    ]
-    for name, call, arguments in calls:
+    for name, *arguments in (("value", z), ("slope", z, a), ("curvature", z, a, s)):
         copies = [argument.copy() for argument in arguments]
-        call(*copies, out)
-        for copy, argument in zip(copies, arguments, strict=True):
-            if not np.array_equal(copy, argument):
-                raise AssertionError(f"{record.name}: {name} changes an argument other than out")
+        getattr(record, name)(*copies, np.empty_like(z))
+        if not all(map(np.array_equal, copies, arguments)):
+            raise AssertionError(f"{record.name}: {name} changes an argument other than out")
 
 
 def _check_in_place(record: Activation, z: Array) -> None:
@@ -333,10 +298,6 @@ def _check_in_place(record: Activation, z: Array) -> None:
     slope, curvature = np.empty_like(z), np.empty_like(z)
     record.slope(lost, a, slope)
     record.curvature(lost, a, s, curvature)
-    for name, given, expected in (
-        ("value", over, a),
-        ("slope", slope, s),
-        ("curvature", curvature, c),
-    ):
+    for name, given, expected in (("value", over, a), ("slope", slope, s), ("curvature", curvature, c)):
         if not np.array_equal(given, expected):
             raise AssertionError(f"{record.name}: in_place is set, but {name} needs z")

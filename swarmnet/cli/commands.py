@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,14 +12,16 @@ from swarmnet.cli import console, printing, progress
 from swarmnet.cli.comparing import compare
 from swarmnet.cli.opening import note_columns_left_out
 from swarmnet.cli.training import train
+from swarmnet.data.column_names import listed
+from swarmnet.data.inspection import inspect_data
+from swarmnet.data.readers import read, read_query
 from swarmnet.errors import SwarmnetError
+from swarmnet.explanation.explanation import explain as explain_row
+from swarmnet.model.fitted_model import load
+from swarmnet.model.metrics import evaluate as errors_of
 from swarmnet.version import __version__
 
-app = typer.Typer(
-    cls=console.Commands,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(cls=console.Commands, pretty_exceptions_enable=False)
 
 
 def _print_version(asked: bool) -> None:
@@ -30,8 +33,7 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def swarmnet(
     version: Annotated[
-        bool,
-        typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     """Train small networks on values and partial derivatives, and query both."""
@@ -50,10 +52,6 @@ def predict(
     output: console.Output = None,
 ) -> None:
     """Values, and derivatives if asked for, at the points of a file; CSV."""
-    from swarmnet.data.column_names import listed  # noqa: PLC0415
-    from swarmnet.data.readers import read_query  # noqa: PLC0415
-    from swarmnet.model.fitted_model import load  # noqa: PLC0415
-
     console.refuse_output(output, model, query)
     fitted = load(model)
     points, ignored = read_query(query, fitted.inputs)
@@ -71,10 +69,6 @@ def evaluate(
     json: console.Json = False,
 ) -> None:
     """Errors of a model on data, values and each partial apart, in the data's units."""
-    from swarmnet.data.readers import read  # noqa: PLC0415
-    from swarmnet.model.fitted_model import load  # noqa: PLC0415
-    from swarmnet.model.metrics import evaluate as errors_of  # noqa: PLC0415
-
     console.refuse_output(output, model, data)
     fitted = load(model)
     tested = read(data, fitted.inputs, fitted.outputs, memory_limit)
@@ -100,9 +94,6 @@ def report(
     ),
 ) -> None:
     """One HTML page to explore a model with: its curves move with sliders, without a network."""
-    from swarmnet.data.readers import read  # noqa: PLC0415
-    from swarmnet.model.fitted_model import load  # noqa: PLC0415
-
     console.refuse_output(output, model, data)
     fitted = load(model)
     fitted.report(output, None if data is None else read(data, fitted.inputs, fitted.outputs))
@@ -116,10 +107,6 @@ def inspect(
     json: console.Json = False,
 ) -> None:
     """What is in a data or model file: entries, ranges, what is missing, what is not identifiable."""
-    from swarmnet.data.inspection import inspect_data  # noqa: PLC0415
-    from swarmnet.data.readers import read  # noqa: PLC0415
-    from swarmnet.model.fitted_model import load  # noqa: PLC0415
-
     if _is_model(file):
         printing.show_model(load(file), json)
     else:
@@ -136,12 +123,6 @@ def explain(
     html: Annotated[Path | None, typer.Option(help="File to write a page to, instead.")] = None,
 ) -> None:
     """A forward pass and a step of backpropagation for one row of data, number by number."""
-    from dataclasses import replace  # noqa: PLC0415
-
-    from swarmnet.data.readers import read  # noqa: PLC0415
-    from swarmnet.explanation.explanation import explain as explain_row  # noqa: PLC0415
-    from swarmnet.model.fitted_model import load  # noqa: PLC0415
-
     console.refuse_output(html, model, data)
     fitted = load(model)
     mixed = read(data, fitted.inputs, fitted.outputs)
@@ -164,8 +145,6 @@ def export(
     dtype: Annotated[str | None, typer.Option(help="float64 (the default) or float32, for ONNX.")] = None,
 ) -> None:
     """A model for other tools, with its derivatives: an ONNX graph, or a Python module that needs none."""
-    from swarmnet.model.fitted_model import load  # noqa: PLC0415
-
     kind = output.suffix.lower()
     if kind not in (".onnx", ".py"):
         raise SwarmnetError(f"{output}: the name says what to write: it must end in .onnx or .py")

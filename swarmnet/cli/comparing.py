@@ -7,7 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from swarmnet.cli import console, printing, progress
-from swarmnet.cli.opening import client_of, note_columns_left_out, refuse_limit_of_workers
+from swarmnet.cli.opening import cluster_of, note_columns_left_out, refuse_limit_of_workers
+from swarmnet.comparison import compare as run_all
+from swarmnet.data.readers import read
+from swarmnet.data.splitting import LEAST_HELD_OUT
 from swarmnet.errors import SwarmnetError
 
 Trainers = Annotated[str, typer.Option(help="Trainers, separated by commas.")]
@@ -20,8 +23,7 @@ Jobs = Annotated[
     int, typer.Option(help="Runs at once on this machine; give --evaluations with it, not --seconds.")
 ]
 Scheduler = Annotated[
-    str | None,
-    typer.Option(help="Dask scheduler whose workers make the runs, as tcp://host:8786; or local."),
+    str | None, typer.Option(help="Dask scheduler whose workers make the runs, as tcp://host:8786; or local.")
 ]
 
 
@@ -51,14 +53,12 @@ def compare(
     json: console.Json = False,
 ) -> None:
     """Train by several trainers with the same budget; medians and quartiles over seeds."""
-    from swarmnet.comparison import compare as run_all  # noqa: PLC0415
-
     console.refuse_output(output, data, test)
     console.refuse_output(curves, data, test, output)
     console.refuse_output(report, data, test, output, curves)
     refuse_limit_of_workers(scheduler, memory_limit)
     rows, tested = _read(data, inputs, outputs, test, memory_limit, drawn=report is not None)
-    with client_of(scheduler) as client, progress.bar() as show:
+    with cluster_of(scheduler) as cluster, progress.bar() as show:
         comparison = run_all(
             rows,
             console.names(trainers) or [],
@@ -76,10 +76,10 @@ def compare(
             test_fraction=test_fraction,
             progress=_named_progress(show),
             jobs=jobs,
-            client=client,
+            client=None if cluster is None else cluster.client,
         )
-    if test is None:
-        _note_few(comparison.test.n)
+    if test is None and comparison.test.n < LEAST_HELD_OUT:
+        console.note(f"{comparison.test.n} of so few rows held out say little: --test FILE tests on others")
     if curves is not None:
         console.write(console.csv(comparison.curves), curves)
     if report is not None:
@@ -96,8 +96,6 @@ def _read(
     drawn: bool,
 ) -> tuple[Any, Any]:
     """The data to train on, and those to test on, if there are any; all in memory if they are to be drawn."""
-    from swarmnet.data.readers import read  # noqa: PLC0415
-
     if drawn:
         from swarmnet.report.page import require_extra  # noqa: PLC0415
 
@@ -110,14 +108,5 @@ def _read(
     return rows, tested
 
 
-def _note_few(rows: int) -> None:
-    from swarmnet.data.splitting import LEAST_HELD_OUT  # noqa: PLC0415
-
-    if rows < LEAST_HELD_OUT:
-        console.note(f"{rows} of so few rows held out say little: --test FILE tests on others")
-
-
-def _named_progress(
-    show: Callable[[str, Any], None] | None,
-) -> Callable[[str, int, Any], None] | None:
+def _named_progress(show: Callable[[str, Any], None] | None) -> Callable[[str, int, Any], None] | None:
     return None if show is None else lambda name, repeat, now: show(f"{name}, seed {repeat + 1}", now)

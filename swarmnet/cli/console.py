@@ -5,6 +5,8 @@ document. Notes, the progress bar and errors go to standard error; a user's mist
 exit code 2.
 """
 
+from __future__ import annotations
+
 import glob
 import io
 import json
@@ -17,22 +19,23 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from swarmnet import interrupts
+from swarmnet.atomic_write import refuse_unwritable, write_atomically
 from swarmnet.cli import progress
+from swarmnet.data.column_names import begins_formula
+from swarmnet.data.data_frames import pd
+from swarmnet.data.tables import number_of
 from swarmnet.errors import SwarmnetError, SwarmnetWarning, printable, unknown
 from swarmnet.network.activations import TABLE
 from swarmnet.objective.value_losses import LOSSES
+from swarmnet.scaling import KINDS
 from swarmnet.trainers import TRAINERS
 from swarmnet.trainers.result import STATUS
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 _LEAST_WIDTH = 20  # characters, of a help that can be read
 
@@ -57,8 +60,7 @@ TrainerOption = Annotated[
 ]
 LossOption = Annotated[str, typer.Option(help="squared or cross-entropy.", autocompletion=_one_of(LOSSES))]
 ScalingOption = Annotated[
-    str,
-    typer.Option(help="standard, minmax or none.", autocompletion=_one_of(("standard", "minmax", "none"))),
+    str, typer.Option(help="standard, minmax or none.", autocompletion=_one_of((*KINDS, "none")))
 ]
 WeightOption = Annotated[
     float | None, typer.Option(help="Weight of the derivatives against the values; 1 by default.")
@@ -76,8 +78,7 @@ Seed = Annotated[int, typer.Option(help="The same seed gives the same result.", 
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="File to write the result to.")]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON document instead of tables.")]
 MemoryLimit = Annotated[
-    str | None,
-    typer.Option(help="As in 1.5GB: data that would take more memory are read piece by piece."),
+    str | None, typer.Option(help="As in 1.5GB: data that would take more memory are read piece by piece.")
 ]
 DataFile = Annotated[str, typer.Argument(metavar="DATA", help="CSV or Parquet file, or a glob.")]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file that train wrote.")]
@@ -107,7 +108,7 @@ def example(command: str) -> str:
     return f"Example:\n\n    {command}"
 
 
-def show(frame: "pd.DataFrame", title: str, output: Path | None = None) -> None:
+def show(frame: pd.DataFrame, title: str, output: Path | None = None) -> None:
     """A table on a terminal; CSV in a file or a pipe."""
     if output is not None or not sys.stdout.isatty():
         write(csv(frame), output)
@@ -120,7 +121,7 @@ def show_json(document: dict[str, Any], output: Path | None = None) -> None:
     write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", output)
 
 
-def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """A table's rows as JSON has them: what is not a finite number is null."""
 
     def plain(value: Any) -> Any:
@@ -133,10 +134,8 @@ def write(text: str, output: Path | None = None) -> None:
     """To a file or to standard output."""
     if output is None:
         _write_whole(text)
-        return
-    from swarmnet.atomic_write import write_atomically  # noqa: PLC0415
-
-    write_atomically(output, text)
+    else:
+        write_atomically(output, text)
 
 
 def _write_whole(text: str) -> None:
@@ -150,10 +149,8 @@ def _write_whole(text: str) -> None:
         left = left[raw.write(left) or 0 :]
 
 
-def csv(frame: "pd.DataFrame") -> str:
+def csv(frame: pd.DataFrame) -> str:
     """The table; text that a spreadsheet would run as a formula gets an apostrophe before it."""
-    from swarmnet.data.column_names import begins_formula  # noqa: PLC0415
-    from swarmnet.data.tables import number_of  # noqa: PLC0415
 
     def inert(cell: object) -> object:
         runs = isinstance(cell, str) and begins_formula(cell) and number_of(cell) is None
@@ -173,19 +170,13 @@ def note(text: str) -> None:
 
 def refuse_output(output: Path | None, *taken: str | Path | None) -> None:
     """Before a long run: refuse a path that cannot be written, or that is one of the files `taken`."""
-    from swarmnet.atomic_write import refuse_unwritable  # noqa: PLC0415
-
     if output is None:
         return
     refuse_unwritable(output)
-    files = {os.path.realpath(file) for other in taken if other is not None for file in _matches(other)}
-    if os.path.realpath(output) in files:
-        raise SwarmnetError(f"{output}: cannot write: it is another file of this run; name a new one")
-
-
-def _matches(path: str | Path) -> list[str]:
-    """The file itself, and whatever it matches as a glob."""
-    return [str(path), *glob.glob(str(path), recursive=True)]
+    for path in (str(other) for other in taken if other is not None):
+        files = map(os.path.realpath, [path, *glob.glob(path, recursive=True)])
+        if os.path.realpath(output) in files:
+            raise SwarmnetError(f"{output}: cannot write: it is another file of this run; name a new one")
 
 
 def names(text: str | None) -> list[str] | None:
@@ -207,8 +198,6 @@ def hidden(text: str) -> str | list[int]:
 
 
 def scaling(text: str) -> str | None:
-    from swarmnet.scaling import KINDS  # noqa: PLC0415
-
     if text != "none" and text not in KINDS:
         raise unknown("scaling", text, [*KINDS, "none"])
     return None if text == "none" else text

@@ -1,19 +1,18 @@
 """Where the data of a command come from: files on this machine, or a scheduler's workers."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 from swarmnet.cli import console
+from swarmnet.data.column_names import listed
+from swarmnet.data.readers import columns_left_out, open_files, read
 from swarmnet.errors import SwarmnetError
 
 
 def note_columns_left_out(path: str, inputs: str | None, outputs: str | None) -> None:
     """Among them may be a slope whose name is not quite one."""
-    from swarmnet.data.column_names import listed  # noqa: PLC0415
-    from swarmnet.data.readers import columns_left_out  # noqa: PLC0415
-
     left_out = columns_left_out(path, console.names(inputs), console.names(outputs))
     if left_out:
         console.note(f"{path}: columns not needed: {listed(left_out)}")
@@ -24,38 +23,27 @@ def opened(
     data: str, inputs: str | None, outputs: str | None, memory_limit: str | None, scheduler: str | None
 ) -> Iterator[Any]:
     """The data where they are to be trained on: in memory, in their files, or with a scheduler's workers."""
-    from swarmnet.data.readers import open_files, read  # noqa: PLC0415
-
     note_columns_left_out(data, inputs, outputs)
     roles = console.names(inputs), console.names(outputs)
     if scheduler is None:
         yield read(data, *roles, memory_limit)
         return
     refuse_limit_of_workers(scheduler, memory_limit)
-    from swarmnet.distributed.cluster import connected  # noqa: PLC0415  # an extra
-
     files = open_files(data, *roles)
-    with connected(scheduler) as cluster:
+    with cluster_of(scheduler) as cluster:
         yield replace(files, pool=cluster)
 
 
 def refuse_limit_of_workers(scheduler: str | None, memory_limit: str | None) -> None:
-    """A scheduler's workers keep to limits of their own.
-
-    Raises:
-        SwarmnetError: there is a scheduler, and a limit.
-    """
+    """A scheduler's workers keep to limits of their own."""
     if scheduler is not None and memory_limit is not None:
         raise SwarmnetError("--memory-limit is for one machine: give it to the workers, as dask worker does")
 
 
-@contextmanager
-def client_of(scheduler: str | None) -> Iterator[Any]:
-    """The client of a scheduler, if one is named."""
+def cluster_of(scheduler: str | None) -> AbstractContextManager[Any]:
+    """The cluster of a scheduler, or None if none is named."""
     if scheduler is None:
-        yield None
-        return
+        return nullcontext()
     from swarmnet.distributed.cluster import connected  # noqa: PLC0415  # an extra
 
-    with connected(scheduler) as cluster:
-        yield cluster.client
+    return connected(scheduler)

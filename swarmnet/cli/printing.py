@@ -1,25 +1,24 @@
 """What the commands print of data, models and comparisons: tables, or one JSON document."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from swarmnet.cli import console
+from swarmnet.comparison import Comparison
 from swarmnet.data.data_frames import pd
-from swarmnet.data.inspection import RANGE, digits_of
+from swarmnet.data.inspection import RANGE, DataInspection, digits_of
 from swarmnet.errors import printable
+from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.training_record import for_people, two_numbers
 from swarmnet.number_format import ends
 
-if TYPE_CHECKING:
-    from swarmnet.comparison import Comparison
-    from swarmnet.data.inspection import DataInspection
-    from swarmnet.model.fitted_model import FittedModel
 
-
-def show_data(found: "DataInspection", json: bool) -> None:
+def show_data(found: DataInspection, json: bool) -> None:
     """A table for each thing there is to tell."""
     if json:
         console.show_json(
@@ -48,7 +47,7 @@ def show_data(found: "DataInspection", json: bool) -> None:
         console.show(table, title)
 
 
-def _in_digits(columns: "pd.DataFrame") -> "pd.DataFrame":
+def _in_digits(columns: pd.DataFrame) -> pd.DataFrame:
     """With ranges as text, in as many digits as tell their ends apart."""
     digits = digits_of(columns)
     texts = {
@@ -60,7 +59,7 @@ def _in_digits(columns: "pd.DataFrame") -> "pd.DataFrame":
     return columns.assign(**texts)
 
 
-def show_model(model: "FittedModel", json: bool) -> None:
+def show_model(model: FittedModel, json: bool) -> None:
     """Its names, its network and how it was trained."""
     net = model.net
     if json:
@@ -101,7 +100,7 @@ def _listed(facts: dict[str, Any]) -> str:
     return ", ".join(f"{name} {text(value)}" for name, value in facts.items() if value is not None)
 
 
-def show_comparison(comparison: "Comparison", output: Path | None, json: bool) -> None:
+def show_comparison(comparison: Comparison, output: Path | None, json: bool) -> None:
     """On a terminal: median [quartiles] in a cell, a row a quantity. Elsewhere: the whole table, as CSV.
 
     JSON has each run besides.
@@ -115,14 +114,10 @@ def show_comparison(comparison: "Comparison", output: Path | None, json: bool) -
         console.write(console.csv(table.reset_index()), output)
     if not sys.stdout.isatty():
         return
-    cells = {
-        name: [
-            f"{median:.3g} [{table.loc[name, f'{q} q1']:.3g}, {table.loc[name, f'{q} q3']:.3g}]"
-            for q, median in row.items()
-            if f"{q} q1" in table
-        ]
-        for name, (_, row) in zip(table.index.astype(str), table.iterrows(), strict=True)
-    }
     quantities = [q for q in table.columns if f"{q} q1" in table]
+    cells = {
+        str(name): [f"{row[q]:.3g} [{row[f'{q} q1']:.3g}, {row[f'{q} q3']:.3g}]" for q in quantities]
+        for name, row in table.iterrows()
+    }
     frame = pd.DataFrame({"median [quartiles]": quantities} | cells)
     console.show(frame, "the same rows, network and budget")

@@ -1,22 +1,24 @@
 """The command swarmnet train."""
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from swarmnet import interrupts
 from swarmnet.cli import console, progress
 from swarmnet.cli.opening import opened
-from swarmnet.cli.saving import save
+from swarmnet.data.dataset import Dataset
+from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.splitting import LEAST_HELD_OUT, split, usual_fraction
 from swarmnet.errors import SwarmnetError
-
-if TYPE_CHECKING:
-    from swarmnet.data.dataset import Dataset
-    from swarmnet.data.mixed_data import MixedData
-    from swarmnet.fitting.options import FitOptions
-    from swarmnet.model.fitted_model import FittedModel
+from swarmnet.fitting.fitting import fitted
+from swarmnet.fitting.options import FitOptions
+from swarmnet.model.fitted_model import FittedModel
+from swarmnet.model.metrics import evaluate
+from swarmnet.trainers.checkpoint import EVERY
 
 ModelOutput = Annotated[Path, typer.Option("--output", "-o", help="File to write the model to.")]
 Iterations = Annotated[int | None, typer.Option(help="The most iterations.")]
@@ -31,8 +33,7 @@ Precision = Annotated[
     str, typer.Option(help="float64, or float32: sums in half the time and room, and less exact.")
 ]
 Scheduler = Annotated[
-    str | None,
-    typer.Option(help="Dask scheduler whose workers read the data, as tcp://host:8786; or local."),
+    str | None, typer.Option(help="Dask scheduler whose workers read the data, as tcp://host:8786; or local.")
 ]
 
 
@@ -61,9 +62,6 @@ def train(
     json: console.Json = False,
 ) -> None:
     """Train a model, test it on rows held out, and save it."""
-    from swarmnet.fitting.options import FitOptions  # noqa: PLC0415
-    from swarmnet.trainers.checkpoint import EVERY  # noqa: PLC0415
-
     console.refuse_output(output, data)
     console.refuse_output(checkpoint, data, output)
     if checkpoint is None and checkpoint_every is not None:
@@ -85,25 +83,17 @@ def train(
         dtype=dtype,
     )
     with interrupts.keeping(), opened(data, inputs, outputs, memory_limit, scheduler) as found:
-        kept, held_out = _split(found, test_fraction, seed)
+        fraction = usual_fraction(found) if test_fraction is None else test_fraction
+        kept, held_out = split(found, fraction, seed)
         model = _trained(kept, options)
-        save(model, output)
+        _save(model, output)
     _show(model, output, held_out, test_fraction, json)
     if model.training["status"] == "interrupted":
         raise typer.Exit(130)
 
 
-def _split(data: Any, fraction: float | None, seed: int) -> "tuple[Dataset, MixedData | None]":
-    """Rows to train on, and to test on."""
-    from swarmnet.data.splitting import split, usual_fraction  # noqa: PLC0415
-
-    return split(data, usual_fraction(data) if fraction is None else fraction, seed)
-
-
-def _trained(data: "Dataset", options: "FitOptions") -> "FittedModel":
+def _trained(data: Dataset, options: FitOptions) -> FittedModel:
     """The model, while a progress bar shows how far it is; notes where a checkpoint was gone on from."""
-    from swarmnet.fitting.fitting import fitted  # noqa: PLC0415
-
     checkpoint = options.checkpoint
     seen: list[int] = []
 
@@ -121,13 +111,23 @@ def _trained(data: "Dataset", options: "FitOptions") -> "FittedModel":
     return model
 
 
+def _save(model: FittedModel, output: Path) -> None:
+    """Save what took long to train; where that fails, among the temporary files."""
+    try:
+        model.save(output)
+    except SwarmnetError as error:
+        try:
+            path = Path(tempfile.mkdtemp(prefix="swarmnet-"), output.name)
+            model.save(path)
+        except (SwarmnetError, OSError):
+            raise error from None
+        raise SwarmnetError(f"{error}; the model was saved as {path}") from None
+
+
 def _show(
-    model: "FittedModel", output: Path, held_out: "MixedData | None", fraction: float | None, json: bool
+    model: FittedModel, output: Path, held_out: MixedData | None, fraction: float | None, json: bool
 ) -> None:
     """What training came to, and the errors on the rows held out."""
-    from swarmnet.data.splitting import LEAST_HELD_OUT  # noqa: PLC0415
-    from swarmnet.model.metrics import evaluate  # noqa: PLC0415
-
     record = model.training
     console.note(
         f"{output}: {model.net!r}, {record['seconds']:.1f} s, {record['evaluations']} evaluations, "

@@ -34,11 +34,9 @@ def canonical(data: Dataset) -> Dataset:
     A row of weight 2 equals the same row twice. A row with two entries equals two rows with one entry each.
     Data in files stay as they are.
     """
-    return data if data.in_memory is None else _canonical(data.in_memory)
-
-
-def _canonical(data: MixedData) -> MixedData:
-    data = _informative(data.select(by_name(data.inputs), by_name(data.outputs)))
+    if data.in_memory is None:
+        return data
+    data = _informative(data.in_memory.select(by_name(data.inputs), by_name(data.outputs)))
     rows = np.flatnonzero((data.entries_per_row > 0) & (data.row_weights > 0))
     rows = rows[_by_point(data.X[rows])]
     point = _numbered(*data.X[rows].T)
@@ -59,10 +57,9 @@ def mean_point(data: Dataset) -> Array:
     count by their weights, and several rows that share the entries of one original row count once. In files
     each row counts as a point.
     """
-    return data.statistics.rows.mean if data.in_memory is None else _mean_point(data.in_memory)
-
-
-def _mean_point(data: MixedData) -> Array:
+    if data.in_memory is None:
+        return data.statistics.rows.mean
+    data = data.in_memory
     first = np.flatnonzero(np.diff(_numbered(*data.X.T), prepend=-1))
     often = ~np.isnan(_flat(data.Y, data.J)) * data.row_weights[:, None]
     return Moments.of(data.X[first].T, np.add.reduceat(often, first).max(1)).mean

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from functools import cached_property, partial
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any
 
 import numpy as np
@@ -155,7 +155,10 @@ class FileData:
             SwarmnetError: a cell is not valid, or there is no entry.
         """
         found = Summary.total(list(self.pool.map(self.reader.summary, self.pieces)))
-        refuse_nothing(self.name, found.statistics)
+        if found.statistics.n_entries == 0:
+            raise SwarmnetError(
+                f"{self.name}: there are no entries: every value and every partial is missing"
+            )
         return found
 
     @property
@@ -263,14 +266,8 @@ class FileData:
 
     def gathered(self) -> MixedData | None:
         """Return the rows that remain after the steps, in memory; None if none remains."""
-        blocks = [block for found in self.pool.map(list, self.parts) for block in found]
+        blocks = list(chain.from_iterable(self.pool.map(list, self.parts)))
         return joined(blocks) if blocks else None
-
-
-def refuse_nothing(name: str, found: Statistics) -> None:
-    """Raise SwarmnetError if there is no entry."""
-    if found.n_entries == 0:
-        raise SwarmnetError(f"{name}: there are no entries: every value and every partial is missing")
 
 
 def _values_only(block: MixedData) -> MixedData | None:

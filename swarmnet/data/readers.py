@@ -64,12 +64,9 @@ def read(
 
 
 def loaded(
-    data: Data,
-    inputs: Iterable[str] | None = None,
-    outputs: Iterable[str] | None = None,
-    memory_limit: Size | None = None,
+    data: Data, inputs: Sequence[str], outputs: Sequence[str], memory_limit: Size | None = None
 ) -> Dataset:
-    """Return the data, which are read as in `read` if a path is given."""
+    """Return the data, read from files if a path is given."""
     return data if is_dataset(data) else read(cast(FilePath, data), inputs, outputs, memory_limit)
 
 

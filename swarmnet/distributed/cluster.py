@@ -90,11 +90,7 @@ class Cluster:
         return iter(self.results(self.submit(work, list(items))))
 
     def submit(self, work: Callable[..., R], *items: Sequence[Any]) -> "list[Future]":
-        """Submit work(item, ...) for each of the items.
-
-        Raises:
-            SwarmnetError: it cannot be pickled.
-        """
+        """Submit work(item, ...) for each of the items."""
         # Arguments that are the same for all must not be keywords: Dask makes a named task of a large one,
         # and may reuse that of an earlier call.
         try:
@@ -129,12 +125,7 @@ class Cluster:
         self.results(asked)
 
     def results(self, futures: "Sequence[Future]") -> list[Any]:
-        """Return the results of the tasks when all have finished.
-
-        Raises:
-            WorkersLost: no worker or no scheduler is left.
-            SwarmnetError: a task raised it.
-        """
+        """Return the results of the tasks when all have finished."""
 
         def gather() -> Any:
             return self.client.gather(futures, asynchronous=True)
@@ -168,9 +159,6 @@ def connected(scheduler: str, timeout: float = 8.0) -> Iterator[Cluster]:
     """Connect to the scheduler at an address, or start a temporary local cluster for "local".
 
     The scheduler must answer within `timeout` seconds.
-
-    Raises:
-        SwarmnetError: no scheduler answers there, or it has no workers.
     """
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # failures are raised as errors instead
     if scheduler == "local":

@@ -25,11 +25,7 @@ Heard = list[tuple[str, type[Warning]]]
 
 
 def in_processes(work: Callable[[T, S], R], tasks: Sequence[T], shared: S, jobs: int) -> Results[R]:
-    """Yield work(task, shared) for each task, in order, from so many processes of this machine.
-
-    Raises:
-        SwarmnetError: a task raised it or cannot be pickled, or its process was killed.
-    """
+    """Yield work(task, shared) for each task, in order, from so many processes of this machine."""
     jobs = min(jobs, len(tasks))  # each process takes 1 s to start
     from joblib import Parallel, delayed, parallel_config  # noqa: PLC0415  # takes 0.1 s to import
     from joblib.externals.loky.backend import reduction  # noqa: PLC0415  # joblib's pickler
@@ -52,11 +48,7 @@ def in_processes(work: Callable[[T, S], R], tasks: Sequence[T], shared: S, jobs:
 
 
 def on_cluster(work: Callable[[T, S], R], tasks: Sequence[T], shared: S, client: "Client") -> Results[R]:
-    """Yield work(task, shared) for each task, in order, from the workers of a client.
-
-    Raises:
-        SwarmnetError: a task raised it; or as in `swarmnet.distributed.cluster.Cluster`.
-    """
+    """Yield work(task, shared) for each task, in order, from the workers of a client."""
     from swarmnet.distributed.cluster import Cluster  # noqa: PLC0415  # an optional dependency
 
     cluster = Cluster(client)
@@ -67,9 +59,8 @@ def on_cluster(work: Callable[[T, S], R], tasks: Sequence[T], shared: S, client:
         except WorkersLost:
             if there.status not in ("cancelled", "lost") or client.status != "running":
                 raise
-            raise WorkersLost(
-                "all workers that had the data have died: do they have memory enough?"
-            ) from None
+            message = "all workers that had the data have died: do they have memory enough?"
+            raise WorkersLost(message) from None
         yield result
 
 

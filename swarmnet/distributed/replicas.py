@@ -27,12 +27,7 @@ R = TypeVar("R")
 
 
 class Objectives:
-    """The objectives of several networks on a worker, each made on first use.
-
-    Args:
-        blueprint: of the objectives.
-        nets: the networks.
-    """
+    """The objectives of several networks on a worker, each made on first use."""
 
     def __init__(self, blueprint: Blueprint, nets: Sequence[Network]) -> None:
         self._blueprint, self._nets = blueprint, nets
@@ -69,16 +64,7 @@ def _work_on(work: Callable[[Any, T], R], objectives: Objectives, number: int, i
 
 
 class WorkerReplicas:
-    """Replicas of objectives on workers, made at once; if a worker dies, others repeat its work.
-
-    Args:
-        blueprint: of the objectives.
-        nets: the networks.
-        cluster: the workers.
-
-    Raises:
-        SwarmnetError: as in Cluster.
-    """
+    """Replicas of objectives on workers, made at once; if a worker dies, others repeat its work."""
 
     def __init__(self, blueprint: Blueprint, nets: Sequence[Network], cluster: Cluster) -> None:
         self._cluster = cluster
@@ -98,15 +84,7 @@ def shared_out(
     """Return an objective for each network, with which the workers do most of a trainer's work.
 
     The second result is the executor that runs climbs on the workers, or None if the rows are distributed.
-
-    Args:
-        nets: the networks.
-        plan: the blueprint of the objectives; rows in files are on the workers.
-        trainer: the trainer that will use them.
-        cluster: the workers.
-
-    Raises:
-        SwarmnetError: as in Cluster.
+    The plan's rows in files are on the workers.
     """
     data, preparation = plan.rows.data, plan.rows.preparation
     spread = replace(plan, rows=WorkerSource(data, preparation, cluster))

@@ -41,23 +41,14 @@ class Call:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
-    @property
-    def size(self) -> int:
-        """Bytes of its arrays."""
-        return bytes_of(self.args)
 
-
+@dataclass(frozen=True, eq=False)
 class Shard:
-    """Blocks of rows in a worker's memory.
+    """Blocks of rows in a worker's memory."""
 
-    Args:
-        terms: what is summed.
-        blocks: the chunks of each block.
-        group_sums: of each block, see `Grouping.sums`.
-    """
-
-    def __init__(self, terms: Terms, blocks: list[list[Chunks]], group_sums: list[Array]) -> None:
-        self.terms, self.blocks, self.group_sums = terms, blocks, group_sums
+    terms: Terms  # what is summed
+    blocks: list[list[Chunks]]
+    group_sums: list[Array]  # of each block, see `Grouping.sums`
 
     @classmethod
     def of(cls, terms: Terms, preparation: Preparation, rows: Iterable[MixedData]) -> "Shard":
@@ -102,11 +93,7 @@ def _joined(shard: Shard, call: Call) -> Sums:
 
 @dataclass(frozen=True, eq=False)
 class WorkerSource(Source):
-    """Rows that workers hold, which are sent to them from memory, or which they read from files.
-
-    Args:
-        cluster: the workers.
-    """
+    """Rows that workers hold, which are sent to them from memory, or which they read from files."""
 
     cluster: Cluster
 
@@ -129,14 +116,9 @@ class CopiedSource(Source):
 class Workers(Protocol):
     """Holds shards and runs tasks on them; see `Cluster`."""
 
-    def submit(self, work: Callable[..., R], *items: Sequence[Any]) -> list[Any]:
-        """Submit work(item, ...) for each of the items."""
-
-    def results(self, futures: Sequence[Any]) -> list[Any]:
-        """Return the results of the tasks."""
-
-    def shared(self, item: T, size: int) -> Any:
-        """Return an item of so many bytes to use in many tasks."""
+    def submit(self, work: Callable[..., R], *items: Sequence[Any]) -> list[Any]: ...
+    def results(self, futures: Sequence[Any]) -> list[Any]: ...
+    def shared(self, item: T, size: int) -> Any: ...
 
 
 class _ThisProcess:
@@ -155,13 +137,7 @@ class _ThisProcess:
 class ShardedRows:
     """Rows in shards on workers, or in a single shard in this process.
 
-    Args:
-        terms: what is summed.
-        shards: results of `Workers.submit`, in the order of the rows.
-        workers: hold the shards.
-
-    Raises:
-        SwarmnetError: as in FileData, or the workers are lost.
+    The shards are results of `Workers.submit`, in the order of the rows.
     """
 
     threads = 1  # of this process
@@ -204,7 +180,7 @@ class ShardedRows:
 
     def _calls(self, call: Call) -> "list[Call | Future]":
         """Return the same call for each shard."""
-        return [self._workers.shared(call, call.size)] * len(self._shards)
+        return [self._workers.shared(call, bytes_of(call.args))] * len(self._shards)
 
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
         """Yield all rows in minibatches, see `Numbering.batches`."""

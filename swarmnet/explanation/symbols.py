@@ -57,11 +57,11 @@ class Sheet:
     def read(self, symbol: str, active: Array | None = None) -> Matrix:
         """Return a matrix that a step reads; by default, all cells except zeros are active."""
         numbers = self[symbol]
-        kind, layer = _kind_and_layer(symbol)
+        kind = symbol.rstrip("0123456789")
+        layer = int(symbol[len(kind) :])
         lines = {"W": self._units[layer - 1], "T": self._along, "U": self._along}.get(kind[0], [""])
-        frame = pd.DataFrame(
-            numbers, list(lines), list(self._units[layer]), copy=True
-        )  # a copy, not the model's own array
+        # A copy, not the model's own array
+        frame = pd.DataFrame(numbers, list(lines), list(self._units[layer]), copy=True)
         last = len(self._units) - 1
         ends = {"A0": "inputs", f"z{last}": "output inputs", f"A{last}": "outputs"}
         if active is None:
@@ -131,8 +131,3 @@ class Sheet:
             cells.T if name.endswith(".T") else cells for name, cells in zip(names, active, strict=True)
         ]
         return numbers, list(zip([name.removesuffix(".T") for name in names], turned, strict=True))
-
-
-def _kind_and_layer(symbol: str) -> tuple[str, int]:
-    kind = symbol.rstrip("0123456789")
-    return kind, int(symbol[len(kind) :])

@@ -38,11 +38,7 @@ _OPSET, _IR = 13, 7  # of 2020: what is needed is there, and old runtimes read i
 
 
 def onnx_model(model: FittedModel, dtype: str = "float64") -> bytes:
-    """The model in ONNX's format, as `FittedModel.to_onnx` describes it.
-
-    Raises:
-        SwarmnetError: onnx is not installed, another dtype, or a number that is too large or small for it.
-    """
+    """The model in ONNX's format, as `FittedModel.to_onnx` describes it."""
     if dtype not in DTYPES:
         raise unknown("dtype", dtype, DTYPES)
     try:
@@ -86,12 +82,8 @@ def _roundings(model: FittedModel) -> Iterator[tuple[str, float, float]]:
     """
     offset, scale = model.scaling.x_offset, model.scaling.x_scale
     ranges = [input_range(model.training, name) for name in model.inputs]
-    low, high = np.array(
-        [
-            known or (at - 2 * unit, at + 2 * unit)
-            for known, at, unit in zip(ranges, offset, scale, strict=True)
-        ]
-    ).T
+    usual = zip(offset - 2 * scale, offset + 2 * scale, strict=True)
+    low, high = np.array([known or ends for known, ends in zip(ranges, usual, strict=True)]).T
     points = low + (high - low) * np.random.default_rng(0).random((_POINTS, model.net.d))
     with np.errstate(all="ignore"):
         values = model.scaling.unscale_Y(model.net.forward(model.theta, model.scaling.scale_X(points)))
@@ -135,11 +127,7 @@ class _Graph:
         return name
 
     def constant(self, name: str, numbers: Array | float) -> str:
-        """Add a constant in the graph's dtype, or integers as they are.
-
-        Raises:
-            SwarmnetError: it would be infinite.
-        """
+        """Add a constant in the graph's dtype, or integers as they are."""
         exact = np.asarray(numbers)
         with np.errstate(over="ignore"):
             array = exact if exact.dtype.kind == "i" else exact.astype(self.dtype)
@@ -186,9 +174,8 @@ def _write(g: _Graph, model: FittedModel) -> None:
     for part in g.parts("x_offset", scaling.x_offset):
         A = g.node("Sub", A, part)
     W, S = [], []
-    for number, (act, (weights, bias)) in enumerate(
-        zip(net.activations, net.unflatten(model.theta), strict=True), 1
-    ):
+    layers = zip(net.activations, net.unflatten(model.theta), strict=True)
+    for number, (act, (weights, bias)) in enumerate(layers, 1):
         unit = scaling.x_scale[:, None] if number == 1 else 1.0
         W.append(g.constant(f"W{number}", weights / unit))
         product = g.node("MatMul", A, W[-1])

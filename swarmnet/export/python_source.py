@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from swarmnet.errors import SwarmnetError
 from swarmnet.model.fitted_model import FittedModel
+from swarmnet.model.model_file import scaling_record
 from swarmnet.network.activations import TABLE
 from swarmnet.version import __version__
 
@@ -97,20 +98,16 @@ def dot(a, W, unit):
 
 
 def python_module(model: FittedModel) -> str:
-    """The source of the module, as `FittedModel.to_python` describes it.
-
-    Raises:
-        SwarmnetError: the partials' scale is no finite number.
-    """
+    """The source of the module, as `FittedModel.to_python` describes it."""
     scaling, net = model.scaling, model.net
     with np.errstate(over="ignore"):
         if not np.isfinite(scaling.y_scale[:, None] / scaling.x_scale).all():
             raise SwarmnetError("the model's scale of partials is too large: its data need other units")
     head = _HEAD.format(
         version=__version__,
-        inputs=_texts(model.inputs),
-        outputs=_texts(model.outputs),
-        **{name: _list(getattr(scaling, name)) for name in ("x_offset", "x_scale", "y_offset", "y_scale")},
+        inputs=ascii(list(model.inputs)),  # a name may hold any character, and must stay a name
+        outputs=ascii(list(model.outputs)),
+        **scaling_record(scaling),
     )
     used = dict.fromkeys(act.name for act in net.activations)
     layers = "".join(
@@ -131,17 +128,8 @@ def _functions(used: Iterable[str]) -> str:
 
 
 def _layer(W: NDArray[np.float64], b: NDArray[np.float64], name: str) -> str:
-    rows = "".join(f"            {_list(row)},\n" for row in W)
+    rows = "".join(f"            {row},\n" for row in W.tolist())
     return (
-        f"    (\n        [\n{rows}        ],\n        {_list(b)},\n"
+        f"    (\n        [\n{rows}        ],\n        {b.tolist()},\n"
         f"        {name},\n        {name}_slope,\n    ),\n"
     )
-
-
-def _list(numbers: NDArray[np.float64]) -> str:
-    return repr(numbers.tolist())
-
-
-def _texts(names: tuple[str, ...]) -> str:
-    """A list of literals, in ASCII: a name may hold any character, and must stay a name."""
-    return ascii(list(names))

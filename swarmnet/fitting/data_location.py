@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from swarmnet.data.data_frames import is_frame
 from swarmnet.data.dataset import Dataset, is_dataset
-from swarmnet.data.readers import Data, Size, loaded, open_files
+from swarmnet.data.readers import Data, Size, open_files, read
 from swarmnet.errors import SwarmnetError
 from swarmnet.objective.out_of_core import StreamedSource
 from swarmnet.objective.row_source import Source
@@ -26,7 +26,7 @@ def located(data: Data, memory_limit: Size | None, client: "Client | None" = Non
         SwarmnetError: they cannot be read, or a limit comes too late.
     """
     if isinstance(data, str | os.PathLike):
-        return loaded(data, memory_limit=memory_limit) if client is None else open_files(data)
+        return read(data, memory_limit=memory_limit) if client is None else open_files(data)
     if not is_dataset(data):
         what = "a DataFrame" if is_frame(data) else repr(type(data).__name__)
         raise SwarmnetError(

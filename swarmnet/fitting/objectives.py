@@ -35,10 +35,7 @@ def blueprint(part: Dataset, preparation: Preparation, options: FitOptions) -> B
 
 @contextmanager
 def objectives(
-    nets: Sequence[Network],
-    plan: Blueprint,
-    trainer: Trainer,
-    cluster: "Cluster | None",
+    nets: Sequence[Network], plan: Blueprint, trainer: Trainer, cluster: "Cluster | None"
 ) -> Iterator[tuple[list[Objective], Executor | None]]:
     """Those of all networks, and who runs their climbs; when done with they let go of each other."""
     executor: Executor | None = None

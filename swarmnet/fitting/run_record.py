@@ -17,10 +17,7 @@ from swarmnet.version import __version__
 
 
 def fingerprint_of(
-    data: Dataset,
-    nets: Sequence[Network],
-    options: FitOptions,
-    validation: Dataset | None,
+    data: Dataset, nets: Sequence[Network], options: FitOptions, validation: Dataset | None
 ) -> dict[str, str]:
     """What makes this run, by the names that people know it by."""
     trainer = options.configured_trainer

@@ -46,17 +46,11 @@ USUAL = GradientWork()
 
 @dataclass(frozen=True)
 class OtherFit:
-    """The result of training from another start or with another network.
-
-    Args:
-        net: the network, with the same inputs and outputs.
-        theta: (p,) its weights.
-        share: its weight in the error bars, from 0 to 1.
-    """
+    """The result of training from another start, or with another network of the same inputs and outputs."""
 
     net: Network
-    theta: Array
-    share: float
+    theta: Array  # (p,)
+    share: float  # its weight in the error bars, from 0 to 1
 
 
 def pack(C: Array) -> NDArray[np.float64]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from itertools import combinations_with_replacement, product
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -11,12 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from swarmnet.atomic_write import write_atomically
 from swarmnet.data.arrays import as_numbers
-from swarmnet.data.column_names import (
-    derivative_name,
-    second_derivative_name,
-    sigma_name,
-    two_columns,
-)
+from swarmnet.data.column_names import derivative_name, second_derivative_name, sigma_name, two_columns
 from swarmnet.data.data_frames import as_pandas, is_frame, pd
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.readers import read_query
@@ -79,15 +76,13 @@ class FittedModel:
             SwarmnetError: a column is missing; an input is missing, infinite or too far away for a finite
                 answer; or the model has no error bars because it was not trained by Bayesian regularisation.
         """
-        with _no_overflow():
+        with np.errstate(all="ignore"):  # `_finite` checks the result
             points = self._scaled(X)
             best = queries.outputs(self.net, self.theta, points)
             values = _finite(self.scaling.unscale_Y(best))
             if not return_std:
                 return values
-            own = value_deviations(self.net, self.theta, self._known_spread(), points)
-            answers = [queries.outputs(other.net, other.theta, points) for other in self.others]
-            std = widened(own, best, self.others, answers)
+            std = self._deviations(value_deviations, queries.outputs, points, best)
             return values, _finite(std * self.scaling.y_scale)
 
     @overload
@@ -99,65 +94,57 @@ class FittedModel:
 
         Raises the same errors as `predict`.
         """
-        with _no_overflow():
+        with np.errstate(all="ignore"):
             points = self._scaled(X)
             best = queries.jacobian(self.net, self.theta, points)
             partials = _finite(self.scaling.unscale_J(best))
             if not return_std:
                 return partials
-            own = jacobian_deviations(self.net, self.theta, self._known_spread(), points)
-            answers = [queries.jacobian(other.net, other.theta, points) for other in self.others]
-            std = widened(own, best, self.others, answers)
+            std = self._deviations(jacobian_deviations, queries.jacobian, points, best)
             return partials, _finite(self.scaling.unscale_J(std))
 
-    def _known_spread(self) -> NDArray[np.float64]:
+    def _deviations(
+        self, deviations: Callable[..., Array], query: Callable[..., Array], points: Array, best: Array
+    ) -> Array:
+        """Return the deviations of the answers `best` to a query at points, widened by the other fits'."""
         if self.spread is None:
             usual = "train it by hybrid or lm, derivative_weight or l2 left open"
             raise SwarmnetError(f"this model has no error bars: {no_error_bars(self.training) or usual}")
-        return self.spread
+        own = deviations(self.net, self.theta, self.spread, points)
+        answers = [query(other.net, other.theta, points) for other in self.others]
+        return widened(own, best, self.others, answers)
 
     def hessian(self, X: ArrayLike | pd.DataFrame) -> Array:
         """Return second derivatives (n, k, d, d), [i, o, j, m] = d2Y_o/dx_j dx_m; raises like `predict`."""
-        with _no_overflow():
+        with np.errstate(all="ignore"):
             found = queries.hessian(self.net, self.theta, self._scaled(X))
             return _finite(self.scaling.unscale_H(found))
 
     def table(
-        self,
-        X: ArrayLike | pd.DataFrame,
-        jacobian: bool = False,
-        hessian: bool = False,
-        std: bool = False,
+        self, X: ArrayLike | pd.DataFrame, jacobian: bool = False, hessian: bool = False, std: bool = False
     ) -> pd.DataFrame:
         """Return a table of inputs, values and derivatives: T, p, h, dh/dT, d2h/dT2, d2h/dTdp.
 
         With `std` it also has the error bars of values and first derivatives: sigma(h), sigma(dh/dT).
         """
         points = self._points(X)
-        columns: dict[str, Array] = {name: points[:, j] for j, name in enumerate(self.inputs)}
-        Y, Y_std = self.predict(points, return_std=True) if std else (self.predict(points), None)
-        columns |= {name: Y[:, o] for o, name in enumerate(self.outputs)}
-        if Y_std is not None:
-            columns |= {sigma_name(name): Y_std[:, o] for o, name in enumerate(self.outputs)}
+        columns: dict[str, Array] = dict(zip(self.inputs, points.T, strict=True))
+        queried: list[tuple[list[str], Callable[..., Any]]] = [(list(self.outputs), self.predict)]
         if jacobian:
-            J, J_std = self.jacobian(points, return_std=True) if std else (self.jacobian(points), None)
-            names = {
-                derivative_name(out, into): (o, j)
-                for o, out in enumerate(self.outputs)
-                for j, into in enumerate(self.inputs)
-            }
-            columns |= {name: J[:, o, j] for name, (o, j) in names.items()}
-            if J_std is not None:
-                columns |= {sigma_name(name): J_std[:, o, j] for name, (o, j) in names.items()}
+            partials = [derivative_name(out, into) for out in self.outputs for into in self.inputs]
+            queried.append((partials, self.jacobian))
+        for names, query in queried:
+            answers = query(points, return_std=True) if std else [query(points)]
+            for labels, numbers in zip((names, map(sigma_name, names)), answers, strict=False):
+                columns |= zip(labels, numbers.reshape(len(points), len(names)).T, strict=True)
         if hessian:
             H = self.hessian(points)
-            for o, out in enumerate(self.outputs):
-                for j, first in enumerate(self.inputs):
-                    for m in range(j, len(self.inputs)):
-                        name = second_derivative_name(out, first, self.inputs[m])
-                        if name in columns:
-                            raise two_columns(name)
-                        columns[name] = H[:, o, j, m]
+            pairs = list(combinations_with_replacement(range(len(self.inputs)), 2))
+            for (o, out), (j, m) in product(enumerate(self.outputs), pairs):
+                name = second_derivative_name(out, self.inputs[j], self.inputs[m])
+                if name in columns:
+                    raise two_columns(name)
+                columns[name] = H[:, o, j, m]
         return pd.DataFrame(columns)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -229,10 +216,7 @@ class FittedModel:
                 f"X must be (rows, {len(self.inputs)}) with columns {', '.join(self.inputs)}, "
                 f"not {points.shape}"
             )
-        if not np.isfinite(points).all():
-            row = int(np.argwhere(~np.isfinite(points))[0][0])
-            raise SwarmnetError(f"X has an input that is missing or infinite in row {row}")
-        return points
+        return _finite(points, "X has an input that is missing or infinite in row {row}")
 
     def _scaled(self, X: ArrayLike | pd.DataFrame) -> Array:
         return self.scaling.scale_X(self._points(X))
@@ -247,16 +231,11 @@ def load(path: str | os.PathLike[str]) -> FittedModel:
     return FittedModel(**read(path))
 
 
-def _no_overflow() -> np.errstate:
-    """Silence floating-point warnings: `_finite` checks the result."""
-    return np.errstate(all="ignore")
-
-
-def _finite(answer: Array) -> Array:
-    """Return the answer (rows first) if it is finite; otherwise raise SwarmnetError with the row."""
-    if not np.isfinite(answer).all():
-        row = int(np.argwhere(~np.isfinite(answer))[0][0])
-        raise SwarmnetError(
-            f"the answer in row {row} is not finite: its inputs are too far from those trained on"
-        )
-    return answer
+def _finite(
+    numbers: Array,
+    complaint: str = "the answer in row {row} is not finite: its inputs are too far from those trained on",
+) -> Array:
+    """Return numbers (rows first) if all are finite; otherwise raise SwarmnetError with the row."""
+    if not np.isfinite(numbers).all():
+        raise SwarmnetError(complaint.format(row=np.argwhere(~np.isfinite(numbers))[0][0]))
+    return numbers

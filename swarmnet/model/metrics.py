@@ -10,12 +10,12 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.data.column_names import derivative_name
 from swarmnet.data.data_frames import pd
 from swarmnet.data.dataset import Dataset, is_dataset
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.statistics import Moments
 from swarmnet.errors import SwarmnetError
+from swarmnet.model.columns import columns_of
 from swarmnet.model.fitted_model import FittedModel
 
 Array = NDArray[np.float64]
@@ -36,27 +36,17 @@ def evaluate(model: FittedModel, data: Dataset) -> pd.DataFrame:
     data = data.select(model.inputs, model.outputs)
     each = map if data.pool is None else data.pool.map
     errors = reduce(_Errors.__add__, chain.from_iterable(each(partial(_of_part, model), data.parts)))
-    pairs = [(out, into) for out in model.outputs for into in (None, *model.inputs)]
-    columns = [out if into is None else derivative_name(out, into) for out, into in pairs]
-    return pd.DataFrame(
-        [errors.row(m, column) for m, column in enumerate(columns) if errors.targets.count[m]]
-    )
+    columns = list(columns_of(model.inputs, model.outputs))
+    return pd.DataFrame([errors.row(m, columns[m]) for m in np.flatnonzero(errors.targets.count).tolist()])
 
 
 @dataclass(frozen=True, eq=False)
 class _Errors:
-    """Errors of each column: an output's values, its partials, then the next output's; they can be added.
+    """Errors of each column: an output's values, its partials, then the next output's; they can be added."""
 
-    Args:
-        squares: (m,) weighted sum of squared errors in units of `largest`, so that squares neither overflow
-            nor underflow.
-        largest: (m,) the largest error.
-        targets: (m,) the observed numbers.
-    """
-
-    squares: Array
-    largest: Array
-    targets: Moments
+    squares: Array  # (m,) weighted sum of squares in units of `largest`: no overflow and no underflow
+    largest: Array  # (m,) the largest error
+    targets: Moments  # (m,) the observed numbers
 
     @classmethod
     def of(cls, model: FittedModel, data: MixedData) -> _Errors:
@@ -82,9 +72,7 @@ class _Errors:
         return _Errors(np.asarray(squares), largest, self.targets + other.targets)
 
     def row(self, m: int, column: str) -> dict[str, object]:
-        """Return a column's row of the table."""
-        if not self.targets.count[m]:
-            return {"column": column, "entries": 0}
+        """Return the row of the table of a column that has entries."""
         spread = self.targets.deviation[m]
         with np.errstate(over="ignore", invalid="ignore"):
             rmse = self.largest[m] * np.sqrt(self.squares[m] / self.targets.weight[m])

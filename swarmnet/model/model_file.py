@@ -12,11 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.data.column_names import (
-    listed,
-    refuse_dangerous_name,
-    refuse_same_names,
-)
+from swarmnet.data.column_names import listed, refuse_dangerous_name, refuse_same_names
 from swarmnet.data.data_frames import pd
 from swarmnet.errors import SwarmnetError
 from swarmnet.model.error_bars import OtherFit
@@ -29,8 +25,6 @@ Array = NDArray[Any]
 _FORMAT, _VERSION = "swarmnet-model", 2
 _BYTES = {1: "<f4", 2: "<f8"}  # number format of the error bars in each version of the file format
 HISTORY = ("iteration", "evaluations", "seconds", "loss", "validation_loss", "stage")
-
-
 _SCALES = ("x_offset", "x_scale", "y_offset", "y_scale")
 
 
@@ -43,7 +37,7 @@ def written(model: Mapping[str, Any]) -> str:
         "inputs": list(model["inputs"]),
         "outputs": list(model["outputs"]),
         **network_record(model["net"]),
-        "scaling": {name: getattr(model["scaling"], name).tolist() for name in _SCALES},
+        "scaling": scaling_record(model["scaling"]),
         "theta": model["theta"].tolist(),
         "spread": None if spread is None else b64encode(spread.astype(_BYTES[_VERSION]).tobytes()).decode(),
         "others": [
@@ -57,11 +51,7 @@ def written(model: Mapping[str, Any]) -> str:
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the fields of `FittedModel` by name, from a file that `FittedModel.save` wrote.
-
-    Raises:
-        SwarmnetError: no such file, not a swarmnet model, truncated, damaged, or written by a later version.
-    """
+    """Return the fields of `FittedModel` by name, from a file that `FittedModel.save` wrote."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
@@ -120,8 +110,6 @@ def _built(document: dict[str, Any]) -> dict[str, Any]:
     json.dumps([training, list(document["history"])], ensure_ascii=False, allow_nan=False).encode()
     if document["version"] == 1:
         training = with_ranges_mended(training, inputs, scaling)
-    spread = _spread(document.get("spread"), net.size, _BYTES[document["version"]])
-    others = tuple(_other(net, record) for record in document.get("others", ()))
     return {
         "net": net,
         "theta": theta,
@@ -130,14 +118,19 @@ def _built(document: dict[str, Any]) -> dict[str, Any]:
         "outputs": outputs,
         "training": training,
         "history": history,
-        "spread": spread,
-        "others": others,
+        "spread": _spread(document.get("spread"), net.size, _BYTES[document["version"]]),
+        "others": tuple(_other(net, record) for record in document.get("others", ())),
     }
 
 
 def network_record(net: Network) -> dict[str, Any]:
     """Return a network's record for model files and reports, without its weights."""
     return {"sizes": list(net.sizes), "activations": [act.name for act in net.activations]}
+
+
+def scaling_record(scaling: Scaling) -> dict[str, list[float]]:
+    """Return a scaling's record for model files and reports."""
+    return {name: getattr(scaling, name).tolist() for name in _SCALES}
 
 
 def _network(record: dict[str, Any]) -> tuple[Network, Array]:

@@ -20,34 +20,29 @@ def outputs(net: Network, theta: Array, X: Array) -> Array:
     """Return Y (n, k) at X (n, d)."""
     if len(X) * net.size < _MANY:
         return net.forward(theta, X)
-    out = np.empty((len(X), net.k))
-    _answered(net, theta, X, out, "outputs")
-    return out
+    return _answered(net, theta, X, "outputs", (net.k,))
 
 
 def jacobian(net: Network, theta: Array, X: Array) -> Array:
     """Return J (n, k, d) at X (n, d)."""
     if len(X) * net.size * (1 + min(net.k, net.d)) < _MANY:
         return net.jacobian(theta, X)
-    out = np.empty((len(X), net.k, net.d))
-    _answered(net, theta, X, out, "jacobians")
-    return out
+    return _answered(net, theta, X, "jacobians", (net.k, net.d))
 
 
 def hessian(net: Network, theta: Array, X: Array) -> Array:
     """Return H (n, k, d, d) at X (n, d)."""
     if len(X) * net.size * (1 + net.k + net.d) < _MANY:
         return net.hessian(theta, X)
-    out = np.empty((len(X), net.k, net.d, net.d))
-    _answered(net, theta, X, out, "hessians")
-    return out
+    return _answered(net, theta, X, "hessians", (net.k, net.d, net.d))
 
 
-def _answered(net: Network, theta: Array, X: Array, out: Array, what: str) -> None:
+def _answered(net: Network, theta: Array, X: Array, what: str, shape: tuple[int, ...]) -> Array:
+    """Return (n, *shape): what the method `what` of the compiled kernels computes."""
     from swarmnet.objective.kernels.bound import BoundKernels, Workspace  # noqa: PLC0415  # imports Numba
 
     ask: Callable[..., None] = getattr(BoundKernels(net, np.float64, SQUARED), what)
-    points = np.ascontiguousarray(X, dtype=np.float64)
+    points, out = np.ascontiguousarray(X, dtype=np.float64), np.empty((len(X), *shape))
     starts, team = range(0, len(points), _ROWS), ThreadTeam()
     memories = [Workspace() for _ in range(team.size)]
 
@@ -57,3 +52,4 @@ def _answered(net: Network, theta: Array, X: Array, out: Array, what: str) -> No
 
     with one_blas_thread():
         team.run(len(starts), work)
+    return out

@@ -75,11 +75,7 @@ def _fit(ranges: Sequence[tuple[float, float]], units: Scaling) -> bool:
 
 
 def loss_function(record: Record) -> str:
-    """Return the loss of the values; "squared" if the record has none.
-
-    Raises:
-        SwarmnetError: the loss is unknown.
-    """
+    """Return the loss of the values; "squared" if the record has none."""
     name = record.get("loss_function", "squared")
     if not isinstance(name, str) or name not in LOSSES:
         raise _odd("loss_function", name, f"one of {', '.join(LOSSES)}")
@@ -87,11 +83,7 @@ def loss_function(record: Record) -> str:
 
 
 def derivative_weight(record: Record) -> float:
-    """Return the weight of derivatives relative to values; 1 if the record has none.
-
-    Raises:
-        SwarmnetError: it is not a number of 0 or more.
-    """
+    """Return the weight of derivatives relative to values; 1 if the record has none."""
     given = record.get("derivative_weight")
     weight = 1.0 if given is None else number(given)
     if weight is None or weight < 0:
@@ -106,11 +98,7 @@ def no_error_bars(record: Record) -> str:
 
 
 def scaling(record: Record) -> str | None:
-    """Return the kind of scaling; None if the data were not scaled or the record has no entry.
-
-    Raises:
-        SwarmnetError: the kind is unknown.
-    """
+    """Return the kind of scaling; None if the data were not scaled or the record has no entry."""
     kind = record.get("scaling")
     if kind is not None and (not isinstance(kind, str) or kind not in KINDS):
         raise _odd("scaling", kind, f"one of {', '.join(KINDS)}, or null")

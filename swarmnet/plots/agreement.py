@@ -9,10 +9,11 @@ from matplotlib.figure import Figure, SubFigure
 
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError, unknown
+from swarmnet.model.columns import Column, columns_of
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.metrics import evaluate
 from swarmnet.plots import style
-from swarmnet.plots.queries import Answers, Array, Column, column_of, columns_of, matched, names_of
+from swarmnet.plots.queries import Answers, Array, column_of, matched, names_of
 
 PREDICTED = "predicted"
 _MARGIN = 0.05  # share of the range left free beyond the outermost points
@@ -133,6 +134,9 @@ class _Entries:
     column: Column
     data: MixedData
     answers: Answers
+    actual: Array
+    sigma: Array
+    predicted: Array
 
     @classmethod
     def of(cls, model: FittedModel, data: MixedData, name: str) -> "_Entries":
@@ -141,48 +145,27 @@ class _Entries:
         rows = np.flatnonzero(np.isfinite(column.observed(data)))
         if not rows.size:
             raise SwarmnetError(f"the data have no entry of {name}: there is nothing to compare with")
-        observed = data.take(rows)
-        return cls(column, observed, Answers(model, observed.X))
-
-    @property
-    def actual(self) -> Array:
-        return self.column.observed(self.data)
-
-    @property
-    def sigma(self) -> Array:
-        return self.column.sigma(self.data)
-
-    @property
-    def predicted(self) -> Array:
-        return self.answers.of(self.column)
-
-    @property
-    def deviation(self) -> Array:
-        return self.answers.deviation(self.column)
+        seen = data.take(rows)
+        answers = Answers(model, seen.X)
+        return cls(column, seen, answers, column.observed(seen), column.sigma(seen), answers.of(column))
 
 
 def _names(model: FittedModel, data: MixedData, columns: Sequence[str] | None) -> list[str]:
     data = matched(model, data)
     if columns is not None:
         return names_of("columns", columns)
-    return [name for name, column in columns_of(model).items() if np.isfinite(column.observed(data)).any()]
+    named = columns_of(model.inputs, model.outputs)
+    return [name for name, column in named.items() if np.isfinite(column.observed(data)).any()]
 
 
 def _draw_parity(model: FittedModel, entries: _Entries, ax: Axes, error_bars: bool) -> None:
-    predicted, actual = entries.predicted, entries.actual
-    across = 2 * entries.deviation if error_bars else None
+    across = 2 * entries.answers.deviation(entries.column) if error_bars else None
     up = style.bars(entries.sigma) if error_bars else None
     style.ticks(ax)
     low, high = _limits(entries)
     ax.plot([low, high], [low, high], color=style.BLUE, linewidth=1, zorder=1, label="actual = predicted")
-    style.dots(
-        ax,
-        predicted,
-        actual,
-        across,
-        up,
-        label="observed, ± 2 standard deviations" if error_bars else "observed",
-    )
+    label = "observed, ± 2 standard deviations" if error_bars else "observed"
+    style.dots(ax, entries.predicted, entries.actual, across, up, label=label)
     ax.set(xlim=(low, high), ylim=(low, high), aspect="equal", xlabel=PREDICTED, ylabel="actual")
     ax.set_title(style.text(entries.column.name))
     ax.text(0.04, 0.96, _quality(model, entries), va="top", fontsize="small", transform=ax.transAxes)

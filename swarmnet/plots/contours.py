@@ -1,6 +1,7 @@
 """Contours of an output over two inputs, with the gradient as arrows."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -12,21 +13,7 @@ from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError, unknown
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.plots import style
-from swarmnet.plots.queries import (
-    NEARNESS,
-    Answers,
-    Array,
-    At,
-    base_point,
-    column_of,
-    input_of,
-    input_ranges,
-    matched,
-    near_rows,
-    place,
-    require_model,
-    require_nearness,
-)
+from swarmnet.plots.queries import NEARNESS, Answers, Array, At, Slice, column_of, input_of, place
 
 _POINTS, _ARROWS = 81, 12  # points along an axis
 _ROUNDING = 1e-12  # relative differences below this are rounding, not contours
@@ -66,95 +53,63 @@ def contour(
         SwarmnetError: a name that is not the model's, an invalid base point, or an input or an output that
             does not vary.
     """
-    require_model(model)
-    data = None if data is None else matched(model, data)
+    base = Slice.of(model, at, data, nearness)
     if output not in model.outputs:
         raise unknown("output", output, model.outputs)
-    require_nearness(nearness)
-    window = _Window.of(model, x, y, at, data)
+    inputs = [input_of(model, x), input_of(model, y)]
+    if x == y:
+        raise SwarmnetError(f"x and y are both {x}: a contour needs two inputs")
+    for name, j in zip((x, y), inputs, strict=True):
+        if base.low[j] == base.high[j]:
+            raise SwarmnetError(f"{name} has only the value {base.low[j]:g}: there is no contour over it")
     ax = style.axes(ax)
     style.ticks(ax)
-    window.draw_levels(output, ax)
-    window.draw_arrows(output, ax)
-    if data is not None:
-        window.draw_marks(output, data, nearness, ax)
+    _draw_levels(base, inputs, output, ax)
+    _draw_arrows(base, inputs, output, ax)
+    _draw_marks(base, inputs, output, ax)
     others = [name for name in model.inputs if name not in (x, y)]
-    title = f"{output} at {place(model, window.at, others)}" if others else output
+    title = f"{output} at {place(model, base.at, others)}" if others else output
     ax.set(title=style.text(title, 40), xlabel=style.text(x), ylabel=style.text(y), box_aspect=1)
     style.legend_under(ax, ax.get_legend_handles_labels()[0], 4.5)
     return ax
 
 
-@dataclass(frozen=True, eq=False)
-class _Window:
-    """The ranges of two inputs, in a plane through the base point."""
+def _grid(base: Slice, inputs: Sequence[int], shares: Array) -> tuple[Array, Array, Answers]:
+    """Return horizontal and vertical coordinates (m, m) at shares of the two ranges, and the answers."""
+    across, up = np.meshgrid(*(base.low[j] + shares * (base.high[j] - base.low[j]) for j in inputs))
+    return across, up, base.answers(inputs, np.column_stack([across.ravel(), up.ravel()]))
 
-    model: FittedModel
-    at: Array
-    inputs: list[int]  # horizontal, vertical
-    low: Array  # (d,) of all inputs
-    high: Array
 
-    @classmethod
-    def of(cls, model: FittedModel, x: str, y: str, at: At, data: MixedData | None) -> "_Window":
-        inputs = [input_of(model, x), input_of(model, y)]
-        if x == y:
-            raise SwarmnetError(f"x and y are both {x}: a contour needs two inputs")
-        low, high = input_ranges(model, data)
-        for name, j in zip((x, y), inputs, strict=True):
-            if low[j] == high[j]:
-                raise SwarmnetError(f"{name} has only the value {low[j]:g}: there is no contour over it")
-        return cls(model, base_point(model, at, low, high), inputs, low, high)
+def _draw_levels(base: Slice, inputs: Sequence[int], output: str, ax: Axes) -> None:
+    across, up, answers = _grid(base, inputs, np.linspace(0.0, 1.0, _POINTS))
+    levels = answers.of(column_of(base.model, output)).reshape(across.shape)
+    if np.ptp(levels) <= _ROUNDING * np.abs(levels).max():
+        raise SwarmnetError(f"{output} is {levels.min():g} everywhere here: it has no contours")
+    filled = ax.contourf(across, up, levels, 12, cmap=_COLORS)
+    ax.contour(filled, colors="0.4", linewidths=0.6)
+    bar = ax.figure.colorbar(filled, ax=ax, label=style.text(output))
+    bar.ax.yaxis.set_major_formatter(style.formatter())
 
-    def grid(self, shares: Array) -> tuple[Array, Array, Answers]:
-        """Return horizontal and vertical coordinates (m, m) at shares of the two ranges, and the answers."""
-        across, up = np.meshgrid(*(self.low[j] + shares * (self.high[j] - self.low[j]) for j in self.inputs))
-        points = np.tile(self.at, (across.size, 1))
-        points[:, self.inputs] = np.column_stack([across.ravel(), up.ravel()])
-        return across, up, Answers(self.model, points)
 
-    def draw_levels(self, output: str, ax: Axes) -> None:
-        across, up, answers = self.grid(np.linspace(0.0, 1.0, _POINTS))
-        levels = answers.of(column_of(self.model, output)).reshape(across.shape)
-        if np.ptp(levels) <= _ROUNDING * np.abs(levels).max():
-            raise SwarmnetError(f"{output} is {levels.min():g} everywhere here: it has no contours")
-        filled = ax.contourf(across, up, levels, 12, cmap=_COLORS)
-        ax.contour(filled, colors="0.4", linewidths=0.6)
-        bar = ax.figure.colorbar(filled, ax=ax, label=style.text(output))
-        bar.ax.yaxis.set_major_formatter(style.formatter())
+def _draw_arrows(base: Slice, inputs: Sequence[int], output: str, ax: Axes) -> None:
+    across, up, answers = _grid(base, inputs, (np.arange(_ARROWS) + 0.5) / _ARROWS)
+    names = [derivative_name(output, base.model.inputs[j]) for j in inputs]
+    ranges = (base.high - base.low)[inputs]
+    U, V = (answers.of(column_of(base.model, name)) * wide for name, wide in zip(names, ranges, strict=True))
+    scale = _ARROWS * (float(np.hypot(U, V).max()) or 1.0)
+    shape: dict[str, Any] = {"width": 0.004, "headwidth": 4, "minlength": 0.1}
+    ax.quiver(across, up, U, V, angles="uv", pivot="middle", scale_units="width", scale=scale, **shape)
+    ax.plot([], [], linestyle="none", marker=r"$\rightarrow$", color="black", markersize=12, label="gradient")
 
-    def draw_arrows(self, output: str, ax: Axes) -> None:
-        across, up, answers = self.grid((np.arange(_ARROWS) + 0.5) / _ARROWS)
-        U, V = (
-            answers.of(column_of(self.model, derivative_name(output, self.model.inputs[j])))
-            * (self.high[j] - self.low[j])
-            for j in self.inputs
-        )
-        longest = float(np.hypot(U, V).max())
-        ax.quiver(
-            across,
-            up,
-            U,
-            V,
-            angles="uv",
-            pivot="middle",
-            scale_units="width",
-            scale=_ARROWS * (longest or 1.0),
-            width=0.004,
-            headwidth=4,
-            minlength=0.1,
-        )
-        ax.plot(
-            [], [], linestyle="none", marker=r"$\rightarrow$", color="black", markersize=12, label="gradient"
-        )
 
-    def draw_marks(self, output: str, data: MixedData, nearness: float, ax: Axes) -> None:
-        near = near_rows(data, self.at, nearness * (self.high - self.low), self.inputs)
-        o = self.model.outputs.index(output)
-        valued = near & np.isfinite(data.Y[:, o])
-        sloped = near & np.isfinite(data.J[:, o]).any(axis=1)
-        across, up = (data.X[:, j] for j in self.inputs)
-        if sloped.any():
-            ax.plot(across[sloped], up[sloped], "x", color=style.VERMILLION, clip_on=False, label="slope")
-        if valued.any():
-            style.dots(ax, across[valued], up[valued], label="value", clip_on=False)
+def _draw_marks(base: Slice, inputs: Sequence[int], output: str, ax: Axes) -> None:
+    if base.data is None:
+        return
+    near, o = base.near(inputs), base.model.outputs.index(output)
+    valued = near & np.isfinite(base.data.Y[:, o])
+    sloped = near & np.isfinite(base.data.J[:, o]).any(axis=1)
+    across, up = base.data.X[:, inputs].T
+    if sloped.any():
+        ax.plot(across[sloped], up[sloped], "x", color=style.VERMILLION, clip_on=False, label="slope")
+    if valued.any():
+        style.dots(ax, across[valued], up[valued], label="value", clip_on=False)

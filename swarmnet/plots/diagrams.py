@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from swarmnet.errors import SwarmnetError, unknown
+from swarmnet.model.columns import columns_of
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.network.network import unit
 from swarmnet.network.propagation import Passes
 from swarmnet.plots import style
-from swarmnet.plots.queries import Array, At, base_point, columns_of, input_ranges, place, require_model
+from swarmnet.plots.queries import Array, At, base_point, input_ranges, place, require_model
 
 _MOST_UNITS, _MOST_LAYERS = 40, 12
 _FARTHEST = 0.25  # largest distance between units, as a share of the height
@@ -74,7 +75,8 @@ def derivative_flow(model: FittedModel, column: str, at: At = None, ax: Axes | N
         SwarmnetError: no such partial, an invalid point, or a network that is too large to draw.
     """
     require_model(model)
-    partials = {name: (c.output, c.input) for name, c in columns_of(model).items() if c.input is not None}
+    named = columns_of(model.inputs, model.outputs)
+    partials = {name: (c.output, c.input) for name, c in named.items() if c.input is not None}
     if column not in list(partials):
         raise unknown("partial", column, partials)
     point = base_point(model, at, *input_ranges(model, None))

@@ -12,25 +12,10 @@ from numpy.typing import NDArray
 from swarmnet.data.column_names import derivative_name
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError
+from swarmnet.model.columns import Column
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.plots import style
-from swarmnet.plots.queries import (
-    NEARNESS,
-    Answers,
-    Array,
-    At,
-    Column,
-    base_point,
-    column_of,
-    input_of,
-    input_ranges,
-    matched,
-    names_of,
-    near_rows,
-    place,
-    require_model,
-    require_nearness,
-)
+from swarmnet.plots.queries import NEARNESS, Answers, Array, At, Slice, column_of, input_of, names_of, place
 
 _POINTS = 201  # points of a curve
 _MARGIN = 0.03
@@ -69,13 +54,13 @@ def profile(
     Raises:
         SwarmnetError: no such column or input, an invalid base point, or an input that does not vary.
     """
-    line = _Line.of(model, input, at, data, nearness)
+    line = _Line.of(Slice.of(model, at, data, nearness), input)
     drawn = column_of(model, column)
     ax = style.axes(ax)
     line.draw(drawn, ax)
     line.draw_strokes(drawn, ax)
     others = [name for name in model.inputs if name != input]
-    title = f"{column} at {place(model, line.at, others)}" if others else column
+    title = f"{column} at {place(model, line.base.at, others)}" if others else column
     ax.set(title=style.text(title, 40), xlabel=style.text(input), ylabel=style.text(column))
     ax.legend(fontsize="small")
     return ax
@@ -101,11 +86,11 @@ def profile_panels(
     Raises:
         SwarmnetError: as in `profile`; or too many panels, or a figure that is not empty.
     """
-    require_model(model)
+    base = Slice.of(model, at, data, nearness)
     rows = list(model.outputs) if columns is None else names_of("columns", columns)
     across = list(model.inputs) if inputs is None else names_of("inputs", inputs)
     drawn = {name: column_of(model, name) for name in rows}
-    lines = {name: _Line.of(model, name, at, data, nearness) for name in across}
+    lines = {name: _Line.of(base, name) for name in across}
     names = [(column, name) for column in rows for name in across]
     whole, axes = style.panels(figure, names, rows=len(rows), sharex="col", sharey="row")
     for (column, name), ax in axes.items():
@@ -116,7 +101,7 @@ def profile_panels(
             ax.set_ylabel(style.text(column))
         if column == rows[-1]:
             ax.set_xlabel(style.text(name))
-    title = f"Profiles through {place(model, lines[across[0]].at, model.inputs)}"
+    title = f"Profiles through {place(model, base.at, model.inputs)}"
     whole.suptitle(style.text(title, 26 * len(across)))
     style.legend_below(whole, axes.values())
     return axes
@@ -124,77 +109,68 @@ def profile_panels(
 
 @dataclass(frozen=True, eq=False)
 class _Line:
-    """The line through the base point along one input, and the data with their rows (n,) near it."""
+    """The line through the base point along one input, and which rows (n,) of the data are near it."""
 
-    model: FittedModel
+    base: Slice
     input: int
-    at: Array
     answers: Answers  # along the line
-    data: MixedData | None
     near: NDArray[np.bool_]
     note: str  # describes which observations are drawn
 
     @classmethod
-    def of(cls, model: FittedModel, input: str, at: At, data: MixedData | None, nearness: float) -> "_Line":
-        require_model(model)
-        data = None if data is None else matched(model, data)
-        require_nearness(nearness)
-        j = input_of(model, input)
-        low, high = input_ranges(model, data)
-        base = base_point(model, at, low, high)
-        along = np.tile(base, (_POINTS, 1))
-        along[:, j] = np.linspace(min(low[j], base[j]), max(high[j], base[j]), _POINTS)
-        if along[0, j] == along[-1, j]:
-            raise SwarmnetError(f"{input} has only the value {base[j]:g}: there is no profile along it")
-        near = np.zeros(0, bool) if data is None else near_rows(data, base, nearness * (high - low), [j])
-        note = f", shifted, others ± {100 * nearness:.3g} % of range" if len(base) > 1 else ""
-        return cls(model, j, base, Answers(model, along), data, near, note)
+    def of(cls, base: Slice, input: str) -> "_Line":
+        j = input_of(base.model, input)
+        at = base.at[j]
+        x = np.linspace(min(base.low[j], at), max(base.high[j], at), _POINTS)
+        if x[0] == x[-1]:
+            raise SwarmnetError(f"{input} has only the value {at:g}: there is no profile along it")
+        share = 100 * base.nearness
+        note = f", shifted, others ± {share:.3g} % of range" if len(base.at) > 1 else ""
+        return cls(base, j, base.answers([j], x[:, None]), base.near([j]), note)
 
     def draw(self, column: Column, ax: Axes) -> None:
         """Draw the curve, its band, the base point and the dots."""
         x, curve = self.answers.X[:, self.input], self.answers.of(column)
         style.ticks(ax)
-        ax.axvline(self.at[self.input], color="0.5", linewidth=1, linestyle=":", zorder=1)
-        if self.model.spread is not None:
+        ax.axvline(self.base.at[self.input], color="0.5", linewidth=1, linestyle=":", zorder=1)
+        if self.base.model.spread is not None:
             reach = 2 * self.answers.deviation(column)
             low, high, label = curve - reach, curve + reach, "± 2 standard deviations"
             ax.fill_between(x, low, high, color=style.SKY, alpha=0.5, linewidth=0, label=label)
         ax.plot(x, curve, color=style.BLUE, label="model")
         ax.margins(x=_MARGIN, y=0.08)
-        if self.data is None:
+        data = self.base.data
+        if data is None:
             return
-        observed, sigma = column.observed(self.data), column.sigma(self.data)
+        observed, sigma = column.observed(data), column.sigma(data)
         seen = self.near & np.isfinite(observed)
         if seen.any():
-            x, bars = self.data.X[seen, self.input], style.bars(sigma[seen])
-            shifted = observed[seen] + self.shift(column, seen)
+            x, bars = data.X[seen, self.input], style.bars(sigma[seen])
+            shifted = observed[seen] + self.shift(column, data.X[seen])
             style.dots(ax, x, shifted, None, bars, label=f"observed{self.note}")
 
-    def shift(self, column: Column, seen: NDArray[np.bool_]) -> Array:
-        """Return the change of the model's prediction from some of the data's rows into the slice."""
-        assert self.data is not None
-        return self.in_slice(column, seen) - Answers(self.model, self.data.X[seen]).of(column)
+    def shift(self, column: Column, X: Array) -> Array:
+        """Return the change of the model's prediction from points (n, d) into the slice."""
+        return self.in_slice(column, X) - Answers(self.base.model, X).of(column)
 
-    def in_slice(self, column: Column, seen: NDArray[np.bool_]) -> Array:
-        """Return the model's prediction in the slice, at the input of some of the data's rows."""
-        assert self.data is not None
-        x = self.data.X[seen, self.input]
-        points = np.tile(self.at, (len(x), 1))
-        points[:, self.input] = x
-        return Answers(self.model, points).of(column)
+    def in_slice(self, column: Column, X: Array) -> Array:
+        """Return the model's prediction in the slice, at the input of points (n, d)."""
+        return self.base.answers([self.input], X[:, [self.input]]).of(column)
 
     def draw_strokes(self, column: Column, ax: Axes) -> None:
         """Draw the slopes observed along the input if the column is an output, within the panel's limits."""
-        if self.data is None or column.input is not None:
+        data = self.base.data
+        if data is None or column.input is not None:
             return
-        slopes = self.data.J[:, column.output, self.input]
+        slopes = data.J[:, column.output, self.input]
         seen = self.near & np.isfinite(slopes)
         if not seen.any():
             return
-        along = derivative_name(self.model.outputs[column.output], self.model.inputs[self.input])
-        x, value = self.data.X[seen, self.input], column.observed(self.data)[seen]
-        slope = slopes[seen] + self.shift(column_of(self.model, along), seen)
-        y = np.where(np.isnan(value), self.in_slice(column, seen), value + self.shift(column, seen))
+        X, value = data.X[seen], column.observed(data)[seen]
+        along = derivative_name(column.name, self.base.model.inputs[self.input])
+        slope = slopes[seen] + self.shift(column_of(self.base.model, along), X)
+        y = np.where(np.isnan(value), self.in_slice(column, X), value + self.shift(column, X))
+        x = X[:, self.input]
         (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
         # The length on the panel does not depend on units, and decreases with the number of strokes.
         half = np.clip(_STROKE / len(x), 0.012, 0.035)

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from swarmnet.data.column_names import derivative_name, listed
+from swarmnet.data.column_names import listed
 from swarmnet.data.dataset import require_mixed_data
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError, unknown
+from swarmnet.model.columns import Column, columns_of
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.training_record import input_range
 from swarmnet.number_format import for_offset
@@ -24,49 +25,18 @@ At: TypeAlias = "Mapping[str, float] | pd.Series[float] | ArrayLike | None"
 NEARNESS = 0.1  # share of an input's range within which observations are near a slice
 
 
-@dataclass(frozen=True)
-class Column:
-    """A value, or with `input` a partial, by the positions of its output and input."""
-
-    name: str
-    output: int
-    input: int | None
-
-    def of(self, numbers: Array) -> Array:
-        """Return the column (n,) of values (n, k) or partials (n, k, d), whichever it is."""
-        return numbers[:, self.output] if self.input is None else numbers[:, self.output, self.input]
-
-    def observed(self, data: MixedData) -> Array:
-        """Return the observations (n,), NaN where not observed."""
-        return self.of(data.Y if self.input is None else data.J)
-
-    def sigma(self, data: MixedData) -> Array:
-        """Return the standard deviations (n,) given with the data, NaN where there is none."""
-        given = data.Y_sigma if self.input is None else data.J_sigma
-        return np.full(data.n, np.nan) if given is None else self.of(given)
-
-
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """A model's predictions at X (n, d); values and partials are computed once, on first use."""
+    """A model's predictions (n,) at X (n, d); values and partials are computed once, on first use."""
 
     model: FittedModel
     X: Array
 
     def of(self, column: Column) -> Array:
-        """Return the predictions (n,) of a column.
-
-        Raises:
-            SwarmnetError: a prediction is not finite.
-        """
         return _finite(column.name, column.of(self._values if column.input is None else self._partials))
 
     def deviation(self, column: Column) -> Array:
-        """Return the standard deviations (n,) of a column's predictions.
-
-        Raises:
-            SwarmnetError: the model has no error bars, or one of them is not finite.
-        """
+        """Return the standard deviations (n,) of a column's predictions."""
         known = self._value_deviations if column.input is None else self._partial_deviations
         return _finite(f"the error bar of {column.name}", column.of(known))
 
@@ -88,61 +58,31 @@ class Answers:
 
 
 def require_model(model: FittedModel) -> None:
-    """Raise SwarmnetError for anything that is not a model."""
     if not isinstance(model, FittedModel):
         raise SwarmnetError(f"model must be a FittedModel, not {type(model).__name__}")
 
 
 def matched(model: FittedModel, data: MixedData) -> MixedData:
-    """Return `data` with its columns in the model's order, without rows of weight 0.
-
-    Raises:
-        SwarmnetError: it is no MixedData, or has other inputs or outputs than the model.
-    """
+    """Return `data` with its columns in the model's order, without rows of weight 0."""
     require_model(model)
     return require_mixed_data(data).select(model.inputs, model.outputs).counted()
 
 
-def columns_of(model: FittedModel) -> dict[str, Column]:
-    """Return values and partials by name, one output after another."""
-    columns: dict[str, Column] = {}
-    for o, out in enumerate(model.outputs):
-        columns[out] = Column(out, o, None)
-        for j, into in enumerate(model.inputs):
-            name = derivative_name(out, into)
-            columns[name] = Column(name, o, j)
-    return columns
-
-
 def column_of(model: FittedModel, name: str) -> Column:
-    """Return the column of that name, such as "h" or "dh/dT".
-
-    Raises:
-        SwarmnetError: the model has no such column.
-    """
-    columns = columns_of(model)
+    columns = columns_of(model.inputs, model.outputs)
     if not isinstance(name, str) or name not in columns:
         raise unknown("column", name, columns)
     return columns[name]
 
 
 def input_of(model: FittedModel, name: str) -> int:
-    """Return the position of the input of that name.
-
-    Raises:
-        SwarmnetError: the model has no such input.
-    """
     if name not in model.inputs:
         raise unknown("input", name, model.inputs)
     return model.inputs.index(name)
 
 
 def names_of(what: str, given: Sequence[str]) -> list[str]:
-    """Return the names as a list; a single name may be given as a string.
-
-    Raises:
-        SwarmnetError: there is no name, or a repeated one.
-    """
+    """Return the names as a list; a single name may be given as a string."""
     names = [given] if isinstance(given, str) else list(given)
     if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
         raise SwarmnetError(f"{what} must be one or more names, each once, not {given!r}")
@@ -150,11 +90,7 @@ def names_of(what: str, given: Sequence[str]) -> list[str]:
 
 
 def input_ranges(model: FittedModel, data: MixedData | None) -> tuple[Array, Array]:
-    """Return lowest and highest inputs (d,) of the training data and of `data` together.
-
-    Raises:
-        SwarmnetError: the model has no record of its training ranges, and there are no data.
-    """
+    """Return lowest and highest inputs (d,) of the training data and of `data` together."""
     trained = [input_range(model.training, name) for name in model.inputs]
     known = [] if data is None else [data.X]
     ends = [pair for pair in trained if pair is not None]
@@ -166,11 +102,7 @@ def input_ranges(model: FittedModel, data: MixedData | None) -> tuple[Array, Arr
 
 
 def base_point(model: FittedModel, at: At, low: Array, high: Array) -> Array:
-    """Return the point `at` (d,); inputs that it leaves open are midway between `low` and `high` (d,).
-
-    Raises:
-        SwarmnetError: an unknown name, a wrong number of inputs, or one that is not finite.
-    """
+    """Return the point `at` (d,); inputs that it leaves open are midway between `low` and `high` (d,)."""
     point = low / 2 + high / 2
     if isinstance(at, Mapping | pd.Series):
         given = [(input_of(model, str(name)), value) for name, value in at.items()]
@@ -197,17 +129,41 @@ def place(model: FittedModel, point: Array, names: Sequence[str]) -> str:
     return ", ".join(told)
 
 
-def require_nearness(nearness: float) -> None:
-    """Raise SwarmnetError if it is not a share of a range."""
-    if not (isinstance(nearness, Real) and 0 <= nearness < np.inf):
-        raise SwarmnetError(f"nearness must be a share of the inputs' ranges, 0 or more, not {nearness!r}")
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """A model through a base point: the point, the inputs' ranges (all (d,)), and the data to draw."""
 
+    model: FittedModel
+    at: Array
+    low: Array
+    high: Array
+    data: MixedData | None
+    nearness: float
 
-def near_rows(data: MixedData, point: Array, reach: Array, free: Sequence[int]) -> NDArray[np.bool_]:
-    """Return (n,): whether a row is within `reach` (d,) of the point (d,) in every input not in `free`."""
-    near = np.abs(data.X - point) <= reach
-    near[:, free] = True
-    return np.asarray(near.all(axis=1))
+    @classmethod
+    def of(cls, model: FittedModel, at: At, data: MixedData | None, nearness: float) -> "Slice":
+        require_model(model)
+        data = None if data is None else matched(model, data)
+        if not (isinstance(nearness, Real) and 0 <= nearness < np.inf):
+            raise SwarmnetError(
+                f"nearness must be a share of the inputs' ranges, 0 or more, not {nearness!r}"
+            )
+        low, high = input_ranges(model, data)
+        return cls(model, base_point(model, at, low, high), low, high, data, nearness)
+
+    def answers(self, inputs: Sequence[int], coordinates: Array) -> Answers:
+        """Return the answers at the base point with some inputs moved to coordinates (n, inputs)."""
+        points = np.tile(self.at, (len(coordinates), 1))
+        points[:, inputs] = coordinates
+        return Answers(self.model, points)
+
+    def near(self, free: Sequence[int]) -> NDArray[np.bool_]:
+        """Return (n,): whether a row of the data is near the base point in every input not in `free`."""
+        if self.data is None:
+            return np.zeros(0, bool)
+        near = np.abs(self.data.X - self.at) <= self.nearness * (self.high - self.low)
+        near[:, free] = True
+        return np.asarray(near.all(axis=1))
 
 
 def _number(name: str, value: object) -> float:

@@ -26,14 +26,10 @@ _NAME = 26  # characters of a name in a line
 
 
 def axes(ax: Axes | None) -> Axes:
-    """Return `ax` itself, or the only Axes of a new figure.
-
-    Raises:
-        SwarmnetError: `ax` is something else, such as the array that `plt.subplots(2, 2)` returns.
-    """
+    """Return `ax` itself, or the only Axes of a new figure."""
     if ax is None:
         return Figure(layout="constrained").subplots()
-    if not isinstance(ax, Axes):
+    if not isinstance(ax, Axes):  # but, say, the array that `plt.subplots(2, 2)` returns
         raise SwarmnetError(f"ax must be a matplotlib Axes, not {type(ax).__name__}")
     return ax
 
@@ -41,11 +37,7 @@ def axes(ax: Axes | None) -> Axes:
 def panels(
     figure: Figure | SubFigure | None, names: Sequence[Any], rows: int | None = None, **shared: Any
 ) -> tuple[Figure | SubFigure, dict[Any, Axes]]:
-    """Return the figure, and its Axes by name in a grid of `rows`, or of a suitable number of rows.
-
-    Raises:
-        SwarmnetError: there are too many panels, or the figure already has Axes.
-    """
+    """Return the figure, and its Axes by name in a grid of `rows`, or of a suitable number of rows."""
     if len(names) > MOST_PANELS:
         raise SwarmnetError(
             f"{len(names)} panels, and {MOST_PANELS} can be read: name fewer columns or inputs"

@@ -1,19 +1,21 @@
 """The JSON content of a report page: models to evaluate, observations, errors and losses to draw."""
 
+from __future__ import annotations
+
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from swarmnet.comparison import VALUES_ONLY, Comparison, quartiles
-from swarmnet.data.column_names import derivative_name
+from swarmnet.data.data_frames import pd
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError
+from swarmnet.model.columns import Column, columns_of
 from swarmnet.model.fitted_model import FittedModel
-from swarmnet.model.model_file import network_record
+from swarmnet.model.model_file import network_record, scaling_record
 from swarmnet.model.training_record import input_range
 from swarmnet.network.network import Network
 
@@ -37,12 +39,12 @@ def page_content(
         tested: data drawn against the models' predictions.
     """
     model = next(iter(models.values()))
-    quantities = _quantities(model)
+    columns = list(columns_of(model.inputs, model.outputs).values())
     return {
         "inputs": list(model.inputs),
         "ranges": _ranges(model),
-        "quantities": quantities,
-        "shown": _shown(quantities, len(model.inputs)),
+        "quantities": [{"name": c.name, "o": c.output, "j": c.input} for c in columns],
+        "shown": _shown(columns, len(model.inputs)),
         "models": [_record(name, each) for name, each in models.items()],
         "observed": None if observed is None else _observed(observed),
         "errors": [] if tested is None else _errors(list(models.values()), tested),
@@ -64,13 +66,10 @@ def _record(name: str, model: FittedModel) -> dict[str, Any]:
             f"The error bars of {model.net.size} weights are too much for a page, which takes {MOST_WEIGHTS} "
             "at most: model.predict(X, return_std=True) has them."
         )
-    scaling = {
-        key: getattr(model.scaling, key).tolist() for key in ("x_offset", "x_scale", "y_offset", "y_scale")
-    }
     return {
         "name": name,
         **_network(model.net, model.theta),
-        "scaling": scaling,
+        "scaling": scaling_record(model.scaling),
         "spread": None if model.spread is None or reason else _encoded(model.spread),
         "others": [_network(other.net, other.theta) | {"share": other.share} for other in model.others],
         "no_bars": reason,
@@ -82,27 +81,13 @@ def _network(net: Network, theta: Array) -> dict[str, Any]:
 
 
 def _encoded(numbers: ArrayLike) -> str:
-    return _bytes(np.ascontiguousarray(numbers, dtype="<f8").tobytes())
+    return b64encode(np.ascontiguousarray(numbers, dtype="<f8").tobytes()).decode()
 
 
-def _bytes(raw: bytes) -> str:
-    return b64encode(raw).decode()
-
-
-def _quantities(model: FittedModel) -> list[dict[str, Any]]:
-    """Return values and partials, one output after another."""
-    found: list[dict[str, Any]] = []
-    for o, out in enumerate(model.outputs):
-        found.append({"name": out, "o": o, "j": None})
-        for j, into in enumerate(model.inputs):
-            found.append({"name": derivative_name(out, into), "o": o, "j": j})
-    return found
-
-
-def _shown(quantities: Sequence[dict[str, Any]], d: int) -> list[int]:
-    """Return all quantities, or the values, or the first one: as many as fit the panels shown at first."""
-    values = [number for number, q in enumerate(quantities) if q["j"] is None]
-    for choice in (list(range(len(quantities))), values):
+def _shown(columns: Sequence[Column], d: int) -> list[int]:
+    """Return all columns, or the values, or the first one: as many as fit the panels shown at first."""
+    values = [number for number, column in enumerate(columns) if column.input is None]
+    for choice in (list(range(len(columns))), values):
         if len(choice) * d <= _MOST_PANELS:
             return choice
     return values[:1]
@@ -131,26 +116,25 @@ def _errors(models: Sequence[FittedModel], data: MixedData) -> list[dict[str, An
     """Return each column's observations and predictions of each model, in the data's units."""
     Y = [model.predict(data.X) for model in models]
     J = [model.jacobian(data.X) for model in models]
-    columns: list[dict[str, Any]] = []
-    numbers = {name: column for name, column, _ in data.entry_columns()}
-    for q in _quantities(models[0]):
-        actual = numbers[q["name"]]
+    errors: list[dict[str, Any]] = []
+    for column in columns_of(data.inputs, data.outputs).values():
+        actual = column.observed(data)
         entries = np.flatnonzero(np.isfinite(actual) & (data.row_weights > 0))
-        if not entries.size or len(columns) == MOST_COLUMNS:
+        if not entries.size or len(errors) == MOST_COLUMNS:
             continue
         rows = _sample(entries)
         drawn = "" if len(rows) == len(entries) else f"{len(rows)} of {len(entries)} entries, drawn at random"
-        answers = [y[rows, q["o"]] for y in Y] if q["j"] is None else [j[rows, q["o"], q["j"]] for j in J]
-        columns.append(
+        answers = Y if column.input is None else J
+        errors.append(
             {
-                "name": q["name"],
+                "name": column.name,
                 "note": drawn,
                 "rows": rows.tolist(),
                 "actual": _numbers(actual[rows]),
-                "predicted": [_numbers(answer) for answer in answers],
+                "predicted": [_numbers(column.of(answer[rows])) for answer in answers],
             }
         )
-    return columns
+    return errors
 
 
 def _sample(rows: NDArray[np.integer]) -> NDArray[np.integer]:
@@ -179,9 +163,10 @@ def model_losses(model: FittedModel) -> list[dict[str, Any]]:
         for column, name in (("loss", "training loss"), ("validation_loss", "validation loss")):
             if column not in history or against not in history:
                 continue
-            x, loss = (history[c].to_numpy(np.float64) for c in (against, column))
-            kept = np.isfinite(loss) & (loss > 0) & (x > 0)
-            x, loss = _thinned(x[kept], loss[kept])
+            x, loss = _positive(history, against, column)
+            if len(x) > _CURVE:
+                kept = np.unique(np.linspace(0, len(x) - 1, _CURVE).astype(int))
+                x, loss = x[kept], loss[kept]
             if len(x) > 1:
                 curves.append({"name": name, "x": _short(x), "median": _short(loss)})
         if curves:
@@ -200,23 +185,17 @@ def comparison_losses(comparison: Comparison) -> list[dict[str, Any]]:
     charts = []
     known = comparison.curves[~comparison.curves["trainer"].str.endswith(VALUES_ONLY)]
     for against, label in _AGAINST.items():
-        curves = [
-            _loss_curve(str(name), rows, against) for name, rows in known.groupby("trainer", sort=False)
-        ]
-        drawn = [curve for curve in curves if curve is not None]
-        if drawn:
-            charts.append({"label": label, "curves": drawn})
+        trainers = known.groupby("trainer", sort=False)
+        curves = [curve for name, rows in trainers if (curve := _loss_curve(str(name), rows, against))]
+        if curves:
+            charts.append({"label": label, "curves": curves})
     return charts
 
 
 def _loss_curve(name: str, rows: pd.DataFrame, against: str) -> dict[str, Any] | None:
     """Return a trainer's median and quartiles; None if no run has a finite loss."""
-    runs = []
-    for _, run in rows.groupby("repeat"):
-        x, best = (run[c].to_numpy(np.float64) for c in (against, "best_loss"))
-        kept = np.isfinite(best) & (best > 0) & (x > 0)
-        if kept.any():
-            runs.append((x[kept], best[kept]))
+    steps = [_positive(run, against, "best_loss") for _, run in rows.groupby("repeat")]
+    runs = [(x, best) for x, best in steps if len(x)]
     if not runs:
         return None
     x, (low, median, high) = quartiles(runs)
@@ -224,6 +203,8 @@ def _loss_curve(name: str, rows: pd.DataFrame, against: str) -> dict[str, Any] |
     return curve | ({"low": _short(low), "high": _short(high)} if len(runs) > 1 else {})
 
 
-def _thinned(x: Array, y: Array) -> tuple[Array, Array]:
-    kept = np.unique(np.linspace(0, len(x) - 1, _CURVE).astype(int)) if len(x) > _CURVE else slice(None)
-    return x[kept], y[kept]
+def _positive(history: pd.DataFrame, against: str, column: str) -> tuple[Array, Array]:
+    """Return two columns where both are positive, as for logarithmic axes."""
+    x, loss = (history[name].to_numpy(np.float64) for name in (against, column))
+    kept = np.isfinite(loss) & (loss > 0) & (x > 0)
+    return x[kept], loss[kept]

@@ -37,7 +37,7 @@ def rendered(**context: Any) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
-    style, script = _style(), _script()
+    style, script = _text("uplot/uPlot.min.css") + "\n" + _text("style.css"), _script()
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
@@ -45,10 +45,6 @@ def rendered(**context: Any) -> str:
     template = environment.from_string(_text("page.html"))
     parts = {"style": Markup(style), "script": Markup(script), "policy": Markup(policy)}  # not a user's text
     return template.render(version=__version__, **parts, **context)
-
-
-def _style() -> str:
-    return _text("uplot/uPlot.min.css") + "\n" + _text("style.css")
 
 
 def _script() -> str:

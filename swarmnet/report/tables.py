@@ -1,5 +1,7 @@
 """Conversion of DataFrames to the report's tables, with numbers as aligned text of four digits."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,9 +9,9 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from swarmnet.comparison import Comparison
+from swarmnet.data.data_frames import pd
 from swarmnet.data.inspection import RANGE, DataInspection, digits_of
 from swarmnet.model.training_record import for_people, two_numbers
 from swarmnet.number_format import for_range
@@ -41,23 +43,17 @@ class Table:
 def frame_table(
     frame: pd.DataFrame, title: str, note: str = "", digits: Mapping[str, Sequence[int]] | None = None
 ) -> Table:
-    """Return a table of a DataFrame without its empty columns.
+    """Return a table of a DataFrame without its empty columns; the note stands beside the title.
 
-    Args:
-        frame: the DataFrame.
-        title: the table's title.
-        note: a note beside the title.
-        digits: for columns that do not have four digits, the digits of each row.
+    `digits` has the digits of each row, for columns with other digits than four.
     """
     kept = frame.dropna(axis="columns", how="all")
-    places = [(digits or {}).get(str(name), [_DIGITS] * len(kept)) for name in kept.columns]
-    rows = [
-        [cell(value, places[at][number]) for at, value in enumerate(row)]
-        for number, row in enumerate(kept.itertuples(index=False, name=None))
-    ]
-    numeric = [any(row[at].number for row in rows) for at in range(kept.shape[1])]
-    heads = [Cell(str(name), number) for name, number in zip(kept.columns, numeric, strict=True)]
-    return Table(title, heads, rows, note)
+    columns = {
+        str(name): list(map(cell, kept[name], (digits or {}).get(str(name), [_DIGITS] * len(kept))))
+        for name in kept
+    }
+    heads = [Cell(name, any(cell.number for cell in cells)) for name, cells in columns.items()]
+    return Table(title, heads, list(zip(*columns.values(), strict=True)), note)
 
 
 def cell(value: Any, digits: int = _DIGITS) -> Cell:

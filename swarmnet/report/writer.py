@@ -4,14 +4,17 @@ The file needs neither network nor server. It contains the models and evaluates 
 precision, so people without Python can use it. The file contains the weights.
 """
 
+import io
 import os
+import re
+import warnings
+from base64 import b64encode
 from typing import Any
-
-import pandas as pd
 
 from swarmnet.atomic_write import write_atomically
 from swarmnet.comparison import VALUES_ONLY, Comparison
 from swarmnet.data.column_names import listed
+from swarmnet.data.data_frames import pd
 from swarmnet.data.dataset import require_mixed_data
 from swarmnet.data.inspection import inspect_data
 from swarmnet.data.mixed_data import MixedData
@@ -21,27 +24,17 @@ from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.metrics import evaluate
 from swarmnet.report import tables
 from swarmnet.report.content import MOST_COLUMNS, comparison_losses, model_losses, page_content
-from swarmnet.report.diagram import network_picture
 from swarmnet.report.page import rendered, require_extra
 
 Path = str | os.PathLike[str]
 
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _LOSSES = "The lowest training loss met so far"
 _RMSE = "Root mean square and largest error in the column's own unit; 1 - R² is their share of the variance."
 
 
 def write_model_report(model: FittedModel, path: Path, data: MixedData | None = None) -> None:
-    """Write a report of a model, completely or not at all.
-
-    Args:
-        model: the model.
-        path: the file to write, such as "report.html".
-        data: data on which errors are measured, and which are drawn with the curves.
-
-    Raises:
-        SwarmnetError: jinja2 or matplotlib is missing, the data have other columns, an activation is not
-            swarmnet's own, or the path cannot be written.
-    """
+    """Write a report of a model, as `FittedModel.report` describes it."""
     require_extra()
     data = None if data is None else require_mixed_data(data)
     tested = None if data is None else data.select(model.inputs, model.outputs)
@@ -57,23 +50,15 @@ def write_model_report(model: FittedModel, path: Path, data: MixedData | None = 
         training=tables.training_table({"": model.training}),
         content=content,
         losses_text="The training loss of each iteration." if content["losses"] else "",
-        diagram=network_picture(model),
+        diagram=_diagram(model),
     )
     write_atomically(path, html)
 
 
 def write_comparison_report(comparison: Comparison, path: Path) -> None:
-    """Write a report of a comparison, completely or not at all.
+    """Write a report of a comparison, as `Comparison.report` describes it.
 
     The profiles show one model of each trainer: that of its run with the median loss.
-
-    Args:
-        comparison: the result of `swarmnet.compare`.
-        path: the file to write, such as "report.html".
-
-    Raises:
-        SwarmnetError: jinja2 or matplotlib is missing, an activation is not swarmnet's own, the data are
-            FileData, or the path cannot be written.
     """
     require_extra()
     models = _median_models(comparison)
@@ -163,11 +148,9 @@ def _verdict(comparison: Comparison) -> str:
 
 def _errors(models: dict[str, FittedModel], data: MixedData) -> dict[str, Any]:
     frames = {name: evaluate(model, data) for name, model in models.items()}
+    frame = next(iter(frames.values()))
     if len(models) > 1:
-        frame = pd.concat([f.assign(model=name) for name, f in frames.items()], ignore_index=True)
-        frame = frame[["model", *(column for column in frame if column != "model")]]
-    else:
-        frame = next(iter(frames.values()))
+        frame = pd.concat(frames, names=["model"]).reset_index("model")
     pictured = frame["column"].nunique()
     more = (
         f" Pictures are of the first {MOST_COLUMNS} of {pictured} columns." if pictured > MOST_COLUMNS else ""
@@ -184,3 +167,24 @@ def _errors(models: dict[str, FittedModel], data: MixedData) -> dict[str, Any]:
 def _data(data: MixedData) -> dict[str, Any]:
     found = inspect_data(data)
     return {"open": found.not_identifiable, "tables": tables.inspection_tables(found)}
+
+
+def _diagram(model: FittedModel) -> str | None:
+    """Return an SVG as a data URL; None if the network is too large for a diagram."""
+    import matplotlib as mpl  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    from swarmnet.plots import network  # noqa: PLC0415
+
+    try:
+        figure = network(model).figure
+    except SwarmnetError:
+        return None
+    assert isinstance(figure, Figure)
+    svg = io.StringIO()
+    # The salt makes the file reproducible. Text stays text, because browsers have glyphs that fonts lack.
+    with mpl.rc_context({"svg.hashsalt": "swarmnet", "svg.fonttype": "none"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
+    drawn = _NOT_XML.sub("\ufffd", svg.getvalue())
+    return "data:image/svg+xml;base64," + b64encode(drawn.encode()).decode()

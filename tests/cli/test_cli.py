@@ -508,10 +508,8 @@ def test_bad_usage_is_refused(refuse, arguments, words):
     ],
 )
 def test_where_nothing_can_be_written_is_known_before_training(refuse, monkeypatch, path, words):
-    for module in ("fitting", "comparison_runs"):
-        monkeypatch.setattr(
-            f"swarmnet.fitting.{module}.fitted", lambda *_, **__: pytest.fail("training has begun")
-        )
+    for module in ("cli.training", "fitting.comparison_runs"):
+        monkeypatch.setattr(f"swarmnet.{module}.fitted", lambda *_, **__: pytest.fail("training has begun"))
     refuse("train", "data.csv", "-o", path, words=words)
     refuse("compare", "data.csv", "-o", path, words=words)
     refuse("compare", "data.csv", "--curves", path, words=words)
@@ -623,7 +621,7 @@ def test_bad_models_are_refused(refuse, model, change, words):
 
 
 def test_a_mistake_of_the_program_is_not_hidden(folder, monkeypatch):
-    monkeypatch.setattr("swarmnet.data.readers.read", lambda *_: 1 / 0)
+    monkeypatch.setattr("swarmnet.cli.commands.read", lambda *_: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["swarmnet", "inspect", "data.csv"])
     with pytest.raises(ZeroDivisionError):
         cli.main()
