@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet.data.data_frames import pd
-from swarmnet.data.file_data import FileData
-from swarmnet.data.mixed_data import MixedData
-from swarmnet.data.readers import Size, read
+from swarmnet.data.dataset import Dataset
+from swarmnet.data.readers import Data, Size, loaded
 from swarmnet.data.splitting import split
 from swarmnet.errors import SwarmnetError
 from swarmnet.fitting.candidates import network_for, refuse_unsolvable
-from swarmnet.fitting.comparison_runs import AllRows, Made, Rows, Run, Watch, made
-from swarmnet.fitting.data_location import Data, located
+from swarmnet.fitting.comparison_runs import AllRows, Made, Run, Watch, made
+from swarmnet.fitting.data_location import located
 from swarmnet.fitting.options import Activations, FitOptions, Hidden
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.forms import FORMS
@@ -57,8 +56,8 @@ class Comparison:
     curves: pd.DataFrame
     runs: pd.DataFrame
     models: dict[tuple[str, int], FittedModel]
-    train: Rows
-    test: Rows
+    train: Dataset
+    test: Dataset
 
     def report(self, path: str | os.PathLike[str]) -> None:
         """Write the comparison as one HTML file.
@@ -174,12 +173,13 @@ def _budgeted(
     return named
 
 
-def _train_and_test(data: Data, test: Data | None, fraction: float, options: FitOptions) -> tuple[Rows, Rows]:
+def _train_and_test(
+    data: Data, test: Data | None, fraction: float, options: FitOptions
+) -> tuple[Dataset, Dataset]:
     train = located(data, options.memory_limit)
     if test is not None:
-        if not isinstance(test, MixedData | FileData):
-            test = read(test, train.inputs, train.outputs, options.memory_limit)
-        return train, test.select(train.inputs, train.outputs)
+        found = loaded(test, train.inputs, train.outputs, options.memory_limit)
+        return train, found.select(train.inputs, train.outputs)
     kept, held_out = split(train, fraction, options.seed)
     if held_out is None:
         raise SwarmnetError("nothing to compare on: no row is held out; raise the test fraction")
@@ -187,7 +187,7 @@ def _train_and_test(data: Data, test: Data | None, fraction: float, options: Fit
 
 
 def _runs(
-    train: Rows, test: Rows, trainers: dict[str, Trainer], repeats: int, options: FitOptions
+    train: Dataset, test: Dataset, trainers: dict[str, Trainer], repeats: int, options: FitOptions
 ) -> tuple[list[Run], AllRows]:
     """Return the runs, including those on values only, and the rows for training and testing."""
     options = replace(options, degree=0 if options.degree == "auto" else options.degree)
@@ -196,7 +196,7 @@ def _runs(
     options = replace(
         options, hidden=net.sizes[1:-1], activation=net.activations, memory_limit=None, client=None
     )
-    parts: list[Rows] = [train]
+    parts: list[Dataset] = [train]
     listed = [(name, 0, replace(options, trainer=trainer)) for name, trainer in trainers.items()]
     name = "hybrid" if "hybrid" in trainers else next(iter(trainers))
     control = replace(options, trainer=trainers[name])

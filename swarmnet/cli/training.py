@@ -10,7 +10,7 @@ import typer
 from swarmnet import interrupts
 from swarmnet.cli import console, progress
 from swarmnet.cli.opening import opened
-from swarmnet.data.file_data import FileData
+from swarmnet.data.dataset import Dataset
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.splitting import LEAST_HELD_OUT, split, usual_fraction
 from swarmnet.errors import SwarmnetError
@@ -94,7 +94,7 @@ def train(
         raise typer.Exit(130)
 
 
-def _trained(data: MixedData | FileData, options: FitOptions) -> FittedModel:
+def _trained(data: Dataset, options: FitOptions) -> FittedModel:
     """The model, while a progress bar shows how far it is; notes where a checkpoint was gone on from."""
     checkpoint = options.checkpoint
     seen: list[int] = []

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from swarmnet.data.file_data import FileData
-from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.dataset import Dataset
 from swarmnet.errors import SwarmnetError
 from swarmnet.fitting.options import FitOptions
 from swarmnet.fitting.polynomials import polynomials, trend_for
@@ -26,7 +25,7 @@ _AUTOMATIC_DEGREE = 1
 _WIDTHS = (3, 4, 6, 8, 12, 16, 24, 32)  # for trainers that do not choose
 
 
-def candidates_for(data: MixedData | FileData, options: FitOptions) -> list[Network]:
+def candidates_for(data: Dataset, options: FitOptions) -> list[Network]:
     """Return the networks to train on `data`: one, or those among which hybrid chooses.
 
     Raises:
@@ -63,7 +62,7 @@ def refuse_unsolvable(options: FitOptions, net: Network) -> None:
         )
 
 
-def network_for(data: MixedData | FileData, options: FitOptions) -> Network:
+def network_for(data: Dataset, options: FitOptions) -> Network:
     """Return the network for `data`, with the requested hidden layers, or two of equal width by default.
 
     Raises:
@@ -73,7 +72,7 @@ def network_for(data: MixedData | FileData, options: FitOptions) -> Network:
     return _network(data, widths, options)
 
 
-def default_networks(data: MixedData | FileData, options: FitOptions) -> list[Network]:
+def default_networks(data: Dataset, options: FitOptions) -> list[Network]:
     """Return networks of one to three hidden layers from which hybrid chooses.
 
     A network with long Levenberg-Marquardt iterations is included only if it has few weights for the entries.
@@ -92,7 +91,7 @@ def default_networks(data: MixedData | FileData, options: FitOptions) -> list[Ne
     return nets
 
 
-def _network(data: MixedData | FileData, widths: Sequence[int], options: FitOptions) -> Network:
+def _network(data: Dataset, widths: Sequence[int], options: FitOptions) -> Network:
     activations = options.activation
     if isinstance(activations, str | Activation):
         last = "sigmoid" if options.loss == "cross-entropy" else "linear"
@@ -106,7 +105,7 @@ def _network(data: MixedData | FileData, widths: Sequence[int], options: FitOpti
     return plain if trend is None else Network(plain.sizes, plain.activations, trend)
 
 
-def _automatic(data: MixedData | FileData) -> tuple[int, int]:
+def _automatic(data: Dataset) -> tuple[int, int]:
     """Return two equal layers, with the largest of `_WIDTHS` for which entries are as many as weights."""
 
     def weights(h: int) -> int:

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from swarmnet.data.file_data import FileData
-from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.dataset import Dataset
 from swarmnet.distributed.parallel_fits import Heard, in_processes, listening, on_cluster
 from swarmnet.errors import SwarmnetWarning, warn_user
 from swarmnet.fitting.fitting import fitted
@@ -25,7 +24,6 @@ from swarmnet.trainers.result import STATUS, Callback, Progress
 if TYPE_CHECKING:
     from distributed import Client
 
-Rows = MixedData | FileData
 Watch = Callable[[str, int, Progress], bool | None]
 Made = tuple[FittedModel, dict[str, float]]  # a model, and its row in the table
 
@@ -55,8 +53,8 @@ class Run:
 class AllRows:
     """The sets of training rows, by `Run.part`, and the test rows of all fits."""
 
-    parts: Sequence[Rows]
-    test: Rows
+    parts: Sequence[Dataset]
+    test: Dataset
 
 
 def made(
@@ -77,7 +75,7 @@ def _made(run: Run, rows: AllRows, callback: Callback | None) -> Made:
     return model, _outcome(model, rows.test)
 
 
-def _outcome(model: FittedModel, test: Rows) -> dict[str, float]:
+def _outcome(model: FittedModel, test: Dataset) -> dict[str, float]:
     errors = evaluate(model, test)
     found = {f"rmse({c})": e for c, e in zip(errors["column"], errors["rmse"], strict=True)}
     record = model.training

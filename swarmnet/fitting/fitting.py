@@ -8,12 +8,11 @@ import numpy as np
 
 from swarmnet.data.canonical_order import canonical
 from swarmnet.data.data_frames import pd
-from swarmnet.data.file_data import FileData
-from swarmnet.data.mixed_data import MixedData
-from swarmnet.data.readers import Size
+from swarmnet.data.dataset import Dataset
+from swarmnet.data.readers import Data, Size
 from swarmnet.errors import warn_user
 from swarmnet.fitting.candidates import candidates_for
-from swarmnet.fitting.data_location import Data, cluster_of, located
+from swarmnet.fitting.data_location import cluster_of, located
 from swarmnet.fitting.data_warnings import refuse_nothing_to_learn, warn_of_kinks, warn_of_weights
 from swarmnet.fitting.error_bar_parts import other_fits, spread_of
 from swarmnet.fitting.free_outputs import warn_of_free_outputs, with_pinned_outputs
@@ -54,7 +53,7 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = EVERY,
     callback: Callback | None = None,
-    validation: MixedData | FileData | None = None,
+    validation: Dataset | None = None,
     memory_limit: Size | None = None,
     dtype: str = "float64",
     client: "Client | None" = None,
@@ -109,6 +108,8 @@ def fitted(data: Data, options: FitOptions) -> FittedModel:
     """
     given = located(data, options.memory_limit, options.client)
     cluster = cluster_of(given, options.client)
+    if cluster is not None:
+        given = given.read_by(cluster)
     problem = _Problem.of(given, options)
     objective, result = _trained(problem, cluster)
     if result.status == "interrupted":
@@ -129,15 +130,15 @@ class _Problem:
         preparation: the scaling of rows.
     """
 
-    data: MixedData | FileData
+    data: Dataset
     options: FitOptions
     nets: list[Network]
     preparation: Preparation
 
     @classmethod
-    def of(cls, given: MixedData | FileData, options: FitOptions) -> "_Problem":
+    def of(cls, given: Dataset, options: FitOptions) -> "_Problem":
         """Return the problem for data and options; warn of what is known before training."""
-        data = canonical(given) if isinstance(given, MixedData) else given
+        data = canonical(given)
         nets = candidates_for(data, options)
         refuse_nothing_to_learn(data, options.derivative_weight)
         warn_of_kinks(data, nets[0])
@@ -156,7 +157,7 @@ def _trained(problem: _Problem, cluster: "Cluster | None") -> tuple[Objective, T
         of_run = fingerprint_of(data, nets, options, validation)
         checkpoint = Checkpoint(options.checkpoint, of_run, options.checkpoint_every)
     specification = objective_specification(data, problem.preparation, options)
-    with objectives(data, nets, specification, trainer, cluster) as (candidates, executor):
+    with objectives(nets, specification, trainer, cluster) as (candidates, executor):
         held_out = (
             None if validation is None else objective_specification(validation, problem.preparation, options)
         )
@@ -172,9 +173,7 @@ def _trained(problem: _Problem, cluster: "Cluster | None") -> tuple[Objective, T
     return candidates[result.network], result
 
 
-def _model(
-    given: MixedData | FileData, problem: _Problem, objective: Objective, result: TrainResult
-) -> FittedModel:
+def _model(given: Dataset, problem: _Problem, objective: Objective, result: TrainResult) -> FittedModel:
     """Return the model of a result, with its record and error bars; warn of a doubtful result."""
     data, options, scaling = problem.data, problem.options, problem.preparation.scaling
     outcome = Outcome(objective, result, data.inputs, data.outputs, scaling, options.configured_trainer)

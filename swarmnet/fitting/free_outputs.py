@@ -3,34 +3,32 @@
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from swarmnet.data.canonical_order import mean_point
 from swarmnet.data.column_names import listed
-from swarmnet.data.file_data import FileData
-from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.dataset import Dataset
 from swarmnet.errors import warn_user
 from swarmnet.model.error_bars import OtherFit, pinned
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.network.activations import LINEAR
 
 
-def warn_of_free_outputs(data: MixedData | FileData) -> None:
+def warn_of_free_outputs(data: Dataset) -> None:
     """Warn of each output without a value, and say where it is set to 0."""
     for name in _free(data):
-        at = zip(data.inputs, _centre(data), strict=True)
+        at = zip(data.inputs, mean_point(data), strict=True)
         warn_user(
             f"no value of {name} was observed: its constant is free, and is pinned so that {name} is 0 "
             f"at the mean of the inputs, {listed([f'{into} = {x:.6g}' for into, x in at])}"
         )
 
 
-def with_pinned_outputs(model: FittedModel, data: MixedData | FileData) -> FittedModel:
+def with_pinned_outputs(model: FittedModel, data: Dataset) -> FittedModel:
     """Shift outputs without values so that they are 0 at the mean of the inputs."""
     free = data.statistics.Y.count == 0
     if not free.any():
         return model
-    centre = _centre(data)[None]
+    centre = mean_point(data)[None]
     offset = np.where(free, model.scaling.y_offset - model.predict(centre)[0], model.scaling.y_offset)
     at = {name: float(x) for name, x in zip(model.inputs, centre[0], strict=True)}
     shifted = replace(
@@ -54,15 +52,7 @@ def with_pinned_outputs(model: FittedModel, data: MixedData | FileData) -> Fitte
     return replace(shifted, spread=spread, others=tuple(met(other) for other in model.others))
 
 
-def _free(data: MixedData | FileData) -> list[str]:
+def _free(data: Dataset) -> list[str]:
     """Return the names of outputs without a value."""
     seen = data.statistics.Y.count > 0
     return [name for name, has in zip(data.outputs, seen, strict=True) if not has]
-
-
-def _centre(data: MixedData | FileData) -> NDArray[np.float64]:
-    """Return the mean of the inputs (d,), at which outputs without a value are 0.
-
-    For data in memory see `mean_point`. For data in files, each row counts, also at the same point.
-    """
-    return mean_point(data) if isinstance(data, MixedData) else data.statistics.rows.mean

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from swarmnet.data.file_data import FileData
-from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.dataset import Dataset
 from swarmnet.fitting.data_location import source_of
 from swarmnet.fitting.options import FitOptions
 from swarmnet.network.network import Network
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from swarmnet.distributed.cluster import Cluster
 
 
-def preparation_for(data: MixedData | FileData, net: Network, options: FitOptions) -> Preparation:
+def preparation_for(data: Dataset, net: Network, options: FitOptions) -> Preparation:
     """Return how rows are scaled before training on `data`."""
     known, scaling, squared = data.statistics, options.scaling, options.loss == "squared"
     scale = Scaling.of(known, scaling, outputs=squared and net.activations[-1].name == "linear")
@@ -30,16 +29,14 @@ def preparation_for(data: MixedData | FileData, net: Network, options: FitOption
 
 
 def objective_specification(
-    part: MixedData | FileData, preparation: Preparation, options: FitOptions
+    part: Dataset, preparation: Preparation, options: FitOptions
 ) -> ObjectiveSpecification:
     """Return the specification of objectives for these rows."""
-    rows = part if isinstance(part, MixedData) else source_of(part, preparation)
-    return ObjectiveSpecification(rows, preparation, options.of_objective)
+    return ObjectiveSpecification(source_of(part, preparation), options.of_objective)
 
 
 @contextmanager
 def objectives(
-    data: MixedData | FileData,
     nets: Sequence[Network],
     specification: ObjectiveSpecification,
     trainer: Trainer,
@@ -55,7 +52,7 @@ def objectives(
     else:
         from swarmnet.distributed.replicas import shared_out  # noqa: PLC0415  # an extra
 
-        candidates, executor = shared_out(data, nets, specification, trainer, cluster)
+        candidates, executor = shared_out(nets, specification, trainer, cluster)
     candidates[0].candidates = candidates
     try:
         yield candidates, executor

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from swarmnet.data.file_data import FileData
-from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.dataset import Dataset, is_dataset
 from swarmnet.data.readers import Size
 from swarmnet.errors import SwarmnetError, unknown
 from swarmnet.floating_point import float_type
@@ -93,7 +92,7 @@ class FitOptions:
     checkpoint: str | os.PathLike[str] | None = None
     checkpoint_every: float = EVERY
     callback: Callback | None = None
-    validation: MixedData | FileData | None = None
+    validation: Dataset | None = None
     memory_limit: Size | None = None
     dtype: str = "float64"
     client: "Client | None" = None
@@ -110,7 +109,7 @@ class FitOptions:
                 name, getattr(self, name), "a number of 0 or more", lambda x: x >= 0, optional=True
             )
         float_type(self.dtype)
-        if not isinstance(self.validation, MixedData | FileData | None):
+        if self.validation is not None and not is_dataset(self.validation):
             raise SwarmnetError("validation must be MixedData that are held out: read_csv reads a file")
         if self.checkpoint is not None:
             require_number("checkpoint_every", self.checkpoint_every, "0 or more", lambda x: x >= 0)
