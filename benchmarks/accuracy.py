@@ -6,9 +6,9 @@
     python -m benchmarks.accuracy --tools swarmnet -o benchmarks/accuracy.csv
     python -m benchmarks.accuracy --picture accuracy.png -o benchmarks/accuracy.csv --show
 
-Prints medians over the seeds: R2 and RMSE of the values, the worst and the median R2 among the partials, on
-test data that nobody trained on, and the seconds of fitting. The results file has one row for each fit; a run
-replaces the rows it measures anew and keeps the others, so tools and problems can be run apart.
+Prints medians over the seeds: 1 - R2 and RMSE of the values, the worst and the median 1 - R2 among the
+partials, on test data that nobody trained on, and the seconds of fitting. The results file has one row for
+each fit; a run replaces the rows it measures anew and keeps the others, so parts can be run alone.
 """
 
 import argparse
@@ -29,19 +29,26 @@ from benchmarks.accuracy_problems import PROBLEMS, Problem
 from swarmnet import MixedData
 
 KEYS = ["problem", "tool", "seed"]
-MEASURES = ["value_r2", "value_rmse", "worst_partial_r2", "median_partial_r2", "seconds"]
+MEASURES = [
+    "value_unexplained",
+    "value_rmse",
+    "worst_partial_unexplained",
+    "median_partial_unexplained",
+    "seconds",
+]
 
 
-def r2(predicted: NDArray[np.float64], target: NDArray[np.float64]) -> float:
-    return 1.0 - float(np.sum((predicted - target) ** 2) / np.sum((target - target.mean()) ** 2))
+def unexplained(predicted: NDArray[np.float64], target: NDArray[np.float64]) -> float:
+    """1 - R2, without the rounding of R2."""
+    return float(np.sum((predicted - target) ** 2) / np.sum((target - target.mean()) ** 2))
 
 
-def partial_r2s(model: Fitted, test: MixedData) -> list[float]:
+def partials_unexplained(model: Fitted, test: MixedData) -> list[float]:
     """One for each partial that varies: one that is the same everywhere but for rounding has no R2."""
     J = model.jacobian(test.X)
     least = 1e-9 * test.Y.std(0)[:, None] / test.X.std(0)
     varying = np.argwhere(test.J.std(0) > least)
-    return [r2(J[:, o, j], test.J[:, o, j]) for o, j in varying]
+    return [unexplained(J[:, o, j], test.J[:, o, j]) for o, j in varying]
 
 
 @cache
@@ -60,14 +67,14 @@ def measured(problem: Problem, tool: str, seed: int) -> dict[str, object]:
             start = time.perf_counter()
             model = TOOLS[tool](train, problem.hidden, seed)
             seconds = time.perf_counter() - start
-            Y, partials = model.predict(test.X), partial_r2s(model, test)
+            Y, partials = model.predict(test.X), partials_unexplained(model, test)
     except Cannot as reason:
         return row | {"note": f"cannot: {reason}"}
     return row | {
-        "value_r2": r2(Y[:, 0], test.Y[:, 0]),
+        "value_unexplained": unexplained(Y[:, 0], test.Y[:, 0]),
         "value_rmse": float(np.sqrt(np.mean((Y - test.Y) ** 2))),
-        "worst_partial_r2": min(partials),
-        "median_partial_r2": float(np.median(partials)),
+        "worst_partial_unexplained": max(partials),
+        "median_partial_unexplained": float(np.median(partials)),
         "seconds": seconds,
         "note": remark(tool, train),
     }
@@ -101,7 +108,7 @@ def print_problem(results: pd.DataFrame, problem: str) -> None:
     """The medians over the seeds, a line a tool."""
     mine = results[results["problem"] == problem]
     print(f"\n{problem}, medians over the seeds")
-    heads = ("value R2", "RMSE", "worst partial", "median partial", "seconds", "seeds")
+    heads = ("value 1 - R2", "RMSE", "worst partial", "median partial", "seconds", "seeds")
     print(f"  {'':14s}" + "".join(f"{head:>16}" for head in heads))
     for tool in TOOLS:
         rows = mine[mine["tool"] == tool]
@@ -112,20 +119,9 @@ def print_problem(results: pd.DataFrame, problem: str) -> None:
             print(f"  {tool:14s}  {note}")
             continue
         m = rows[MEASURES].astype(float).median()
-        cells = [
-            f"{m['value_r2']:16.7f}",
-            f"{m['value_rmse']:16.3g}",
-            shown(m["worst_partial_r2"]),
-            shown(m["median_partial_r2"]),
-            f"{m['seconds']:16.2f}",
-            f"{rows['seed'].nunique():16d}",
-        ]
+        cells = [f"{m[measure]:16.2g}" for measure in MEASURES[:-1]]
+        cells += [f"{m['seconds']:16.2f}", f"{rows['seed'].nunique():16d}"]
         print(f"  {tool:14s}{''.join(cells)}  {note}".rstrip(), flush=True)
-
-
-def shown(share: float) -> str:
-    """An R2: digits where it is good, size where it is hopeless, as of a partial that is all but zero."""
-    return f"{share:16.5f}" if share > -100 else f"{share:16.1e}"
 
 
 def arguments() -> argparse.Namespace:

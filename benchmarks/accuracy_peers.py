@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 from sklearn.neural_network import MLPRegressor
 from smt.design_space import DesignSpace
 from smt.surrogate_models import GEKPLS, GENN, KRG
+from threadpoolctl import threadpool_limits
 
 import swarmnet
+from benchmarks.bayesian_polynomial import BayesianPolynomial
+from benchmarks.gaussian_process import GaussianProcess
 from swarmnet import MixedData
 from swarmnet.fitting.candidates import network_for
 from swarmnet.fitting.options import FitOptions
@@ -297,6 +300,50 @@ def mean_square(residuals: torch.Tensor) -> torch.Tensor:
     return torch.where(seen, residuals, 0.0).square().sum() / seen.sum().clamp(min=1)
 
 
+class ByEntry:
+    """A model of one output fitted to a list of entries: points, columns (0: the value, j + 1: the partial by
+    input j) and targets, all standardised. Its `column` predicts one column.
+
+    Inputs whose partials are zero wherever they were observed are left out: that column could be met exactly
+    without the others, which makes likelihood and evidence infinite.
+    """
+
+    def __init__(self, model: type[GaussianProcess] | type[BayesianPolynomial], data: MixedData) -> None:
+        if data.k > 1:
+            raise Cannot("written for one output")
+        self.scale = scale = Standard(data)
+        slopes = (data.J / scale.slope)[:, 0]
+        largest = np.abs(slopes).max(0, where=np.isfinite(slopes), initial=-1.0)
+        self.kept = np.flatnonzero(
+            (largest < 0) | (largest > 1e-9)
+        )  # by inputs of the function, or unobserved
+        table = np.concatenate([scale.Y(data.Y), slopes[:, self.kept]], axis=1)
+        rows, columns = np.nonzero(np.isfinite(table))
+        with threadpool_limits(1):  # threads wait for each other where matrices are small
+            self.model = model(scale.X(data.X)[rows][:, self.kept], columns, table[rows, columns])
+
+    def predict(self, X: Array) -> Array:
+        return self.scale.values(self.model.column(self.scale.X(X)[:, self.kept], 0)[:, None])
+
+    def jacobian(self, X: Array) -> Array:
+        J = np.zeros((len(X), 1, X.shape[1]))
+        for column, j in enumerate(self.kept, start=1):
+            J[:, 0, j] = self.model.column(self.scale.X(X)[:, self.kept], column)
+        return J * self.scale.slope
+
+
+def fit_process(data: MixedData, hidden: Hidden | None, seed: int) -> Fitted:
+    """Our own: lsqfitgp takes mixed entries too, but needs JAX, and came to 2e-11 on water-mixed in 30 s,
+    where this one comes to 1e-14 in two."""
+    if data.n_entries > MOST_POINTS:
+        raise Cannot(f"a Gaussian process of {data.n_entries:,} entries takes hours")
+    return ByEntry(GaussianProcess, data)
+
+
+def fit_polynomial(data: MixedData, hidden: Hidden | None, seed: int) -> Fitted:
+    return ByEntry(BayesianPolynomial, data)
+
+
 TOOLS: dict[str, Callable[[MixedData, Hidden | None, int], Fitted]] = {
     "swarmnet": fit_swarmnet,
     "JENN": Jenn,
@@ -306,6 +353,8 @@ TOOLS: dict[str, Callable[[MixedData, Hidden | None, int], Fitted]] = {
     "MLPRegressor": Mlp,
     "torch Adam": lambda data, hidden, seed: Torch(data, hidden, seed, "adam"),
     "torch L-BFGS": lambda data, hidden, seed: Torch(data, hidden, seed, "lbfgs"),
+    "gp": fit_process,
+    "polynomial": fit_polynomial,
 }
 
 

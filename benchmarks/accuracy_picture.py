@@ -23,15 +23,20 @@ STYLES = {
     "MLPRegressor": ("P", "#CC79A7", 85),
     "torch Adam": ("D", "#0072B2", 58),
     "torch L-BFGS": ("X", "#D55E00", 85),
+    "gp": ("p", "#999999", 85),
+    "polynomial": ("h", "#FFFFFF", 85),
 }
-ROWS = {"value_r2": "1 - R2 of the values", "median_partial_r2": "1 - median R2 of the partials"}
+ROWS = {
+    "value_unexplained": "1 - R2 of the values",
+    "median_partial_unexplained": "median 1 - R2 of the partials",
+}
 ACROSS = 4  # problems side by side
-WORST = 2.0  # what is no better than that is drawn there, as an edge
+BEST, WORST = 1e-20, 2.0  # what is beyond is drawn there, as an edge
 
 
 def draw(results: pd.DataFrame, path: Path) -> None:
     """Medians over the seeds. Lower is more accurate, further left is faster."""
-    results = results[results["value_r2"].notna()]
+    results = results[results["value_unexplained"].notna()]
     problems = list(dict.fromkeys(results["problem"]))
     medians = results.groupby(["problem", "tool"])[[*ROWS, "seconds"]].median()
     columns = min(ACROSS, len(problems))
@@ -68,14 +73,14 @@ def add_legend(figure: Figure, tools: set[str]) -> None:
         for tool, (marker, colour, _) in STYLES.items()
         if tool in tools
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=4, frameon=False)
+    figure.legend(handles=handles, loc="outside upper center", ncols=5, frameon=False)
 
 
 def points(axis: Axes, medians: pd.DataFrame, measure: str) -> None:
     for tool, (marker, colour, area) in STYLES.items():
         if tool not in medians.index:
             continue
-        loss = float(np.clip(1 - medians.loc[tool, measure], 1e-16, WORST))
+        loss = float(np.clip(medians.loc[tool, measure], BEST, WORST))
         axis.scatter(
             medians.loc[tool, "seconds"],
             loss,
