@@ -69,7 +69,7 @@ def require_complete(data: MixedData) -> None:
 
 
 def fit_swarmnet(data: MixedData, hidden: Hidden | None, seed: int) -> Fitted:
-    return swarmnet.fit(data, hidden="auto" if hidden is None else hidden, seed=seed)
+    return swarmnet.fit(data, seed=seed)  # its default: it chooses sizes and degrees itself
 
 
 def net_for(data: MixedData, hidden: Hidden | None) -> Hidden:

@@ -145,8 +145,8 @@ def _network(record: dict[str, Any]) -> tuple[Network, Array]:
     """Return the network of a record, and its weights."""
     theta, sizes = np.array(record["theta"], dtype=np.float64), record["sizes"]
     trend = _trend(record["trend"]) if record.get("trend") is not None else None
-    terms = 0 if trend is None else len(trend)
-    if sum(_weights(sizes)) + terms * sizes[-1] != theta.size or theta.ndim != 1:
+    coefficients = 0 if trend is None or not sizes else len(trend) * sizes[-1]
+    if sum(_weights(sizes)) + coefficients != theta.size or theta.ndim != 1:
         raise SwarmnetError(f"it has {theta.size} weights, which do not fit its layer sizes")
     net = Network(sizes, record["activations"], trend)
     if not np.isfinite(theta).all():

@@ -1,4 +1,4 @@
-"""Levenberg-Marquardt on the mixed residuals, with weights and regularisation chosen by the evidence.
+"""The evidence: noise and priors estimated from the data, for the Levenberg-Marquardt runs of `lm_run`.
 
 Plain Levenberg-Marquardt minimises the loss. Bayesian regularisation (MacKay 1992, Foresee and Hagan 1997)
 reads the loss as a posterior: residuals r of group g have the noise precision beta_g, weights w of group a
@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from swarmnet.trainers.linearisation import NormalEquations
+from swarmnet.trainers.lm_step import NormalEquations
 from swarmnet.trainers.protocols import LeastSquares
 from swarmnet.trainers.result import Array, Posterior
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from swarmnet.trainers.checkpoint import DamagedState, State, array, matching, whole
 from swarmnet.trainers.evidence import FLOOR, NOISES, Hyperparameters
-from swarmnet.trainers.linearisation import DualEquations, Linearisation, NormalEquations
+from swarmnet.trainers.lm_step import DualEquations, Linearisation, NormalEquations
 from swarmnet.trainers.protocols import LeastSquares, Trainable
 from swarmnet.trainers.result import Array, Posterior
 

@@ -9,8 +9,8 @@ from scipy.stats import multivariate_normal
 from swarmnet import MixedData, Network, Objective, SwarmnetError, SwarmnetWarning, evaluate, fit
 from swarmnet.trainers import LBFGS, LM, Hybrid, ProjectedPSO, run
 from swarmnet.trainers.evidence import covariance_root
-from swarmnet.trainers.linearisation import DualEquations, NormalEquations
 from swarmnet.trainers.lm_run import LMRun, Optimum
+from swarmnet.trainers.lm_step import DualEquations, NormalEquations
 from swarmnet.trainers.stages import Stages
 
 NAN = np.nan
