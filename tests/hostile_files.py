@@ -411,7 +411,7 @@ MODELS = {
     "a training record 900 deep": (changed(training=nested(900)), "training record"),
     "a number": (raw(b"1"), NO_MODEL),
     "another format": (changed(format="onnx"), NO_MODEL),
-    "a later version": (changed(version=3), "version 3"),
+    "a later version": (changed(version=4), "version 4"),
     "a version of a kind": (changed(version=[1]), r"version \[1\]"),
     "a weight too few": (changed(theta=[1.0, 0.0, 3.0]), "3 weights"),
     "a weight too many": (changed(theta=[1.0] * 5), "5 weights"),
