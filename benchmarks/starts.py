@@ -4,10 +4,10 @@
     python -m benchmarks.starts [-o starts.csv]      (a quarter of an hour or so)
     python -m benchmarks.starts --full               (three times the seeds)
 
-Every start draws weights its own way, runs from them by Levenberg-Marquardt as hybrid does, and goes on
+Every start draws weights its own way, minimises from them by Levenberg-Marquardt as hybrid does, and goes on
 with the next until the time is up; the run with the largest evidence counts. All have the same seconds:
-three times what a fit with one start takes at its defaults. One setting at a time differs from the swarm that
-hybrid flies. Everything has one thread.
+three times what a fit with one start takes at its defaults. One setting at a time differs from the swarm of
+hybrid. Everything has one thread.
 
 Printed: test errors (1 - R2 of the values, and of the partials their median) and evidence, as ratios to those
 of random restarts: medians over the seeds, of which the geometric mean over the problems. The evidence is
@@ -141,7 +141,7 @@ def solved(task: Task, rng: np.random.Generator, seconds: float) -> Array:
 def from_swarm(
     swarm: ProjectedPSO, task: Task, rng: np.random.Generator, seconds: float, single: bool = False
 ) -> Array:
-    """The best of a swarm, as hybrid flies it."""
+    """The best of a swarm, as in hybrid."""
     monitor, objective = Monitor(), task.single if single else task.objective
     with monitor.limits(swarm, seconds):
         best = swarm.search(objective, None, rng, monitor)
@@ -152,7 +152,7 @@ STARTS: dict[str, Start] = {
     CONTROL: at_random,
     AGAIN: at_random,
     "random, output solved": solved,
-    "best of the swarm unflown": partial(from_swarm, replace(DEFAULT, iterations=1)),
+    "best particle at the start": partial(from_swarm, replace(DEFAULT, iterations=1)),
     "swarm, as hybrid's": partial(from_swarm, DEFAULT),
     "5 iterations": partial(from_swarm, replace(DEFAULT, iterations=5)),
     "60 iterations": partial(from_swarm, replace(DEFAULT, iterations=60)),
@@ -204,7 +204,7 @@ def minimised(task: Task, theta: Array, seconds: float) -> LMRun:
 
 
 def restarts(task: Task, start: Start, seconds: float, rng: np.random.Generator) -> dict[str, float]:
-    """Start and run until the time is up."""
+    """Draw starts and minimise from each until the time is up."""
     runs: list[LMRun] = []
     whole: list[float] = []  # evidence of runs that came to their end
     drawing, end = 0.0, time.perf_counter() + seconds

@@ -1,4 +1,4 @@
-"""compare: several trainers on the same rows with the same budget, and what the derivatives gave."""
+"""compare: several trainers on the same rows with the same budget, with and without the derivatives."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet.data.data_frames import pd
-from swarmnet.data.file_data import FileData
-from swarmnet.data.mixed_data import MixedData
-from swarmnet.data.readers import Size, read
+from swarmnet.data.dataset import Dataset
+from swarmnet.data.readers import Data, Size, loaded
 from swarmnet.data.splitting import split
 from swarmnet.errors import SwarmnetError
 from swarmnet.fitting.candidates import network_for, refuse_unsolvable
-from swarmnet.fitting.comparison_runs import AllRows, Made, Rows, Run, Watch, made
-from swarmnet.fitting.data_location import Data, located
+from swarmnet.fitting.comparison_runs import AllRows, Made, Run, Watch, made
+from swarmnet.fitting.data_location import located
 from swarmnet.fitting.options import Activations, FitOptions, Hidden
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.forms import FORMS
@@ -33,35 +32,35 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 VALUES_ONLY, NO_TREND = " (values only)", " (no trend)"
-_SECONDS = 5.0  # of a run that is given no budget
-_POINTS = 400  # of a curve
+_SECONDS = 5.0  # seconds of a run without a given budget
+_POINTS = 400  # maximum points of a curve; only bounds the size of reports
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What `compare` found.
+    """The result of `compare`.
 
     Args:
-        table: a row a trainer; rmse(<column>), loss, seconds and evaluations, each the median over the
-            repeats with its quartiles in "<name> q1" and "<name> q3". Errors are those of the held-out
-            rows, in the data's units.
-        curves: trainer, repeat, iteration, evaluations, seconds, loss, best_loss: one row an iteration, of
-            long runs fewer, as in `FittedModel`.
-        runs: one row a run.
+        table: one row per trainer; rmse(<column>), loss, seconds and evaluations, each the median over the
+            repeats with its quartiles in "<name> q1" and "<name> q3". Errors are those of the test rows, in
+            the data's units.
+        curves: trainer, repeat, iteration, evaluations, seconds, loss, best_loss: one row per iteration,
+            fewer for long runs, as in `FittedModel`.
+        runs: one row per run.
         models: the model of each (trainer, repeat).
-        train: the rows trained on.
-        test: the rows held out.
+        train: the training rows.
+        test: the test rows.
     """
 
     table: pd.DataFrame
     curves: pd.DataFrame
     runs: pd.DataFrame
     models: dict[tuple[str, int], FittedModel]
-    train: Rows
-    test: Rows
+    train: Dataset
+    test: Dataset
 
     def report(self, path: str | os.PathLike[str]) -> None:
-        """Write all of it as one HTML file.
+        """Write the comparison as one HTML file.
 
         Raises:
             SwarmnetError: jinja2 or matplotlib is missing, the data stayed in their files, or the path
@@ -94,26 +93,26 @@ def compare(
 ) -> Comparison:
     """Train the same network by several trainers, on the same rows and with the same budget.
 
-    Where the data hold values and partials, a control is trained on the values alone, by hybrid if that is
-    among the trainers, else by the first: the difference is what the derivatives gave. With a `degree`, a
-    second control without the trend shows what that gave; "auto" adds no trend here.
+    If the data have values and derivatives, one more model is trained on the values only, by hybrid if that
+    is among the trainers, else by the first one. The difference is the effect of the derivatives. With a
+    `degree`, one more is trained without the trend, to show the effect of the trend; "auto" adds none here.
 
     Args:
-        data: see `fit`. What is not listed here is an option of `swarmnet.fitting.options.FitOptions`.
+        data: see `fit`. For arguments not listed here see `swarmnet.fitting.options.FitOptions`.
         trainers: names or configured trainers.
-        repeats: seeds for each trainer: seed, seed + 1, ...
-        seconds: budget of each run; 5 if neither this nor `evaluations` is given.
-        evaluations: budget of each run, in evaluations of the loss.
-        test: data to test on; else `test_fraction` of the rows are held out.
-        progress: called with the trainer, the repeat and a `Progress` every iteration, or, where several runs
-            go on at once, when each has ended; True ends that run.
-        jobs: runs that go on at once, each in a process of its own with its share of the cores, so that it
-            does less in its seconds; with `evaluations` the same comes out whatever the number.
-        client: a `dask.distributed.Client`, whose workers make the runs, each of them whole, on rows that are
-            read here and sent to each once; of FileData each reads its own files of the same names.
+        repeats: number of runs of each trainer, with the seeds seed, seed + 1, ...
+        seconds: time limit of each run; 5 if neither this nor `evaluations` is given.
+        evaluations: limit of each run, in evaluations of the loss.
+        test: test data; without them, `test_fraction` of the rows is held out.
+        progress: called with the trainer, the repeat and a `Progress` at each iteration; or, if several runs
+            go on at the same time, at the end of each. The run ends if it returns True.
+        jobs: number of runs at the same time, each in its own process with its share of the cores. With a
+            limit in seconds, each run then does less; with `evaluations` results do not depend on it.
+        client: a `dask.distributed.Client` whose workers do whole runs. The rows are read here and sent to
+            each worker once; for FileData, each worker reads files of the same names.
 
     Raises:
-        SwarmnetError: as `fit` does, or when there is nothing to test on.
+        SwarmnetError: as in `fit`, or there are no test rows.
         KeyboardInterrupt: Ctrl-C ends the whole comparison.
     """
     budgeted = _budgeted(trainers, seconds, evaluations)
@@ -140,17 +139,17 @@ def compare(
 
 
 def quartiles(runs: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
-    """Where, (m,), and the quartiles, (3, m), of step functions given by their steps: (where, height).
+    """Return positions (m,) and the quartiles there (3, m) of step functions, given as (positions, heights).
 
-    From where all have begun to where the last of them ends; one that has ended keeps its height. Where
-    there are very many steps, m is 400.
+    The positions begin where all functions have begun, and end with the last one. A function keeps its last
+    height. m is at most 400.
     """
     begin, end = max(x[0] for x, _ in runs), max(x[-1] for x, _ in runs)
     x = np.unique(np.concatenate([x for x, _ in runs]))
     x = x[(x >= begin) & (x <= end)]
     if len(x) > _POINTS:
         x = np.geomspace(begin, end, _POINTS)
-    # Rounding may put the first of them a little before a run's first step.
+    # Because of rounding the first position may lie slightly before a run's first step.
     heights = [height[np.maximum(np.searchsorted(at, x, side="right") - 1, 0)] for at, height in runs]
     return x, np.quantile(heights, [0.25, 0.5, 0.75], axis=0)
 
@@ -158,7 +157,7 @@ def quartiles(runs: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
 def _budgeted(
     trainers: str | Trainer | Sequence[str | Trainer], seconds: float | None, evaluations: int | None
 ) -> dict[str, Trainer]:
-    """Trainers by name, with their budget; two of a kind are told apart by a number."""
+    """Return trainers by name, with their budget; equal names get numbers."""
     listed = [trainers] if isinstance(trainers, str | Trainer) else list(trainers)
     if not listed:
         raise SwarmnetError("no trainers to compare: name at least one")
@@ -174,12 +173,13 @@ def _budgeted(
     return named
 
 
-def _train_and_test(data: Data, test: Data | None, fraction: float, options: FitOptions) -> tuple[Rows, Rows]:
+def _train_and_test(
+    data: Data, test: Data | None, fraction: float, options: FitOptions
+) -> tuple[Dataset, Dataset]:
     train = located(data, options.memory_limit)
     if test is not None:
-        if not isinstance(test, MixedData | FileData):
-            test = read(test, train.inputs, train.outputs, options.memory_limit)
-        return train, test.select(train.inputs, train.outputs)
+        found = loaded(test, train.inputs, train.outputs, options.memory_limit)
+        return train, found.select(train.inputs, train.outputs)
     kept, held_out = split(train, fraction, options.seed)
     if held_out is None:
         raise SwarmnetError("nothing to compare on: no row is held out; raise the test fraction")
@@ -187,16 +187,16 @@ def _train_and_test(data: Data, test: Data | None, fraction: float, options: Fit
 
 
 def _runs(
-    train: Rows, test: Rows, trainers: dict[str, Trainer], repeats: int, options: FitOptions
+    train: Dataset, test: Dataset, trainers: dict[str, Trainer], repeats: int, options: FitOptions
 ) -> tuple[list[Run], AllRows]:
-    """The runs, the control's among them, and the rows that they are trained and tested on."""
+    """Return the runs, including those on values only, and the rows for training and testing."""
     options = replace(options, degree=0 if options.degree == "auto" else options.degree)
     net = network_for(train, options)
-    # A run has its rows, wherever it is made, and the same network as all others.
+    # All runs have the same network, and get their rows directly.
     options = replace(
         options, hidden=net.sizes[1:-1], activation=net.activations, memory_limit=None, client=None
     )
-    parts: list[Rows] = [train]
+    parts: list[Dataset] = [train]
     listed = [(name, 0, replace(options, trainer=trainer)) for name, trainer in trainers.items()]
     name = "hybrid" if "hybrid" in trainers else next(iter(trainers))
     control = replace(options, trainer=trainers[name])

@@ -31,38 +31,37 @@ _FIT_OF_TRANSFORMED = inspect.unwrap(TransformedTargetRegressor.fit).__code__
 class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A small network trained on values and partial derivatives, for scikit-learn's tools.
 
-    NaN in `y` and in `dydx` means "not observed" and nothing else (scikit-learn has no tag to say so of
-    targets; X must be complete). The order of rows changes nothing, and a row of weight 2 is the row twice;
-    weights of less than 1 on average are relative: they are divided by their average.
+    NaN in `y` and in `dydx` means "not observed" (scikit-learn has no tag for this in targets); X must be
+    complete. The result does not depend on the order of rows. A row of weight 2 counts as two rows. Weights
+    that are less than 1 on average are relative, and are divided by their average.
 
-    **Tables**, of pandas or another library, are matched by their columns' names. pandas' indices must be
-    those of X: rows in another order are refused.
+    **Tables**, of pandas or another library, are matched by the names of their columns. In pandas, their
+    indices must be equal to that of X: rows in another order are refused.
 
     **Scaling.** `dydx` are the partials with respect to the columns of X as this estimator receives them.
-    Inputs and outputs are scaled inside, and derivatives with them, so that no scaler is needed. One in front
-    changes what `dydx` must be: after ``StandardScaler`` it is ``dydx * scaler.scale_``, and `jacobian` is
-    then with respect to the scaled columns too. Where X looks as if it came from there, `fit` warns. So it
-    does within a `TransformedTargetRegressor`, which trains on g(y) and hands everything else on as it is: by
-    the chain rule `dydx` must then be g'(y) dy/dx, and standard deviations the absolute value of g'(y) times
-    those of y and dydx.
+    The estimator scales inputs, outputs and derivatives, so that no scaler is needed. A scaler before it
+    changes `dydx`: after ``StandardScaler`` it must be ``dydx * scaler.scale_``, and `jacobian` is also with
+    respect to the scaled columns. If X seems to be scaled, `fit` warns. It also warns within a
+    `TransformedTargetRegressor`, which trains on g(y) and passes all other arguments unchanged. Then, by the
+    chain rule, `dydx` must be g'(y) dy/dx, and standard deviations |g'(y)| times those of y and dydx.
 
-    **Routing.** With `sklearn.set_config(enable_metadata_routing=True)` `fit` asks for `dydx`, `y_sigma` and
+    **Routing.** With `sklearn.set_config(enable_metadata_routing=True)`, `fit` requests `dydx`, `y_sigma` and
     `dydx_sigma`, so that `GridSearchCV(...).fit(X, y, dydx=dydx)` and `cross_validate(..., params={"dydx":
-    dydx})` slice them along with X; `score` asks for `dydx` after `set_score_request(dydx=True)`. Without
-    routing they work as well; a Pipeline then wants the step's name: `net__dydx=dydx`.
+    dydx})` slice them with X; `score` requests `dydx` after `set_score_request(dydx=True)`. They also work
+    without routing; a Pipeline then needs the name of the step: `net__dydx=dydx`.
 
     Args:
         hidden, activation, trainer, iterations, seconds, particles, loss, scaling, derivative_weight, l2,
             degree: as in `swarmnet.fitting.options.FitOptions`; with `seconds` the model depends on the
             machine's speed.
-        random_state: a whole number is `swarmnet.fit`'s seed; None draws one from NumPy's global generator, a
-            `RandomState` from that.
+        random_state: a whole number is the seed of `swarmnet.fit`. With None the seed is drawn from NumPy's
+            global generator, with a `RandomState` from that.
 
     Attributes:
         model_: the `FittedModel`.
         n_features_in_: d.
-        feature_names_in_: the columns of X, where it was a DataFrame.
-        n_iter_: iterations of training.
+        feature_names_in_: the names of the columns of X, if it was a DataFrame.
+        n_iter_: number of training iterations.
 
     Example:
         >>> X, y, dydx = [[0.0], [0.5], [1.0]], [0.0, float("nan"), 1.0], [[0.0], [1.0], [2.0]]
@@ -71,7 +70,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         ((3,), (3, 1), (3, 1, 1))
     """
 
-    # Whoever passes derivatives, or standard deviations, means them to be trained on.
+    # Derivatives and standard deviations that are passed are always used in training.
     __metadata_request__fit: ClassVar = {"dydx": True, "y_sigma": True, "dydx_sigma": True}
     __metadata_request__score: ClassVar = {"dydx": False}
 
@@ -113,22 +112,22 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         y_sigma: ArrayLike | pd.DataFrame | None = None,
         dydx_sigma: ArrayLike | pd.DataFrame | None = None,
     ) -> "SwarmNetRegressor":
-        """Train.
+        """Train the network.
 
         Args:
             X: (n, d) inputs.
             y: (n,), or (n, k) for several outputs, NaN where not observed; None if only `dydx` is known.
             dydx: (n, d) partials for one output, (n, k, d) for several, NaN where not observed. The columns
-                of a table are matched by name, "dy/dx1" or with the names of X and y, in any order;
-                those that it lacks were not observed.
-            sample_weight: (n,) how often each row counts; relative to each other where they are less than 1
-                on average, over the rows that have an entry and a weight.
-            y_sigma: like `y`, the standard deviation of each value, NaN where none is known. The columns of a
-                table may be named as those of y, or "sigma(y)".
-            dydx_sigma: like `dydx`, and so for the partials: "dy/dx1" or "sigma(dy/dx1)".
+                of a table are matched by name, such as "dy/dx1" with the names of X and y, in any order;
+                missing columns were not observed.
+            sample_weight: (n,) how often each row counts; relative if they are less than 1 on average, over
+                the rows that have an entry and a positive weight.
+            y_sigma: shaped like `y`, the standard deviation of each value, NaN if unknown. The columns of a
+                table have the names of those of y, or "sigma(y)".
+            dydx_sigma: shaped like `dydx`, the same for the partials: "dy/dx1" or "sigma(dy/dx1)".
 
         Raises:
-            ValueError: data or settings that do not do; swarmnet's own are `SwarmnetError`.
+            ValueError: data or settings are invalid; `SwarmnetError` is one.
         """
         derived = {"dydx": dydx, "y_sigma": y_sigma, "dydx_sigma": dydx_sigma}
         tables = Tables({"X": X, "y": y, "sample_weight": sample_weight, **derived})
@@ -143,25 +142,30 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         return self
 
     def predict(self, X: ArrayLike | pd.DataFrame, return_std: bool = False) -> Any:
-        """Values, (n,) or (n, k) as `y` was; with `return_std` also their standard deviations.
+        """Return values (n,) or (n, k), shaped like `y`; with `return_std` also their standard deviations.
 
         Raises:
             NotFittedError: `fit` was not called.
-            ValueError: X does not do; or error bars of a trainer that has none, see `FittedModel.predict`.
+            ValueError: X is invalid, or the model has no error bars, see `FittedModel.predict`.
         """
         points = self._points(X)
         return self._shaped(self.model_.predict(points, return_std))
 
     def jacobian(self, X: ArrayLike | pd.DataFrame, return_std: bool = False) -> Any:
-        """Partials by the columns of X, (n, d) or (n, k, d), and their deviations.
+        """Return partials by the columns of X, (n, d) or (n, k, d); optionally their standard deviations too.
 
-        Raises as `predict` does.
+        Raises:
+            NotFittedError, ValueError: as in `predict`.
         """
         points = self._points(X)
         return self._shaped(self.model_.jacobian(points, return_std))
 
     def hessian(self, X: ArrayLike | pd.DataFrame) -> Array:
-        """Second derivatives, (n, d, d) or (n, k, d, d); raises as `predict` does."""
+        """Return second derivatives, (n, d, d) or (n, k, d, d).
+
+        Raises:
+            NotFittedError, ValueError: as in `predict`.
+        """
         points = self._points(X)
         found: Array = self._shaped(self.model_.hessian(points))
         return found
@@ -173,12 +177,12 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         dydx: ArrayLike | pd.DataFrame | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        """R2 of what was observed: the mean over the outputs, and the columns of `dydx` if that is given.
+        """Return R2 of the observed entries: the mean over the outputs, and the columns of `dydx` if given.
 
-        A column with fewer than two entries has no R2 and is left out; NaN if there is no other.
+        Columns with fewer than two entries have no R2 and are left out; NaN if there are no others.
 
         Raises:
-            ValueError: X, y or dydx do not do, or nothing was observed.
+            ValueError: X, y or dydx are invalid, or nothing was observed.
         """
         check_is_fitted(self)
         tables = Tables({"X": X, "y": y, "dydx": dydx, "sample_weight": sample_weight})
@@ -215,15 +219,15 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
 
 
 def _r2(target: Array, answer: Array, weights: Array) -> float:
-    """R2 of numbers that may be too large or too small to be squared."""
+    """Return R2 of numbers whose squares may overflow or underflow."""
     unit = float(np.abs(target).max()) or 1.0
     return float(r2_score(target / unit, answer / unit, sample_weight=weights))
 
 
 def _warn_of_transformed_target(given: dict[str, Any]) -> None:
-    """Warn of derivatives and deviations in a `TransformedTargetRegressor`, which leaves them as they are.
+    """Warn of derivatives and deviations in a `TransformedTargetRegressor`, which does not transform them.
 
-    An estimator is not told who calls it, and its data need not show it: so the callers are looked up.
+    An estimator does not know its caller, so the call stack is searched.
     """
     affected = [what for what, value in given.items() if value is not None]
     callers = [frame for frame, _ in traceback.walk_stack(None) if frame.f_code is _FIT_OF_TRANSFORMED]
@@ -236,7 +240,7 @@ def _warn_of_transformed_target(given: dict[str, Any]) -> None:
 
 
 def _warn_of_scaler(X: Array) -> None:
-    """Warn of inputs that a StandardScaler seems to have scaled, while nothing has scaled the derivatives."""
+    """Warn if a StandardScaler seems to have scaled the inputs, because it does not scale derivatives."""
     spread = X.std(0)
     scaled = np.isclose(spread, 1.0, rtol=0.0, atol=1e-8)
     standard = scaled | (spread == 0.0)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet.data.column_names import derivative_name
-from swarmnet.data.file_data import FileData
+from swarmnet.data.dataset import Dataset
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.statistics import Moments, Statistics
 from swarmnet.errors import SwarmnetError, unknown
@@ -39,9 +39,7 @@ class Scaling:
         return cls(np.zeros(d), np.ones(d), np.zeros(k), np.ones(k))
 
     @classmethod
-    def of(
-        cls, data: MixedData | Statistics, kind: str | None = "standard", outputs: bool = True
-    ) -> "Scaling":
+    def of(cls, data: Dataset | Statistics, kind: str | None = "standard", outputs: bool = True) -> "Scaling":
         """Return the scaling for `data`, or for rows with these statistics. It uses observed entries only.
 
         "standard" gives inputs and outputs mean 0 and standard deviation 1. An input counts once for each
@@ -83,7 +81,7 @@ class Scaling:
 
     @quiet  # `_refuse_extremes` checks the results
     def scale_data(
-        self, data: MixedData, balance: bool = True, reference: MixedData | Statistics | None = None
+        self, data: MixedData, balance: bool = True, reference: Dataset | Statistics | None = None
     ) -> MixedData:
         """Return `data` in the network's units, with the scale of each entry's residual as its sigma.
 
@@ -139,34 +137,6 @@ class Preparation:
         return scaled if self.scales_values else replace(scaled, Y_sigma=part.Y_sigma)
 
 
-@dataclass(frozen=True, eq=False)
-class PreparedSource:
-    """Training rows with their preparation, for objectives that keep them outside one MixedData.
-
-    Args:
-        data: the rows.
-        preparation: how they are prepared.
-    """
-
-    data: MixedData | FileData
-    preparation: Preparation
-
-    @property
-    def d(self) -> int:
-        """Number of inputs."""
-        return self.data.d
-
-    @property
-    def k(self) -> int:
-        """Number of outputs."""
-        return self.data.k
-
-    @property
-    def statistics(self) -> Statistics:
-        """Statistics of the rows before preparation."""
-        return self.data.statistics
-
-
 def _refuse_extremes(
     data: MixedData, X: Array, targets: tuple[Array, Array], sigmas: tuple[Array, Array]
 ) -> None:
@@ -189,7 +159,7 @@ def _refuse_column(names: Sequence[str], bad: NDArray[np.bool_], what: str) -> N
         raise SwarmnetError(f"{name!r} {what} for double precision: correct them, or use another unit")
 
 
-def _statistics(data: MixedData | Statistics) -> Statistics:
+def _statistics(data: Dataset | Statistics) -> Statistics:
     return data if isinstance(data, Statistics) else data.statistics
 
 

@@ -3,7 +3,7 @@
 import re
 
 _CUTS = [
-    # How far a busy machine comes in a tenth of a second nobody knows, and error bars need a lm_run
+    # Error bars need a Levenberg-Marquardt run, which a busy machine may not begin in a tenth of a second
     (r"(swarmnet train water.csv -o water.json .*)--seconds 30", r"\1--iterations 60"),
     (r"(seconds[ =])[0-9.]+", r"\g<1>0.1"),
     (r"(repeats[ =])\d+", r"\g<1>1"),

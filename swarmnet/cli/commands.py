@@ -159,7 +159,7 @@ def export(
 
 
 def _is_model(file: str) -> bool:
-    """By its name, or by its first byte, with which no CSV or Parquet file begins."""
+    """Return whether a file is a model, by its name or its first byte, which no CSV or Parquet file has."""
     if file.lower().endswith(".json"):
         return True
     if not os.path.isfile(file):  # a pipe can be read only once: it is data

@@ -9,7 +9,6 @@ import typer
 from swarmnet.cli import console, printing, progress
 from swarmnet.cli.opening import cluster_of, note_columns_left_out, refuse_limit_of_workers
 from swarmnet.comparison import compare as run_all
-from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.readers import read
 from swarmnet.data.splitting import LEAST_HELD_OUT
 from swarmnet.errors import SwarmnetError
@@ -106,7 +105,7 @@ def _read(
     note_columns_left_out(data, inputs, outputs)
     rows = read(data, console.names(inputs), console.names(outputs), memory_limit)
     tested = None if test is None else read(test, rows.inputs, rows.outputs, memory_limit)
-    if drawn and not all(isinstance(part, MixedData) for part in (rows, tested or rows)):
+    if drawn and None in (rows.in_memory, (tested or rows).in_memory):
         raise SwarmnetError("--report draws data in memory: raise --memory-limit, or leave one of them out")
     return rows, tested
 

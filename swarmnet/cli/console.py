@@ -1,7 +1,7 @@
-"""What every command of the command line needs: its options, notes, tables, warnings and exit codes.
+"""Parts of every command: options, notes, tables, warnings and exit codes.
 
-Results go to standard output or to the file named: tables on a terminal, CSV when piped, with --json one JSON
-document. Notes, the progress bar and errors go to standard error; a user's mistake is one line there, and
+Results go to standard output or to a file: tables on a terminal, CSV in a pipe, one JSON document with
+--json. Notes, the progress bar and errors go to standard error. A user's mistake gives one line there, and
 exit code 2.
 """
 
@@ -37,11 +37,11 @@ from swarmnet.scaling import KINDS
 from swarmnet.trainers import TRAINERS
 from swarmnet.trainers.result import STATUS
 
-_LEAST_WIDTH = 20  # characters, of a help that can be read
+_LEAST_WIDTH = 20  # characters; narrower help texts are not readable
 
 
 def _one_of(known: Iterable[str]) -> Callable[[str], list[str]]:
-    """What the shell completes a name to."""
+    """Return the completion of a name by the shell."""
     names = list(known)
     return lambda incomplete: [name for name in names if name.startswith(incomplete)]
 
@@ -92,11 +92,11 @@ ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file tha
 
 
 class _Stopped(Exception):
-    """Carries what ended a command past Typer."""
+    """Carries the exception that ended a command through Typer."""
 
 
 class Commands(TyperGroup):
-    """Lets `run` see Ctrl-C and failed writes, which Typer turns into exit codes without a word."""
+    """Passes Ctrl-C and failed writes on to `run`; Typer would only return an exit code."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if not ctx.resilient_parsing and args[0] not in self.commands:
@@ -111,12 +111,12 @@ class Commands(TyperGroup):
 
 
 def example(command: str) -> str:
-    """What the help of a command ends with; the indent makes it code where the help becomes a page."""
+    """Return the last lines of a command's help; the indent makes it code in the documentation."""
     return f"Example:\n\n    {command}"
 
 
 def show(frame: pd.DataFrame, title: str, output: Path | None = None) -> None:
-    """A table on a terminal; CSV in a file or a pipe."""
+    """Show a table on a terminal; write CSV into a file or a pipe."""
     if output is not None or not sys.stdout.isatty():
         write(csv(frame), output)
     elif len(frame):
@@ -124,12 +124,12 @@ def show(frame: pd.DataFrame, title: str, output: Path | None = None) -> None:
 
 
 def show_json(document: dict[str, Any], output: Path | None = None) -> None:
-    """One JSON document."""
+    """Write one JSON document."""
     write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", output)
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """A table's rows as JSON has them: what is not a finite number is null."""
+    """Return a table's rows as JSON values; numbers that are not finite become null."""
 
     def plain(value: Any) -> Any:
         return None if isinstance(value, float) and not math.isfinite(value) else value
@@ -138,7 +138,7 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def write(text: str, output: Path | None = None) -> None:
-    """To a file or to standard output."""
+    """Write text to a file or to standard output."""
     if output is None:
         _write_whole(text)
     else:
@@ -146,7 +146,7 @@ def write(text: str, output: Path | None = None) -> None:
 
 
 def _write_whole(text: str) -> None:
-    """Write to standard output; unbuffered, Python would not notice that only a part was taken."""
+    """Write all text to standard output; if it is unbuffered, one call may write only a part."""
     raw = getattr(sys.stdout, "buffer", None)
     if not isinstance(raw, io.RawIOBase):
         sys.stdout.write(text)
@@ -157,7 +157,7 @@ def _write_whole(text: str) -> None:
 
 
 def csv(frame: pd.DataFrame) -> str:
-    """The table; text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    """Return a table as CSV; text that a spreadsheet would run as a formula gets an apostrophe before it."""
 
     def inert(cell: object) -> object:
         runs = isinstance(cell, str) and begins_formula(cell) and number_of(cell) is None
@@ -168,15 +168,15 @@ def csv(frame: pd.DataFrame) -> str:
 
 
 def note(text: str) -> None:
-    """A line on standard error, without control characters; lost where nobody reads it any more."""
+    """Write a line without control characters to standard error; ignore that it is closed."""
     try:
         sys.stderr.write(printable(" ".join(text.splitlines())) + "\n")
-    except OSError:  # a long training is worth more than a note
+    except OSError:  # a note must not end a long training
         progress.silence(sys.stderr)
 
 
 def refuse_output(output: Path | None, *taken: str | Path | None) -> None:
-    """Before a long run: refuse a path that cannot be written, or that is one of the files `taken`."""
+    """Refuse, before a long run, a path that cannot be written or that is one of the files `taken`."""
     if output is None:
         return
     refuse_unwritable(output)
@@ -226,7 +226,7 @@ def _plain_warnings() -> Iterator[None]:
     """Show each of swarmnet's warnings once, as one line without code."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", SwarmnetWarning)
-        # Of this train tells itself, with the name of the file.
+        # The command train writes its own note of this, with the name of the file.
         warnings.filterwarnings("ignore", re.escape(STATUS["interrupted"]), SwarmnetWarning)
         shown, said = warnings.showwarning, set()
 
@@ -242,9 +242,9 @@ def _plain_warnings() -> Iterator[None]:
 
 
 def _run(app: typer.Typer) -> object:
-    """What the command returns or exits with."""
+    """Run the command; return its result or exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A pipe gets what a file gets; a terminal writes out the characters that it does not have.
+        # Pipes and files get UTF-8. A terminal shows the characters that it does not have as escapes.
         encoding = sys.stdout.encoding if sys.stdout.isatty() else "utf-8"
         sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
     try:
@@ -266,14 +266,14 @@ def run(app: typer.Typer) -> None:
 
 
 def _open_closed_streams() -> None:
-    """Where the shell has closed standard output or error (`>&-`), what is written there leads nowhere."""
+    """Replace standard output or error that the shell has closed (`>&-`) by the null device."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # until the end
 
 
 def _make_room() -> None:
-    """Draw on terminals that are said to have no width, and on narrow ones, as on one of some width."""
+    """Set a usable width for terminals that are too narrow or report none."""
     for name in ("COLUMNS", "LINES"):
         if not re.fullmatch(r"0*[1-9][0-9]{0,3}", os.environ.get(name, "80")):
             del os.environ[name]  # the terminal is asked instead
@@ -282,7 +282,7 @@ def _make_room() -> None:
 
 
 def _exit_code(app: typer.Typer, came: Sequence[int]) -> int:
-    """Run the command; 130 where the signals that came have ended it."""
+    """Run the command and return its exit code; 130 if one of the signals in `came` ended it."""
     code: object = 2
     try:
         code = _run(app)
@@ -293,7 +293,7 @@ def _exit_code(app: typer.Typer, came: Sequence[int]) -> int:
         code = 130
     except OSError as error:
         progress.silence(sys.stdout)
-        if came:  # the terminal is closed: nobody waits for the result
+        if came:  # the terminal is closed
             code = 130
         elif isinstance(error, BrokenPipeError):
             code = 141

@@ -1,4 +1,4 @@
-"""Where the data of a command come from: files on this machine, or a scheduler's workers."""
+"""Opens the data of a command: from files on this machine, or by a scheduler's workers."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -12,7 +12,7 @@ from swarmnet.errors import SwarmnetError
 
 
 def note_columns_left_out(path: str, inputs: str | None, outputs: str | None) -> None:
-    """Among them may be a slope whose name is not quite one."""
+    """Note columns that are not used: a misspelt name of a slope may be among them."""
     left_out = columns_left_out(path, console.names(inputs), console.names(outputs))
     if left_out:
         console.note(f"{path}: columns not needed: {listed(left_out)}")
@@ -22,7 +22,7 @@ def note_columns_left_out(path: str, inputs: str | None, outputs: str | None) ->
 def opened(
     data: str, inputs: str | None, outputs: str | None, memory_limit: str | None, scheduler: str | None
 ) -> Iterator[Any]:
-    """The data where they are to be trained on: in memory, in their files, or with a scheduler's workers."""
+    """Yield the data: in memory, in their files, or on a scheduler's workers."""
     note_columns_left_out(data, inputs, outputs)
     roles = console.names(inputs), console.names(outputs)
     if scheduler is None:

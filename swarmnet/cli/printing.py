@@ -1,4 +1,4 @@
-"""What the commands print of data, models and comparisons: tables, or one JSON document."""
+"""Output of data, models and comparisons: tables, or one JSON document."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def show_model(model: FittedModel, json: bool) -> None:
 
 
 def _listed(facts: dict[str, Any]) -> str:
-    """Pairs as 1..2, what has parts in parentheses; what was not set is left out."""
+    """Return facts as text: pairs as 1..2, nested facts in parentheses; None is left out."""
 
     def text(value: Any) -> str:
         if isinstance(value, dict):
@@ -104,7 +104,7 @@ def _listed(facts: dict[str, Any]) -> str:
 def show_comparison(comparison: Comparison, output: Path | None, json: bool) -> None:
     """On a terminal: median [quartiles] in a cell, a row a quantity. Elsewhere: the whole table, as CSV.
 
-    JSON has each run besides.
+    JSON also has each run.
     """
     table = comparison.table
     if json:

@@ -1,4 +1,4 @@
-"""What a terminal shows: a progress bar on standard error, tables and steps on standard output."""
+"""Terminal output: a progress bar on standard error, tables and steps on standard output."""
 
 import os
 import sys
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_REFRESH = 0.1  # seconds
-_WIDEST = 10_000  # characters that a table may need
+_REFRESH = 0.1  # seconds between updates of the progress bar
+_WIDEST = 10_000  # characters; only bounds the width of a table
 
 
 @contextmanager
 def bar() -> Iterator[Callable[[str, Progress], None] | None]:
-    """A function that shows a named `Progress`; None where standard error is no terminal."""
+    """Yield a function that shows a named `Progress`; None if standard error is not a terminal."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -49,14 +49,14 @@ def bar() -> Iterator[Callable[[str, Progress], None] | None]:
 
 
 def silence(stream: TextIO) -> None:
-    """Let a stream that takes no more lead nowhere, so that Python does not try again at exit."""
+    """Redirect a closed stream to the null device, so that Python does not fail at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
 class _MayClose:
-    """A terminal that may be closed: training goes on where nobody watches it any more."""
+    """A terminal that may be closed during training, which must continue."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -86,7 +86,7 @@ def _facts(now: Progress) -> str:
 
 
 def print_table(frame: "pd.DataFrame", title: str) -> None:
-    """A table without a cell cut off: where the terminal is too narrow, columns stand below others."""
+    """Print a table with complete cells; if the terminal is too narrow, in several parts."""
     from rich import box  # noqa: PLC0415
     from rich.cells import cell_len  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
@@ -110,14 +110,14 @@ def print_table(frame: "pd.DataFrame", title: str) -> None:
 
 
 def _wide_enough(console: "Console", tables: Iterable["Table"]) -> "Console":
-    """The console, or one that has room for each table: a number without its last digits is another one."""
+    """Return the console, or a wider one in which no digits of a table are cut off."""
     whole = console.options.update(max_width=_WIDEST)
     needed = max(console.measure(table, options=whole).maximum for table in tables)
     return console if needed <= console.width else type(console)(width=needed)
 
 
 def _parts(widths: Sequence[int], room: int) -> Iterator[list[int]]:
-    """The columns that stand beside each other, the first of all in every part."""
+    """Yield the columns of each part that fits; the first column is in every part."""
     part, used = [0], widths[0]
     for at in range(1, len(widths)):
         if used + widths[at] > room and len(part) > 1:
@@ -140,7 +140,7 @@ _MARKS = {"made": "bold yellow", "read": "cyan", "idle": "dim"}
 
 
 def print_steps(explanation: Explanation) -> None:
-    """Each step with its matrices, their active cells marked by colours."""
+    """Print each step with its matrices; colours mark the active cells."""
     from rich.columns import Columns  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -160,7 +160,7 @@ def print_steps(explanation: Explanation) -> None:
 
 
 def _blocks(matrix: Matrix, width: int) -> Iterator[Any]:
-    """The matrix as tables of as many columns as the terminal has room for."""
+    """Yield the matrix as tables whose columns fit into the terminal."""
     from rich import box  # noqa: PLC0415
     from rich.console import Group  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415

@@ -10,7 +10,7 @@ import typer
 from swarmnet import interrupts
 from swarmnet.cli import console, progress
 from swarmnet.cli.opening import opened
-from swarmnet.data.file_data import FileData
+from swarmnet.data.dataset import Dataset
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.splitting import LEAST_HELD_OUT, split, usual_fraction
 from swarmnet.errors import SwarmnetError
@@ -94,7 +94,7 @@ def train(
         raise typer.Exit(130)
 
 
-def _trained(data: MixedData | FileData, options: FitOptions) -> FittedModel:
+def _trained(data: Dataset, options: FitOptions) -> FittedModel:
     """The model, while a progress bar shows how far it is; notes where a checkpoint was gone on from."""
     checkpoint = options.checkpoint
     seen: list[int] = []
@@ -152,6 +152,6 @@ def _show(
 
 
 def _chi2(record: dict[str, Any]) -> str:
-    """How well the fit meets the sigmas, if there are any."""
+    """Return chi2 per entry as text; "" without sigmas."""
     found = (record["chi2_per_entry"] or {}).items()
     return "".join(f", chi2 per entry of the {kind} {chi2:.3g}" for kind, chi2 in found)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from swarmnet.data.dataset import Dataset
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.statistics import Moments
 
@@ -27,12 +28,15 @@ Array = NDArray[Any]
 _UNINFORMATIVE = 1e12  # an entry whose sigma is so many times its size has no information
 
 
-def canonical(data: MixedData) -> MixedData:
+def canonical(data: Dataset) -> Dataset:
     """Return the same entries in canonical form, without rows that have no entry or weight 0.
 
     A row of weight 2 equals the same row twice. A row with two entries equals two rows with one entry each.
+    Data in files stay as they are.
     """
-    data = _informative(data.select(by_name(data.inputs), by_name(data.outputs)))
+    if data.in_memory is None:
+        return data
+    data = _informative(data.in_memory.select(by_name(data.inputs), by_name(data.outputs)))
     rows = np.flatnonzero((data.entries_per_row > 0) & (data.row_weights > 0))
     rows = rows[_by_point(data.X[rows])]
     point = _numbered(*data.X[rows].T)
@@ -46,12 +50,16 @@ def canonical(data: MixedData) -> MixedData:
     return _joined(_plain(data.take(rows[alone])), packed, order)
 
 
-def mean_point(data: MixedData) -> Array:
+def mean_point(data: Dataset) -> Array:
     """Return the mean (d,) of the points of data in canonical form.
 
     The weight of a point is the largest total row weight with which one column was observed there. So rows
-    count by their weights, and several rows that share the entries of one original row count once.
+    count by their weights, and several rows that share the entries of one original row count once. In files
+    each row counts as a point.
     """
+    if data.in_memory is None:
+        return data.statistics.rows.mean
+    data = data.in_memory
     first = np.flatnonzero(np.diff(_numbered(*data.X.T), prepend=-1))
     often = ~np.isnan(_flat(data.Y, data.J)) * data.row_weights[:, None]
     return Moments.of(data.X[first].T, np.add.reduceat(often, first).max(1)).mean

@@ -5,11 +5,13 @@ only the position of its rows, not the rows, and can be pickled.
 """
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Self
 
 from swarmnet.data.column_roles import TargetError, is_long
 from swarmnet.data.data_frames import pd
@@ -49,17 +51,48 @@ class ReadSizes:
 SIZES = ReadSizes()
 
 
-class Piece(Protocol):
-    """Some rows of a file."""
+@dataclass(frozen=True)
+class Stamp:
+    """A file's path, size and modification time when it was opened."""
+
+    path: str
+    size: int
+    changed: int
+
+    @classmethod
+    def of(cls, path: Path) -> "Stamp":
+        """Return the current state of a file."""
+        with readable(str(path)):
+            found = path.stat()
+        if not path.is_file():
+            raise SwarmnetError(f"{path}: this is no file, and only files can be read piece by piece")
+        return cls(os.path.abspath(path), found.st_size, found.st_mtime_ns)
+
+    def refuse_change(self) -> None:
+        """Raise SwarmnetError if the file has changed."""
+        if Stamp.of(Path(self.path)) != self:
+            raise SwarmnetError(f"{self.path}: the file has changed since it was opened: start again")
+
+
+@dataclass(frozen=True)
+class Piece(ABC):
+    """Some rows of a file, from `start` to `stop` (exclusive), which count bytes (CSV) or rows (Parquet)."""
+
+    stamp: Stamp
+    start: int
+    stop: int
 
     @property
     def path(self) -> str:
         """The file's path."""
+        return self.stamp.path
 
     @property
     def size(self) -> int:
-        """The size in bytes (CSV) or rows (Parquet), to compare pieces of one kind."""
+        """Number of bytes (CSV) or rows (Parquet), to compare pieces of one kind."""
+        return self.stop - self.start
 
+    @abstractmethod
     def tables(self, columns: Sequence[str], rows: int) -> Iterator[Table]:
         """Yield the rows as tables of at most about `rows` rows.
 
@@ -67,8 +100,15 @@ class Piece(Protocol):
             SwarmnetError: the file cannot be read, or has changed since it was opened.
         """
 
-    def parts(self, count: int, rows: int) -> list["Piece"]:
+    @abstractmethod
+    def starts(self, rows: int) -> Sequence[int]:
+        """Return the start of each table of `rows` rows."""
+
+    def parts(self, count: int, rows: int) -> list[Self]:
         """Split into up to `count` pieces whose tables of `rows` rows are the same as the whole's."""
+        tables = self.starts(rows)
+        edges = [tables[len(tables) * i // count] for i in range(count)] + [self.stop]
+        return [replace(self, start=a, stop=b) for a, b in pairwise(edges) if a < b]
 
 
 @dataclass(frozen=True)
@@ -123,57 +163,18 @@ def layout_of(path: Path, sizes: ReadSizes = SIZES) -> Layout:
 
 
 @dataclass(frozen=True)
-class Stamp:
-    """A file's path, size and modification time when it was opened."""
-
-    path: str
-    size: int
-    changed: int
-
-    @classmethod
-    def of(cls, path: Path) -> "Stamp":
-        """Return the current state of a file."""
-        with readable(str(path)):
-            found = path.stat()
-        if not path.is_file():
-            raise SwarmnetError(f"{path}: this is no file, and only files can be read piece by piece")
-        return cls(os.path.abspath(path), found.st_size, found.st_mtime_ns)
-
-    def refuse_change(self) -> None:
-        """Raise SwarmnetError if the file has changed."""
-        if Stamp.of(Path(self.path)) != self:
-            raise SwarmnetError(f"{self.path}: the file has changed since it was opened: start again")
-
-
-@dataclass(frozen=True)
-class ParquetPiece:
-    """Rows `start` to `stop` (exclusive) of the row groups `first` to `last` (exclusive).
+class ParquetPiece(Piece):
+    """Rows of the row groups `first` to `last` (exclusive), counted from the start of the first one.
 
     Args:
-        stamp: the file's state.
         first: first row group.
         last: the row group after the last one.
         above: number of rows in the file before the first row group.
-        start: first row, counted from the start of the first row group; a multiple of a table's rows.
-        stop: the row after the last one, counted in the same way.
     """
 
-    stamp: Stamp
     first: int
     last: int
     above: int
-    start: int
-    stop: int
-
-    @property
-    def path(self) -> str:
-        """The file's path."""
-        return self.stamp.path
-
-    @property
-    def size(self) -> int:
-        """Number of rows."""
-        return self.stop - self.start
 
     def tables(self, columns: Sequence[str], rows: int) -> Iterator[Table]:
         """Yield tables of at most `rows` rows, cut at multiples of `rows` from the first row group."""
@@ -195,11 +196,9 @@ class ParquetPiece:
                 if at >= self.stop:
                     break
 
-    def parts(self, count: int, rows: int) -> list[Piece]:
-        """Split into parts of equally many tables; each part reads its row groups from their start."""
-        tables = -(-self.size // rows)
-        edges = [self.start + rows * (tables * i // count) for i in range(count)] + [self.stop]
-        return [replace(self, start=a, stop=b) for a, b in zip(edges[:-1], edges[1:], strict=True) if a < b]
+    def starts(self, rows: int) -> Sequence[int]:
+        """Return the first row of each table."""
+        return range(self.start, self.stop, rows)
 
 
 def parquet_layout(path: Path, sizes: ReadSizes = SIZES) -> Layout:
@@ -218,7 +217,7 @@ def parquet_layout(path: Path, sizes: ReadSizes = SIZES) -> Layout:
     for group, size in enumerate(groups, 1):
         rows += size
         if rows >= sizes.piece_rows or (group == len(groups) and rows):
-            pieces.append(ParquetPiece(stamp, first, group, above, 0, rows))
+            pieces.append(ParquetPiece(stamp, 0, rows, first, group, above))
             first, above, rows = group, above + rows, 0
     if not pieces:
         raise SwarmnetError(f"{path}: there is no row: add at least one")
@@ -232,32 +231,16 @@ def _parquet(path: Path) -> Any:
 
 
 @dataclass(frozen=True)
-class CsvPiece:
-    """The lines of a CSV file, without its header, from byte `start` to byte `stop` (exclusive).
+class CsvPiece(Piece):
+    """The lines of a CSV file, without its header, that begin at bytes `start` to `stop` (exclusive).
 
     Args:
-        stamp: the file's state.
         columns: the file's columns.
-        start: the first byte of a line.
-        stop: the first byte of the line after the last one.
         table_bytes: bytes read at a time.
     """
 
-    stamp: Stamp
     columns: tuple[str, ...]
-    start: int
-    stop: int
     table_bytes: int
-
-    @property
-    def path(self) -> str:
-        """The file's path."""
-        return self.stamp.path
-
-    @property
-    def size(self) -> int:
-        """Number of bytes."""
-        return self.stop - self.start
 
     def tables(self, columns: Sequence[str], rows: int) -> Iterator[Table]:
         """Yield the rows as tables of about `table_bytes` of text; `rows` is not used."""
@@ -274,11 +257,9 @@ class CsvPiece:
                 )
             yield CsvTable.part(self.path, text, list(self.columns), before)
 
-    def parts(self, count: int, rows: int) -> list[Piece]:
-        """Split into parts of equally many tables."""
-        tables = [start for start, _ in _cut(self.path, self.start, self.stop, self.table_bytes)]
-        edges = [tables[len(tables) * i // count] for i in range(count)] + [self.stop]
-        return [replace(self, start=a, stop=b) for a, b in zip(edges[:-1], edges[1:], strict=True) if a < b]
+    def starts(self, rows: int) -> Sequence[int]:
+        """Return the first byte of each table; `rows` is not used."""
+        return [start for start, _ in _cut(self.path, self.start, self.stop, self.table_bytes)]
 
 
 def csv_layout(path: Path, sizes: ReadSizes = SIZES) -> Layout:
@@ -304,7 +285,7 @@ def csv_layout(path: Path, sizes: ReadSizes = SIZES) -> Layout:
         CsvTable(path)  # a small file is checked completely
     rows = round((stamp.size - start) * max(1, body.count(b"\n")) / max(1, len(body)))
     edges = _cut(str(path), start, stamp.size, sizes.piece_bytes)
-    pieces: list[Piece] = [CsvPiece(stamp, tuple(columns), a, b, sizes.table_bytes) for a, b in edges]
+    pieces: list[Piece] = [CsvPiece(stamp, a, b, tuple(columns), sizes.table_bytes) for a, b in edges]
     return Layout(str(path), columns, rows, stamp.size, pieces)
 
 
@@ -317,7 +298,7 @@ def _cut(path: str, start: int, stop: int, size: int) -> list[tuple[int, int]]:
             file.readline()
             edges.append(min(file.tell(), stop))
     edges += [stop] if edges[-1] < stop else []
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def _lines_before(path: str, byte: int, size: int) -> int:

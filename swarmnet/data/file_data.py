@@ -6,14 +6,16 @@ which are written to a temporary file (see `chunk_file`). Each sum over the rows
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property, partial
+from itertools import accumulate, chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet.data.file_chunks import SIZES, Piece
-from swarmnet.data.mixed_data import MixedData, from_arrays
+from swarmnet.data.mixed_data import MixedData, from_arrays, most_rows
 from swarmnet.data.statistics import Statistics
 from swarmnet.data.table_form import Form
 from swarmnet.errors import SwarmnetError
@@ -21,13 +23,7 @@ from swarmnet.threads import Pool
 
 Step = Callable[[MixedData], MixedData | None]  # returns the changed rows, or None if none is left
 
-_BLOCK = 1 << 22  # numbers in a block of rows
 _MOST_HELD_OUT = 100_000  # maximum rows of a test set
-
-
-def most_rows(d: int, k: int, most: int) -> int:
-    """Return the number of rows in a block, up to `most`, for d inputs and k outputs."""
-    return max(1, min(most, _BLOCK // (d + k * (1 + d))))
 
 
 @dataclass(frozen=True)
@@ -63,14 +59,22 @@ class Reader:
             if block is not None:
                 yield block
 
-    def rows(self, piece: Piece) -> list[MixedData]:
-        """Return all blocks of a piece."""
-        return list(self.blocks(piece))
-
     def summary(self, piece: Piece) -> "Summary":
         """Return the summary of a piece."""
         parts = [Summary.of(block) for block in self.blocks(piece)]
         return Summary.total([Summary.none(self.form), *parts])
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The rows of some pieces in blocks, which are read when they are iterated over, here or elsewhere."""
+
+    reader: Reader
+    pieces: Sequence[Piece]
+
+    def __iter__(self) -> Iterator[MixedData]:
+        for piece in self.pieces:
+            yield from self.reader.blocks(piece)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +124,8 @@ class FileData:
     pieces: tuple[Piece, ...]
     about: int
     pool: Pool
+    in_memory = None
+    sigma_rms = None  # not recorded
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -149,7 +155,10 @@ class FileData:
             SwarmnetError: a cell is not valid, or there is no entry.
         """
         found = Summary.total(list(self.pool.map(self.reader.summary, self.pieces)))
-        refuse_nothing(self.name, found.statistics)
+        if found.statistics.n_entries == 0:
+            raise SwarmnetError(
+                f"{self.name}: there are no entries: every value and every partial is missing"
+            )
         return found
 
     @property
@@ -177,14 +186,56 @@ class FileData:
         """Number of observed values and partials together."""
         return self.statistics.n_entries
 
+    @property
+    def total_weights(self) -> tuple[float, float]:
+        """The total weights of all values and of all partials."""
+        return self.statistics.total_weights
+
+    @property
+    def content(self) -> list[Any]:
+        """All that tells these data from others."""
+        known = self.statistics
+        moments = [astuple(columns) for columns in (known.X, known.Y, known.J)]
+        return [self.summary.checksum, known.n, moments, self.inputs, self.outputs]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the rows' numbers."""
+        return self.n * self.reader.form.row_bytes
+
+    @property
+    def parts(self) -> list[Blocks]:
+        """The rows of each piece."""
+        return [Blocks(self.reader, [piece]) for piece in self.pieces]
+
     def __repr__(self) -> str:
         return f"FileData({self.name}, {', '.join(self.inputs)} -> {', '.join(self.outputs)})"
 
     def read_by(self, pool: Pool) -> "FileData":
-        """Return the same data with another pool and the summary that is already known."""
+        """Return the same data with another pool, and the summary if it is already known."""
+        if pool is self.pool:
+            return self
         other = replace(self, pool=pool)
-        vars(other)["summary"] = self.summary
+        vars(other).update({name: found for name, found in vars(self).items() if name == "summary"})
         return other
+
+    def counted(self) -> "FileData":
+        """Return these data: rows in files have no weights."""
+        return self
+
+    def block_rows(self, most: int) -> int:
+        """Return the number of rows in a block, which is the reader's, whatever `most` is."""
+        return self.reader.block_rows
+
+    def shares(self, count: int, most: int) -> list[Blocks]:
+        """Divide the pieces, or parts of them, in order into up to `count` shares of about equal size."""
+        size = sum(piece.size for piece in self.pieces) / count
+        rows = self.block_rows(most)
+        parts = [p for piece in self.pieces for p in piece.parts(max(1, round(piece.size / size)), rows)]
+        ends = np.array([0, *accumulate(part.size for part in parts)], float)
+        share = np.minimum((ends[:-1] + ends[1:]) / (2.0 * size), count - 1).astype(int)
+        found = [[part for part, of in zip(parts, share, strict=True) if of == s] for s in range(count)]
+        return [Blocks(self.reader, pieces) for pieces in found if pieces]
 
     def with_step(self, step: Step) -> "FileData":
         """Return the data with `step` applied to each block of rows after the earlier steps."""
@@ -215,14 +266,8 @@ class FileData:
 
     def gathered(self) -> MixedData | None:
         """Return the rows that remain after the steps, in memory; None if none remains."""
-        blocks = [block for found in self.pool.map(self.reader.rows, self.pieces) for block in found]
+        blocks = list(chain.from_iterable(self.pool.map(list, self.parts)))
         return joined(blocks) if blocks else None
-
-
-def refuse_nothing(name: str, found: Statistics) -> None:
-    """Raise SwarmnetError if there is no entry."""
-    if found.n_entries == 0:
-        raise SwarmnetError(f"{name}: there are no entries: every value and every partial is missing")
 
 
 def _values_only(block: MixedData) -> MixedData | None:

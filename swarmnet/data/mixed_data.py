@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,9 @@ from swarmnet.data.statistics import Statistics
 from swarmnet.data.table_form import Arrays, Form, located, named, targets_of
 from swarmnet.data.tables import FrameTable, Table
 from swarmnet.errors import SwarmnetError
+from swarmnet.threads import Pool
+
+_BLOCK = 1 << 22  # numbers in a block of rows
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -70,6 +74,7 @@ class MixedData:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     weights: Array | None
+    pool = None  # reads the rows of data in files
 
     def __init__(
         self,
@@ -175,6 +180,41 @@ class MixedData:
         """Means, deviations and ranges of all columns, without rows of weight 0."""
         return Statistics.of(self.X, self.Y, self.J, self.weights)
 
+    @property
+    def sigma_rms(self) -> dict[str, float]:
+        """The root mean square of each column's measured sigmas, if it has any."""
+        given = {
+            name: sigma[~np.isnan(target) & ~np.isnan(sigma)]
+            for name, target, sigma in self.entry_columns()
+            if sigma is not None
+        }
+        return {
+            name: float(np.linalg.norm(s / s.max()) * s.max() / len(s) ** 0.5)
+            for name, s in given.items()
+            if len(s)
+        }
+
+    @property
+    def content(self) -> list[Any]:
+        """All that tells these data from others."""
+        arrays = [self.X, self.Y, self.J, self.Y_sigma, self.J_sigma, self.weights]
+        return [*arrays, self.inputs, self.outputs]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays."""
+        return sum(part.nbytes for part in self.content if isinstance(part, np.ndarray))
+
+    @property
+    def in_memory(self) -> MixedData:
+        """These data; None for data in files."""
+        return self
+
+    @property
+    def parts(self) -> list[list[MixedData]]:
+        """The rows as one part of one block; data in files have several of both."""
+        return [[self]]
+
     def __len__(self) -> int:
         return self.n
 
@@ -200,6 +240,22 @@ class MixedData:
         """Return the data without rows of weight 0."""
         counts = self.row_weights > 0
         return self if counts.all() else self.take(np.flatnonzero(counts))
+
+    def read_by(self, pool: Pool) -> MixedData:
+        """Return these data, which nothing has to read."""
+        return self
+
+    def block_rows(self, most: int) -> int:
+        """Return the number of rows in a block of `shares`, up to `most`."""
+        return most_rows(self.d, self.k, most)
+
+    def shares(self, count: int, most: int) -> list[list[MixedData]]:
+        """Divide the rows in order into up to `count` shares, each of blocks of up to `most` rows."""
+        size = self.block_rows(most)
+        blocks = [self.take(slice(first, first + size)) for first in range(0, self.n, size)]
+        count = min(count, len(blocks))
+        ends = [len(blocks) * number // count for number in range(count + 1)]
+        return [blocks[a:b] for a, b in pairwise(ends)]
 
     def select(self, inputs: Sequence[str], outputs: Sequence[str]) -> MixedData:
         """Return the data with its columns in the order of these names.
@@ -279,6 +335,11 @@ class MixedData:
             if sigma is not None and np.isfinite(sigma).any():
                 sigmas[sigma_name(name)] = sigma
         return pd.DataFrame(columns | sigmas)
+
+
+def most_rows(d: int, k: int, most: int) -> int:
+    """Return the number of rows in a block, up to `most`, for d inputs and k outputs."""
+    return max(1, min(most, _BLOCK // (d + k * (1 + d))))
 
 
 def along_rows(weights: Array, ndim: int) -> Array:

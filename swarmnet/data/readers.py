@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import overload
+from typing import cast, overload
 
 import numpy as np
 
 from swarmnet.data.column_names import Array, listed
 from swarmnet.data.data_frames import is_frame, pd
+from swarmnet.data.dataset import Dataset, is_dataset
 from swarmnet.data.file_chunks import (
     SIZES,
     Layout,
@@ -30,6 +31,7 @@ from swarmnet.errors import SwarmnetError, suggestion
 from swarmnet.threads import Pool, ThreadPool, available_cores
 
 Size = float | str
+Data = Dataset | FilePath
 Roles = tuple[Iterable[str] | None, Iterable[str] | None]  # names of inputs and outputs as given
 
 _PROGRAM = 2.5e8  # bytes that the process uses without any data
@@ -47,26 +49,25 @@ def read(
 @overload
 def read(
     path: FilePath,
-    inputs: Iterable[str] | None,
-    outputs: Iterable[str] | None,
-    memory_limit: Size | None,
-) -> MixedData | FileData: ...
-@overload
-def read(
-    path: FilePath,
     inputs: Iterable[str] | None = ...,
     outputs: Iterable[str] | None = ...,
-    *,
-    memory_limit: Size | None,
-) -> MixedData | FileData: ...
+    memory_limit: Size | None = ...,
+) -> Dataset: ...
 def read(
     path: FilePath,
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
     memory_limit: Size | None = None,
-) -> MixedData | FileData:
+) -> Dataset:
     """Call `read_parquet` for files ending in .parquet or .pq, and `read_csv` for all others."""
     return _read(path, open_table, layout_of, (inputs, outputs), memory_limit)
+
+
+def loaded(
+    data: Data, inputs: Sequence[str], outputs: Sequence[str], memory_limit: Size | None = None
+) -> Dataset:
+    """Return the data, read from files if a path is given."""
+    return data if is_dataset(data) else read(cast(FilePath, data), inputs, outputs, memory_limit)
 
 
 @overload
@@ -79,24 +80,16 @@ def read_csv(
 @overload
 def read_csv(
     path: FilePath,
-    inputs: Iterable[str] | None,
-    outputs: Iterable[str] | None,
-    memory_limit: Size | None,
-) -> MixedData | FileData: ...
-@overload
-def read_csv(
-    path: FilePath,
     inputs: Iterable[str] | None = ...,
     outputs: Iterable[str] | None = ...,
-    *,
-    memory_limit: Size | None,
-) -> MixedData | FileData: ...
+    memory_limit: Size | None = ...,
+) -> Dataset: ...
 def read_csv(
     path: FilePath,
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
     memory_limit: Size | None = None,
-) -> MixedData | FileData:
+) -> Dataset:
     """Read a comma-separated UTF-8 file, or all files that match a glob, sorted by name.
 
     The form is recognised by the columns. Wide: a row is a point; a column is an input, a value (``h``), a
@@ -130,24 +123,16 @@ def read_parquet(
 @overload
 def read_parquet(
     path: FilePath,
-    inputs: Iterable[str] | None,
-    outputs: Iterable[str] | None,
-    memory_limit: Size | None,
-) -> MixedData | FileData: ...
-@overload
-def read_parquet(
-    path: FilePath,
     inputs: Iterable[str] | None = ...,
     outputs: Iterable[str] | None = ...,
-    *,
-    memory_limit: Size | None,
-) -> MixedData | FileData: ...
+    memory_limit: Size | None = ...,
+) -> Dataset: ...
 def read_parquet(
     path: FilePath,
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
     memory_limit: Size | None = None,
-) -> MixedData | FileData:
+) -> Dataset:
     """Read a Parquet file, or all files that match a glob; columns have the meaning given in `read_csv`.
 
     An index without a name is not a column. Errors count rows from 0. For `memory_limit` see `read_csv`.
@@ -185,7 +170,7 @@ def _read(
     laid_out: Callable[[Path], Layout],
     roles: Roles,
     memory_limit: Size | None,
-) -> MixedData | FileData:
+) -> Dataset:
     if memory_limit is not None:
         found = _in_files(path, laid_out, roles, bytes_of(memory_limit))
         if found is not None:

@@ -1,10 +1,9 @@
 """Holding out rows for testing."""
 
-from typing import overload
-
 import numpy as np
 from numpy.typing import NDArray
 
+from swarmnet.data.dataset import Dataset, require_mixed_data
 from swarmnet.data.file_data import FileData, split_files
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError
@@ -14,7 +13,7 @@ _USUAL = 0.2  # chosen: share of the points that are held out
 LEAST_HELD_OUT = 5  # points: the RMS of so few errors has a standard deviation of about a third
 
 
-def usual_fraction(data: MixedData | FileData) -> float:
+def usual_fraction(data: Dataset) -> float:
     """Return the default share of held-out points: 0.2, or 0 if that is less than five points.
 
     The root mean square of m errors has a relative standard deviation of about 1 / sqrt(2 m): a third for
@@ -23,19 +22,12 @@ def usual_fraction(data: MixedData | FileData) -> float:
     if isinstance(data, FileData):
         points = data.about
     else:
-        points = len(np.unique(data.X[(data.row_weights > 0) & (data.entries_per_row > 0)], axis=0))
+        rows = require_mixed_data(data)
+        points = len(np.unique(rows.X[(rows.row_weights > 0) & (rows.entries_per_row > 0)], axis=0))
     return _USUAL if round(_USUAL * points) >= LEAST_HELD_OUT else 0.0
 
 
-@overload
-def split(data: MixedData, fraction: float, seed: int) -> tuple[MixedData, MixedData | None]: ...
-@overload
-def split(
-    data: MixedData | FileData, fraction: float, seed: int
-) -> tuple[MixedData | FileData, MixedData | None]: ...
-def split(
-    data: MixedData | FileData, fraction: float, seed: int
-) -> tuple[MixedData | FileData, MixedData | None]:
+def split(data: Dataset, fraction: float, seed: int) -> tuple[Dataset, MixedData | None]:
     """Return training rows, and test rows at a random `fraction` of the points; None if that is no point.
 
     Rows at one point stay together, so that no test point was trained on. Points are stratified by which
@@ -52,6 +44,7 @@ def split(
         raise SwarmnetError(f"the test fraction must be from 0 to less than 1, not {fraction}")
     if isinstance(data, FileData):
         return split_files(data, fraction, seed)
+    data = require_mixed_data(data)
     if data.weights is not None:
         data = data.take(data.weights > 0)
     points, point = np.unique(data.X, axis=0, return_inverse=True)

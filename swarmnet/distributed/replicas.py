@@ -1,7 +1,8 @@
 """A training distributed over the workers of a Dask cluster: pip install ".[dask]".
 
-Either each worker gets all rows once, divides them into chunks on first use, and advances whole runs. Or
-each worker holds a share of the rows, and computes sums over them (see `sharded_sums`).
+Either each worker gets all rows once, divides them into chunks on first use, and does whole
+Levenberg-Marquardt runs. Or each worker holds a share of the rows, and computes sums over them (see
+`sharded_sums`).
 """
 
 import threading
@@ -9,10 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from swarmnet.data.file_data import FileData, most_rows
-from swarmnet.data.mixed_data import MixedData
 from swarmnet.distributed.cluster import Cluster
-from swarmnet.distributed.sharded_sums import CopiedSource, SentSource, bytes_of
+from swarmnet.distributed.sharded_sums import CopiedSource, WorkerSource
 from swarmnet.network.network import Network
 from swarmnet.objective.objective import Objective
 from swarmnet.objective.specification import ObjectiveSpecification
@@ -38,13 +37,10 @@ class Objectives:
 
     def __sizeof__(self) -> int:
         # Dask calls this before any objective is made. Chunks hold the inputs, and three numbers per entry.
-        known, d, k = (
-            self._specification.rows.statistics,
-            self._specification.rows.d,
-            self._specification.rows.k,
-        )
-        chunks = known.n * d + 3 * known.n_entries
-        return 8 * (known.n * (d + k * (1 + d)) + len(self._nets) * chunks)
+        data = self._specification.rows.data
+        n, d, k = data.n, data.d, data.k
+        chunks = n * d + 3 * data.n_entries
+        return 8 * (n * (d + k * (1 + d)) + len(self._nets) * chunks)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Objectives, (self._specification, self._nets)  # objectives are not sent
@@ -86,38 +82,27 @@ class WorkerReplicas:
 
 
 def shared_out(
-    data: MixedData | FileData,
-    nets: Sequence[Network],
-    specification: ObjectiveSpecification,
-    trainer: Trainer,
-    cluster: Cluster,
+    nets: Sequence[Network], specification: ObjectiveSpecification, trainer: Trainer, cluster: Cluster
 ) -> tuple[list[Objective], OnReplicas | None]:
     """Return an objective for each network, with which the workers do most of a trainer's work.
 
-    The second result is the executor that runs runs on the workers, or None if the rows are distributed.
-    For FileData, the specification's rows are on the workers.
+    The second result is the executor that does the runs on the workers, or None if the rows are distributed.
+    The specification's rows in files are on the workers.
     """
-    spread = copied = here = specification
-    if isinstance(data, FileData):
-        block_rows = data.reader.block_rows
+    data, preparation = specification.rows.data, specification.rows.preparation
+    spread = replace(specification, rows=WorkerSource(data, preparation, cluster))
+    here = copied = specification
+    if data.in_memory is None:
         whole = data.read_by(ThreadPool(1))  # in the process that reads it
-        copied = replace(specification, rows=CopiedSource(whole, specification.preparation))
+        copied = replace(specification, rows=CopiedSource(whole, preparation))
         here = copied if data.n <= cluster.rows_here else spread
-    else:
-        block_rows = most_rows(data.d, data.k, cluster.block_rows)
-        spread = replace(specification, rows=SentSource(data, specification.preparation, cluster))
-    if _bytes(data) > cluster.copied_bytes:
+    if data.nbytes > cluster.copied_bytes:
         return [spread.objective(net) for net in nets], None
     first = here.objective(nets[0])
     if runs := trainer.runs_at_once(first):
-        blocks = -(-data.n // block_rows)
+        blocks = -(-data.n // data.block_rows(cluster.block_rows))
         if cost(first) <= cluster.copied_cost or blocks < 2 * runs:
             candidates = [first, *(here.objective(net) for net in nets[1:])]
             return candidates, OnReplicas(WorkerReplicas(copied, nets, cluster))
     first = first if here is spread else spread.objective(nets[0])
     return [first, *(spread.objective(net) for net in nets[1:])], None
-
-
-def _bytes(data: MixedData | FileData) -> int:
-    """Return the bytes of the rows' numbers."""
-    return data.n * data.reader.form.row_bytes if isinstance(data, FileData) else bytes_of(data)

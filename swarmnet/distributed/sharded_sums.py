@@ -7,27 +7,25 @@ workers and repeats their tasks.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
-from itertools import accumulate, chain, pairwise
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.data.file_chunks import Piece
-from swarmnet.data.file_data import FileData, Reader, most_rows
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.distributed.cluster import Cluster
 from swarmnet.objective.row_chunks import Chunks, taken
-from swarmnet.objective.row_source import Batch, Sums, Terms, joined
+from swarmnet.objective.row_source import Batch, Source, Sums, Terms, joined
 from swarmnet.objective.row_sums import HeldRows, ready
 from swarmnet.objective.tree_reduction import Node, Numbering, leaves, merged, total
-from swarmnet.scaling import Preparation, PreparedSource
+from swarmnet.scaling import Preparation
 from swarmnet.threads import ThreadTeam
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Future
 
 Array = NDArray[Any]
 P = ParamSpec("P")
@@ -84,10 +82,6 @@ def bytes_of(value: object) -> int:
     return sum(map(bytes_of, value)) if isinstance(value, list | tuple) else 0
 
 
-def _read(pieces: Sequence[Piece], terms: Terms, preparation: Preparation, reader: Reader) -> Shard:
-    return Shard.of(terms, preparation, (block for piece in pieces for block in reader.blocks(piece)))
-
-
 def _total(shard: Shard, first: int, some: dict[int, Batch] | None, call: Call) -> list[Node]:
     """Return a shard's part of a sum; its blocks are numbered from `first`."""
     return merged(leaves(shard.each(call, some), first))
@@ -98,48 +92,24 @@ def _joined(shard: Shard, call: Call) -> Sums:
 
 
 @dataclass(frozen=True, eq=False)
-class WorkerSource(PreparedSource):
-    """Files that the workers read, and whose rows they hold."""
+class WorkerSource(Source):
+    """Rows that workers hold, which are sent to them from memory, or which they read from files."""
 
-    data: FileData
     cluster: Cluster
 
     def rows(self, terms: Terms, threads: int | None) -> "ShardedRows":
-        """Let the workers read the rows; their numbers of threads were set when they started."""
-        reader = self.data.reader
-        shards = max(self.cluster.shards, self.cluster.threads)
-        shared = _shared(self.data.pieces, shards, reader.block_rows)
-        read = partial(_read, terms=terms, preparation=self.preparation, reader=reader)
-        return ShardedRows(terms, self.cluster.submit(read, shared), self.cluster)
-
-
-@dataclass(frozen=True, eq=False)
-class SentSource(PreparedSource):
-    """Rows in the memory of this process that are sent to workers."""
-
-    data: MixedData
-    cluster: Cluster
-
-    def rows(self, terms: Terms, threads: int | None) -> "ShardedRows":
-        """Send each shard its rows."""
-        n, size = self.data.n, most_rows(self.d, self.k, self.cluster.block_rows)
-        blocks = [self.data.take(slice(first, first + size)) for first in range(0, n, size)]
-        shards = min(max(self.cluster.shards, self.cluster.threads), len(blocks))
-        ends = [len(blocks) * number // shards for number in range(shards + 1)]
-        shared = [blocks[a:b] for a, b in pairwise(ends)]
+        """Give each worker its rows; the workers' numbers of threads were set when they started."""
+        shards = self.data.shares(max(self.cluster.shards, self.cluster.threads), self.cluster.block_rows)
         make = partial(Shard.of, terms, self.preparation)
-        return ShardedRows(terms, self.cluster.submit(make, shared), self.cluster)
+        return ShardedRows(terms, self.cluster.submit(make, shards), self.cluster)
 
 
-@dataclass(frozen=True, eq=False)
-class CopiedSource(PreparedSource):
+class CopiedSource(Source):
     """Files whose rows each process that uses them reads into its own memory."""
-
-    data: FileData
 
     def rows(self, terms: Terms, threads: int | None) -> "ShardedRows":
         """Read the rows as one shard."""
-        shard = _read(self.data.pieces, terms, self.preparation, self.data.reader)
+        shard = Shard.of(terms, self.preparation, chain.from_iterable(self.data.parts))
         return ShardedRows(terms, [shard], _ThisProcess())
 
 
@@ -228,18 +198,3 @@ class ShardedRows:
         # Blocks are numbered as on one machine, where only these are counted.
         some._firsts = list(accumulate(map(len, asked.values()), initial=0))[:-1]
         return some
-
-
-def _shared(pieces: Sequence[Piece], shards: int, rows: int) -> list[list[Piece]]:
-    """Divide pieces, or parts of them, in order into up to so many shards of about equal size."""
-    most = sum(piece.size for piece in pieces) / shards
-    parts = [part for piece in pieces for part in piece.parts(max(1, round(piece.size / most)), rows)]
-    ends = np.array([0, *accumulate(part.size for part in parts)], float)
-    shard = np.minimum((ends[:-1] + ends[1:]) / (2.0 * most), shards - 1).astype(int)
-    found = [[part for part, of in zip(parts, shard, strict=True) if of == s] for s in range(shards)]
-    return [shared for shared in found if shared]
-
-
-def on_workers(data: FileData, client: "Client") -> FileData:
-    """Return the same data, read and held by the workers of a client."""
-    return replace(data, pool=Cluster(client))

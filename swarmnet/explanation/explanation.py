@@ -30,8 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet.data.data_frames import pd
+from swarmnet.data.dataset import require_mixed_data
 from swarmnet.data.mixed_data import MixedData
-from swarmnet.data.readers import read
+from swarmnet.data.readers import loaded
 from swarmnet.errors import SwarmnetError
 from swarmnet.explanation.steps import Explanation, Matrix
 from swarmnet.explanation.symbols import Calculation
@@ -83,7 +84,7 @@ def explain(
         >>> steps["W1 after"]["y"].round(3).tolist()  # 2 - 0.1 * 2 * 0.5 * 1, 3 - 0.1 * 2 * 0.5 * 0.5
         [1.9, 2.95]
     """
-    mixed = data if isinstance(data, MixedData) else read(data, model.inputs, model.outputs)
+    mixed = require_mixed_data(loaded(data, model.inputs, model.outputs))
     mixed = mixed.select(model.inputs, model.outputs)
     require_count("row", row, first_row)
     require_number("learning_rate", learning_rate, "a positive number", lambda rate: rate > 0)

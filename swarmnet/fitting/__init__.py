@@ -1,1 +1,1 @@
-"""From data to a fitted model."""
+"""Fitting: from data and options to a fitted model."""

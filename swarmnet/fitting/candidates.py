@@ -1,9 +1,8 @@
-"""Which networks are trained: the one asked for, or several for hybrid to choose from."""
+"""The networks to train: the requested one, or several from which hybrid chooses."""
 
 from collections.abc import Sequence
 
-from swarmnet.data.file_data import FileData
-from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.dataset import Dataset
 from swarmnet.errors import SwarmnetError
 from swarmnet.fitting.options import FitOptions
 from swarmnet.fitting.polynomials import polynomials, trend_for
@@ -15,21 +14,22 @@ from swarmnet.trainers import LBFGS, Hybrid
 from swarmnet.trainers.lm_run import multiplications
 from swarmnet.trainers.network_choice import SMALL_COST
 
+# The three layers halve the error on the robot arm of benchmarks/.
 _SMALL = ((8,), (16,), (32,), (8, 8), (16, 16), (24, 24), (12, 12, 12))
 _LARGE = ((64,), (128,), (32, 32), (48, 48), (64, 64), (24, 24, 24))  # where entries are many
-_LONG = 1e9  # entries times weights: a second or so for an iteration of L-BFGS
-_ENTRIES_A_WEIGHT = 2  # fewest in networks of which an iteration is longer
+_LONG = 1e9  # entries times weights; only bounds time: an iteration of L-BFGS takes about a second
+_ENTRIES_A_WEIGHT = 2  # smallest number of entries per weight of networks with long iterations
 # Degree of the trend of networks that are chosen for the data. With it, networks fit the problems of
 # benchmarks/accuracy as well as without or better, in the same time; degrees 2 and 3 were not better.
 _AUTOMATIC_DEGREE = 1
-_WIDTHS = (3, 4, 6, 8, 12, 16, 24, 32)
+_WIDTHS = (3, 4, 6, 8, 12, 16, 24, 32)  # for trainers that do not choose
 
 
-def candidates_for(data: MixedData | FileData, options: FitOptions) -> list[Network]:
-    """The networks to train on `data`: one, or those among which hybrid chooses.
+def candidates_for(data: Dataset, options: FitOptions) -> list[Network]:
+    """Return the networks to train on `data`: one, or those among which hybrid chooses.
 
     Raises:
-        SwarmnetError: a network that cannot be, or that the trainer cannot train.
+        SwarmnetError: the network is not possible, or the trainer cannot train it.
     """
     net, chooses = network_for(data, options), not options.widths and _may_choose(options)
     refuse_unsolvable(options, net)
@@ -47,10 +47,10 @@ def _may_choose(options: FitOptions) -> bool:
 
 
 def refuse_unsolvable(options: FitOptions, net: Network) -> None:
-    """Refuse a trainer that needs the squared loss, or a linear output, where there is none.
+    """Refuse a trainer that needs the squared loss or a linear output layer if the fit has another one.
 
     Raises:
-        SwarmnetError: there is none.
+        SwarmnetError: the trainer is refused.
     """
     trainer, loss = options.configured_trainer, options.loss
     if trainer.needs_squares and loss != "squared":
@@ -62,20 +62,20 @@ def refuse_unsolvable(options: FitOptions, net: Network) -> None:
         )
 
 
-def network_for(data: MixedData | FileData, options: FitOptions) -> Network:
-    """The network for `data`: its inputs, the hidden layers asked for or two of equal width, its outputs.
+def network_for(data: Dataset, options: FitOptions) -> Network:
+    """Return the network for `data`, with the requested hidden layers, or two of equal width by default.
 
     Raises:
-        SwarmnetError: too many weights, or activations that do not go with the layers.
+        SwarmnetError: there are too many weights, or the activations do not match the layers.
     """
     widths = _automatic(data) if options.widths is None else options.widths
     return _network(data, widths, options)
 
 
-def default_networks(data: MixedData | FileData, options: FitOptions) -> list[Network]:
-    """Networks of one to three hidden layers for hybrid to choose from.
+def default_networks(data: Dataset, options: FitOptions) -> list[Network]:
+    """Return networks of one to three hidden layers from which hybrid chooses.
 
-    Those of which an iteration of Levenberg-Marquardt takes long must have few weights for the entries.
+    A network with long Levenberg-Marquardt iterations is included only if it has few weights for the entries.
     """
     activations = options.activation
     layers = None if isinstance(activations, str | Activation) else len(activations)
@@ -91,7 +91,7 @@ def default_networks(data: MixedData | FileData, options: FitOptions) -> list[Ne
     return nets
 
 
-def _network(data: MixedData | FileData, widths: Sequence[int], options: FitOptions) -> Network:
+def _network(data: Dataset, widths: Sequence[int], options: FitOptions) -> Network:
     activations = options.activation
     if isinstance(activations, str | Activation):
         last = "sigmoid" if options.loss == "cross-entropy" else "linear"
@@ -105,8 +105,8 @@ def _network(data: MixedData | FileData, widths: Sequence[int], options: FitOpti
     return plain if trend is None else Network(plain.sizes, plain.activations, trend)
 
 
-def _automatic(data: MixedData | FileData) -> tuple[int, int]:
-    """Two equal layers, the widest of a ladder that has no more weights than there are entries."""
+def _automatic(data: Dataset) -> tuple[int, int]:
+    """Return two equal layers, with the largest of `_WIDTHS` for which entries are as many as weights."""
 
     def weights(h: int) -> int:
         return (data.d + 1) * h + (h + 1) * h + (h + 1) * data.k

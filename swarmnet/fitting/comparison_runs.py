@@ -1,4 +1,4 @@
-"""The runs of a comparison, one after the other, or several at once: in processes or on workers."""
+"""The fits of a comparison: one after the other, or at the same time in processes or on workers."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from swarmnet.data.file_data import FileData
-from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.dataset import Dataset
 from swarmnet.distributed.parallel_fits import Heard, in_processes, listening, on_cluster
 from swarmnet.errors import SwarmnetWarning, warn_user
 from swarmnet.fitting.fitting import fitted
@@ -25,23 +24,22 @@ from swarmnet.trainers.result import STATUS, Callback, Progress
 if TYPE_CHECKING:
     from distributed import Client
 
-Rows = MixedData | FileData
 Watch = Callable[[str, int, Progress], bool | None]
-Made = tuple[FittedModel, dict[str, float]]  # a model, and what the table says of it
+Made = tuple[FittedModel, dict[str, float]]  # a model, and its row in the table
 
-# How warnings of single runs begin that go unsaid here: Ctrl-C ends all of them, so that none is kept;
-# and the table has the errors of what was taken for noise, as learning from values alone may well do.
+# How warnings of single fits begin that a comparison does not show. Ctrl-C ends the whole comparison. And the
+# table shows the errors of columns taken for noise, which is common in the fit to the values alone.
 _UNSAID = STATUS["interrupted"], TAKEN_FOR_NOISE
 
 
 @dataclass(frozen=True)
 class Run:
-    """A fit to be made.
+    """A fit of the comparison.
 
     Args:
         name: of its trainer.
-        repeat: which.
-        part: which rows it is trained on.
+        repeat: its number, from 0.
+        part: index of its training rows in `AllRows.parts`.
         options: of the fit.
     """
 
@@ -53,19 +51,19 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class AllRows:
-    """What runs are trained on, by their `part`, and what all are tested on."""
+    """The sets of training rows, by `Run.part`, and the test rows of all fits."""
 
-    parts: Sequence[Rows]
-    test: Rows
+    parts: Sequence[Dataset]
+    test: Dataset
 
 
 def made(
     runs: Sequence[Run], rows: AllRows, progress: Watch | None, jobs: int, client: Client | None
 ) -> Generator[Made, None, None]:
-    """What comes of each run, in their order.
+    """Yield the model and the table row of each run, in order.
 
     Raises:
-        SwarmnetError: as `fit` does, or as `in_processes` and `on_cluster` do.
+        SwarmnetError: as in `fit`, `in_processes` or `on_cluster`.
     """
     if client is None and jobs == 1:
         return _in_turn(runs, rows, progress)
@@ -77,7 +75,7 @@ def _made(run: Run, rows: AllRows, callback: Callback | None) -> Made:
     return model, _outcome(model, rows.test)
 
 
-def _outcome(model: FittedModel, test: Rows) -> dict[str, float]:
+def _outcome(model: FittedModel, test: Dataset) -> dict[str, float]:
     errors = evaluate(model, test)
     found = {f"rmse({c})": e for c, e in zip(errors["column"], errors["rmse"], strict=True)}
     record = model.training
@@ -97,7 +95,7 @@ def _labelled(progress: Watch | None, name: str, repeat: int) -> Callback | None
 
 @contextmanager
 def _few_words() -> Iterator[None]:
-    """Without `_UNSAID`. Ctrl-C comes on the main thread alone, and other threads share its filters."""
+    """Hide the warnings in `_UNSAID`. Only the main thread does so: filters are shared by all threads."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

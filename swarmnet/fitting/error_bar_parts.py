@@ -1,4 +1,4 @@
-"""What a model's error bars are made of, from what its trainer found."""
+"""The parts of a model's error bars, from the result of training."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from swarmnet.trainers.linear_evidence import exact_covariance_root, is_linear
 
 
 def spread_of(objective: Objective, result: TrainResult) -> NDArray[np.float64] | None:
-    """The packed root of the weights' covariance; None if the trainer did not find what it takes."""
+    """Return the packed root of the weights' covariance; None if training estimated no noise."""
     if result.posterior is None:
         return None
     with one_blas_thread():
@@ -26,7 +26,7 @@ def spread_of(objective: Objective, result: TrainResult) -> NDArray[np.float64] 
 
 
 def other_fits(nets: Sequence[Network], result: TrainResult) -> tuple[OtherFit, ...]:
-    """The fits, on each of `nets` or some, that widen the error bars."""
+    """Return the other starts' fits, whose deviations from the best one widen the error bars."""
     if result.posterior is None:
         return ()
     posterior = result.posterior

@@ -1,4 +1,4 @@
-"""fit: from data to a model, with everything in between at its default."""
+"""fit: read and prepare data, train a network, and return the model."""
 
 import os
 from dataclasses import dataclass
@@ -8,12 +8,11 @@ import numpy as np
 
 from swarmnet.data.canonical_order import canonical
 from swarmnet.data.data_frames import pd
-from swarmnet.data.file_data import FileData
-from swarmnet.data.mixed_data import MixedData
-from swarmnet.data.readers import Size
+from swarmnet.data.dataset import Dataset
+from swarmnet.data.readers import Data, Size
 from swarmnet.errors import warn_user
 from swarmnet.fitting.candidates import candidates_for
-from swarmnet.fitting.data_location import Data, cluster_of, located
+from swarmnet.fitting.data_location import cluster_of, located
 from swarmnet.fitting.data_warnings import refuse_nothing_to_learn, warn_of_kinks, warn_of_weights
 from swarmnet.fitting.error_bar_parts import other_fits, spread_of
 from swarmnet.fitting.free_outputs import warn_of_free_outputs, with_pinned_outputs
@@ -54,24 +53,24 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = EVERY,
     callback: Callback | None = None,
-    validation: MixedData | FileData | None = None,
+    validation: Dataset | None = None,
     memory_limit: Size | None = None,
     dtype: str = "float64",
     client: "Client | None" = None,
 ) -> FittedModel:
-    """Train a network on mixed data: the model is the one with the lowest training loss met on the way.
+    """Train a network on mixed data, and return the model with the lowest training loss, or best evidence.
 
-    Neither the order of the rows, nor that of named columns, nor how entries at one point are shared out
-    among rows changes it. An entry whose sigma is more than 10^12 times the largest number of its output
-    counts as not observed. Data that stay in files keep the order of their rows and columns; their entries
-    are taken as they stand.
+    The model does not depend on the order of rows and named columns, or on how the entries at one point are
+    divided into rows. An entry whose sigma is more than 10^12 times the largest number of its output counts
+    as not observed. For data that stay in files none of this holds: rows and columns keep their order, and
+    entries are used unchanged.
 
     Args:
         data: MixedData, FileData, or the path or glob of CSV or Parquet files.
         hidden: this and all others are the options of `swarmnet.fitting.options.FitOptions`.
 
     Raises:
-        SwarmnetError: data, names or settings that do not do, or the checkpoint of another run.
+        SwarmnetError: data, names or settings are invalid, or the checkpoint is of another run.
     """
     options = FitOptions(
         hidden=hidden,
@@ -98,17 +97,19 @@ def fit(
 
 
 def fitted(data: Data, options: FitOptions) -> FittedModel:
-    """What `fit` comes to with these options.
+    """Return the model for data and options, as `fit` does.
 
-    Data that stay in files keep the order of their rows, by which sums are rounded, and of their columns;
-    equal entries are not put together, a sigma however large is taken as it stands, and rows at one point are
-    several in the mean of the inputs, where outputs without a value are pinned to 0.
+    Data that stay in files keep the order of their rows, which affects rounding, and of their columns. Equal
+    entries are not combined, and sigmas of any size are used. In the mean of the inputs, at which outputs
+    without a value are set to 0, each row at a point counts.
 
     Raises:
-        SwarmnetError: as `fit` does.
+        SwarmnetError: as in `fit`.
     """
     given = located(data, options.memory_limit, options.client)
     cluster = cluster_of(given, options.client)
+    if cluster is not None:
+        given = given.read_by(cluster)
     problem = _Problem.of(given, options)
     objective, result = _trained(problem, cluster)
     if result.status == "interrupted":
@@ -120,24 +121,24 @@ def fitted(data: Data, options: FitOptions) -> FittedModel:
 
 @dataclass(frozen=True, eq=False)
 class _Problem:
-    """What is to be trained.
+    """Data, options and networks of a fit.
 
     Args:
         data: in canonical order.
-        options: how.
+        options: of the fit.
         nets: the network, or those among which the trainer chooses.
-        preparation: what becomes of rows.
+        preparation: the scaling of rows.
     """
 
-    data: MixedData | FileData
+    data: Dataset
     options: FitOptions
     nets: list[Network]
     preparation: Preparation
 
     @classmethod
-    def of(cls, given: MixedData | FileData, options: FitOptions) -> "_Problem":
-        """The problem that the data and options pose, with warnings of what can be seen before training."""
-        data = canonical(given) if isinstance(given, MixedData) else given
+    def of(cls, given: Dataset, options: FitOptions) -> "_Problem":
+        """Return the problem for data and options; warn of what is known before training."""
+        data = canonical(given)
         nets = candidates_for(data, options)
         refuse_nothing_to_learn(data, options.derivative_weight)
         warn_of_kinks(data, nets[0])
@@ -146,7 +147,7 @@ class _Problem:
 
 
 def _trained(problem: _Problem, cluster: "Cluster | None") -> tuple[Objective, TrainResult]:
-    """The objective of the network that was chosen, and the result of training."""
+    """Return the objective of the chosen network, and the result of training."""
     data, nets, options = problem.data, problem.nets, problem.options
     trainer, validation = options.configured_trainer, options.validation
     if validation is not None:
@@ -156,7 +157,7 @@ def _trained(problem: _Problem, cluster: "Cluster | None") -> tuple[Objective, T
         of_run = fingerprint_of(data, nets, options, validation)
         checkpoint = Checkpoint(options.checkpoint, of_run, options.checkpoint_every)
     specification = objective_specification(data, problem.preparation, options)
-    with objectives(data, nets, specification, trainer, cluster) as (candidates, executor):
+    with objectives(nets, specification, trainer, cluster) as (candidates, executor):
         held_out = (
             None if validation is None else objective_specification(validation, problem.preparation, options)
         )
@@ -172,10 +173,8 @@ def _trained(problem: _Problem, cluster: "Cluster | None") -> tuple[Objective, T
     return candidates[result.network], result
 
 
-def _model(
-    given: MixedData | FileData, problem: _Problem, objective: Objective, result: TrainResult
-) -> FittedModel:
-    """The model of a result, with its record and error bars; warns of what training came to."""
+def _model(given: Dataset, problem: _Problem, objective: Objective, result: TrainResult) -> FittedModel:
+    """Return the model of a result, with its record and error bars; warn of a doubtful result."""
     data, options, scaling = problem.data, problem.options, problem.preparation.scaling
     outcome = Outcome(objective, result, data.inputs, data.outputs, scaling, options.configured_trainer)
     for line in outcome.warnings():

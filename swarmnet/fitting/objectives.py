@@ -1,4 +1,4 @@
-"""The objectives of the networks that a fit trains, made of its data and options."""
+"""The objectives of the networks of a fit."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from swarmnet.data.file_data import FileData
-from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.dataset import Dataset
 from swarmnet.fitting.data_location import source_of
 from swarmnet.fitting.options import FitOptions
 from swarmnet.network.network import Network
@@ -21,38 +20,39 @@ if TYPE_CHECKING:
     from swarmnet.distributed.cluster import Cluster
 
 
-def preparation_for(data: MixedData | FileData, net: Network, options: FitOptions) -> Preparation:
-    """What becomes of rows before a network is trained on `data`."""
+def preparation_for(data: Dataset, net: Network, options: FitOptions) -> Preparation:
+    """Return how rows are scaled before training on `data`."""
     known, scaling, squared = data.statistics, options.scaling, options.loss == "squared"
     scale = Scaling.of(known, scaling, outputs=squared and net.activations[-1].name == "linear")
-    # The values of cross-entropy have no scale to be divided by.
+    # With cross-entropy, values are probabilities and are not scaled.
     return Preparation(scale, known if scaling is not None else None, scales_values=squared)
 
 
 def objective_specification(
-    part: MixedData | FileData, preparation: Preparation, options: FitOptions
+    part: Dataset, preparation: Preparation, options: FitOptions
 ) -> ObjectiveSpecification:
-    """What objectives on these rows are made of."""
-    rows = part if isinstance(part, MixedData) else source_of(part, preparation)
-    return ObjectiveSpecification(rows, preparation, options.of_objective)
+    """Return the specification of objectives for these rows."""
+    return ObjectiveSpecification(source_of(part, preparation), options.of_objective)
 
 
 @contextmanager
 def objectives(
-    data: MixedData | FileData,
     nets: Sequence[Network],
     specification: ObjectiveSpecification,
     trainer: Trainer,
     cluster: "Cluster | None",
 ) -> Iterator[tuple[list[Objective], Executor | None]]:
-    """Those of all networks, and who runs their runs; when done with they let go of each other."""
+    """Yield the objectives of all networks, and the executor of their runs, if it is not the default one.
+
+    At the end the references between the objectives are removed, so that their memory is freed at once.
+    """
     executor: Executor | None = None
     if cluster is None:
         candidates = [specification.objective(net) for net in nets]
     else:
         from swarmnet.distributed.replicas import shared_out  # noqa: PLC0415  # an extra
 
-        candidates, executor = shared_out(data, nets, specification, trainer, cluster)
+        candidates, executor = shared_out(nets, specification, trainer, cluster)
     candidates[0].candidates = candidates
     try:
         yield candidates, executor
@@ -63,7 +63,7 @@ def objectives(
 def losses_of(
     nets: Sequence[Network], specification: ObjectiveSpecification
 ) -> list[Callable[[NDArray[Any]], float]]:
-    """The loss of theta (p,) for each network."""
+    """Return the loss as a function of theta (p,) for each network."""
     return [_loss_of(specification.objective(net)) for net in nets]
 
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from swarmnet.data.file_data import FileData
-from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.dataset import Dataset, is_dataset
 from swarmnet.data.readers import Size
 from swarmnet.errors import SwarmnetError, unknown
 from swarmnet.floating_point import float_type
@@ -29,50 +28,53 @@ Activations = str | Activation | Sequence[str | Activation]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FitOptions:
-    """Everything that `swarmnet.fit` is told but the data.
+    """All arguments of `swarmnet.fit` except the data.
 
     `swarmnet.compare`, `SwarmNetRegressor` and the command line have some of these options, with the same
     meanings and defaults.
 
     Args:
-        hidden: units of each hidden layer, () for none; with "auto", hybrid chooses among networks of
-            one to three hidden layers by their evidence, and other trainers take two layers, as wide as the
-            entries can support.
-        activation: one name for the hidden layers, or one a layer with the output layer last.
+        hidden: units of each hidden layer, () for none. With "auto", hybrid chooses among networks of one to
+            three hidden layers by their evidence, and other trainers take two equal layers, with at most as
+            many weights as there are entries.
+        activation: one name for all hidden layers, or one for each layer, with the output layer last.
         trainer: a name (hybrid, pso, projected, sgd, adam, lbfgs, lm) or a configured trainer.
         seed: the same seed gives the same model.
-        iterations: the most iterations, instead of the trainer's own limit.
-        seconds: the most seconds of training; without `iterations` they are the only limit.
-        particles: the swarm's size, for trainers that have one.
+        iterations: maximum number of iterations, instead of the trainer's own limit.
+        seconds: maximum seconds of training; without `iterations` it is the only limit.
+        particles: number of particles, for trainers with a swarm.
         loss: "squared", or "cross-entropy" for values from 0 to 1 on sigmoid outputs.
-        scaling: "standard" (mean 0, deviation 1), "minmax" (-1 to 1) or None: data as they stand,
-            every residual in its own unit.
-        derivative_weight: the derivatives' mean squared residual against the values'. By default hybrid
-            and lm estimate the noise of the values and of each derivative column; for the others it is 1.
-        l2: weight of the sum of squares of all W; estimated by hybrid and lm, a tiny one for the others.
-        degree: of the polynomial that is added to the outputs; 0 for none. It has all products of inputs up
-            to this degree or, if those are too many for the entries, those whose powers, each plus 1, have a
-            product of at most degree + 1 (a hyperbolic cross). With hidden=() this is polynomial regression.
-            With "auto" and hidden="auto", hybrid tries polynomials of many degrees, and networks with a
-            linear trend; it compares them by predictions of entries left out. With "auto" and hidden=() it
-            chooses among the polynomials. In all other cases "auto" adds none.
-        checkpoint: file to keep the state of training in. Where it holds that of the same run, stopped at any
-            moment, training goes on from there, for the same model bit for bit as if it had never stopped,
-            unless seconds limit it; what they were when it stopped counts.
+        scaling: "standard" (mean 0, deviation 1), "minmax" (-1 to 1), or None: data are not scaled, and each
+            residual is in its own unit.
+        derivative_weight: weight of the derivatives' mean squared residual relative to the values'. hybrid
+            and lm estimate the noise of the values and of each derivative column by default; for the others
+            it is 1.
+        l2: weight of the sum of squares of all W. By default hybrid and lm estimate it; for the others it is
+            1e-8.
+        degree: degree of the polynomial that is added to the outputs; 0 for none. It has all products of
+            inputs up to this degree or, if those are too many for the entries, those whose powers, each plus
+            1, have a product of at most degree + 1 (a hyperbolic cross). With hidden=() this is polynomial
+            regression. With "auto" and hidden="auto", hybrid tries polynomials of many degrees, and networks
+            with a linear trend; it compares them by predictions of entries left out. With "auto" and
+            hidden=() it chooses among the polynomials. In all other cases "auto" adds none.
+        checkpoint: file for the state of training. If it holds a state of the same run, training continues
+            from there, and the model is the same, bit for bit, as without the stop. With a time limit it is
+            not the same; the seconds before the stop count.
         checkpoint_every: seconds between two writes of that file.
-        callback: called with a `Progress` every iteration; training ends when it returns True itself.
-        validation: data held out, whose loss the history shows beside the training loss.
-        memory_limit: where data are given by a path: see `read_csv`.
-        dtype: "float32" to add up in single precision, which takes half the time and is less exact.
-        client: a `dask.distributed.Client`, whose workers do most of the work; files are read by them. The
-            runs of hybrid and lm are shared out among them where all rows take 128 MB or less, which each
-            then holds, with what is made of them about five times as much; the rows are where not, where an
-            iteration takes long, and for other trainers. However many workers there are, the model is that of
-            this machine, for files with a `memory_limit` that leaves them in files; rows that are shared out
-            from memory are added up in another order, which changes the last digits.
+        callback: called with a `Progress` at each iteration; training ends if it returns True.
+        validation: held-out data; their loss is in the history.
+        memory_limit: for data given by a path: see `read_csv`.
+        dtype: "float32" for sums in single precision, which takes half the time and is less exact.
+        client: a `dask.distributed.Client` whose workers read the files and do most of the work. If all rows
+            take 128 MB or less, and iterations are short, each worker gets all rows, and does whole
+            Levenberg-Marquardt runs of hybrid and lm; it needs about five times the memory of the rows.
+            Otherwise, and for other trainers, the rows are divided among the workers. The model does not
+            depend on the number of workers. It is the same as on this machine if data are in files, with a
+            `memory_limit` that leaves them there. Sums over rows divided from memory have another order,
+            which changes the last digits.
 
     Raises:
-        SwarmnetError: an unknown name, a number out of range, or options that do not go together.
+        SwarmnetError: a name is unknown, a number is out of range, or options contradict each other.
     """
 
     hidden: Hidden = "auto"
@@ -90,7 +92,7 @@ class FitOptions:
     checkpoint: str | os.PathLike[str] | None = None
     checkpoint_every: float = EVERY
     callback: Callback | None = None
-    validation: MixedData | FileData | None = None
+    validation: Dataset | None = None
     memory_limit: Size | None = None
     dtype: str = "float64"
     client: "Client | None" = None
@@ -107,7 +109,7 @@ class FitOptions:
                 name, getattr(self, name), "a number of 0 or more", lambda x: x >= 0, optional=True
             )
         float_type(self.dtype)
-        if not isinstance(self.validation, MixedData | FileData | None):
+        if self.validation is not None and not is_dataset(self.validation):
             raise SwarmnetError("validation must be MixedData that are held out: read_csv reads a file")
         if self.checkpoint is not None:
             require_number("checkpoint_every", self.checkpoint_every, "0 or more", lambda x: x >= 0)
@@ -132,7 +134,7 @@ class FitOptions:
 
     @property
     def widths(self) -> tuple[int, ...] | None:
-        """Units of each hidden layer; None where they are to be chosen for the data."""
+        """Units of each hidden layer; None if they are chosen for the data."""
         if isinstance(self.hidden, str) and self.hidden == "auto":
             return None
         whole = int | np.integer
@@ -147,7 +149,7 @@ class FitOptions:
 
     @property
     def of_objective(self) -> dict[str, Any]:
-        """Those that an `Objective` takes, by its names for them."""
+        """The options that `Objective` takes, by its names."""
         return {
             "loss": self.loss,
             "dtype": self.dtype,

@@ -1,4 +1,4 @@
-"""What training came to beside the weights: the noise and priors used, how well it fits, what to warn of."""
+"""Results of training beside the weights: noise and priors, the quality of the fit, and warnings."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -16,26 +16,27 @@ from swarmnet.trainers.lm_run import MOST_WEIGHTS
 
 Array = NDArray[Any]
 
-TAKEN_FOR_NOISE = "nearly all of "  # how the warning of it begins
-_NOISE = 0.9  # share of a column's variance that a model leaves unexplained where it is said to be noise
-_NEGLIGIBLE = 0.1  # mean square of a column, as a share of its output's largest, that goes without saying
-_MISFIT = 1.5  # chi2 per entry from which sigmas are said to be missed, if chance makes it
-_CHANCE = 5.0  # standard deviations of chi2 that chance is held to make
+TAKEN_FOR_NOISE = "nearly all of "  # the beginning of the warning
+# Limits of warnings; they change no model.
+_NOISE = 0.9  # unexplained share of a column's variance from which it counts as taken for noise
+_NEGLIGIBLE = 0.1  # largest mean square of an unmentioned column, as a share of its output's largest
+_MISFIT = 1.5  # smallest chi2 per entry of a misfit
+_CHANCE = 5.0  # standard deviations of chi2 (Gaussian: 6e-7 by chance) that a misfit must exceed
 
-# By which training ends too early
+# States in which training ended before it had converged
 _LIMITS = ("iterations", "evaluations", "seconds", "callback", "interrupted")
 
 
 class Outcome:
-    """Of a training on an objective.
+    """The results of a training, in the data's units.
 
     Args:
-        objective: of the network that was chosen.
+        objective: of the chosen network.
         result: of training.
         inputs: the names of the objective's inputs, in its order.
-        outputs: likewise.
+        outputs: the names of its outputs, in its order.
         scaling: between the data's units and the objective's.
-        trainer: which was used.
+        trainer: the trainer that was used.
     """
 
     def __init__(
@@ -55,16 +56,16 @@ class Outcome:
         self._squares = objective.group_squares(result.theta) if objective.can_linearise else None
 
     def record(self, nets: Sequence[Network]) -> dict[str, Any]:
-        """What was used and found, for a model's training record.
+        """Return the results for a model's training record.
 
-        derivative_weight and l2 are None where they were estimated: `noise` then has the standard deviation
-        of each column without sigmas, in its unit, and `prior` that of each layer's weights.
-        `derivative_balance` is the derivative_weight that the noises found amount to.
+        If derivative_weight and l2 were estimated, they are None. Then `noise` has the standard deviation of
+        each column without sigmas, in the column's unit, and `prior` that of each layer's weights.
+        `derivative_balance` is the derivative_weight that corresponds to the estimated noise.
 
         Args:
-            nets: those that there were to choose from. Those compared by predictions have a `left_out_error`:
-                the relative root mean square error of predictions of left-out entries, its geometric mean
-                over all entries' columns.
+            nets: the candidate networks. Those compared by predictions have a `left_out_error`: the root mean
+                square of predictions of left-out entries relative to their column, as the geometric mean over
+                all entries.
         """
         objective, posterior = self._objective, self._result.posterior
         estimated = posterior is not None
@@ -81,7 +82,7 @@ class Outcome:
         }
 
     def warnings(self) -> Iterator[str]:
-        """What to warn of, a line each."""
+        """Yield warnings of one line each."""
         result, trainer = self._result, self._trainer
         usual = trainer.iterations == type(trainer)().iterations and getattr(trainer, "polish", None) is None
         own_limit = usual and result.status == "iterations"
@@ -105,7 +106,7 @@ class Outcome:
                 )
 
     def no_error_bars(self) -> str:
-        """Why there are none although the trainer and its settings promise them; empty if there are."""
+        """Return why error bars are missing although the trainer estimates noise; "" if none are."""
         objective, result = self._objective, self._result
         opened = objective.can_linearise and (objective.estimates_balance or objective.estimates_l2)
         if result.posterior is not None or not opened or not self._trainer.finds_noise:
@@ -143,7 +144,7 @@ class Outcome:
         return {name: float(decay**-0.5) if decay > 0 else None for name, decay in found}
 
     def _balance(self) -> float | None:
-        """The ratio of the mean weights of a derivative's and a value's squared residual."""
+        """Return the mean noise precision of derivatives divided by that of values."""
         posterior, groups = self._result.posterior, self._objective.groups
         means = []
         for kind in (groups.is_partial, ~groups.is_partial):
@@ -154,7 +155,7 @@ class Outcome:
         return float(means[0] / means[1])
 
     def _chi2(self) -> dict[str, float] | None:
-        """Mean squared residuals of the entries with a measured sigma, in units of it."""
+        """Return the mean of (residual / sigma)^2 over the entries with a measured sigma."""
         if self._squares is None:
             return None
         groups = self._objective.groups
@@ -163,7 +164,7 @@ class Outcome:
         return {kind: float(square / count) for kind, square, count in found if count > 0} or None
 
     def _misfits(self) -> dict[str, float]:
-        """chi2 per entry of the kinds of entries that are missed by more than their sigmas say."""
+        """Return chi2 per entry of values and derivatives that the model misses by more than chance."""
         groups = self._objective.groups
         counts = dict(zip(("values", "derivatives"), groups.entries[groups.first_known :], strict=True))
         return {
@@ -185,17 +186,17 @@ class Outcome:
         return found or None
 
     def _taken_for_noise(self) -> list[str]:
-        """Columns of which the model explains next to nothing: nobody would look for it in one number."""
+        """Return the names of columns of which the model explains almost nothing."""
         groups = self._objective.groups
         if self._result.posterior is None or self._squares is None:
             return []
         own = np.concatenate([groups.values[:, None], groups.partials], axis=1)
         is_value = own < len(groups.values)
         size = np.where(is_value, groups.variance[own], groups.square[own])
-        # Slopes along an input that hardly matters are small, and may well be noise.
+        # Slopes along an input with little effect are small, and may be noise.
         matters = is_value | (size > _NEGLIGIBLE * size.max(1, keepdims=True))
         varied = np.sort(own[matters & (groups.variance[own] > 0)])
-        # Of values all but their mean; of slopes the mean too, which only a function that varies can have.
+        # For values the variance; for slopes the mean square, since a constant function has slopes of 0.
         wanted = np.where(groups.is_partial, groups.square, groups.variance)
         with np.errstate(all="ignore"):
             in_sigmas = (groups.count * wanted / groups.unit)[varied]

@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Sequence
 from math import comb
 
-from swarmnet.data.file_data import FileData
-from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.dataset import Dataset
 from swarmnet.errors import SwarmnetError
 from swarmnet.fitting.options import FitOptions
 from swarmnet.network.network import Network
@@ -16,7 +15,7 @@ _MOST_TERMS = 500  # terms times outputs: QR of as many columns takes a second f
 _LEVELS = (3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 28, 33, 39, 46, 55)  # each about a fifth more
 
 
-def trend_for(data: MixedData | FileData, degree: int, options: FitOptions, least: int = 1) -> Trend | None:
+def trend_for(data: Dataset, degree: int, options: FitOptions, least: int = 1) -> Trend | None:
     """Return the trend of a degree for the data, with terms of degree `least` or more; None without any.
 
     Raises:
@@ -34,12 +33,12 @@ def trend_for(data: MixedData | FileData, degree: int, options: FitOptions, leas
     return _trend(powers, data, options, least)
 
 
-def polynomials(data: MixedData | FileData, options: FitOptions) -> list[Network]:
+def polynomials(data: Dataset, options: FitOptions) -> list[Network]:
     """Return the polynomials to try as models of their own, by number of terms.
 
     There are none for data in files, nor for so many entries that few terms would take long.
     """
-    if not isinstance(data, MixedData):
+    if data.in_memory is None:
         return []
     most = int(min(_MOST_TERMS, data.n_entries, MOST_NUMBERS / data.n_entries) / data.k)
     sets = {frozenset(powers): powers for powers in _sets(data.d, most)}
@@ -63,9 +62,7 @@ def _count(d: int, degree: int) -> int:
     return comb(d + degree, degree)
 
 
-def _trend(
-    powers: Sequence[Powers], data: MixedData | FileData, options: FitOptions, least: int
-) -> Trend | None:
+def _trend(powers: Sequence[Powers], data: Dataset, options: FitOptions, least: int) -> Trend | None:
     kept = [term for term in powers if sum(term) >= least]
     if not kept:
         return None

@@ -1,14 +1,13 @@
-"""What a run was: its record in the model, and its fingerprint in checkpoints."""
+"""Records of a fit: the training record in the model, and the fingerprint in checkpoints."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, fields
+from dataclasses import asdict, fields
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
-from swarmnet.data.file_data import FileData
-from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.dataset import Dataset
 from swarmnet.fitting.options import FitOptions
 from swarmnet.network.activations import Activation
 from swarmnet.network.network import Network
@@ -18,16 +17,13 @@ from swarmnet.version import __version__
 
 
 def fingerprint_of(
-    data: MixedData | FileData,
-    nets: Sequence[Network],
-    options: FitOptions,
-    validation: MixedData | FileData | None,
+    data: Dataset, nets: Sequence[Network], options: FitOptions, validation: Dataset | None
 ) -> dict[str, str]:
-    """What makes this run, by the names that people know it by."""
+    """Return hashes of everything on which the result depends, by names for error messages."""
     trainer = options.configured_trainer
     parts = {
-        "data": _content(data),
-        "validation data": None if validation is None else _content(validation),
+        "data": data.content,
+        "validation data": None if validation is None else validation.content,
         "network": [_architecture(net) for net in nets],
         "scaling": options.scaling,
         **options.of_objective,
@@ -45,11 +41,9 @@ def _architecture(net: Network) -> list[Any]:
     return own if net.trend is None else [*own, net.trend.powers.tolist()]
 
 
-def record_of(
-    data: MixedData | FileData, prepared: MixedData | FileData, options: FitOptions
-) -> dict[str, Any]:
-    """What the model was trained on and with; `prepared` may have its columns in another order."""
-    data = data.counted() if isinstance(data, MixedData) else data
+def record_of(data: Dataset, prepared: Dataset, options: FitOptions) -> dict[str, Any]:
+    """Return the record of data and settings; `prepared` may have its columns in another order."""
+    data = data.counted()
     known, trainer = prepared.statistics.X, options.configured_trainer
     ranges = {
         name: [float(low), float(high)]
@@ -64,14 +58,14 @@ def record_of(
         "values": data.n_values,
         "derivatives": data.n_derivatives,
         "input_ranges": {name: ranges[name] for name in data.inputs},
-        "sigma": _sigmas(data) if isinstance(data, MixedData) else None,
+        "sigma": data.sigma_rms,
         "scaling": options.scaling,
         "loss_function": options.loss,
     }
 
 
 def _settings(trainer: Trainer) -> dict[str, Any]:
-    """Settings as JSON has them, with the names of the trainers inside the trainer."""
+    """Return a trainer's settings as JSON values, with the names of the trainers of its stages."""
     settings: dict[str, Any] = _plain(asdict(trainer))
     for part in fields(trainer):
         inner = getattr(trainer, part.name)
@@ -81,7 +75,7 @@ def _settings(trainer: Trainer) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Settings as JSON has them: whatever kind of number or sequence they were given as."""
+    """Return a setting as JSON values, for any type of number or sequence."""
     if isinstance(value, dict):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple | np.ndarray):
@@ -94,7 +88,7 @@ def _plain(value: Any) -> Any:
 
 
 def _identity(act: Activation) -> list[Any]:
-    """What tells an activation from others: its name; of one that is not swarmnet's own, what it does."""
+    """Return what identifies an activation: its name, and for a user's own its values and derivatives."""
     if act.built_in:
         return [act.name]
     z = np.linspace(-5.0, 5.0, 41)
@@ -104,25 +98,3 @@ def _identity(act: Activation) -> list[Any]:
         act.slope(z.copy(), a.copy(), s)
         act.curvature(z.copy(), a.copy(), s.copy(), c)
     return [act.name, act.init, a, s, c]
-
-
-def _content(data: MixedData | FileData) -> list[Any]:
-    if isinstance(data, MixedData):
-        return [data.X, data.Y, data.J, data.Y_sigma, data.J_sigma, data.weights, data.inputs, data.outputs]
-    known = data.summary.statistics
-    moments = [astuple(columns) for columns in (known.X, known.Y, known.J)]
-    return [data.summary.checksum, known.n, moments, data.inputs, data.outputs]
-
-
-def _sigmas(data: MixedData) -> dict[str, float]:
-    """The root mean square of each column's measured sigmas, where it has any."""
-    given = {
-        name: sigma[~np.isnan(target) & ~np.isnan(sigma)]
-        for name, target, sigma in data.entry_columns()
-        if sigma is not None
-    }
-    return {
-        name: float(np.linalg.norm(s / s.max()) * s.max() / len(s) ** 0.5)
-        for name, s in given.items()
-        if len(s)
-    }

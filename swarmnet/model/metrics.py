@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial, reduce
 from itertools import chain
@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet.data.data_frames import pd
-from swarmnet.data.file_chunks import Piece
-from swarmnet.data.file_data import FileData, Reader
+from swarmnet.data.dataset import Dataset, is_dataset
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.statistics import Moments
 from swarmnet.errors import SwarmnetError
@@ -22,7 +21,7 @@ from swarmnet.model.fitted_model import FittedModel
 Array = NDArray[np.float64]
 
 
-def evaluate(model: FittedModel, data: MixedData | FileData) -> pd.DataFrame:
+def evaluate(model: FittedModel, data: Dataset) -> pd.DataFrame:
     """Return the errors over observed entries, separately for each value and partial, with row weights.
 
     Returns:
@@ -32,9 +31,11 @@ def evaluate(model: FittedModel, data: MixedData | FileData) -> pd.DataFrame:
     Raises:
         SwarmnetError: the data's inputs or outputs are not the model's, or `data` is not a data set.
     """
-    if not isinstance(data, MixedData | FileData):
+    if not is_dataset(data):
         raise SwarmnetError("data must be MixedData: read_csv reads a file, MixedData.from_frame a DataFrame")
-    errors = reduce(_Errors.__add__, _parts(model, data.select(model.inputs, model.outputs)))
+    data = data.select(model.inputs, model.outputs)
+    each = map if data.pool is None else data.pool.map
+    errors = reduce(_Errors.__add__, chain.from_iterable(each(partial(_of_part, model), data.parts)))
     columns = list(columns_of(model.inputs, model.outputs))
     return pd.DataFrame([errors.row(m, columns[m]) for m in np.flatnonzero(errors.targets.count).tolist()])
 
@@ -90,11 +91,5 @@ def _share(error: Array, largest: Array) -> Array:
     return np.where(np.isinf(error), 1.0, error / np.where(largest > 0, largest, 1.0))
 
 
-def _parts(model: FittedModel, data: MixedData | FileData) -> Iterator[_Errors]:
-    if isinstance(data, MixedData):
-        return iter([_Errors.of(model, data)])
-    return chain.from_iterable(data.pool.map(partial(_of_piece, model, data.reader), data.pieces))
-
-
-def _of_piece(model: FittedModel, reader: Reader, piece: Piece) -> list[_Errors]:
-    return [_Errors.of(model, block) for block in reader.blocks(piece)]
+def _of_part(model: FittedModel, part: Iterable[MixedData]) -> list[_Errors]:
+    return [_Errors.of(model, block) for block in part]

@@ -11,7 +11,7 @@ from swarmnet.floating_point import quiet
 
 Array = NDArray[Any]
 
-_ROUNDED = 1e-12  # variance of equal targets, as a share of their mean square
+_ROUNDED = 1e-12  # largest variance of equal targets, as a share of their mean square; only bounds rounding
 
 
 class Grouping:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from swarmnet.data.dataset import Dataset, is_dataset
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError
 from swarmnet.floating_point import far_out, float_type
@@ -29,7 +30,8 @@ from swarmnet.threads import one_blas_thread
 
 Array = NDArray[Any]
 
-L2 = 1e-8  # default
+# Default. Test errors of lbfgs in 12 fits of datasets/ are x 0.95 with 0, 1.2 with 1e-6 and 2.7 with 1e-4.
+L2 = 1e-8
 
 
 class Objective:
@@ -66,21 +68,21 @@ class Objective:
         self.net, self.l2 = net, _at_least_0("l2", L2 if l2 is None else l2)
         self.estimates_l2, self.estimates_balance = l2 is None, derivative_weight is None
         self._value_loss = value_loss(loss)
-        _refuse_misfit(net, data, loss)
+        known = data.data if isinstance(data, Source) else data
+        _refuse_misfit(net, known, loss)
         derivative_weight = _at_least_0(
             "derivative_weight", 1.0 if derivative_weight is None else derivative_weight
         )
-        known = data if isinstance(data, MixedData) else data.statistics
         self.balance = derivative_weight
         values, partials = known.total_weights
         self._weights = EntryWeights(1.0 / (values or 1.0), derivative_weight / (partials or 1.0))
         self._dtype = float_type(dtype)
         terms = Terms(net, self._value_loss, self._weights, self._dtype)
         self._rows: RowSums
-        if isinstance(data, MixedData):
-            self._rows = HeldRows.of(terms, data, measured or data, threads)
-        else:
+        if isinstance(data, Source):
             self._rows = data.rows(terms, threads)
+        else:
+            self._rows = HeldRows.of(terms, data, measured or data, threads)
         self.n_rows = self._rows.n
         self.groups = Groups(net.k, net.d, self._rows.group_sums)
         self._candidates: Sequence[Objective] = ()
@@ -391,8 +393,8 @@ def _at_least_0(name: str, value: float) -> float:
     return float(value)
 
 
-def _refuse_misfit(net: Network, data: MixedData | Source, loss: str) -> None:
-    if not hasattr(data, "statistics"):
+def _refuse_misfit(net: Network, data: Dataset, loss: str) -> None:
+    if not is_dataset(data):
         raise SwarmnetError(
             f"data must be MixedData, not {type(data).__name__!r}: MixedData.from_frame takes tables"
         )

@@ -5,37 +5,35 @@ Several threads work at the same time, each on a block of rows.
 
 import copy
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.data.file_chunks import Piece
-from swarmnet.data.file_data import FileData
+from swarmnet.data.dataset import Dataset
+from swarmnet.data.mixed_data import MixedData
 from swarmnet.objective.chunk_file import ChunkFile, Extent
 from swarmnet.objective.row_chunks import Chunks, taken
-from swarmnet.objective.row_source import Batch, Sums, Terms, joined
+from swarmnet.objective.row_source import Batch, Source, Sums, Terms, joined
 from swarmnet.objective.row_sums import HeldRows, ready
 from swarmnet.objective.tree_reduction import MIXED, Numbering, leaves, total
-from swarmnet.scaling import Preparation, PreparedSource
+from swarmnet.scaling import Preparation
 from swarmnet.threads import Pool, ThreadPool, ThreadTeam, default_threads, in_order
 
 Array = NDArray[Any]
 P = ParamSpec("P")
 
 
-class StreamedSource(PreparedSource):
+class StreamedSource(Source):
     """Files whose rows are kept as chunks in a temporary file."""
-
-    data: FileData
 
     def rows(self, terms: Terms, threads: int | None) -> "StreamedRows":
         """Write the chunks of the rows."""
         return StreamedRows(terms, self.data, self.preparation, threads)
 
 
-def _threads(pool: Pool) -> int:
+def _threads(pool: Pool | None) -> int:
     return pool.threads if isinstance(pool, ThreadPool) else default_threads()
 
 
@@ -53,9 +51,9 @@ class StreamedRows:
     """
 
     def __init__(
-        self, terms: Terms, data: FileData, preparation: Preparation, threads: int | None = None
+        self, terms: Terms, data: Dataset, preparation: Preparation, threads: int | None = None
     ) -> None:
-        self.terms, self._preparation, self._data = terms, preparation, data
+        self.terms, self._preparation = terms, preparation
         self._workers = min(_threads(data.pool), ThreadTeam(threads).size)
         self._file, self._one_call = ChunkFile(), threading.RLock()
         self._kernels = ready(terms)
@@ -64,7 +62,7 @@ class StreamedRows:
         sizes: list[int] = []
         self._extents: list[Extent] = []
         group_sums: list[Sums] = []
-        for blocks in in_order(self._chunked, data.pieces, self._workers):
+        for blocks in in_order(self._chunked, data.parts, self._workers):
             for extent, size, sums in blocks:
                 self._extents.append(extent)
                 sizes.append(size)
@@ -111,10 +109,10 @@ class StreamedRows:
         some._some = self._numbering.by_block(rows)
         return some
 
-    def _chunked(self, piece: Piece) -> list[tuple[Extent, int, Array]]:
-        """Write the chunks of a piece to the file, a block at a time."""
+    def _chunked(self, part: Iterable[MixedData]) -> list[tuple[Extent, int, Array]]:
+        """Write the chunks of some rows to the file, a block at a time."""
         blocks = []
-        for block in self._data.reader.blocks(piece):
+        for block in part:
             held = HeldRows.of(self.terms, self._preparation.of(block), block, 1)
             size = sum(part.count for part in held.parts)
             blocks.append((self._file.write(held.parts), size, held.group_sums))

@@ -1,5 +1,6 @@
 """The protocol of rows in any place: sums over them of the terms of a loss."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol
@@ -7,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.data.statistics import Statistics
+from swarmnet.data.dataset import Dataset
 from swarmnet.network.network import Network
 from swarmnet.objective.noise_groups import EntryWeights
+from swarmnet.scaling import Preparation
 
 if TYPE_CHECKING:
     from swarmnet.objective.kernels.bound import BoundKernels, Workspace
@@ -18,7 +20,9 @@ Array = NDArray[Any]
 Sums = tuple[Array, ...]
 Batch = NDArray[np.intp]  # a minibatch, as row numbers
 P = ParamSpec("P")
-_CHUNK_BYTES = 1 << 18  # bytes of the widest layer's values in a chunk, which stay in the cache
+# Bytes of the widest layer's values in a chunk. Gradients of two layers of 32 to 128 units take 1.1 to 1.2
+# times as long with 1 << 14, and as long within 7 % with 1 << 16.
+_CHUNK_BYTES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -96,20 +100,18 @@ def joined(parts: Iterable[Sums]) -> Sums:
     return tuple(map(np.concatenate, zip(*parts, strict=True)))
 
 
-class Source(Protocol):
-    """Rows outside the memory of this process or not in one MixedData, with their preparation."""
+@dataclass(frozen=True, eq=False)
+class Source(ABC):
+    """Rows in any place.
 
-    @property
-    def d(self) -> int:
-        """Number of inputs."""
+    Args:
+        data: the rows before preparation.
+        preparation: how they are prepared.
+    """
 
-    @property
-    def k(self) -> int:
-        """Number of outputs."""
+    data: Dataset
+    preparation: Preparation
 
-    @property
-    def statistics(self) -> Statistics:
-        """Statistics of the rows before scaling."""
-
+    @abstractmethod
     def rows(self, terms: Terms, threads: int | None) -> RowSums:
-        """Return these rows, ready for sums."""
+        """Return the prepared rows, ready for sums."""

@@ -16,7 +16,7 @@ import numpy as np
 from swarmnet.floating_point import far_out
 from swarmnet.objective.row_source import Batch, Sums
 
-MIXED = 4  # blocks from which a minibatch is drawn
+MIXED = 4  # blocks from which a minibatch is drawn; only bounds memory
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from swarmnet.data.column_names import listed
+from swarmnet.data.dataset import require_mixed_data
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError, unknown
 from swarmnet.model.columns import Column, columns_of
@@ -64,9 +65,7 @@ def require_model(model: FittedModel) -> None:
 def matched(model: FittedModel, data: MixedData) -> MixedData:
     """Return `data` with its columns in the model's order, without rows of weight 0."""
     require_model(model)
-    if not isinstance(data, MixedData):
-        raise SwarmnetError(f"data must be MixedData, not {type(data).__name__}: see swarmnet.read_csv")
-    return data.select(model.inputs, model.outputs).counted()
+    return require_mixed_data(data).select(model.inputs, model.outputs).counted()
 
 
 def column_of(model: FittedModel, name: str) -> Column:

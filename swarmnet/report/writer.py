@@ -15,6 +15,7 @@ from swarmnet.atomic_write import write_atomically
 from swarmnet.comparison import VALUES_ONLY, Comparison
 from swarmnet.data.column_names import listed
 from swarmnet.data.data_frames import pd
+from swarmnet.data.dataset import require_mixed_data
 from swarmnet.data.inspection import inspect_data
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError
@@ -35,8 +36,7 @@ _RMSE = "Root mean square and largest error in the column's own unit; 1 - R² is
 def write_model_report(model: FittedModel, path: Path, data: MixedData | None = None) -> None:
     """Write a report of a model, as `FittedModel.report` describes it."""
     require_extra()
-    if not isinstance(data, MixedData | None):
-        raise SwarmnetError(f"data must be MixedData, not {type(data).__name__}: see swarmnet.read_csv")
+    data = None if data is None else require_mixed_data(data)
     tested = None if data is None else data.select(model.inputs, model.outputs)
     content = page_content({"model": model}, tested, tested)
     content["losses"] = model_losses(model)
@@ -62,8 +62,8 @@ def write_comparison_report(comparison: Comparison, path: Path) -> None:
     """
     require_extra()
     models = _median_models(comparison)
-    train, test = comparison.train, comparison.test
-    if not isinstance(train, MixedData) or not isinstance(test, MixedData):
+    train, test = comparison.train.in_memory, comparison.test.in_memory
+    if train is None or test is None:
         raise SwarmnetError("a report draws data in memory: compare without a memory limit, or on fewer rows")
     content = page_content(models, train, test)
     content["losses"] = comparison_losses(comparison)

@@ -46,7 +46,7 @@ class Best:
         self.loss, self.theta, self.network = loss, np.array(theta, dtype=np.float64), network
 
     def enter(self, candidates: Sequence[tuple[int, float]], begun: bool = False) -> None:
-        """Store the climbs' log evidence by their objectives' numbers; with `begun`, count new runs."""
+        """Store the runs' log evidence by their objectives' numbers; with `begun`, count new runs."""
         for network, log_evidence in candidates:
             runs, best = self.candidates.get(network, (0, None))
             if not begun and np.isfinite(log_evidence):

@@ -35,16 +35,22 @@ from swarmnet.trainers.result import Array, Posterior
 
 FLOOR = 1e-6  # smallest noise relative to an entry's scale: below it A is singular in double precision
 _EXACT_FLOOR = 1e-15  # the same where QR solves for linear weights: below it residuals are rounding
-NOISES = (1.0 / 3.0, 1e-4, 1e-2)  # initial noises, as shares of the data's mean square
-_FAR = 100.0  # factor of a noise precision from which it may change twice as fast
-_LEAST_FREEDOM = 4.0  # degrees of freedom: with 2 or fewer, Student's t has no variance
-LEAST_PRIOR = 1e-6  # smallest prior precision: a weight of 1,000 is then as good as free
-_MOST_PRIOR = 1e6  # largest: a weight of 0.001 matters little to a network
+# Initial noises, as shares of the data's mean square. With only a high one, a slope of the water data was
+# taken for noise. With only a low one, 150 rows of one entry were interpolated.
+NOISES = (1.0 / 3.0, 1e-4, 1e-2)
+# Factor of a noise precision from which it may change twice as fast. Test errors, measured as in `lm_run`,
+# are 1.09 times as large for 10, and the same for 1e9: it matters only for columns near 0.
+_FAR = 100.0
+_LEAST_FREEDOM = 4.0  # degrees of freedom: Student's t then has twice the Gaussian's variance; with 2, none
+LEAST_PRIOR = 1e-6  # only bounds rounding: a weight of 1,000 is as good as free (1e-8: the same test errors)
+_MOST_PRIOR = 1e6  # only bounds rounding: a weight of 0.001 matters little to a network
 _MOST_EXACT_PRIOR = 1e34  # the same where QR solves: coefficients of a polynomial matter down to rounding
 # Largest prior precision of the output biases. Outputs are centred, so their biases are near 0, and an
-# estimated prior would fix them. A constant must not be more certain than the data determine it.
+# estimated prior would fix them. Then two deviations held only 2 to 32 % of the truths at the centre.
 _FREE_PRIOR = 1e-2
-_HIDDEN_PRIOR = 4.0  # the same for hidden biases in error bars: the precision of their initial values
+# The same for hidden biases in error bars: the precision of their initial values. Then two deviations hold
+# the slope at the end of a line for 93 % of the seeds; without it, for 88 % (benchmarks.coverage).
+_HIDDEN_PRIOR = 4.0
 
 
 class Hyperparameters:

@@ -1,4 +1,4 @@
-"""Executors, which run runs on threads of this process or on replicas of the objective elsewhere."""
+"""Executors of Levenberg-Marquardt runs: threads of this process, or replicas of the objective elsewhere."""
 
 import time
 from collections import deque
@@ -63,7 +63,7 @@ class OnReplicas:
     last bit, as on threads.
 
     Args:
-        replicas: of the climbs' objectives.
+        replicas: of the runs' objectives.
         call: seconds of a call below which the next call asks for more iterations; above twice as many it
             asks for fewer.
         most: maximum iterations of a call.

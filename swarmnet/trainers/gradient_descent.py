@@ -1,7 +1,7 @@
 """Gradient descent with backpropagation: plain, with momentum, and Adam (Kingma and Ba 2015)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -11,9 +11,6 @@ from swarmnet.trainers.monitor import Monitor
 from swarmnet.trainers.protocols import Trainable
 from swarmnet.trainers.result import Array
 from swarmnet.trainers.trainer import Trainer
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, kw_only=True)

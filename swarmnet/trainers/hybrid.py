@@ -1,4 +1,4 @@
-"""hybrid: swarms find starts, Levenberg-Marquardt runs from them, and the evidence chooses."""
+"""hybrid: swarms find starts, Levenberg-Marquardt trains from each, and the evidence chooses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -26,13 +26,18 @@ from swarmnet.trainers.stages import Stages
 from swarmnet.trainers.successive_halving import ALONE, successive_halving
 from swarmnet.trainers.trainer import Trainer
 
-_BOTH = NOISES[:2]  # initial noises with which each network races
-_CONTINUED = 2e12  # multiplications of all further iterations of a large network
-_ESTIMATE_TIMED, _ESTIMATE_UNTIMED = 1e11, 5e11  # multiplications of an estimate, with and without time limit
+_BOTH = NOISES[:2]  # initial noises with which each network is tried
+# Multiplications, of which two cores do 2e10 to 4e10 a second; they only bound time.
+_CONTINUED = 2e12  # of all further iterations of a large network: 1 to 2 minutes
+_ESTIMATE_TIMED, _ESTIMATE_UNTIMED = 1e11, 5e11  # of an estimate, with and without time limit
 _PLACE = ("candidate", "tried")  # names in a state of this trainer that say where it was saved
 _GROWN = ("tried", "layers", "missed")  # names in a state that say how far the choice of larger networks was
-_MISSES = 2  # larger networks in a row, of the same number of layers, that are not better and end the search
-_AS_WELL = 1.05  # times the best network's loss, up to which a larger one fits as well
+# Larger networks in a row, of the same number of layers, that are not better and end the search. With 1 it
+# ended too early on the airfoil.
+_MISSES = 2
+# Times the best network's loss, up to which a larger one fits as well and ends the search: 10,000 rows of one
+# entry took 27 s instead of 42, with the same network.
+_AS_WELL = 1.05
 _AS_LARGE = 0.8  # fewest weights of the next network to try, as a share of the best one's
 _SCREENED_SHARE = 0.1  # share of the budget for each larger network
 
@@ -43,15 +48,17 @@ P = TypeVar("P", LM, LBFGS)
 class Hybrid(Trainer):
     """Swarms over the hidden layers, then Levenberg-Marquardt with Bayesian regularisation from their best.
 
-    The runs run at the same time, one on a core, with a high, a low and a middle initial noise; the one
-    with the largest evidence wins. With several candidate networks, these race first: after 20 and 40
-    iterations the half with the larger evidence continues, after 60 only the best. Half of the later starts
-    use the second-best network. Among the starts, the worse half is given up after 60 and 100 iterations, and
-    all but the best after 150. The results of the others become part of the error bars.
+    Each start has a Levenberg-Marquardt run, with a high, a low or a middle initial noise. All run at the
+    same time, one on a core, and the one with the largest evidence is the result. With several candidate
+    networks, the network is chosen first by successive halving: after 20 and 40 iterations the half with the
+    larger evidence continues, after 60 only the best. Half of the later starts use the second-best network.
+    Among the starts, the worse half is given up after 60 and 100 iterations, and all but the best after 150.
+    The results of the others become part of the error bars.
 
-    Large networks, with long iterations, do not race. If the winner is not much smaller than the largest
-    network in the race, L-BFGS trains larger ones from random weights, in order of layers and size, as long
-    as they improve the Bayesian information criterion. The best of them then runs alone.
+    Large networks, with long iterations, take no part in the successive halving. If the chosen network is not
+    much smaller than the largest small one, L-BFGS trains larger ones from random weights, in order of layers
+    and size, as long as they improve the Bayesian information criterion. Then training continues with the
+    best of them.
 
     If Levenberg-Marquardt is too slow (many weights and entries) or impossible (a loss that is not squared),
     L-BFGS improves the best of one swarm, with a preconditioner if possible, and noise and prior are
@@ -60,8 +67,8 @@ class Hybrid(Trainer):
     all weights.
 
     Iterations, seconds or evaluations are the budget. The swarms use at most `swarm_share` of it, and the
-    rest is for the runs; limits given for stages apply too. Without a budget, Levenberg-Marquardt ends by
-    its own rule within 4000 iterations, and L-BFGS after 900 with a preconditioner or 2500 without.
+    rest is for the other stages; limits given for stages apply too. Without a budget, Levenberg-Marquardt
+    ends by its own rule within 4000 iterations, and L-BFGS after 900 with a preconditioner or 2500 without.
 
     Args:
         swarm: the swarm of each start.
@@ -165,7 +172,7 @@ class Hybrid(Trainer):
     def _choose_and_minimise(
         self, candidates: Sequence[Trainable], rng: np.random.Generator, monitor: Monitor
     ) -> None:
-        """Choose the network in a race or among the larger ones; then run with it."""
+        """Choose among the small networks, then among the larger ones; then train the chosen one."""
         most = self.stages.small
         small = [candidate for candidate in candidates if is_small(candidate, most)]
         larger = sorted((r for r in candidates if not is_small(r, most)), key=lambda r: (r.layers, r.size))
@@ -198,7 +205,7 @@ class Hybrid(Trainer):
         swarms: int,
         before: State,
     ) -> None:
-        """Race all starts: the winner of the choice, if any, and the swarm result for each of `objectives`."""
+        """Minimise from a swarm's result for each of `objectives`, together with the choice's winner."""
         thetas = self._search_starts(objectives, start, rng, monitor, swarms, before)
         if len(thetas) < len(objectives):
             return
@@ -222,13 +229,14 @@ class Hybrid(Trainer):
         if isinstance(polish, LBFGS):
             self._descend(polish, net, chosen.winner.theta, rng, monitor, chosen.optima)
             return
-        iterations = int(np.clip(_CONTINUED / cost(net), 2 * STALE, self.stages.run))
+        iterations = int(np.clip(_CONTINUED / cost(net), 2 * STALE, self.stages.lm))
         limits = replace(polish, iterations=None if self._has_budget else iterations)
         with monitor.limits(limits, monitor.budget.seconds_left, (self._choice_share, 1.0), net.number):
             successive_halving([chosen.winner], monitor, optima=chosen.optima, cold=self.stages.cold)
 
     def _usual_starts(self, net: Trainable, chosen: bool) -> int:
         if chosen and is_cheap(net):
+            # With seven instead of ten, 8 of 200 fits ended at more than three times the median error.
             return 1 + 3 * len(NOISES)
         # One start per thread only with a time limit: otherwise the model would depend on the machine.
         return len(NOISES) if self.seconds is None else max(len(NOISES), net.threads)
@@ -241,7 +249,7 @@ class Hybrid(Trainer):
         monitor: Monitor,
         swarms: int,
     ) -> "Choice | None":
-        """Return the result of the race of networks, new or saved; None if training ended."""
+        """Return the choice among the small networks, new or saved; None if training ended."""
         saved = monitor.resume() or {}
         if "candidate" in saved:
             return Choice.restored(saved, candidates)
@@ -252,8 +260,8 @@ class Hybrid(Trainer):
             return None
         share = _share(self._levenberg_marquardt(), self, self._choice_share)
         with monitor.limits(share, share.seconds, (self.swarm_share, self._choice_share)):
-            pairs = zip(pairs, thetas, strict=True)
-            runs = [LMRun(candidate, theta, noise) for (candidate, noise), theta in pairs]
+            begun = zip(pairs, thetas, strict=True)
+            runs = [LMRun(candidate, theta, noise) for (candidate, noise), theta in begun]
             stages = self.stages
             left = successive_halving(runs, monitor, stages.halvings, end=stages.chosen, cold=stages.cold)
             chosen = Choice.of(*left)
@@ -271,7 +279,8 @@ class Hybrid(Trainer):
 
         They are sorted by layers and size. For each number of layers, networks are tried from about the size
         of the best so far until one fits as well but is not better, or two in a row are not better, since one
-        may have had a bad start. If a much smaller network than the largest has won the race, none is tried.
+        may have had a bad start. None is tried if the chosen network is much smaller than the largest one
+        that took part in the successive halving.
         """
         saved = monitor.resume() or {}
         tried, layers, missed = (whole(saved, name) if name in saved else 0 for name in _GROWN)
@@ -312,7 +321,7 @@ class Hybrid(Trainer):
         """Return Levenberg-Marquardt with its limits."""
         if isinstance(self.polish, LM):
             return self.polish
-        return LM(iterations=None if self._has_budget else self.stages.run)
+        return LM(iterations=None if self._has_budget else self.stages.lm)
 
     def _search_starts(
         self,
@@ -323,7 +332,7 @@ class Hybrid(Trainer):
         swarms: int,
         before: State,
     ) -> list[Array]:
-        """Return the best weights of a swarm for each objective in `objectives`; fewer if training ended.
+        """Return the best weights of a swarm for each of `objectives`; fewer if training ended.
 
         `swarms` is the total number of swarms. `before` is added to the checkpoints.
         """

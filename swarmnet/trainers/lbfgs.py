@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
 
-_SAMPLE = 12  # residuals per weight from which a preconditioner is computed
-_DAMPING = 1e-3  # damping of a preconditioner, as a share of its mean diagonal
+# Residuals per weight for a preconditioner, and its damping, as a share of its mean diagonal. Ratios of the
+# loss after 200 iterations of two layers of 16 units, on 3,000 rows of a smooth function of two inputs (four
+# seeds, standard error a factor of 1.3): 1.2 for 3 residuals, 0.5 for 6, 1.4 for 24; 0.4 for a damping of
+# 1e-5, 0.8 for 1e-4, 1.2 for 1e-2, 5 for 0.1.
+_SAMPLE, _DAMPING = 12, 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,13 @@ from swarmnet.trainers.protocols import Trainable
 from swarmnet.trainers.result import Array
 from swarmnet.trainers.stages import Stages
 
-RIDGE = 1e-3  # of the solved output weights of a start: starts with small weights train better
-_REFRESH = 20  # iterations with one preconditioner
+# Ridge of the solved output weights of a start: starts with small weights train better. Test errors of hybrid
+# with one start, 8-8 units, are 1.6 times as large for 1e-9, 1.4 for 1e-5 and 0.96 for 0.1 (16 fits of
+# datasets/, standard error a factor of 1.4).
+RIDGE = 1e-3
+# Iterations with one preconditioner. Measured as in `lbfgs`, the loss is 0.2 times as large with 5, 0.6 with
+# 10 and 5 with 40; a preconditioner takes about the time of a gradient.
+_REFRESH = 20
 _SLOW, _WAITED = 0.05, 50  # with one it is judged once the loss falls by at most 5 % in 50 iterations
 
 

@@ -24,7 +24,7 @@ class LM(Trainer):
 
     It estimates the noise of values and of each derivative column, and the size of the weights, unless
     derivative_weight or l2 is given. With both given it minimises the loss. Three runs with different
-    initial noises run at the same time; after 150 iterations only the best continues.
+    initial noises go on at the same time; after 150 iterations only the best continues.
     """
 
     name: ClassVar[str] = "lm"

@@ -20,7 +20,7 @@ from swarmnet.trainers.protocols import LeastSquares, Trainable
 from swarmnet.trainers.result import Array, Posterior
 
 _ESTIMATES = 60  # maximum updates of the precisions; the evidence of smooth functions needs 5 to 40
-_ESTIMATES = 1e-3  # change of log evidence, for each hundred entries, that ends the updates
+_SETTLED = 1e-3  # change of log evidence, for each hundred entries, that ends the updates
 _LEAST_LEFT = 1e-6  # smallest 1 - h that is a difference and not rounding
 _MOST_FULL = 4000  # rows of a square orthogonal matrix, which takes 128 MB
 _TINY = 1e-30
@@ -73,7 +73,7 @@ def fitted(objective: LeastSquares) -> LinearFit:
     """Return the exact fit of an objective without hidden layers."""
     r, J, group = objective.residual_jacobian(np.zeros(objective.size))
     hyper = Hyperparameters(objective, NOISES[0], exact=True)
-    rows, stiff = _Reduced(r, J, group, len(hyper.count)), _ESTIMATES * max(1.0, 0.01 * len(r))
+    rows, stiff = _Reduced(r, J, group, len(hyper.count)), _SETTLED * max(1.0, 0.01 * len(r))
     log_evidence = -math.inf
     for estimate in range(_ESTIMATES):
         solved = _Solution(rows, hyper.precision, hyper.decay)

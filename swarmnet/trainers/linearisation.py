@@ -14,8 +14,8 @@ from swarmnet import linalg as blas
 from swarmnet.trainers.protocols import LeastSquares
 from swarmnet.trainers.result import Array
 
-_MOST_BEND = 0.75  # limit of twice the second-order step, as a share of the first-order one
-_LEAST_KNOWN = 1e-24  # smallest diagonal of A, as a share of the largest, for weights without effect
+_MOST_BEND = 0.75  # largest ratio of twice the second-order step to the first: Transtrum and Sethna (2012)
+_LEAST_KNOWN = 1e-24  # smallest share of the largest diagonal of A; only keeps A regular for useless weights
 
 
 class Linearisation(Protocol):

@@ -30,7 +30,7 @@ class Monitor:
         validate: the loss of theta on held-out rows, a function for each candidate objective.
         file: the checkpoint, if there is one.
         rng: the random generator, whose state is also saved in the checkpoint.
-        executor: runs the runs; by default the objective's own threads.
+        executor: does the Levenberg-Marquardt runs; by default the objective's own threads.
     """
 
     callback: Callback | None = None

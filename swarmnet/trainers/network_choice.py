@@ -1,4 +1,4 @@
-"""The result of a race of networks (successive halving), and which networks can race."""
+"""The choice of a network by successive halving, and which networks take part in it."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -7,18 +7,19 @@ from swarmnet.trainers.checkpoint import State, whole
 from swarmnet.trainers.lm_run import MOST_WEIGHTS, LMRun, Optimum, cost
 from swarmnet.trainers.protocols import Trainable
 
-# Multiplications of an iteration of Levenberg-Marquardt; two cores do some 2e10 to 4e10 a second.
-SMALL_COST = 5e8  # up to which networks race
+# Multiplications of an iteration of Levenberg-Marquardt up to which networks take part in the successive
+# halving. It only bounds time: two cores do 2e10 to 4e10 a second, so that an iteration takes about 0.02 s.
+SMALL_COST = 5e8
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The outcome of a race of networks, if there was one.
+    """The outcome of the successive halving of networks, if there was one.
 
     Args:
         winner: the best.
-        optima: the results of the others that raced to the end; they are part of the error bars. Those given
-            up earlier are not part of them: they had not converged.
+        optima: the results of the others that were kept to the end; they are part of the error bars. Those
+            given up earlier are not part of them: they had not converged.
         second: the number of the best network other than the winner's, even if it was given up early.
     """
 
@@ -67,6 +68,12 @@ class Choice:
 
     @classmethod
     def restored(cls, state: State, candidates: Sequence[Trainable]) -> "Choice":
+        """Return the choice of a saved state.
+
+        Raises:
+            DamagedState: it cannot come from these candidates.
+        """
+
         def part(name: str) -> State:
             return {key.removeprefix(name): x for key, x in state.items() if key.startswith(name)}
 
@@ -79,5 +86,5 @@ class Choice:
 
 
 def is_small(objective: Trainable, most: float) -> bool:
-    """Return whether an iteration of at most so many multiplications is possible, for a race with others."""
+    """Return whether Levenberg-Marquardt is possible, with at most so many multiplications per iteration."""
     return objective.can_linearise and objective.size <= MOST_WEIGHTS and cost(objective) <= most

@@ -205,7 +205,7 @@ class _Particles:
         state = matching(state, first, finite=places)
         costs, best_cost = state["swarm_pbest_cost"], state["swarm_best_cost"]
         if np.isnan([*costs, best_cost]).any() or not (begun or best_cost == np.inf):
-            raise DamagedState("the costs are those of no particles")
+            raise DamagedState("the costs are those of no swarm")
         if begun and self._who and not np.isin(state["neighbours"], np.arange(s)).all():
             raise DamagedState("neighbours must be particles")
         for name in _MOVING:

@@ -114,7 +114,7 @@ class Trainable(DifferentiableLoss, SeparableLoss, LeastSquares, Protocol):
 
 
 class Executor(Protocol):
-    """Runs runs."""
+    """Does Levenberg-Marquardt runs."""
 
     @property
     def ahead(self) -> int:

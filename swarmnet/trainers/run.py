@@ -54,7 +54,7 @@ def run(
         validate: the loss of theta on held-out rows, for the history; a sequence for several candidate
             objectives.
         checkpoint: the file for the state; if it has one already, training continues from it.
-        executor: runs the runs; by default the objective's threads.
+        executor: does the Levenberg-Marquardt runs; by default the objective's threads.
 
     Raises:
         SwarmnetError: no finite loss was found; or the checkpoint is damaged, in use, or of another run.

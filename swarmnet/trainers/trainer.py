@@ -30,7 +30,7 @@ class Trainer(Limits, ABC):
         return False
 
     def runs_at_once(self, objective: Trainable) -> int:
-        """Return how many runs run at the same time, which an executor can run; 0 if none."""
+        """Return how many Levenberg-Marquardt runs an executor can do at the same time; 0 if none."""
         return 0
 
     def prepare(self) -> None:

@@ -17,6 +17,7 @@ from swarmnet import Activation, MixedData, Network, Objective, SwarmnetError
 from swarmnet.data.readers import open_files
 from swarmnet.errors import WorkersLost
 from swarmnet.network.activations import TABLE
+from swarmnet.objective.row_sums import HeldSource
 from swarmnet.objective.specification import ObjectiveSpecification
 from swarmnet.scaling import Preparation, Scaling
 from swarmnet.trainers import LM, TRAINERS, Hybrid, ProjectedPSO, run
@@ -27,7 +28,7 @@ dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 from swarmnet.distributed.cluster import Cluster  # noqa: E402
 from swarmnet.distributed.replicas import Objectives, WorkerReplicas, shared_out  # noqa: E402
-from swarmnet.distributed.sharded_sums import SentSource, bytes_of  # noqa: E402
+from swarmnet.distributed.sharded_sums import WorkerSource, bytes_of  # noqa: E402
 
 SHORT = Hybrid(
     polish=LM(iterations=20),
@@ -71,7 +72,7 @@ def problem(n=60):
 def plan_for(data):
     """Objectives on these rows, of which noise and prior are estimated."""
     preparation = Preparation(Scaling.of(data.statistics), None)
-    return ObjectiveSpecification(data, preparation, {"derivative_weight": None, "l2": None})
+    return ObjectiveSpecification(HeldSource(data, preparation), {"derivative_weight": None, "l2": None})
 
 
 def assert_same_model(one, other):
@@ -81,7 +82,7 @@ def assert_same_model(one, other):
     assert one.history.drop(columns="seconds").equals(other.history.drop(columns="seconds"))
 
 
-def test_the_networks_race_on_the_workers_as_here(monkeypatch, client):
+def test_the_networks_are_chosen_on_the_workers_as_here(monkeypatch, client):
     sent, plain = [], Objectives.__reduce__
     monkeypatch.setattr(Objectives, "__reduce__", lambda self: sent.append(1) or plain(self))
     model = swarmnet.fit(problem(), **CHOICE, client=client)
@@ -127,7 +128,7 @@ def test_dask_hears_what_a_replica_will_take_before_it_is_made():
     assert 0.8 * taken < told < 1.2 * taken
 
 
-def test_a_worker_killed_in_the_middle_of_a_climb_changes_nothing(tmp_path, client):
+def test_a_worker_killed_in_the_middle_of_a_run_changes_nothing(tmp_path, client):
     flag = tmp_path / "flag"
     settings = {"hidden": (4,), "trainer": LM(iterations=20), "activation": deadly(flag)}
     here = swarmnet.fit(problem(), **settings)
@@ -144,7 +145,7 @@ def test_a_worker_killed_in_the_middle_of_a_climb_changes_nothing(tmp_path, clie
     assert_same_model(model, here)
 
 
-def test_without_any_worker_left_the_climbs_go_on_from_their_checkpoint(tmp_path, client):
+def test_without_any_worker_left_the_runs_go_on_from_their_checkpoint(tmp_path, client):
     path = tmp_path / "data.csv"
     problem().to_frame().to_csv(path, index=False)
     settings = {"hidden": (4,), "trainer": LM(iterations=20)}
@@ -202,15 +203,15 @@ def test_after_a_fit_no_rows_are_kept_here_or_on_workers(client):
 def test_rows_in_memory_are_summed_up_on_the_workers(client):
     data, net = replace(problem(), weights=np.arange(1.0, 61.0)), Network((2, 5, 1))
     preparation = Preparation(Scaling.of(data.statistics), data.statistics)
-    workers = Objective(net, SentSource(data, preparation, Cluster(client, block_rows=7)), l2=0.01)
+    workers = Objective(net, WorkerSource(data, preparation, Cluster(client, block_rows=7)), l2=0.01)
     assert len(workers._rows._shards) == 8
     assert_same_sums(Objective(net, preparation.of(data), measured=data, l2=0.01), workers)
 
 
 @pytest.mark.parametrize("trainer", [name for name in TRAINERS if name not in ("hybrid", "lm")])
-def test_the_trainers_without_climbs_have_their_rows_on_the_workers(monkeypatch, client, trainer):
-    seen, rows = [], SentSource.rows
-    monkeypatch.setattr(SentSource, "rows", lambda *arguments: seen.append(1) or rows(*arguments))
+def test_the_trainers_without_lm_runs_have_their_rows_on_the_workers(monkeypatch, client, trainer):
+    seen, rows = [], WorkerSource.rows
+    monkeypatch.setattr(WorkerSource, "rows", lambda *arguments: seen.append(1) or rows(*arguments))
     settings = {"hidden": (4,), "trainer": trainer, "iterations": 3}
     model = swarmnet.fit(problem(), client=client, **settings)
     assert seen == [1]
@@ -220,19 +221,19 @@ def test_the_trainers_without_climbs_have_their_rows_on_the_workers(monkeypatch,
 def test_too_many_rows_for_each_worker_are_shared_out(client):
     net, trainer, plan = Network((2, 3, 1)), LM(iterations=4), plan_for(problem())
     few = Cluster(client, copied_bytes=100)
-    (workers,), executor = shared_out(problem(), [net], plan, trainer, few)
+    (workers,), executor = shared_out([net], plan, trainer, few)
     assert executor is None
     one, other = (run(trainer, on, np.random.default_rng(0)) for on in (workers, plan.objective(net)))
     np.testing.assert_allclose(one.theta, other.theta, rtol=1e-8)
 
 
-def test_rows_whose_iterations_take_long_are_shared_out_if_there_are_blocks_for_more_than_the_climbs(client):
-    def climbs_are_shared_out(cluster):
-        return shared_out(problem(), [Network((2, 3, 1))], plan_for(problem()), LM(), cluster)[1] is not None
+def test_rows_whose_iterations_take_long_are_shared_out_if_there_are_blocks_for_more_than_the_runs(client):
+    def runs_are_shared_out(cluster):
+        return shared_out([Network((2, 3, 1))], plan_for(problem()), LM(), cluster)[1] is not None
 
-    for rows, lm_runs in ((12, True), (10, False)):  # five blocks for three lm_runs, or six
-        assert climbs_are_shared_out(Cluster(client, block_rows=rows, copied_cost=0.0)) is lm_runs
-    assert climbs_are_shared_out(Cluster(client, block_rows=10))
+    for rows, whole_runs in ((12, True), (10, False)):  # five blocks for three runs, or six
+        assert runs_are_shared_out(Cluster(client, block_rows=rows, copied_cost=0.0)) is whole_runs
+    assert runs_are_shared_out(Cluster(client, block_rows=10))
 
 
 @pytest.mark.parametrize("trainer", ["lm", "lbfgs"])

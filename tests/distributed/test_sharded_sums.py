@@ -25,7 +25,7 @@ from tests.sharded import assert_same_sums, deadly, kill_all, long_of, table
 
 distributed = pytest.importorskip("distributed")
 from swarmnet.distributed.cluster import Cluster, connected  # noqa: E402
-from swarmnet.distributed.sharded_sums import WorkerSource, on_workers  # noqa: E402
+from swarmnet.distributed.sharded_sums import WorkerSource  # noqa: E402
 
 FILES = 6  # each of which is a block of rows
 
@@ -143,7 +143,7 @@ def test_every_trainer_ends_as_on_one_machine(tmp_path, client, trainer):
 
 def test_rows_are_held_out_and_errors_taken_on_workers_as_on_one_machine(tmp_path, client):
     path = written(tmp_path)
-    one, many = open_files(path), on_workers(open_files(path), client)
+    one, many = open_files(path), open_files(path).read_by(Cluster(client))
     (kept, test), (other_kept, other_test) = (split(data, 0.2, 0) for data in (one, many))
     assert np.array_equal(test.X, other_test.X)
     assert test.n_entries + kept.n_entries == one.n_entries

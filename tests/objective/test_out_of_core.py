@@ -109,7 +109,7 @@ def test_every_trainer_trains_on_files_as_in_memory(tmp_path, trainer):
     np.testing.assert_allclose(filed.training["loss"], held.training["loss"], rtol=rtol)
 
 
-def test_hybrid_prefers_the_preconditioned_walk_where_climbs_are_dear(tmp_path):
+def test_hybrid_prefers_the_preconditioned_lbfgs_where_lm_is_slow(tmp_path):
     trainer = Hybrid(iterations=60, stages=Stages(dear=0.0))
     path = written(tmp_path, table(outputs=1), "parquet")
     model = swarmnet.fit(in_small_pieces(path), hidden=(6,), trainer=trainer)

@@ -362,7 +362,7 @@ def test_a_file_that_is_no_checkpoint_is_refused_and_left_alone(path, kind):
 
 
 @pytest.mark.parametrize("cooling", [0.0, -1.0, [0.0] * 4, "fast"])
-def test_a_climb_that_cannot_go_on_is_a_damaged_file(tmp_path, cooling):
+def test_an_lm_run_that_cannot_go_on_is_a_damaged_file(tmp_path, cooling):
     path = tmp_path / "run.ckpt"
     stopped(configured("lm", iterations=40), path, 3)
     changes = {"stage 0/1/cooling": cooling}

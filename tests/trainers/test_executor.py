@@ -1,4 +1,4 @@
-"""Climbs that replicas of the objective elsewhere take further: the same race to the last bit."""
+"""Levenberg-Marquardt runs on replicas of the objective elsewhere are the same to the last bit."""
 
 import itertools
 import pickle
@@ -69,7 +69,7 @@ def assert_same(one, other):
 
 
 @pytest.mark.parametrize("budget", [{}, {"iterations": 120}, {"evaluations": 900}], ids=str)
-def test_a_race_elsewhere_is_the_race_here(budget):
+def test_a_training_elsewhere_is_the_training_here(budget):
     replicas = pickled()
     assert_same(trained(replace(SMALL, **budget)), trained(replace(SMALL, **budget), replicas))
     assert max(map(len, replicas.asked)) == 2 * len(SIZES)
@@ -141,7 +141,7 @@ def test_no_more_is_asked_for_than_there_are_seconds_left_for(monkeypatch):
     assert [asked[0] for asked in replicas.asked] == [1, 2, 2, 2, 1, 1, 1, 1]
 
 
-def test_a_climb_given_up_is_asked_for_no_more():
+def test_a_run_given_up_is_asked_for_no_more():
     replicas = pickled()
     executor, three = OnReplicas(replicas), lm_runs()
     for _ in range(2):

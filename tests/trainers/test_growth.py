@@ -1,4 +1,4 @@
-"""The choice of a network where entries or outputs are many: larger ones after the race, and after L-BFGS."""
+"""The choice of a network where entries or outputs are many: small ones first, then large ones; L-BFGS."""
 
 from dataclasses import replace
 
@@ -40,10 +40,8 @@ def cost(objective):
     return entries * objective.size * min(entries, objective.size)
 
 
-# Only the smallest network can race; everything is short.
-SHORT = replace(
-    SMALL, stages=Stages(raced=cost(objectives()[0]), halvings=(4,), chosen=9, judged=40, lm_run=120)
-)
+# Only the smallest network counts as small; everything is short.
+SHORT = replace(SMALL, stages=Stages(small=cost(objectives()[0]), halvings=(4,), chosen=9, judged=40, lm=120))
 
 
 def trained(candidates, path=None, stop_at=None, trainer=SHORT):
@@ -55,7 +53,7 @@ def trained(candidates, path=None, stop_at=None, trainer=SHORT):
     return run(trainer, candidates[0], np.random.default_rng(5), callback=callback, checkpoint=kept)
 
 
-def test_a_larger_network_is_taken_where_the_largest_of_the_race_is_too_small():
+def test_a_larger_network_is_taken_where_the_largest_small_one_is_too_small():
     candidates = objectives()
     result = trained(candidates)
     assert SIZES[result.network] != (2, 2, 2) and 2 in result.candidates
@@ -66,16 +64,16 @@ def test_a_larger_network_is_taken_where_the_largest_of_the_race_is_too_small():
 
 
 def test_none_is_tried_where_a_small_network_has_won():
-    """A line needs no more than the smallest of three that race."""
+    """A line needs no more than the smallest of three small ones."""
     noise = 0.1 * np.random.default_rng(1).normal(size=(len(problem().X), 2))
     data = MixedData(problem().X, problem().X @ [[1.0, 2.0], [0.5, -1.0]] + noise)
     candidates = [Objective(Network(sizes), data, derivative_weight=None, l2=None) for sizes in SIZES]
     candidates[0].candidates = candidates
-    three_race = replace(SMALL, stages=Stages(raced=cost(candidates[3]), lm_run=120))
-    assert set(trained(candidates, trainer=three_race).candidates) == {0, 1, 3}
+    three_small = replace(SMALL, stages=Stages(small=cost(candidates[3]), lm=120))
+    assert set(trained(candidates, trainer=three_small).candidates) == {0, 1, 3}
 
 
-@pytest.mark.parametrize("dear", [False, True], ids=["climbs on", "goes down on"])
+@pytest.mark.parametrize("dear", [False, True], ids=["lm", "lbfgs"])
 def test_a_choice_gone_on_with_is_the_choice_never_stopped(tmp_path, dear):
     candidates, trainer, path = objectives(), SHORT, tmp_path / "run.ckpt"
     if dear:  # Levenberg-Marquardt is too dear for whatever network is chosen

@@ -100,7 +100,7 @@ def networks_for(data, activation="tanh"):
     return default_networks(data, FitOptions(activation=activation, degree=0))
 
 
-def test_a_ladder_follows_the_layers_of_the_activations():
+def test_the_networks_follow_the_layers_of_the_activations():
     data = one_entry_a_row(simple)
     assert {len(net.sizes) for net in networks_for(data)} == {3, 4, 5}
     assert {len(net.sizes) for net in networks_for(data, ["tanh", "linear"])} == {3}
@@ -108,12 +108,12 @@ def test_a_ladder_follows_the_layers_of_the_activations():
 
 
 @pytest.mark.parametrize(("n", "k"), [(10, 1), (100, 2), (2500, 1), (30000, 1), (200, 60)])
-def test_a_ladder_has_networks_large_enough_for_many_entries_and_outputs(n, k):
+def test_some_networks_are_large_enough_for_many_entries_and_outputs(n, k):
     data = MixedData(np.random.default_rng(0).normal(size=(n, 3)), np.ones((n, k)))
     sizes = [net.size for net in networks_for(data)]
     assert len(sizes) >= 7
     iterations = [data.n_entries * size * min(data.n_entries, size) for size in sizes]
-    # those that cannot race must not interpolate
+    # those that are not small must not interpolate
     assert all(2 * size <= data.n_entries for size, cost in zip(sizes, iterations, strict=True) if cost > 5e8)
     assert max(sizes) > (4000 if n * k >= 10000 else 1000 if n * k >= 2500 else 700)
 
@@ -127,12 +127,12 @@ def test_a_polish_that_knows_no_evidence_has_nothing_to_choose_by():
 
 
 SMALL = Hybrid(swarm=ProjectedPSO(iterations=3, particles=5), starts=2, polish=LM(iterations=25))
-# Of six lm_runs four are left when the race of networks ends, and nothing is in a hurry.
+# Of six runs four are left when the network is chosen, and nothing is in a hurry.
 SHORT = replace(SMALL, stages=Stages(halvings=(4,), chosen=9, cold=0))
 
 
 def test_the_history_has_all_stages():
-    """Swarms for three networks with two noises, their race, one more swarm, and the last race."""
+    """Swarms for three networks with two noises, the choice, one more swarm, and the last stage."""
     result = run(SHORT, CANDIDATES, np.random.default_rng(0))
     assert result.history["iteration"].tolist() == list(range(1, 6 * 3 + 9 + 3 + 25 + 1))
     spent = np.diff(result.history["evaluations"], prepend=0)
@@ -142,13 +142,13 @@ def test_the_history_has_all_stages():
     assert set(spent[swarms]) <= {5, 6}  # a new best one is looked at once more
     assert (spent[18:22] >= 6 * 2).all() and (spent[22:27] >= 4 * 2).all() and (spent[30:] >= 2).all()
     assert result.evaluations == spent.sum()
-    assert len(result.posterior.others) == 1 + 3  # the other start, and the last in the race of networks
+    assert len(result.posterior.others) == 1 + 3  # the other start, and the last in the choice of the network
 
 
 def test_half_of_the_later_starts_go_to_the_network_that_came_second():
     result = run(replace(SHORT, starts=5), CANDIDATES, np.random.default_rng(0))
-    lm_runs = [result.theta, *result.posterior.others[:4]]
-    assert sorted(np.unique([len(theta) for theta in lm_runs], return_counts=True)[1]) == [2, 3]
+    thetas = [result.theta, *result.posterior.others[:4]]
+    assert sorted(np.unique([len(theta) for theta in thetas], return_counts=True)[1]) == [2, 3]
 
 
 def test_the_network_that_came_second_has_its_start_even_if_it_was_given_up():
@@ -168,7 +168,7 @@ def test_there_are_more_starts_where_they_cost_nothing():
     assert starts(objectives(rows=280, networks=((2, 68, 1), (2, 70, 1), (2, 15, 15, 1)))) == 3
 
 
-def test_a_single_network_has_its_swarms_and_one_race():
+def test_a_single_network_has_its_swarms_and_one_stage_after_them():
     alone = objectives().candidates[1]
     result = run(replace(SMALL, starts=3), alone, np.random.default_rng(0))
     assert len(result.history["loss"]) == 3 * 3 + 25
@@ -222,12 +222,12 @@ def trained(trainer, path=None, stop_at=None):
     return run(trainer, CANDIDATES, np.random.default_rng(5), callback=callback, checkpoint=checkpoint)
 
 
-# Where the phases are: swarms to 9, the choice to 18, a swarm for each further start, and the last race.
+# Where the phases are: swarms to 9, the choice to 18, a swarm for each further start, and the last stage.
 STOPS = {
-    "swarms of the ladder": (1, 3, 4, 8, 9),
-    "race of the networks": (10, 12, 13, 14, 17, 18),
+    "swarms of the candidates": (1, 3, 4, 8, 9),
+    "choice of the network": (10, 12, 13, 14, 17, 18),
     "swarms of the last starts": (19, 20, 21, 22, 24),
-    "last race": (25, 26, 35, 48),
+    "last stage": (25, 26, 35, 48),
     "everywhere": (2, 5, 11, 16, 20, 23, 30, 49),
 }
 

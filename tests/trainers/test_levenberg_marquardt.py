@@ -257,7 +257,7 @@ def test_with_both_given_it_minimises_the_loss(size, l2):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_loss_of_a_climb_is_the_objectives(size):
+def test_loss_of_a_run_is_the_objectives(size):
     n, sizes = SIZES[size]
     objective = Objective(Network(sizes), mixed(n), derivative_weight=0.3, l2=0.02)
     lm_run = LMRun(objective, objective.initial(np.random.default_rng(0)))
@@ -462,7 +462,7 @@ def test_derivatives_alone_without_weight_leave_nothing_to_learn(l2):
     assert l2 == 0.0 or np.isfinite(result.posterior.share).all()
 
 
-def test_a_rival_without_a_finite_evidence_has_no_share():
+def test_an_optimum_without_a_finite_evidence_has_no_share():
     objective = Objective(Network((2, 3, 1)), mixed(20), **OPEN)
     lm_run = LMRun(objective, objective.initial(np.random.default_rng(0)))
     lm_run.advance()
@@ -470,7 +470,7 @@ def test_a_rival_without_a_finite_evidence_has_no_share():
     assert lm_run.posterior([lm_run], [near, lost]).share.tolist() == [1.0, 0.0]
 
 
-def test_the_share_of_a_rival_does_not_hang_on_the_size_of_all_weights():
+def test_the_share_of_an_optimum_does_not_hang_on_the_size_of_all_weights():
     data = mixed(20)
     light = MixedData(data.X, data.Y, data.J, weights=np.full(20, 1.0 / 1024.0))
     objective = Objective(Network((2, 3, 1)), light, **OPEN)
@@ -493,7 +493,7 @@ def test_single_precision_comes_as_far_as_double(n, hidden):
 
 
 @pytest.mark.parametrize(("seed", "least"), [(1, 800), (2, 500)])
-def test_noisy_slopes_do_not_end_a_climb_while_exact_values_are_still_learned(seed, least):
+def test_noisy_slopes_do_not_end_a_run_while_exact_values_are_still_learned(seed, least):
     rng = np.random.default_rng(seed)
     X = rng.uniform(-1, 1, (50, 2))
     phase = 4.0 * X[:, 0] + X[:, 1]
@@ -546,11 +546,11 @@ def test_cross_entropy_is_refused():
 # Of an iteration so long that lm_runs do not share a thread, nor the sums of one lm_run.
 LONG = {"fewer residuals than weights": (300, (2, 16, 18, 1)), "more": (9_000, (2, 12, 1))}
 SWARM = ProjectedPSO(iterations=1, particles=2)
-ONE_CLIMB = Hybrid(swarm=SWARM, starts=1, polish=LM(iterations=6), stages=Stages(cold=0))
+ONE_RUN = Hybrid(swarm=SWARM, starts=1, polish=LM(iterations=6), stages=Stages(cold=0))
 
 
 @pytest.mark.parametrize("size", LONG)
-@pytest.mark.parametrize("trainer", [LM(iterations=6), ONE_CLIMB], ids=["three climbs", "one lm_run"])
+@pytest.mark.parametrize("trainer", [LM(iterations=6), ONE_RUN], ids=["three runs", "one run"])
 def test_threads_change_nothing_to_the_last_bit(trainer, size):
     n, sizes = LONG[size]
     data = mixed(n, noise=(0.1, 0.1))

@@ -124,7 +124,7 @@ def test_a_small_budget_is_shared_between_the_stages():
     assert (np.diff(evaluations) <= 5).all()  # then the polish, with three quarters of the budget
 
 
-def test_hybrid_flies_over_all_weights_where_the_output_cannot_be_solved_for():
+def test_hybrids_swarm_has_all_weights_where_the_output_cannot_be_solved_for():
     net = Network((2, 5, 1), ["tanh", "tanh"])
     result = run(short("hybrid", iterations=60), Objective(net, problem()), np.random.default_rng(0))
     assert result.loss < result.history["loss"][0]
