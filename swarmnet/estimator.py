@@ -43,7 +43,8 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
     changes `dydx`: after ``StandardScaler`` it must be ``dydx * scaler.scale_``, and `jacobian` is also with
     respect to the scaled columns. If X seems to be scaled, `fit` warns. It also warns within a
     `TransformedTargetRegressor`, which trains on g(y) and passes all other arguments unchanged. Then, by the
-    chain rule, `dydx` must be g'(y) dy/dx, and standard deviations |g'(y)| times those of y and dydx.
+    chain rule, `dydx` must be g'(y) dy/dx, and standard deviations the absolute value of g'(y) times those of
+    y and dydx.
 
     **Routing.** With `sklearn.set_config(enable_metadata_routing=True)`, `fit` requests `dydx`, `y_sigma` and
     `dydx_sigma`, so that `GridSearchCV(...).fit(X, y, dydx=dydx)` and `cross_validate(..., params={"dydx":
@@ -51,9 +52,9 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
     without routing; a Pipeline then needs the name of the step: `net__dydx=dydx`.
 
     Args:
-        hidden, activation, trainer, iterations, seconds, particles, loss, scaling, derivative_weight, l2,
-            degree: as in `swarmnet.fitting.options.FitOptions`; with `seconds` the model depends on the
-            machine's speed.
+        hidden, activation, trainer, iterations, seconds, particles, loss, scaling: as in
+            `swarmnet.fitting.options.FitOptions`; with `seconds` the model depends on the machine's speed.
+        derivative_weight, l2, degree: likewise.
         random_state: a whole number is the seed of `swarmnet.fit`. With None the seed is drawn from NumPy's
             global generator, with a `RandomState` from that.
 
