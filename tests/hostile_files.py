@@ -380,12 +380,20 @@ def model_document() -> dict[str, Any]:
 OTHER = {"sizes": [1, 1, 1], "activations": ["tanh", "linear"], "theta": [1.0, 0.0, 3.0, 1.0]}
 
 
+# P2(x) = 1.5 x^2 - 0.5 with a coefficient of 2
+TREND = {"powers": [[2]], "centre": [0.0], "half": [1.0]}
+
+
 def changed(**changes: Any) -> Callable[[], bytes]:
     return lambda: json.dumps(model_document() | changes).encode()
 
 
 def rescaled(**changes: Any) -> Callable[[], bytes]:
     return changed(scaling=model_document()["scaling"] | changes)
+
+
+def with_trend(**changes: Any) -> Callable[[], bytes]:
+    return changed(version=3, theta=[1.0, 0.0, 3.0, 1.0, 2.0], trend=TREND | changes)
 
 
 def nested(depth: int) -> Any:
@@ -467,6 +475,51 @@ MODELS = {
     "other fits of other inputs": (
         changed(others=[OTHER | {"sizes": [2, 1, 1], "theta": [1.0] * 5, "share": 1.0}]),
         "damaged model",
+    ),
+    "a trend": (
+        with_trend(),
+        ANSWER | {"y": [y + 3.0 * x * x - 1.0 for x, y in zip(*ANSWER.values(), strict=True)]},
+    ),
+    "a trend without coefficients": (changed(trend=TREND), "4 weights"),
+    "a trend of a kind": (changed(trend=[1]), "damaged model"),
+    "a trend of nothing": (with_trend(powers=[]), "5 weights"),
+    "a trend of no inputs": (with_trend(powers=[[]], centre=[], half=[]), "must be whole numbers"),
+    "a trend of other inputs": (
+        with_trend(powers=[[1, 1]], centre=[0, 0], half=[1, 1]),
+        "2 inputs for a net",
+    ),
+    "a trend of two lengths": (with_trend(powers=[[2], [1, 1]]), "damaged model"),
+    "a trend without ranges": (changed(theta=[1.0] * 5, trend={"powers": [[2]]}), "it has no 'centre'"),
+    "a trend of a range of zero": (with_trend(half=[0.0]), "positive and finite"),
+    "a trend of an infinite range": (
+        lambda: with_trend(centre=[7.5])().replace(b"7.5", b"1e999"),
+        "missing a number",
+    ),
+    "a trend of a tiny range": (with_trend(half=[5e-324]), "is not finite"),
+    "a trend of fractions": (with_trend(powers=[[0.5]]), "not whole numbers"),
+    "a trend of a text": (with_trend(powers="2"), "not whole numbers"),
+    "a trend of true": (with_trend(powers=[[True]]), "damaged model"),
+    "a trend of a constant": (with_trend(powers=[[0]]), "is constant"),
+    "a trend of negative powers": (with_trend(powers=[[-2]]), "must be whole numbers"),
+    "a trend of a power of 10^12": (with_trend(powers=[[10**12]]), "must be whole numbers"),
+    "a trend of a power of 10^30": (with_trend(powers=[[10**30]]), "must be whole numbers"),
+    "a trend of many inputs": (
+        changed(
+            sizes=[5000, 1],
+            activations=["linear"],
+            theta=[0.0] * 5002,
+            trend={"powers": [[1] * 5000], "centre": [0.0] * 5000, "half": [1.0] * 5000},
+        ),
+        "a degree above 60",
+    ),
+    "a trend of a million terms": (with_trend(powers=[[2]] * 10**6), "5 weights"),
+    "a trend below another output": (
+        changed(activations=["tanh", "tanh"], theta=[1.0] * 5, trend=TREND),
+        "a linear output layer",
+    ),
+    "other fits with a damaged trend": (
+        changed(others=[OTHER | {"theta": [1.0] * 5, "share": 1.0, "trend": TREND | {"half": [-1.0]}}]),
+        "positive and finite",
     ),
     "ten megabytes of zeros": (changed(theta=[0.0] * 2_000_000), "2000000 weights"),
     "the same key a million times": (lambda: b'{"a":1' + b',"a":1' * 10**6 + b"}", NO_MODEL),

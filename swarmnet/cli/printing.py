@@ -61,7 +61,7 @@ def _in_digits(columns: pd.DataFrame) -> pd.DataFrame:
 
 def show_model(model: FittedModel, json: bool) -> None:
     """Its names, its network and how it was trained."""
-    net = model.net
+    net, trend = model.net, model.net.trend
     if json:
         console.show_json(
             {
@@ -69,7 +69,7 @@ def show_model(model: FittedModel, json: bool) -> None:
                 "outputs": model.outputs,
                 "sizes": net.sizes,
                 "activations": [act.name for act in net.activations],
-                **({} if net.trend is None else {"degree": net.trend.degree, "terms": net.terms}),
+                **({} if trend is None else {"trend": {"degree": trend.degree, "terms": len(trend)}}),
                 "weights": net.size,
                 "training": model.training,
             }

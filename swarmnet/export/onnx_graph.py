@@ -202,12 +202,15 @@ def _write(g: _Graph, model: FittedModel) -> None:
 
 def _terms(g: _Graph, trend: Trend, x_scale: Array, A: str) -> tuple[str, str]:
     """The trend's terms (n, terms), and their gradients (n, terms, d) with respect to X."""
-    d, unit, steps = len(x_scale), trend.half * x_scale, trend.recurrence
-    for part in g.parts("centre", trend.centre * x_scale):
+    d, steps = len(x_scale), trend.recurrence
+    with np.errstate(all="ignore"):  # what is not finite is refused below
+        centre, unit = trend.centre * x_scale, trend.half * x_scale
+        per_unit = np.diag(1.0 / unit)
+    for part in g.parts("centre", centre):
         A = g.node("Sub", A, part)
     u = g.node("Div", A, g.constant("half", unit))
     value, gradient = [], []
-    for j, slope in enumerate(np.diag(1.0 / unit)):
+    for j, slope in enumerate(per_unit):
         value.append(g.node("Gather", u, g.constant(f"input_{j}", np.array([j])), axis=1))
         gradient.append(g.node("Expand", g.constant(f"slope_{j}", slope), _shape(g, "d", d)))
 

@@ -38,6 +38,7 @@ def fingerprint_of(
 
 def _architecture(net: Network) -> list[Any]:
     own: list[Any] = [net.sizes, [_identity(act) for act in net.activations]]
+    # The trend's ranges follow from the data and the scaling.
     return own if net.trend is None else [*own, net.trend.powers.tolist()]
 
 

@@ -144,11 +144,11 @@ def scaling_record(scaling: Scaling) -> dict[str, list[float]]:
 def _network(record: dict[str, Any]) -> tuple[Network, Array]:
     """Return the network of a record, and its weights."""
     theta, sizes = np.array(record["theta"], dtype=np.float64), record["sizes"]
-    trend = _trend(record["trend"]) if record.get("trend") is not None else None
-    coefficients = 0 if trend is None or not sizes else len(trend) * sizes[-1]
-    if sum(_weights(sizes)) + coefficients != theta.size or theta.ndim != 1:
+    trend = record.get("trend")
+    terms = 0 if trend is None else len(trend["powers"])
+    if _weights(sizes, terms) != theta.size or theta.ndim != 1:
         raise SwarmnetError(f"it has {theta.size} weights, which do not fit its layer sizes")
-    net = Network(sizes, record["activations"], trend)
+    net = Network(sizes, record["activations"], None if trend is None else _trend(trend))
     if not np.isfinite(theta).all():
         raise SwarmnetError("a weight is missing or infinite")
     return net, theta
@@ -197,11 +197,12 @@ def _spread(text: Any, size: int, numbers: str) -> NDArray[np.float64] | None:
     return spread
 
 
-def _weights(sizes: Sequence[Any]) -> list[int]:
-    """Return the number of weights of each layer; sizes are checked before memory is allocated."""
+def _weights(sizes: Sequence[Any], terms: int) -> int:
+    """Return the number of weights, with the trend's; sizes are checked before memory is allocated."""
     if not all(isinstance(size, int) for size in sizes):
         raise SwarmnetError("its layer sizes are not whole numbers")
-    return [(a + 1) * b for a, b in zip(sizes[:-1], sizes[1:], strict=True)]
+    layers = [(a + 1) * b for a, b in zip(sizes[:-1], sizes[1:], strict=True)]
+    return sum(layers) + terms * sizes[-1] if layers else 0
 
 
 def _vector(values: Any) -> NDArray[np.float64]:

@@ -67,8 +67,10 @@ class Trend:
     def __post_init__(self) -> None:
         powers, d = np.asarray(self.powers), len(self.centre)
         whole = powers.ndim == 2 and powers.dtype.kind == "i" and powers.shape[1] == d
-        if not whole or len(powers) == 0 or powers.min() < 0 or powers.max() > MOST_DEGREE:
+        if not whole or powers.size == 0 or powers.min() < 0 or powers.max() > MOST_DEGREE:
             raise SwarmnetError(f"the powers of a trend must be whole numbers (terms, {d}) to {MOST_DEGREE}")
+        if powers.sum(1).max() > MOST_DEGREE:
+            raise SwarmnetError(f"a term of a trend has a degree above {MOST_DEGREE}")
         if not powers.any(1).all() or len(np.unique(powers, axis=0)) < len(powers):
             raise SwarmnetError("a term of a trend is constant, or occurs twice")
         good = np.isfinite(self.centre).all() and np.isfinite(self.half).all() and (self.half > 0).all()

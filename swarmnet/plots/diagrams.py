@@ -31,7 +31,7 @@ def network(model: FittedModel, ax: Axes | None = None) -> Axes:
 
     A line's width is the size of its weight relative to the largest in its layer, which is written above.
     Positive weights are blue and solid, negative ones vermillion and dashed. The weights are those between
-    scaled inputs and outputs. Biases are not drawn.
+    scaled inputs and outputs. Biases and a trend's coefficients are not drawn.
 
     Args:
         model: the model.
@@ -49,7 +49,8 @@ def network(model: FittedModel, ax: Axes | None = None) -> Axes:
         diagram.write_above(f"|w| ≤ {largest[layer]:.3g}", layer)
     for layer, size in enumerate(model.net.sizes):
         diagram.draw_units(layer, np.zeros(size))
-    title = f"Network {model.net.architecture}: {model.net.size} weights and biases"
+    kinds = "weights and biases" if model.net.trend is None else "weights, biases and coefficients"
+    title = f"Network {model.net.architecture}: {model.net.size} {kinds}"
     diagram.write(title, model.inputs, model.outputs, "weight")
     return diagram.ax
 
@@ -61,7 +62,8 @@ def derivative_flow(model: FittedModel, column: str, at: At = None, ax: Axes | N
     the path, f'(z_u) w_iu from unit i to unit u. The flow through an edge is the sum over the paths through
     it, dA_i/dx f'(z_u) w_iu dY/dA_u, in the partial's unit. So the flows in every layer add up to the
     partial, and the flows into a unit equal those out of it. Lines are as wide as their flow, and units are
-    coloured by theirs. Positive flows are blue and solid, negative ones vermillion and dashed.
+    coloured by theirs. Positive flows are blue and solid, negative ones vermillion and dashed. What a trend
+    adds to the partial passes through no edge, and is written above.
 
     Args:
         model: the model.
@@ -79,8 +81,9 @@ def derivative_flow(model: FittedModel, column: str, at: At = None, ax: Axes | N
         raise unknown("partial", column, partials)
     point = base_point(model, at, *input_ranges(model, None))
     flows = edge_flows(model, point, *partials[column])
+    added = trend_part(model, point, *partials[column])
     largest = max(float(np.abs(flow).max()) for flow in flows)
-    if not np.isfinite(largest):
+    if not np.isfinite(largest + added):
         raise SwarmnetError(f"the model's answer for {column} is not finite: nothing can be drawn of it")
     diagram = _Diagram.of(model, ax)
     through = [flows[0].sum(1), *(flow.sum(0) for flow in flows)]
@@ -89,10 +92,11 @@ def derivative_flow(model: FittedModel, column: str, at: At = None, ax: Axes | N
         diagram.draw_edges(layer, flow / (largest or 1.0))
     for layer, sums in enumerate(through):
         diagram.draw_units(layer, sums / (most or 1.0))
-    total = f"{flows[-1].sum():.4g}"
-    diagram.write_above(f"layers sum to {total}; widest line {largest:.3g}")
+    of_layers = float(flows[-1].sum())
+    trend = "" if model.net.trend is None else f", trend adds {added:.4g}"
+    diagram.write_above(f"layers sum to {of_layers:.4g}{trend}; widest line {largest:.3g}")
     places = [place(model, point, [name]) for name in model.inputs]
-    diagram.write(f"{column} = {total}, edge by edge", places, model.outputs, "flow")
+    diagram.write(f"{column} = {of_layers + added:.4g}, edge by edge", places, model.outputs, "flow")
     return diagram.ax
 
 
@@ -107,6 +111,16 @@ def edge_flows(model: FittedModel, point: Array, output: int, input: int) -> lis
         slope = passes.S[index][:, 0]
         flows.append(factor * tangents[index][:, None] * W * (slope * gradients[index + 1][:, 0]))
     return flows
+
+
+def trend_part(model: FittedModel, point: Array, output: int, input: int) -> float:
+    """Return what the trend adds to a partial at the point (d,)."""
+    net, scaling = model.net, model.scaling
+    if net.trend is None:
+        return 0.0
+    slopes = net.trend.jets(scaling.scale_X(point)[:, None], 1)[1][:, input, 0]
+    factor = scaling.y_scale[output] / scaling.x_scale[input]
+    return float(factor * (slopes @ net.coefficients(model.theta)[:, output]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,8 @@ import pytest
 
 import swarmnet
 from swarmnet.cli import commands as cli
+from swarmnet.network.trend import Trend
+from swarmnet.scaling import Scaling
 from tests import sharded
 
 SLOPES_ONLY = Path(__file__).parents[2] / "datasets" / "slopes_only.csv"
@@ -383,6 +385,17 @@ def test_inspect_a_model_as_json(run, model):
         "activations": ["tanh", "linear"],
         "weights": 13,
     }
+
+
+def test_inspect_a_model_with_a_trend(run):
+    net = swarmnet.Network((2, 3, 1), trend=Trend.of_degree(3, [-1, -2], [1, 2]))
+    scaling = Scaling(np.zeros(2), np.ones(2), np.zeros(1), np.ones(1))
+    model = swarmnet.FittedModel(net, net.init(np.random.default_rng(0)), scaling, ("T", "p"), ("h",))
+    model.save("t.json")
+    assert re.search(r"layers,2-3-1 \+ degree 3\n", run("inspect", "t.json").out)
+    found = json.loads(run("inspect", "t.json", "--json").out)
+    assert (found["sizes"], found["weights"]) == ([2, 3, 1], 13 + 9)
+    assert found["trend"] == {"degree": 3, "terms": 9}
 
 
 def test_mistakes_leave_no_json(refuse):

@@ -140,6 +140,25 @@ def test_onnxruntime_gives_the_same_of_a_fit_with_a_trend(dtype, fitted, tmp_pat
 
 
 @needs_onnx
+@pytest.mark.parametrize(
+    ("centre", "half", "dtype", "what"),
+    [
+        (0.0, 5e-324, "float64", "slope_0"),
+        (1e308, 1.0, "float64", "centre"),
+        (0.0, 1e308, "float64", "half"),
+        (0.0, 1e-42, "float32", "slope_0"),
+    ],
+)
+def test_ranges_of_a_trend_that_a_graph_cannot_hold_are_refused(centre, half, dtype, what, tmp_path):
+    trend = Trend(np.array([[1, 1]]), np.array([centre, 0.0]), np.array([half, 1.0]))
+    net = Network((2, 1), trend=trend)
+    scaling = Scaling(np.zeros(2), np.full(2, 2.0), np.zeros(1), np.ones(1))
+    model = FittedModel(net, np.ones(net.size), scaling, ("T", "p"), ("h",))
+    with pytest.raises(SwarmnetError, match=f"the model's {what} is too large or too small for {dtype}"):
+        model.to_onnx(tmp_path / "m.onnx", dtype)
+
+
+@needs_onnx
 @pytest.mark.parametrize("name", TABLE)
 def test_onnxruntime_joins_nothing_in_float32(name, tmp_path):
     """Without biases its optimiser sees factors beside matrix products, and would round them."""

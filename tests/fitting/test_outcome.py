@@ -60,6 +60,14 @@ def test_what_was_estimated_is_not_told_as_a_default(fitted, tmp_path):
         assert record["sigma"] == {} and record["chi2_per_entry"] is None and record["no_error_bars"] is None
 
 
+@pytest.mark.parametrize(("hidden", "degrees"), [((), (2, 3)), ((4,), (1, 2, 3))])
+def test_the_prior_of_a_trend_is_told_by_degree(hidden, degrees):
+    record = fit(noisy(60), hidden=hidden, degree=3, trainer="lm", iterations=20).training
+    layers = range(1, len(hidden) + 2)
+    names = [f"{letter}{layer}" for layer in layers for letter in "Wb"] + [f"degree {m}" for m in degrees]
+    assert list(record["prior"]) == names
+
+
 def test_what_was_given_is_told_as_given():
     data = noisy(60)
     record = fit(data, hidden=(4,), trainer="lm", derivative_weight=2.5, iterations=20).training

@@ -123,6 +123,24 @@ def test_a_trend_is_saved_bit_for_bit(with_trend, tmp_path):
     assert path.read_bytes() == (tmp_path / "n.json").read_bytes()
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_file_is_of_version_3_if_any_of_its_networks_has_a_trend(with_trend, number, tmp_path):
+    plain = Network((2, 2))
+    fits = [(with_trend.net, with_trend.theta), (plain, np.arange(6.0))]
+    (net, theta), (other, weights) = fits[number], fits[1 - number]
+    model = replace(with_trend, net=net, theta=theta, spread=None, others=(OtherFit(other, weights, 0.5),))
+    model.save(tmp_path / "m.json")
+    document = json.loads((tmp_path / "m.json").read_text())
+    records = [document, *document["others"]]
+    assert document["version"] == 3
+    assert ["trend" in record for record in records] == [number == 0, number == 1]
+    again = load(tmp_path / "m.json")
+    assert np.array_equal(again.hessian(POINTS), model.hessian(POINTS))
+    replace(model, net=plain, theta=np.arange(6.0), others=()).save(tmp_path / "m.json")
+    document = json.loads((tmp_path / "m.json").read_text())
+    assert document["version"] == 2 and "trend" not in document
+
+
 def test_a_trend_follows_the_order_of_inputs_and_outputs(with_trend):
     turned = reordered(with_trend, ("p", "T"), ("h", "z"))
     for ask in ("predict", "jacobian"):

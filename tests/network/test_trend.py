@@ -117,6 +117,8 @@ def test_inputs_in_another_order_have_the_same_terms() -> None:
         ([[1, 0]], [0, 0], [np.inf, 1], "positive and finite"),
         ([[-1, 2]], [0, 0], [1, 1], "whole numbers"),
         ([[99, 0]], [0, 0], [1, 1], "whole numbers"),
+        ([[40, 21]], [0, 0], [1, 1], "a degree above 60"),
+        ([[1] * 5000], [0] * 5000, [1] * 5000, "a degree above 60"),
     ],
 )
 def test_terms_that_cannot_be(powers: Any, low: Any, high: Any, reason: str) -> None:

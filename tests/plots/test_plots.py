@@ -19,6 +19,7 @@ from matplotlib.text import Text
 
 from swarmnet import FittedModel, MixedData, Network, SwarmnetError, compare, fit, plots
 from swarmnet.comparison import VALUES_ONLY
+from swarmnet.network.trend import Trend
 from swarmnet.scaling import Scaling
 
 NAN = np.nan
@@ -63,9 +64,9 @@ def of(column, values, partials):
     return values[:, output] if "/" not in column else partials[:, output, "Tp".index(column[-1])]
 
 
-def untrained(sizes, activations="tanh", inputs=None):
+def untrained(sizes, activations="tanh", inputs=None, trend=None):
     """A model with random weights, without error bars."""
-    net = Network(sizes, activations)
+    net = Network(sizes, activations, trend)
     names = inputs or [f"x{j}" for j in range(net.d)]
     theta = net.init(np.random.default_rng(3))
     ranges = {name: [-1.0, 2.0] for name in names}
@@ -422,6 +423,29 @@ def test_the_flow_diagram_draws_the_flows(model):
     assert ax.get_title() == f"dh/dp = {total}, edge by edge"
     assert {"T = 300", "p = 2e+06", "h"} <= {text.get_text() for text in ax.texts}
     assert any(f"layers sum to {total}" in text.get_text() for text in ax.texts)
+
+
+@pytest.mark.parametrize(("hidden", "least"), [((), 2), ((5,), 1), ((4, 3), 1)])
+def test_the_diagrams_of_a_trend(hidden, least):
+    trend = Trend.of_degree(3, [-1, -2, 0], [2, 1, 3], least)
+    wide = untrained((3, *hidden, 2), inputs=("T", "p", "a"), trend=trend)
+    point = np.array([0.3, -0.7, 1.1])
+    J = wide.jacobian(point[None])[0]
+    for o in range(2):
+        for j in range(3):
+            added = plots.diagrams.trend_part(wide, point, o, j)
+            for flow in plots.diagrams.edge_flows(wide, point, o, j):
+                np.testing.assert_allclose(flow.sum() + added, J[o, j], rtol=1e-9, atol=1e-12)
+    ax = plots.derivative_flow(wide, "dy1/da", dict(zip(wide.inputs, point.tolist(), strict=True)))
+    assert ax.get_title() == f"dy1/da = {J[1, 2]:.4g}, edge by edge"
+    added = plots.diagrams.trend_part(wide, point, 1, 2)
+    words = f"layers sum to {J[1, 2] - added:.4g}, trend adds {added:.4g}"
+    assert any(text.get_text().startswith(words) for text in ax.texts)
+    refuse_cut_or_overlapping_text(ax.figure)
+    ax, layers = plots.network(wide), "-".join(map(str, wide.net.sizes))
+    title = f"Network {layers} + degree 3: {wide.net.size} weights, biases and coefficients"
+    assert ax.get_title().replace("\n", " ") == title
+    refuse_cut_or_overlapping_text(ax.figure)
 
 
 # On the figure

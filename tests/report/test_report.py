@@ -16,6 +16,7 @@ import pytest
 
 import swarmnet
 from swarmnet.errors import SwarmnetError
+from swarmnet.network.trend import Trend
 from swarmnet.report import content, tables
 from swarmnet.report.writer import write_model_report
 from tests.report_cases import HOSTILE, comparison_of, data_of, model_of
@@ -106,6 +107,12 @@ def test_a_models_report_has_its_parts(tmp_path: Path) -> None:
     assert "2-5-4-2, tanh and linear, 49 weights" in page.text("dd")
     assert [q["name"] for q in page.content["quantities"]] == ["h", "dh/dT", "dh/dp", "v", "dv/dT", "dv/dp"]
     assert page.content["ranges"] == [[-10.0, 30.0], [-100.0, 300.0]]
+
+
+def test_a_report_tells_of_a_trend(tmp_path: Path) -> None:
+    trend = Trend.of_degree(3, [-1.0, -2.0], [3.0, 3.0], 2)
+    page = _model_page(tmp_path, model_of(hidden=(), trend=trend))
+    assert "2-2 + degree 3, linear, 20 weights" in page.text("dd")
 
 
 def test_the_network_is_drawn_unless_it_is_too_large(tmp_path: Path) -> None:

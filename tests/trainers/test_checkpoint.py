@@ -598,6 +598,7 @@ def test_fit_gives_the_same_model_again(tmp_path):
         ({"data": MixedData(DATA.X, DATA.Y, DATA.J, Y_sigma=np.ones((40, 1)))}, "data"),
         ({"hidden": (4,)}, "network"),
         ({"activation": "sine"}, "network"),
+        ({"degree": 2}, "network"),
         ({"seed": 1}, "seed"),
         ({"scaling": "minmax"}, "scaling"),
         ({"l2": 1e-3}, "l2"),
