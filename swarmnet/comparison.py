@@ -93,9 +93,8 @@ def compare(
 ) -> Comparison:
     """Train the same network by several trainers, on the same rows and with the same budget.
 
-    If the data have values and derivatives, one more model is trained on the values only, by hybrid if that
-    is among the trainers, else by the first one. The difference is the effect of the derivatives. With a
-    `degree`, one more is trained without the trend, to show the effect of the trend; "auto" adds none here.
+    For values and derivatives, hybrid or else the first trainer also trains on the values only; with a
+    `degree`, also without the trend. They show the effect of each. A `degree` of "auto" adds no trend here.
 
     Args:
         data: see `fit`. For arguments not listed here see `swarmnet.fitting.options.FitOptions`.
@@ -106,10 +105,8 @@ def compare(
         test: test data; without them, `test_fraction` of the rows is held out.
         progress: called with the trainer, the repeat and a `Progress` at each iteration; or, if several runs
             go on at the same time, at the end of each. The run ends if it returns True.
-        jobs: number of runs at the same time, each in its own process with its share of the cores. With a
-            limit in seconds, each run then does less; with `evaluations` results do not depend on it.
-        client: a `dask.distributed.Client` whose workers do whole runs. The rows are read here and sent to
-            each worker once; for FileData, each worker reads files of the same names.
+        jobs: number of runs at the same time, each in a process with its share of the cores.
+        client: a `dask.distributed.Client` whose workers do whole runs; of FileData they read the files.
 
     Raises:
         SwarmnetError: as in `fit`, or there are no test rows.
@@ -128,14 +125,18 @@ def compare(
         memory_limit=memory_limit,
         client=client,
     )
+    _refuse_numbers(repeats, jobs, client)
+    train, held_out = _train_and_test(data, test, test_fraction, options)
+    runs, rows = _runs(train, held_out, budgeted, repeats, options)
+    return _compared(runs, rows, made(runs, rows, progress, jobs, client))
+
+
+def _refuse_numbers(repeats: int, jobs: int, client: Client | None) -> None:
     if repeats < 1:
         raise SwarmnetError(f"repeats must be 1 or more, not {repeats}")
     require_count("jobs", jobs, 1)
     if client is not None and jobs > 1:
         raise SwarmnetError("with a client its workers make the runs: leave jobs out")
-    train, held_out = _train_and_test(data, test, test_fraction, options)
-    runs, rows = _runs(train, held_out, budgeted, repeats, options)
-    return _compared(runs, rows, made(runs, rows, progress, jobs, client))
 
 
 def quartiles(runs: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:

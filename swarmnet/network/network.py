@@ -128,6 +128,21 @@ class Network:
         """Number of the trend's terms."""
         return 0 if self.trend is None else len(self.trend)
 
+    @property
+    def weight_groups(self) -> Array:
+        """Return the group of each weight, (p,).
+
+        The W of a layer are one, and so are its b. Then follows one for each degree of the trend's terms.
+        """
+        group = np.zeros(self.size, int)
+        for index, layer in enumerate(self.layers):
+            block = layer.weights(group)
+            block[:-1], block[-1] = 2 * index, 2 * index + 1
+        if self.trend is not None:
+            _, degree = np.unique(self.trend.degrees, return_inverse=True)
+            self.layers[-1].coefficients(group)[...] = (2 * len(self.layers) + degree)[:, None]
+        return group
+
     def init(self, rng: np.random.Generator, particles: int | None = None) -> Array:
         """Return random initial weights: theta (p,), or (particles, p).
 

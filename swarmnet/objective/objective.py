@@ -135,18 +135,8 @@ class Objective:
 
     @property
     def weight_groups(self) -> Array:
-        """Return the number of each weight's prior, (p,).
-
-        The W of a layer share one, and so do its b. Then follows one for each degree of the trend's terms.
-        """
-        group = np.zeros(self.size, int)
-        for index, layer in enumerate(self.net.layers):
-            block = layer.weights(group)
-            block[:-1], block[-1] = 2 * index, 2 * index + 1
-        if self.net.trend is not None:
-            _, degree = np.unique(self.net.trend.degrees, return_inverse=True)
-            self.net.layers[-1].coefficients(group)[...] = (2 * self.layers + degree)[:, None]
-        return group
+        """Return the number of each weight's prior, (p,), see `Network.weight_groups`."""
+        return self.net.weight_groups
 
     @property
     def penalised(self) -> Array:

@@ -14,7 +14,7 @@ from swarmnet.trainers.lbfgs import LBFGS
 from swarmnet.trainers.lbfgs_stages import RIDGE, judging, polishing, solved_start
 from swarmnet.trainers.levenberg_marquardt import LM
 from swarmnet.trainers.limits import require_count, require_number
-from swarmnet.trainers.linear_choice import EXACT, Predictor, network_found, polynomials_by_score
+from swarmnet.trainers.linear_choice import EXACT, keep_better, polynomials_by_score, report
 from swarmnet.trainers.linear_evidence import is_linear
 from swarmnet.trainers.lm_run import MOST_WEIGHTS, STALE, LMRun, Optimum, cost, is_cheap
 from swarmnet.trainers.monitor import Monitor
@@ -108,21 +108,17 @@ class Hybrid(Trainer):
     def train(
         self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
-        linear = [candidate for candidate in objective.candidates if is_linear(candidate)]
-        networks = [candidate for candidate in objective.candidates if candidate not in linear]
-        polynomials = polynomials_by_score(linear)
+        networks = [candidate for candidate in objective.candidates if not is_linear(candidate)]
+        polynomials = polynomials_by_score([c for c in objective.candidates if is_linear(c)])
         if polynomials and monitor.resume() is None:
-            _report(polynomials[0], polynomials, monitor)
+            report(polynomials, monitor)
         if polynomials and not monitor.status and (not networks or polynomials[0].score <= EXACT):
             monitor.finish("converged")
         if monitor.status:
             return
         self._train_network(networks, start, rng, monitor)
-        network = network_found(monitor, objective.candidates) if polynomials else None
-        if network is not None and polynomials[0].score < network.score:
-            best = polynomials[0]
-            posterior = best.beside(polynomials)
-            monitor.found.offer(best.loss, best.theta, best.objective.number, posterior)
+        if polynomials:
+            keep_better(polynomials, monitor, objective.candidates)
 
     def _train_network(
         self, networks: Sequence[Trainable], start: Array | None, rng: np.random.Generator, monitor: Monitor
@@ -379,17 +375,6 @@ class Hybrid(Trainer):
             "seconds": _less(swarm.seconds, self.seconds and self.seconds * share),
         }
         return replace(swarm, **limits)
-
-
-def _report(best: Predictor, polynomials: Sequence[Predictor], monitor: Monitor) -> None:
-    """Make a polynomial the result so far."""
-    for fit in polynomials:
-        number = fit.objective.number
-        monitor.found.enter([(number, fit.posterior.log_evidence)], begun=True)
-        monitor.found.enter([(number, fit.posterior.log_evidence)])
-        monitor.found.scores[number] = fit.score
-    posterior = best.beside(polynomials)
-    monitor.record(best.loss, best.theta, len(polynomials), posterior, best.objective.number)
 
 
 def _state(thetas: Sequence[Array], before: State) -> State:

@@ -102,3 +102,23 @@ def network_found(monitor: Monitor, candidates: Sequence[Trainable]) -> Predicto
     score = prediction_score(objective, left, group)
     found.scores[objective.number] = score
     return Predictor(objective, theta, posterior, found.loss, score)
+
+
+def report(polynomials: Sequence[Predictor], monitor: Monitor) -> None:
+    """Make the first polynomial the result so far, and enter all."""
+    for fit in polynomials:
+        number = fit.objective.number
+        monitor.found.enter([(number, fit.posterior.log_evidence)], begun=True)
+        monitor.found.enter([(number, fit.posterior.log_evidence)])
+        monitor.found.scores[number] = fit.score
+    best = polynomials[0]
+    posterior = best.beside(polynomials)
+    monitor.record(best.loss, best.theta, len(polynomials), posterior, best.objective.number)
+
+
+def keep_better(polynomials: Sequence[Predictor], monitor: Monitor, candidates: Sequence[Trainable]) -> None:
+    """Make the first polynomial the result again if it predicts better than the network that was found."""
+    network, best = network_found(monitor, candidates), polynomials[0]
+    if network is not None and best.score < network.score:
+        posterior = best.beside(polynomials)
+        monitor.found.offer(best.loss, best.theta, best.objective.number, posterior)

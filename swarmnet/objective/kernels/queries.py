@@ -83,8 +83,7 @@ def hessians(theta, sizes, acts, trend, X, first, last, offsets, memory, out):
     H_o = sum over layers and units u of (dY_o/da_u) f''(z_u) grad z_u grad z_u^T: tangents along all inputs,
     and one pullback per output. memory (5, (1 + d) x AT_A_TIME x units of all layers).
     """
-    layers, d, k, start = len(acts), X.shape[1], out.shape[1], first
-    S, C = memory[2], memory[3]
+    layers, d, k, start, S, C = len(acts), X.shape[1], out.shape[1], first, memory[2], memory[3]
     while start < last:
         rows = min(AT_A_TIME, last - start)
         below, begin = block(memory[0], 1 + d, d, rows), 0
