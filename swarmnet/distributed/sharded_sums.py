@@ -50,12 +50,6 @@ class Shard:
     blocks: list[list[Chunks]]
     group_sums: list[Array]  # of each block, see `Grouping.sums`
 
-    @classmethod
-    def of(cls, terms: Terms, preparation: Preparation, rows: Iterable[MixedData]) -> "Shard":
-        """Divide blocks of rows into chunks."""
-        held = [HeldRows.of(terms, preparation.of(block), block, 1) for block in rows]
-        return cls(terms, [list(rows.parts) for rows in held], [rows.group_sums for rows in held])
-
     def __sizeof__(self) -> int:
         # Dask uses it to estimate a worker's memory and the cost of moving a shard.
         return bytes_of(self.blocks)
@@ -71,6 +65,13 @@ class Shard:
             parts = self.blocks[number] if some is None else taken(self.blocks[number], some[number], most)
             rows = HeldRows(self.terms, parts, self.group_sums[number], ThreadTeam(1), kernels)
             yield call.sums(rows, *call.args, **call.kwargs)
+
+
+# Not a class method: cloudpickle sends those with their code, and other functions by name.
+def _shard(terms: Terms, preparation: Preparation, rows: Iterable[MixedData]) -> Shard:
+    """Divide blocks of rows into chunks."""
+    held = [HeldRows.of(terms, preparation.of(block), block, 1) for block in rows]
+    return Shard(terms, [list(rows.parts) for rows in held], [rows.group_sums for rows in held])
 
 
 def bytes_of(value: object) -> int:
@@ -100,7 +101,7 @@ class WorkerSource(Source):
     def rows(self, terms: Terms, threads: int | None) -> "ShardedRows":
         """Give each worker its rows; the workers' numbers of threads were set when they started."""
         shards = self.data.shares(max(self.cluster.shards, self.cluster.threads), self.cluster.block_rows)
-        make = partial(Shard.of, terms, self.preparation)
+        make = partial(_shard, terms, self.preparation)
         return ShardedRows(terms, self.cluster.submit(make, shards), self.cluster)
 
 
@@ -109,7 +110,7 @@ class CopiedSource(Source):
 
     def rows(self, terms: Terms, threads: int | None) -> "ShardedRows":
         """Read the rows as one shard."""
-        shard = Shard.of(terms, self.preparation, chain.from_iterable(self.data.parts))
+        shard = _shard(terms, self.preparation, chain.from_iterable(self.data.parts))
         return ShardedRows(terms, [shard], _ThisProcess())
 
 

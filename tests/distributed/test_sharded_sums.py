@@ -152,8 +152,6 @@ def test_rows_are_held_out_and_errors_taken_on_workers_as_on_one_machine(tmp_pat
     assert swarmnet.evaluate(model, many).equals(swarmnet.evaluate(model, one))
 
 
-# What is sent here is pickled by value, and the probes of a function that has not run cannot be pickled.
-@pytest.mark.skipif("slipcover" in sys.modules, reason="coverage is measured")
 def test_a_worker_killed_in_the_middle_of_a_sum_changes_nothing(tmp_path, client):
     path, flag = written(tmp_path), tmp_path / "flag"
     settings = {"hidden": (4,), "trainer": "lbfgs", "iterations": 6, "activation": deadly(flag)}
