@@ -65,8 +65,13 @@ def is_linear(objective: Trainable) -> bool:
         objective.hidden_size == 0
         and (objective.estimates_balance or objective.estimates_l2)
         and objective.can_project
-        and objective.groups.entries.sum() * objective.size <= MOST_NUMBERS
+        and has_small_gradients(objective)
     )
+
+
+def has_small_gradients(objective: LeastSquares) -> bool:
+    """Return whether the gradients of all residuals fit into memory."""
+    return float(objective.groups.entries.sum()) * objective.size <= MOST_NUMBERS
 
 
 def fitted(objective: LeastSquares) -> LinearFit:

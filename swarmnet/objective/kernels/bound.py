@@ -42,13 +42,14 @@ class BoundKernels:
 
     def __init__(self, net: Network, dtype: Any, loss: int) -> None:
         self._dtype, self._loss = np.dtype(dtype), loss
-        self._sizes = np.array(net.sizes)
-        self._offsets = np.concatenate([[0], np.cumsum(self._sizes[1:])])
-        self._activations = Activations(net.activations, dtype)
-        self._exact = self._activations
-        self._trend, self._exact_trend = arrays_of(net, self._dtype), arrays_of(net, np.float64)
+        sizes = np.array(net.sizes)
+        self._offsets = np.concatenate([[0], np.cumsum(sizes[1:])])
+        self._activations = self._exact = Activations(net.activations, dtype)
         if self._dtype != np.float64:
             self._exact = Activations(net.activations, np.float64)
+        # What describes the network to the kernels of sums, and to those of entries and queries.
+        self._net = sizes, self._activations.addresses, arrays_of(net, self._dtype)
+        self._exact_net = sizes, self._exact.addresses, arrays_of(net, np.float64)
         self._widest = max(net.sizes)
         self._all = sum(net.sizes)
         self._product = max(a * b for a, b in zip(net.sizes[:-1], net.sizes[1:], strict=True))
@@ -57,7 +58,7 @@ class BoundKernels:
         self, work: Workspace, swarm: Array, first: int, last: int, part: Chunks, span: Array, out: Array
     ) -> None:
         """Write the losses of particles first to last of a swarm over some chunks to out (s,)."""
-        of = swarm, first, last, self._sizes, self._activations.addresses, self._trend, self._loss, span
+        of = swarm, first, last, *self._net, self._loss, span
         arrays = part.inputs, part.target, part.weight
         width = (1 + part.tangents) * part.rows * (self._all if part.has_gradients else self._widest)
         memory = work.rows("losses", 5, width, self._dtype)
@@ -70,7 +71,7 @@ class BoundKernels:
 
     def gradient(self, work: Workspace, theta: Array, part: Chunks, span: Array, gradient: Array) -> float:
         """Add half the loss's gradient over some chunks to gradient (p,); return the loss."""
-        of = theta, self._sizes, self._activations.addresses, self._trend, self._loss, span
+        of = theta, *self._net, self._loss, span
         arrays = part.inputs, part.target, part.weight
         width = max(max(2, 1 + part.tangents) * part.rows * self._all, self._product)
         memory = work.rows("gradient", 10, width, self._dtype)
@@ -86,7 +87,7 @@ class BoundKernels:
         self, work: Workspace, swarm: Array, first: int, last: int, part: Chunks, span: Array, out: Array
     ) -> None:
         """Add particles' [G | g] over some chunks to out (s, grams, units, units + targets)."""
-        of = swarm, first, last, self._sizes, self._activations.addresses, self._trend, span
+        of = swarm, first, last, *self._net, span
         memory = work.rows("losses", 5, (1 + part.tangents) * part.rows * self._widest, self._dtype)
         gram_sums(*of, part.inputs, part.target, part.weight, memory, out)
         self._activations.check()
@@ -94,7 +95,7 @@ class BoundKernels:
     def residuals(self, work: Workspace, theta: Array, table: Entries, first: int, last: int) -> Array:
         """Return the residuals (entries,) of entries first to last."""
         memory = work.rows("entries", 4, 2 * AT_A_TIME * self._widest, np.float64)
-        of, r = (theta, self._sizes, self._exact.addresses, self._exact_trend), np.empty(last - first)
+        of, r = (theta, *self._exact_net), np.empty(last - first)
         residuals_of_entries(*of, *table.columns, first, last, memory, r)  # type: ignore[call-arg]
         self._exact.check()
         return r
@@ -109,7 +110,7 @@ class BoundKernels:
         """
         memory = work.rows("kept", 7, 2 * AT_A_TIME * self._all, np.float64)
         r, J = np.empty(last - first), work.rows("J", len(theta), last - first, np.float64)
-        of = theta, self._sizes, self._exact.addresses, self._exact_trend
+        of = theta, *self._exact_net
         entry_gradients(*of, *table.columns, first, last, root, self._offsets, memory, r, J)  # type: ignore[call-arg]
         self._exact.check()
         return r, J
@@ -117,40 +118,18 @@ class BoundKernels:
     def outputs(self, work: Workspace, theta: Array, X: Array, first: int, last: int, out: Array) -> None:
         """Write Y (n, k) at rows first to last of X (n, d) to out."""
         memory = work.rows("queries", 5, AT_A_TIME * self._all, np.float64)
-        outputs(theta, self._sizes, self._exact.addresses, self._exact_trend, X, first, last, memory, out)
+        outputs(theta, *self._exact_net, X, first, last, memory, out)
         self._exact.check()
 
     def jacobians(self, work: Workspace, theta: Array, X: Array, first: int, last: int, out: Array) -> None:
         """Write J (n, k, d) at rows first to last of X (n, d) to out."""
         memory = work.rows("queries", 5, AT_A_TIME * self._all, np.float64)
-        jacobians(
-            theta,
-            self._sizes,
-            self._exact.addresses,
-            self._exact_trend,
-            X,
-            first,
-            last,
-            self._offsets,
-            memory,
-            out,
-        )
+        jacobians(theta, *self._exact_net, X, first, last, self._offsets, memory, out)
         self._exact.check()
 
     def hessians(self, work: Workspace, theta: Array, X: Array, first: int, last: int, out: Array) -> None:
         """Write H (n, k, d, d) at rows first to last of X (n, d) to out."""
         width = (1 + X.shape[1]) * AT_A_TIME * self._all
         memory = work.rows("hessians", 5, width, np.float64)
-        hessians(
-            theta,
-            self._sizes,
-            self._exact.addresses,
-            self._exact_trend,
-            X,
-            first,
-            last,
-            self._offsets,
-            memory,
-            out,
-        )
+        hessians(theta, *self._exact_net, X, first, last, self._offsets, memory, out)
         self._exact.check()
