@@ -1,7 +1,7 @@
 """Reading the fields of a model's training record, which in a model file may be missing or of any type."""
 
+import math
 from collections.abc import Mapping, Sequence
-from math import isfinite
 from typing import Any
 
 from swarmnet.data.canonical_order import by_name
@@ -12,6 +12,7 @@ from swarmnet.scaling import KINDS, Scaling
 Record = Mapping[str, Any]
 
 UNKNOWN = "unknown"
+_SHOWN = 6  # models that were tried in a line for people
 
 
 def number(value: object) -> float | None:
@@ -22,7 +23,7 @@ def number(value: object) -> float | None:
         found = float(value)
     except OverflowError:
         return None
-    return found if isfinite(found) else None
+    return found if math.isfinite(found) else None
 
 
 def two_numbers(value: object) -> tuple[float, float] | None:
@@ -113,8 +114,8 @@ def for_people(record: Record) -> dict[str, Any]:
     for name in ("noise", "sigma", "prior", "chi2_per_entry"):
         if isinstance(parts := record.get(name), Mapping):
             shown[name] = {key: _in_few_digits(value) for key, value in parts.items()}
-    if isinstance(candidates := record.get("candidates"), list):
-        shown["candidates"] = "; ".join(map(_candidate, candidates))
+    if tried := candidates(record):
+        shown["candidates"] = _in_a_line(tried)
     return {name: value for name, value in shown.items() if value is not None and value != {}}
 
 
@@ -123,16 +124,45 @@ def _in_few_digits(value: object) -> object:
     return value if found is None else f"{found:.4g}"
 
 
-def _candidate(found: object) -> str:
-    """Describe a network that was tried: (8, 8) + degree 2 3 climbs, log evidence 12.3."""
-    if not isinstance(found, Mapping) or not isinstance(found.get("hidden"), list):
-        return str(found)
-    evidence = number(found.get("log_evidence"))
-    error = number(found.get("left_out_error"))
-    end = "" if evidence is None else f", log evidence {evidence:.6g}"
-    end += "" if error is None else f", left-out error {error:.3g}"
-    trend = f" + degree {found['degree']}" if "degree" in found else ""
-    return f"({', '.join(map(str, found['hidden']))}){trend} {found.get('climbs')} climbs{end}"
+def candidates(record: Record) -> list[dict[str, Any]]:
+    """Return a row for each model that was tried: those compared by predictions first, the best on top."""
+    rows = record.get("candidates")
+    tried = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+
+    def order(row: Mapping[str, Any]) -> tuple[float, float]:
+        error, evidence = number(row.get("left_out_error")), number(row.get("log_evidence"))
+        return math.inf if error is None else error, math.inf if evidence is None else -evidence
+
+    return [
+        {
+            "model": _model(row),
+            "terms": number(row.get("terms")),
+            "runs": number(row.get("climbs")),
+            "log evidence": number(row.get("log_evidence")),
+            "left-out error": number(row.get("left_out_error")),
+        }
+        for row in sorted(tried, key=order)
+    ]
+
+
+def _model(row: Mapping[str, Any]) -> str:
+    """Name a network or polynomial that was tried: (8, 8) + degree 1, or degree 5."""
+    hidden, degree = row.get("hidden"), number(row.get("degree"))
+    parts = [] if not isinstance(hidden, list) or not hidden else [f"({', '.join(map(str, hidden))})"]
+    parts += [] if degree is None else [f"degree {degree:g}"]
+    return " + ".join(parts) or UNKNOWN
+
+
+def _in_a_line(tried: Sequence[Mapping[str, Any]]) -> str:
+    """Describe the first few models that were tried: (8, 8) + degree 1: 3 runs, log evidence 12.3."""
+    formats = {"terms": "{:g} terms", "runs": "{:g} runs"}
+    formats |= {name: name + " {:.4g}" for name in ("log evidence", "left-out error")}
+    lines = [
+        f"{row['model']}: " + ", ".join(how.format(row[k]) for k, how in formats.items() if row[k] is not None)
+        for row in tried[:_SHOWN]
+    ]
+    more = len(tried) - len(lines)
+    return "; ".join(lines) + (f"; and {more} more" if more else "")
 
 
 def _odd(name: str, value: object, wanted: str) -> SwarmnetError:

@@ -13,7 +13,7 @@ import numpy as np
 from swarmnet.comparison import Comparison
 from swarmnet.data.data_frames import pd
 from swarmnet.data.inspection import RANGE, DataInspection, digits_of
-from swarmnet.model.training_record import for_people, two_numbers
+from swarmnet.model.training_record import candidates, for_people, two_numbers
 from swarmnet.number_format import for_range
 
 _PATTERNS = 20  # rows of the table of patterns, the most frequent ones
@@ -111,14 +111,23 @@ def inspection_tables(found: DataInspection) -> list[Table]:
 
 
 def training_table(records: dict[str, dict[str, Any]]) -> Table:
-    """Return the content of training records, a column for each model."""
+    """Return the content of training records but for the candidates, a column for each model."""
     records = {model: for_people(record) for model, record in records.items()}
-    names = dict.fromkeys(name for record in records.values() for name in record)
+    names = dict.fromkeys(name for record in records.values() for name in record if name != "candidates")
     rows = [
         [Cell(name.replace("_", " ")), *(Cell(_told(record.get(name))) for record in records.values())]
         for name in names
     ]
     return Table("Settings and outcome", [Cell(""), *map(Cell, records)], rows)
+
+
+def candidates_table(record: Mapping[str, Any], chosen: str) -> Table | None:
+    """Return the models that were tried, a row each; None if there was no choice."""
+    tried = candidates(record)
+    if len(tried) < 2:
+        return None
+    note = f"chosen: {chosen}; the left-out error is relative to the size of each column"
+    return frame_table(pd.DataFrame(tried).astype({"terms": "Int64", "runs": "Int64"}), "Models tried", note)
 
 
 def _told(value: Any) -> str:

@@ -48,6 +48,7 @@ def write_model_report(model: FittedModel, path: Path, data: MixedData | None = 
         errors=None if tested is None else _errors({"": model}, tested),
         data=None if tested is None else _data(tested),
         training=tables.training_table({"": model.training}),
+        candidates=tables.candidates_table(model.training, _network(model)),
         content=content,
         losses_text="The training loss of each iteration." if content["losses"] else "",
         diagram=_diagram(model),
@@ -76,6 +77,7 @@ def write_comparison_report(comparison: Comparison, path: Path) -> None:
         errors=_errors(models, test),
         data=_data(train),
         training=tables.training_table({name: model.training for name, model in models.items()}),
+        candidates=None,  # all trainers had the same network
         content=content,
         losses_text=f"{_LOSSES}{': medians, and quartiles as bands' if several else ''}.",
         diagram=None,

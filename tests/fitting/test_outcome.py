@@ -226,4 +226,4 @@ def test_people_read_what_was_used_in_few_digits(fitted):
     told = for_people(fitted[1].training)
     assert told["derivative_weight"] == told["l2"] == "estimated" and "no_error_bars" not in told
     assert float(told["noise"]["h"]) == pytest.approx(fitted[1].training["noise"]["h"], rel=1e-3)
-    assert told["candidates"].startswith("(6) 3 climbs, log evidence ")
+    assert told["candidates"].startswith("(6): 3 runs, log evidence ")
