@@ -88,7 +88,8 @@ def default_networks(data: Dataset, options: FitOptions) -> list[Network]:
             is_possible = net.size <= entries / _ENTRIES_A_WEIGHT and entries * net.size <= _LONG
             if (is_short and widths in _SMALL) or (is_possible and not is_short):
                 nets.append(net)
-    return nets
+    plain = [Network(net.sizes, net.activations) for net in nets if net.trend is not None]
+    return nets + (plain if options.degree == "auto" else [])
 
 
 def _network(data: Dataset, widths: Sequence[int], options: FitOptions) -> Network:

@@ -12,6 +12,7 @@ from swarmnet.scaling import Scaling
 from swarmnet.trainers.linear_evidence import MOST_NUMBERS
 
 _MOST_TERMS = 500  # terms times outputs: QR of as many columns takes a second for ten estimates
+_MOST_PER_ENTRY = 2  # terms for each entry: priors decide between more terms than entries
 _LEVELS = (3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 28, 33, 39, 46, 55)  # each about a fifth more
 
 
@@ -40,7 +41,7 @@ def polynomials(data: Dataset, options: FitOptions) -> list[Network]:
     """
     if data.in_memory is None:
         return []
-    most = int(min(_MOST_TERMS, data.n_entries, MOST_NUMBERS / data.n_entries) / data.k)
+    most = int(min(_MOST_TERMS, _MOST_PER_ENTRY * data.n_entries, MOST_NUMBERS / data.n_entries) / data.k)
     sets = {frozenset(powers): powers for powers in _sets(data.d, most)}
     trends = (_trend(powers, data, options, 2) for powers in sorted(sets.values(), key=len))
     return [Network((data.d, data.k), trend=trend) for trend in trends]

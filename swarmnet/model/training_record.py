@@ -157,10 +157,12 @@ def _in_a_line(tried: Sequence[Mapping[str, Any]]) -> str:
     """Describe the first few models that were tried: (8, 8) + degree 1: 3 runs, log evidence 12.3."""
     formats = {"terms": "{:g} terms", "runs": "{:g} runs"}
     formats |= {name: name + " {:.4g}" for name in ("log evidence", "left-out error")}
-    lines = [
-        f"{row['model']}: " + ", ".join(how.format(row[k]) for k, how in formats.items() if row[k] is not None)
-        for row in tried[:_SHOWN]
-    ]
+
+    def line(row: Mapping[str, Any]) -> str:
+        known = [how.format(row[name]) for name, how in formats.items() if row[name] is not None]
+        return f"{row['model']}: {', '.join(known)}"
+
+    lines = list(map(line, tried[:_SHOWN]))
     more = len(tried) - len(lines)
     return "; ".join(lines) + (f"; and {more} more" if more else "")
 

@@ -14,11 +14,11 @@ from swarmnet.trainers.lbfgs import LBFGS
 from swarmnet.trainers.lbfgs_stages import RIDGE, judging, polishing, solved_start
 from swarmnet.trainers.levenberg_marquardt import LM
 from swarmnet.trainers.limits import require_count, require_number
-from swarmnet.trainers.linear_choice import EXACT, keep_better, polynomials_by_score, report
+from swarmnet.trainers.linear_choice import are_exact, keep_better, polynomials_by_score, report
 from swarmnet.trainers.linear_evidence import is_linear
 from swarmnet.trainers.lm_run import MOST_WEIGHTS, STALE, LMRun, Optimum, cost, is_cheap
 from swarmnet.trainers.monitor import Monitor
-from swarmnet.trainers.network_choice import Choice, is_small
+from swarmnet.trainers.network_choice import Choice, is_small, with_twins
 from swarmnet.trainers.particle_swarm import PSO, ProjectedPSO, Swarm
 from swarmnet.trainers.protocols import Trainable
 from swarmnet.trainers.result import Array
@@ -49,11 +49,11 @@ class Hybrid(Trainer):
     """Swarms over the hidden layers, then Levenberg-Marquardt with Bayesian regularisation from their best.
 
     Each start has a Levenberg-Marquardt run, with a high, a low or a middle initial noise. All run at the
-    same time, one on a core, and the one with the largest evidence is the result. With several candidate
-    networks, the network is chosen first by successive halving: after 20 and 40 iterations the half with the
-    larger evidence continues, after 60 only the best. Half of the later starts use the second-best network.
-    Among the starts, the worse half is given up after 60 and 100 iterations, and all but the best after 150.
-    The results of the others become part of the error bars.
+    same time, one on a core, and the one with the largest evidence is the result. With several candidates,
+    the network is chosen first by successive halving: after 20 and 40 iterations the half with the larger
+    evidence continues, after 60 only the best. Half of the later starts use the second-best network, and
+    every second one the same hidden layers with another trend. Of the starts, the worse half is given up
+    after 60 and 100 iterations, and all but the best after 150. The others become part of the error bars.
 
     Large networks, with long iterations, take no part in the successive halving. If the chosen network is not
     much smaller than the largest small one, L-BFGS trains larger ones from random weights, in order of layers
@@ -108,11 +108,11 @@ class Hybrid(Trainer):
     def train(
         self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
-        networks = [candidate for candidate in objective.candidates if not is_linear(candidate)]
+        networks = [c for c in objective.candidates if not is_linear(c)]
         polynomials = polynomials_by_score([c for c in objective.candidates if is_linear(c)])
         if polynomials and monitor.resume() is None:
             report(polynomials, monitor)
-        if polynomials and not monitor.status and (not networks or polynomials[0].score <= EXACT):
+        if not monitor.status and (not networks or are_exact(polynomials)):
             monitor.finish("converged")
         if monitor.status:
             return
@@ -169,11 +169,11 @@ class Hybrid(Trainer):
         self, candidates: Sequence[Trainable], rng: np.random.Generator, monitor: Monitor
     ) -> None:
         """Choose among the small networks, then among the larger ones; then train the chosen one."""
-        most = self.stages.small
-        small = [candidate for candidate in candidates if is_small(candidate, most)]
-        larger = sorted((r for r in candidates if not is_small(r, most)), key=lambda r: (r.layers, r.size))
-        starts = min(self.starts or self._usual_starts(candidates[0], chosen=True), self._affordable)
-        pairs = list(product(small, _BOTH if self._affordable >= 2 * len(candidates) else NOISES[:1]))
+        most, (first, twins) = self.stages.small, with_twins(candidates)
+        small = [candidate for candidate in first if is_small(candidate, most)]
+        larger = sorted((r for r in first if not is_small(r, most)), key=lambda r: (r.layers, r.size))
+        starts = min(self.starts or self._usual_starts(first[0], chosen=True), self._affordable)
+        pairs = list(product(small, _BOTH if self._affordable >= 2 * len(first) else NOISES[:1]))
         swarms = starts + len(pairs) - 1
         chosen = self._choose(pairs, candidates, rng, monitor, swarms)
         chosen = chosen and self._grow(chosen, small, larger, rng, monitor)
@@ -187,7 +187,7 @@ class Hybrid(Trainer):
         starts = min(starts, self.starts or self._usual_starts(net, chosen=True))
         order = [winner.noise, *(noise for noise in NOISES if noise != winner.noise)]
         noises = [order[number % len(order)] for number in range(1, starts)]
-        objectives = [candidates[number] for number in chosen.shared_out(len(noises))]
+        objectives = [candidates[number] for number in chosen.shared_out(len(noises), twins)]
         self._minimise_from(objectives, noises, chosen, None, rng, monitor, swarms, before)
 
     def _minimise_from(

@@ -45,6 +45,22 @@ def test_a_network_is_chosen_for_a_front() -> None:
     assert len(chosen) == 1 and chosen[0] < min(polynomials)
 
 
+def test_the_chosen_hidden_layers_are_also_tried_without_a_trend() -> None:
+    tried = fit(front(), trainer=Hybrid(swarm=ProjectedPSO(iterations=2, particles=4))).training["candidates"]
+    with_trend = [row["hidden"] for row in tried if row["hidden"] and row.get("degree") == 1]
+    without = [row["hidden"] for row in tried if row["hidden"] and "degree" not in row]
+    assert len(with_trend) == 7 and 1 <= len(without) <= 2
+    assert all(hidden in with_trend for hidden in without)
+
+
+def test_one_good_score_of_many_polynomials_does_not_end_the_choice() -> None:
+    """Nearly as many terms as entries: one of them predicts left-out entries well by luck."""
+    x = np.random.default_rng(20).uniform(-1, 1, (30, 1))
+    Y = np.exp(0.7 * x) + np.sin(6.0 * x) / (1.3 + x**2)
+    model = fit(MixedData(x, Y), trainer=QUICK)
+    assert any(row["hidden"] for row in model.training["candidates"])
+
+
 def test_a_choice_is_the_same_again() -> None:
     first, second = fit(front(), trainer=QUICK), fit(front(), trainer=QUICK)
     np.testing.assert_array_equal(first.theta, second.theta)
