@@ -62,16 +62,6 @@ def refuse_unsolvable(options: FitOptions, net: Network) -> None:
         )
 
 
-def network_for(data: Dataset, options: FitOptions) -> Network:
-    """Return the network for `data`, with the requested hidden layers, or two of equal width by default.
-
-    Raises:
-        SwarmnetError: there are too many weights, or the activations do not match the layers.
-    """
-    widths = _automatic(data) if options.widths is None else options.widths
-    return _network(data, widths, options)
-
-
 def default_networks(data: Dataset, options: FitOptions) -> list[Network]:
     """Return networks of one to three hidden layers from which hybrid chooses.
 
@@ -83,7 +73,7 @@ def default_networks(data: Dataset, options: FitOptions) -> list[Network]:
     entries = data.n_entries
     for widths in (*_SMALL, *_LARGE):
         if layers in (None, len(widths) + 1):
-            net = _network(data, widths, options)
+            net = network_for(data, options, widths)
             is_short = multiplications(entries, net.size) <= SMALL_COST
             is_possible = net.size <= entries / _ENTRIES_A_WEIGHT and entries * net.size <= _LONG
             if (is_short and widths in _SMALL) or (is_possible and not is_short):
@@ -91,7 +81,16 @@ def default_networks(data: Dataset, options: FitOptions) -> list[Network]:
     return nets
 
 
-def _network(data: Dataset, widths: Sequence[int], options: FitOptions) -> Network:
+def network_for(data: Dataset, options: FitOptions, widths: Sequence[int] | None = None) -> Network:
+    """Return the network for `data` with hidden layers of these widths.
+
+    They are the requested ones by default or, if none are requested, two of equal width.
+
+    Raises:
+        SwarmnetError: there are too many weights, or the activations do not match the layers.
+    """
+    widths = options.widths if widths is None else widths
+    widths = _automatic(data) if widths is None else widths
     activations = options.activation
     if isinstance(activations, str | Activation):
         last = "sigmoid" if options.loss == "cross-entropy" else "linear"
