@@ -16,7 +16,7 @@ from swarmnet.trainers.levenberg_marquardt import LM
 from swarmnet.trainers.limits import require_count, require_number
 from swarmnet.trainers.linear_choice import EXACT, keep_better, polynomials_by_score, report
 from swarmnet.trainers.linear_evidence import is_linear
-from swarmnet.trainers.lm_run import MOST_WEIGHTS, STALE, LMRun, Optimum, cost, is_cheap
+from swarmnet.trainers.lm_run import CHEAP, MOST_WEIGHTS, STALE, LMRun, Optimum, cost
 from swarmnet.trainers.monitor import Monitor
 from swarmnet.trainers.network_choice import Choice, is_small
 from swarmnet.trainers.particle_swarm import PSO, ProjectedPSO, Swarm
@@ -231,7 +231,7 @@ class Hybrid(Trainer):
             successive_halving([chosen.winner], monitor, optima=chosen.optima, cold=self.stages.cold)
 
     def _usual_starts(self, net: Trainable, chosen: bool) -> int:
-        if chosen and is_cheap(net):
+        if chosen and cost(net) <= CHEAP:
             # With seven instead of ten, 8 of 200 fits ended at more than three times the median error.
             return 1 + 3 * len(NOISES)
         # One start per thread only with a time limit: otherwise the model would depend on the machine.
