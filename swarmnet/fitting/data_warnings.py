@@ -5,7 +5,7 @@ from swarmnet.errors import SwarmnetError, warn_user
 from swarmnet.network.network import Network
 from swarmnet.trainers import TrainResult
 
-_FEW_COUNTS = 0.5  # mean weight below which weights are probably relative, not counts; only for a warning
+_FEW_COUNTS = 0.5  # mean weight below which weights are probably relative, not counts; chosen, for a warning
 
 
 def refuse_nothing_to_learn(known: Statistics, derivative_weight: float | None) -> None:
