@@ -15,7 +15,6 @@ from swarmnet.data.dataset import Dataset
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.statistics import Moments, Statistics
 from swarmnet.errors import SwarmnetError, unknown
-from swarmnet.floating_point import quiet
 
 Array = NDArray[np.float64]
 
@@ -79,7 +78,6 @@ class Scaling:
         # Two divisions, because the product of two tiny scales may underflow to 0
         return H * (self.y_scale[:, None, None] / self.x_scale[:, None] / self.x_scale)
 
-    @quiet  # `_refuse_extremes` checks the results
     def scale_data(
         self, data: MixedData, balance: bool = True, reference: Dataset | Statistics | None = None
     ) -> MixedData:
@@ -94,18 +92,17 @@ class Scaling:
         Raises:
             SwarmnetError: numbers are so far apart, or so close together, that their squares are not doubles.
         """
-        y_unit = 1.0 / self.y_scale
-        j_unit = self.x_scale / self.y_scale[:, None]
-        Y = (data.Y - self.y_offset) * y_unit
-        J = data.J * j_unit
-        Y_sigma = np.full_like(Y, np.nan) if data.Y_sigma is None else data.Y_sigma * y_unit
-        J_sigma = np.full_like(J, np.nan) if data.J_sigma is None else data.J_sigma * j_unit
-        if balance:
-            values, partials = self._spread(_statistics(data if reference is None else reference))
-            Y_sigma = np.where(np.isnan(Y_sigma), values, Y_sigma)
-            J_sigma = np.where(np.isnan(J_sigma), partials, J_sigma)
-        X = self.scale_X(data.X)
-        _refuse_extremes(data, X, (Y, J), (Y_sigma, J_sigma))
+        with np.errstate(all="ignore"):
+            y_unit = 1.0 / self.y_scale
+            j_unit = self.x_scale / self.y_scale[:, None]
+            X, Y, J = self.scale_X(data.X), (data.Y - self.y_offset) * y_unit, data.J * j_unit
+            Y_sigma = np.full_like(Y, np.nan) if data.Y_sigma is None else data.Y_sigma * y_unit
+            J_sigma = np.full_like(J, np.nan) if data.J_sigma is None else data.J_sigma * j_unit
+            if balance:
+                values, partials = self._spread(_statistics(data if reference is None else reference))
+                Y_sigma = np.where(np.isnan(Y_sigma), values, Y_sigma)
+                J_sigma = np.where(np.isnan(J_sigma), partials, J_sigma)
+            _refuse_extremes(data, X, (Y, J), (Y_sigma, J_sigma))
         return replace(data, X=X, Y=Y, J=J, Y_sigma=Y_sigma, J_sigma=J_sigma)
 
     def _spread(self, known: Statistics) -> tuple[Array, Array]:

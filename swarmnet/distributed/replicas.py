@@ -6,15 +6,15 @@ Levenberg-Marquardt runs. Or each worker holds a share of the rows, and computes
 """
 
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from swarmnet.distributed.cluster import Cluster
 from swarmnet.distributed.sharded_sums import CopiedSource, WorkerSource
 from swarmnet.network.network import Network
 from swarmnet.objective.objective import Objective
-from swarmnet.objective.specification import ObjectiveSpecification
+from swarmnet.objective.row_source import Source
 from swarmnet.threads import ThreadPool
 from swarmnet.trainers import LM, Trainer
 from swarmnet.trainers.executor import OnReplicas
@@ -25,6 +25,22 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectiveSpecification:
+    """Everything needed to make objectives in any process: rows, and settings, see `Objective`."""
+
+    rows: Source
+    settings: Mapping[str, Any]
+
+    def objective(self, net: Network, threads: int | None = None) -> Objective:
+        """Return the objective of a network.
+
+        Raises:
+            SwarmnetError: as in `Objective`.
+        """
+        return Objective(net, self.rows, threads=threads, **self.settings)
 
 
 class Objectives:

@@ -11,7 +11,7 @@ from swarmnet.objective.out_of_core import StreamedSource
 from swarmnet.objective.row_source import Source
 from swarmnet.objective.row_sums import HeldSource
 from swarmnet.scaling import Preparation
-from swarmnet.threads import ThreadPool
+from swarmnet.threads import Pool, ThreadPool
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -39,17 +39,17 @@ def located(data: Data, memory_limit: Size | None, client: "Client | None" = Non
     return data
 
 
-def cluster_of(data: Dataset, client: "Client | None") -> "Cluster | None":
-    """Return the cluster whose workers train; None to train in this process.
+def cluster_of(pool: Pool | None, client: "Client | None") -> "Cluster | None":
+    """Return the cluster whose workers train; None to train in this process. `pool` reads the data.
 
     Raises:
         SwarmnetError: as in `Cluster`.
     """
-    if client is None and isinstance(data.pool, ThreadPool | None):
+    if client is None and isinstance(pool, ThreadPool | None):
         return None
     from swarmnet.distributed.cluster import Cluster  # noqa: PLC0415  # an extra
 
-    return data.pool if client is None and isinstance(data.pool, Cluster) else Cluster(client)
+    return pool if client is None and isinstance(pool, Cluster) else Cluster(client)
 
 
 def source_of(data: Dataset, preparation: Preparation) -> Source:

@@ -1,22 +1,21 @@
 """fit: read and prepare data, train a network, and return the model."""
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from swarmnet.data.canonical_order import canonical
+from swarmnet.data.canonical_order import canonical, mean_point
 from swarmnet.data.data_frames import pd
 from swarmnet.data.dataset import Dataset
 from swarmnet.data.readers import Data, Size
+from swarmnet.data.statistics import Statistics
 from swarmnet.errors import warn_user
 from swarmnet.fitting.candidates import candidates_for
-from swarmnet.fitting.data_location import cluster_of, located
+from swarmnet.fitting.data_location import cluster_of, located, source_of
 from swarmnet.fitting.data_warnings import refuse_nothing_to_learn, warn_of_kinks, warn_of_weights
 from swarmnet.fitting.error_bar_parts import other_fits, spread_of
 from swarmnet.fitting.free_outputs import warn_of_free_outputs, with_pinned_outputs
-from swarmnet.fitting.objectives import losses_of, objective_specification, objectives, preparation_for
 from swarmnet.fitting.options import Activations, FitOptions, Hidden
 from swarmnet.fitting.outcome import Outcome
 from swarmnet.fitting.run_record import fingerprint_of, record_of
@@ -24,10 +23,10 @@ from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.reordering import reordered
 from swarmnet.network.network import Network
 from swarmnet.objective.objective import Objective
-from swarmnet.scaling import Preparation
+from swarmnet.scaling import Preparation, Scaling
 from swarmnet.trainers import Trainer, TrainResult, run
 from swarmnet.trainers.checkpoint import EVERY, Checkpoint
-from swarmnet.trainers.result import Callback
+from swarmnet.trainers.result import Callback, Validate
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -107,95 +106,94 @@ def fitted(data: Data, options: FitOptions) -> FittedModel:
         SwarmnetError: as in `fit`.
     """
     given = located(data, options.memory_limit, options.client)
-    cluster = cluster_of(given, options.client)
+    cluster = cluster_of(given.pool, options.client)
     if cluster is not None:
         given = given.read_by(cluster)
-    problem = _Problem.of(given, options)
-    objective, result = _trained(problem, cluster)
+    ordered = canonical(given)
+    known = ordered.statistics
+    nets = candidates_for(ordered, options)
+    refuse_nothing_to_learn(known, options.derivative_weight)
+    warn_of_kinks(known, nets[0])
+    free = [name for name, count in zip(ordered.outputs, known.Y.count, strict=True) if count == 0]
+    centre = dict(zip(ordered.inputs, mean_point(ordered).tolist(), strict=True)) if free else {}
+    warn_of_free_outputs(free, centre)
+    preparation = _preparation(known, nets[0], options)
+    objective, result = _trained(ordered, nets, preparation, options, cluster)
     if result.status == "interrupted":
         warn_user(result.message)
-    warn_of_weights(given, result)
-    model = _model(given, problem, objective, result)
-    return reordered(with_pinned_outputs(model, problem.data), given.inputs, given.outputs)
+    warn_of_weights(given.statistics, result)
+    outcome = Outcome(
+        objective,
+        result,
+        ordered.inputs,
+        ordered.outputs,
+        preparation.scaling,
+        options.configured_trainer,
+    )
+    for line in outcome.warnings():
+        warn_user(line)
+    model = FittedModel(
+        objective.net,
+        result.theta,
+        preparation.scaling,
+        ordered.inputs,
+        ordered.outputs,
+        record_of(given, ordered, options) | outcome.record(nets) | result.record,
+        pd.DataFrame(result.history),
+        spread_of(objective, result),
+        other_fits(nets, result),
+    )
+    if free:
+        model = with_pinned_outputs(model, free, centre)
+    return reordered(model, given.inputs, given.outputs)
 
 
-@dataclass(frozen=True, eq=False)
-class _Problem:
-    """Data, options and networks of a fit.
-
-    Args:
-        data: in canonical order.
-        options: of the fit.
-        nets: the network, or those among which the trainer chooses.
-        preparation: the scaling of rows.
-    """
-
-    data: Dataset
-    options: FitOptions
-    nets: list[Network]
-    preparation: Preparation
-
-    @classmethod
-    def of(cls, given: Dataset, options: FitOptions) -> "_Problem":
-        """Return the problem for data and options; warn of what is known before training."""
-        data = canonical(given)
-        nets = candidates_for(data, options)
-        refuse_nothing_to_learn(data, options.derivative_weight)
-        warn_of_kinks(data, nets[0])
-        warn_of_free_outputs(data)
-        return cls(data, options, nets, preparation_for(data, nets[0], options))
+def _preparation(known: Statistics, net: Network, options: FitOptions) -> Preparation:
+    """Return how rows are scaled before training on rows with these statistics."""
+    squared = options.loss == "squared"
+    scaling = Scaling.of(known, options.scaling, outputs=squared and net.activations[-1].name == "linear")
+    # With cross-entropy, values are probabilities and are not scaled.
+    return Preparation(scaling, None if options.scaling is None else known, scales_values=squared)
 
 
-def _trained(problem: _Problem, cluster: "Cluster | None") -> tuple[Objective, TrainResult]:
+def _trained(
+    data: Dataset,
+    nets: list[Network],
+    preparation: Preparation,
+    options: FitOptions,
+    cluster: "Cluster | None",
+) -> tuple[Objective, TrainResult]:
     """Return the objective of the chosen network, and the result of training."""
-    data, nets, options = problem.data, problem.nets, problem.options
-    trainer, validation = options.configured_trainer, options.validation
+    trainer, validation, settings = options.configured_trainer, options.validation, options.of_objective
     if validation is not None:
         validation = validation.select(data.inputs, data.outputs)
     checkpoint = None
     if options.checkpoint is not None:
         of_run = fingerprint_of(data, nets, options, validation)
         checkpoint = Checkpoint(options.checkpoint, of_run, options.checkpoint_every)
-    specification = objective_specification(data, problem.preparation, options)
-    with objectives(nets, specification, trainer, cluster) as (candidates, executor):
-        held_out = (
-            None if validation is None else objective_specification(validation, problem.preparation, options)
-        )
+    source, executor = source_of(data, preparation), None
+    if cluster is None:
+        candidates = [Objective(net, source, **settings) for net in nets]
+    else:
+        from swarmnet.distributed import replicas  # noqa: PLC0415  # an extra
+
+        specification = replicas.ObjectiveSpecification(source, settings)
+        candidates, executor = replicas.shared_out(nets, specification, trainer, cluster)
+    validate: list[Validate] = []
+    if validation is not None:
+        held_out = source_of(validation, preparation)
+        validate = [Objective(net, held_out, **settings).loss for net in nets]
+    candidates[0].candidates = candidates
+    try:
         result = run(
             trainer,
             candidates[0],
             np.random.default_rng(options.seed),
             callback=options.callback,
-            validate=() if held_out is None else losses_of(nets, held_out),
+            validate=validate,
             checkpoint=checkpoint,
             executor=executor,
         )
+    finally:
+        candidates[0].candidates = ()  # otherwise a reference cycle would keep their rows in memory
     return candidates[result.network], result
-
-
-def _model(given: Dataset, problem: _Problem, objective: Objective, result: TrainResult) -> FittedModel:
-    """Return the model of a result, with its record and error bars; warn of a doubtful result."""
-    data, options, scaling = problem.data, problem.options, problem.preparation.scaling
-    outcome = Outcome(objective, result, data.inputs, data.outputs, scaling, options.configured_trainer)
-    for line in outcome.warnings():
-        warn_user(line)
-    training: dict[str, Any] = {
-        **record_of(given, data, options),
-        **outcome.record(problem.nets),
-        "status": result.status,
-        "message": result.message,
-        "loss": result.loss,
-        "evaluations": result.evaluations,
-        "seconds": result.seconds,
-    }
-    return FittedModel(
-        objective.net,
-        result.theta,
-        scaling,
-        data.inputs,
-        data.outputs,
-        training,
-        pd.DataFrame(result.history),
-        spread_of(objective, result),
-        other_fits(problem.nets, result),
-    )

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet.data.mixed_data import MixedData, along_rows
-from swarmnet.floating_point import quiet
 
 Array = NDArray[Any]
 
@@ -33,7 +32,6 @@ class Grouping:
             return own
         return np.where(np.isnan(sigma), own, self.first_known + known)
 
-    @quiet  # the loss will then be inf
     def sums(self, data: MixedData, measured: MixedData) -> Array:
         """Return (6, groups), the sums from which `Groups` is made; those of parts of the rows can be added.
 
@@ -46,17 +44,18 @@ class Grouping:
             (self.values, data.Y, data.Y_sigma, measured.Y_sigma),
             (self.partials, data.J, data.J_sigma, measured.J_sigma),
         )
-        for kind, (own, target, sigma, known) in enumerate(kinds):
-            often = np.broadcast_to(along_rows(data.row_weights, target.ndim), target.shape)
-            seen = ~np.isnan(target) & (often > 0)
-            group = self.of(np.broadcast_to(own, target.shape), known, kind)[seen]
-            often = often[seen]
-            target = target[seen]
-            square = target**2
-            unit = np.ones(1) if sigma is None else np.where(np.isnan(sigma), 1.0, sigma)[seen] ** 2
-            terms = np.ones(len(square)), often, often * square, often * square / unit
-            for row, numbers in zip(sums, (*terms, often * target, often * unit), strict=True):
-                row += np.bincount(group, numbers, sums.shape[1])
+        with np.errstate(all="ignore"):  # the loss will then be inf
+            for kind, (own, target, sigma, known) in enumerate(kinds):
+                often = np.broadcast_to(along_rows(data.row_weights, target.ndim), target.shape)
+                seen = ~np.isnan(target) & (often > 0)
+                group = self.of(np.broadcast_to(own, target.shape), known, kind)[seen]
+                often = often[seen]
+                target = target[seen]
+                square = target**2
+                unit = np.ones(1) if sigma is None else np.where(np.isnan(sigma), 1.0, sigma)[seen] ** 2
+                terms = np.ones(len(square)), often, often * square, often * square / unit
+                for row, numbers in zip(sums, (*terms, often * target, often * unit), strict=True):
+                    row += np.bincount(group, numbers, sums.shape[1])
         return sums
 
 
@@ -114,7 +113,6 @@ class EntryWeights:
     value: float
     partial: float
 
-    @quiet  # the loss will then be inf
     def of(
         self, factor: float, target: Array, sigma: Array | None, rows: Array | None
     ) -> tuple[Array, Array]:
@@ -124,7 +122,8 @@ class EntryWeights:
         """
         often = np.ones(1) if rows is None else along_rows(rows, target.ndim)
         seen = ~np.isnan(target) & (often > 0)
-        weight = np.where(seen, factor * often, 0.0)
-        if sigma is not None:
-            weight /= np.where(np.isnan(sigma), 1.0, sigma * sigma)
+        with np.errstate(all="ignore"):  # the loss will then be inf
+            weight = np.where(seen, factor * often, 0.0)
+            if sigma is not None:
+                weight /= np.where(np.isnan(sigma), 1.0, sigma * sigma)
         return np.where(seen, target, 0.0), weight

@@ -16,7 +16,7 @@ from swarmnet.trainers.levenberg_marquardt import LM
 from swarmnet.trainers.limits import require_count, require_number
 from swarmnet.trainers.linear_choice import are_exact, keep_better, polynomials_by_score, report
 from swarmnet.trainers.linear_evidence import is_linear
-from swarmnet.trainers.lm_run import MOST_WEIGHTS, STALE, LMRun, Optimum, cost, is_cheap
+from swarmnet.trainers.lm_run import CHEAP, MOST_WEIGHTS, STALE, LMRun, Optimum, cost
 from swarmnet.trainers.monitor import Monitor
 from swarmnet.trainers.network_choice import Choice, is_small, with_twins
 from swarmnet.trainers.particle_swarm import PSO, ProjectedPSO, Swarm
@@ -38,8 +38,10 @@ _MISSES = 2
 # Times the best network's loss, up to which a larger one fits as well and ends the search: 10,000 rows of one
 # entry took 27 s instead of 42, with the same network.
 _AS_WELL = 1.05
-_AS_LARGE = 0.8  # fewest weights of the next network to try, as a share of the best one's
-_SCREENED_SHARE = 0.1  # share of the budget for each larger network
+# Measured as `fitting.candidates._ENTRIES_A_WEIGHT`; shares with 4,000 evaluations, two_outputs besides.
+_AS_LARGE = 0.8  # fewest weights of the next network to try, as a share of the best one's (0.4, 1.6: 1.00)
+# Share of the budget for each larger network (0.05: 0.26; 0.2: 0.66; single ratios from 0.02 to 1.03)
+_SCREENED_SHARE = 0.1
 
 P = TypeVar("P", LM, LBFGS)
 
@@ -89,7 +91,7 @@ class Hybrid(Trainer):
     starts: int | None = None
     swarm_share: float = 0.25
     stages: Stages = field(default_factory=Stages)
-    _choice_share: ClassVar[float] = 0.5  # share of the budget for choosing a network
+    _choice_share: ClassVar[float] = 0.5  # of the budget, to choose a network (0.25: 1.8; 0.8: 1.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -161,9 +163,8 @@ class Hybrid(Trainer):
     ) -> None:
         """Minimise from all starts with the only network."""
         starts = min(self.starts or self._usual_starts(net, chosen=False), self._affordable)
-        objectives = [net] * starts
         noises = [NOISES[number % len(NOISES)] for number in range(starts)]
-        self._minimise_from(objectives, noises, Choice(), start, rng, monitor, starts, {})
+        self._minimise_from([net] * starts, noises, Choice(), start, rng, monitor, starts, {})
 
     def _choose_and_minimise(
         self, candidates: Sequence[Trainable], rng: np.random.Generator, monitor: Monitor
@@ -210,10 +211,8 @@ class Hybrid(Trainer):
         runs = leading + [LMRun(objective, theta, noise) for objective, theta, noise in begun]
         ahead = leading[0].clock if leading else 0.0
         halvings, alone = [ahead + clock for clock in self.stages.starts_halved], ahead + ALONE
-        limits = self._levenberg_marquardt()
-        with monitor.limits(
-            limits, monitor.budget.seconds_left, (self._choice_share if leading else 0.0, 1.0)
-        ):
+        limits, span = self._levenberg_marquardt(), (self._choice_share if leading else 0.0, 1.0)
+        with monitor.limits(limits, monitor.budget.seconds_left, span):
             successive_halving(runs, monitor, halvings, chosen.optima, alone=alone, cold=self.stages.cold)
 
     def _continue(self, chosen: "Choice", before: State, rng: np.random.Generator, monitor: Monitor) -> None:
@@ -231,7 +230,7 @@ class Hybrid(Trainer):
             successive_halving([chosen.winner], monitor, optima=chosen.optima, cold=self.stages.cold)
 
     def _usual_starts(self, net: Trainable, chosen: bool) -> int:
-        if chosen and is_cheap(net):
+        if chosen and cost(net) <= CHEAP:
             # With seven instead of ten, 8 of 200 fits ended at more than three times the median error.
             return 1 + 3 * len(NOISES)
         # One start per thread only with a time limit: otherwise the model would depend on the machine.

@@ -32,7 +32,7 @@ STALE = 60  # iterations without progress that end a run (30: 1.12; 120: 0.89, f
 # 0.89, for 1.2 times the evaluations)
 _PROGRESS = 0.02
 _FALLING = 1.05  # growth of a noise precision since progress that counts as falling (1.01: 1.00; 1.3: 0.97)
-_CHEAP = 2e7  # multiplications of an iteration of about a millisecond: two cores do 2e10 to 4e10 a second
+CHEAP = 2e7  # multiplications of an iteration of about a millisecond: two cores do 2e10 to 4e10 a second
 _MOST_WEIGHT = 1e8  # only bounds rounding: beyond, it dominates a step if precisions differ by 1e16 and more
 _TRIES = 30  # only bounds the tries at a point: 27 raise the damping from the initial to the largest one
 _ROUNDING = 1e-15  # relative decrease of M within its rounding, a few units of 2.2e-16
@@ -182,12 +182,12 @@ class LMRun:
         self.iteration += 1
         self.clock += math.log(self.cooling) / math.log(COOLING)
         self.evaluations += 1
-        lowered = self._step(objective, model, energy)
+        lowered = self._step(objective.group_squares, model, energy)
         self._watch(energy, lowered)
         if hyper.estimates_noise:
             hyper.update(self.theta, self.squares, self.used, self.share, self.cooling, _PRIOR_CHANGE)
 
-    def _step(self, objective: LeastSquares, model: Linearisation, energy: float) -> float:
+    def _step(self, squares_at: Callable[[Array], Array], model: Linearisation, energy: float) -> float:
         """Step to a lower M, with adapted damping (Marquardt 1963), and return the decrease.
 
         The step has a second-order correction, the geodesic acceleration of Transtrum and Sethna (2012).
@@ -196,7 +196,7 @@ class LMRun:
         for _ in range(_TRIES):
             step = model.step(self.damping)
             trial = self.theta + step + model.bend(step)
-            squares = objective.group_squares(trial)
+            squares = squares_at(trial)
             self.evaluations += 2
             lowered = energy - self.hyper.energy(trial, squares)
             expected = -0.5 * float(model.gradient @ step)
@@ -282,8 +282,3 @@ def cost(objective: LeastSquares) -> float:
 def multiplications(entries: float, weights: int) -> float:
     """Return the multiplications of the largest product, for so many entries and weights."""
     return entries * weights * min(entries, weights)
-
-
-def is_cheap(objective: LeastSquares) -> bool:
-    """Return whether iterations cost so little that there may be many."""
-    return cost(objective) <= _CHEAP

@@ -192,7 +192,7 @@ class Monitor:
         if not self.validate:
             return np.nan
         with self.budget.not_counted():
-            return self.validate[network](theta)
+            return float(self.validate[network](theta))
 
     def _wants_out(self, loss: float, validation: float) -> bool:
         if self.callback is None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,7 @@ class Progress:
 
 
 Callback = Callable[[Progress], bool | None]
-Validate = Callable[[Array], float]
+Validate = Callable[[Array], SupportsFloat]
 
 
 @dataclass(frozen=True)
@@ -126,3 +126,9 @@ class TrainResult:
     def message(self) -> str:
         """Why training stopped, in a sentence."""
         return STATUS[self.status]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """How training went, for a model's training record."""
+        names = ("status", "message", "loss", "evaluations", "seconds")
+        return {name: getattr(self, name) for name in names}

@@ -20,18 +20,6 @@ from swarmnet.trainers.result import Array, Callback, TrainResult, Validate
 from swarmnet.trainers.trainer import Trainer
 
 
-def _train(
-    trainer: Trainer,
-    objective: Trainable,
-    start: Array | None,
-    rng: np.random.Generator,
-    monitor: Monitor,
-) -> None:
-    with one_blas_thread(), far_out(), monitor.saving(), monitor.limits(trainer):
-        trainer.train(objective, start, rng, monitor)
-        interrupts.hold()
-
-
 def run(
     trainer: Trainer,
     objective: Trainable,
@@ -51,8 +39,7 @@ def run(
         rng: the source of all random numbers.
         start: initial theta (p,); random weights by default.
         callback: called with a `Progress` at every iteration; it stops training by returning True.
-        validate: the loss of theta on held-out rows, for the history; a sequence for several candidate
-            objectives.
+        validate: the loss of theta on held-out rows, for the history; a sequence for several candidates.
         checkpoint: the file for the state; if it has one already, training continues from it.
         executor: does the Levenberg-Marquardt runs; by default the objective's threads.
 
@@ -66,7 +53,9 @@ def run(
         start = None if start is None else np.asarray(start, dtype=np.float64)
         try:
             if saved is None or monitor.load(saved, objective):
-                _train(trainer, objective, start, rng, monitor)
+                with one_blas_thread(), far_out(), monitor.saving(), monitor.limits(trainer):
+                    trainer.train(objective, start, rng, monitor)
+                    interrupts.hold()
         except DamagedState as error:
             assert checkpoint is not None
             raise damaged(checkpoint.path) from error

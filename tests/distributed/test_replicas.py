@@ -18,7 +18,6 @@ from swarmnet.data.readers import open_files
 from swarmnet.errors import WorkersLost
 from swarmnet.network.activations import TABLE
 from swarmnet.objective.row_sums import HeldSource
-from swarmnet.objective.specification import ObjectiveSpecification
 from swarmnet.scaling import Preparation, Scaling
 from swarmnet.trainers import LM, TRAINERS, Hybrid, ProjectedPSO, run
 from swarmnet.trainers.stages import Stages
@@ -27,7 +26,7 @@ from tests.sharded import assert_same_sums, deadly, kill_all, table, written
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 from swarmnet.distributed.cluster import Cluster  # noqa: E402
-from swarmnet.distributed.replicas import Objectives, WorkerReplicas, shared_out  # noqa: E402
+from swarmnet.distributed.replicas import Objectives, ObjectiveSpecification, WorkerReplicas, shared_out  # noqa: E402
 from swarmnet.distributed.sharded_sums import WorkerSource, bytes_of  # noqa: E402
 
 SHORT = Hybrid(

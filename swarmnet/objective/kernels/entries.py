@@ -17,6 +17,8 @@ from swarmnet.objective.kernels.trends import (
     write_term_gradients,
 )
 
+# Entries in a pass. At 10,000 rows, with two layers of 8 or 24 units, squares of residuals take 1.1 to 1.2
+# times as long with 64, and 0.94 to 1.01 times with 256; memory grows with it.
 AT_A_TIME = 128
 
 

@@ -23,6 +23,8 @@ from swarmnet.objective.kernels.trends import (
     table_of,
 )
 
+# Rows in a pass. At 10,000 rows, with two layers of 8 or 24 units, values and partials take 1.1 to 1.2 times
+# as long with 64, and 0.91 to 1.00 times with 256; memory grows with it.
 AT_A_TIME = 128
 
 
