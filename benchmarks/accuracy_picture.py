@@ -24,6 +24,7 @@ STYLES = {
     "torch Adam": ("D", "#0072B2", 58),
     "torch L-BFGS": ("X", "#D55E00", 85),
     "gp": ("p", "#999999", 85),
+    "gp Matern": ("d", "#555555", 70),
     "polynomial": ("h", "#FFFFFF", 85),
 }
 ROWS = {
