@@ -23,6 +23,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import swarmnet
+from benchmarks.accuracy import partials_unexplained, unexplained
 from benchmarks.accuracy_problems import PROBLEMS
 from swarmnet import FittedModel, MixedData
 
@@ -71,16 +72,9 @@ def complete(function: Callable[[Array], Array], X: Array) -> MixedData:
     return MixedData(X, function(X)[:, None], J[:, None])
 
 
-def unexplained(found: Array, right: Array) -> float:
-    """Return 1 - R2, without the rounding of 1."""
-    return float(np.sum((found - right) ** 2) / np.sum((right - right.mean()) ** 2))
-
-
 def errors(model: FittedModel, test: MixedData) -> tuple[float, float]:
     """Return 1 - R2 of the values, and the median one of the partials that vary."""
-    J = model.jacobian(test.X)
-    varies = np.argwhere(test.J.std(0) > 1e-9 * test.Y.std(0)[:, None] / test.X.std(0))
-    partials = [unexplained(J[:, o, j], test.J[:, o, j]) for o, j in varies]
+    partials = partials_unexplained(model, test)
     return unexplained(model.predict(test.X)[:, 0], test.Y[:, 0]), float(np.median(partials))
 
 

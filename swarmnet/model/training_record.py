@@ -146,11 +146,13 @@ def candidates(record: Record) -> list[dict[str, Any]]:
 
 
 def _model(row: Mapping[str, Any]) -> str:
-    """Name a network or polynomial that was tried: (8, 8) + degree 1, or degree 5."""
+    """Name a network or polynomial that was tried: (8, 8) + degree 1, degree 5, or linear."""
     hidden, degree = row.get("hidden"), number(row.get("degree"))
-    parts = [] if not isinstance(hidden, list) or not hidden else [f"({', '.join(map(str, hidden))})"]
+    if not isinstance(hidden, list):
+        return UNKNOWN
+    parts = [f"({', '.join(map(str, hidden))})"] if hidden else []
     parts += [] if degree is None else [f"degree {degree:g}"]
-    return " + ".join(parts) or UNKNOWN
+    return " + ".join(parts) or "linear"
 
 
 def _in_a_line(tried: Sequence[Mapping[str, Any]]) -> str:

@@ -122,12 +122,12 @@ def training_table(records: dict[str, dict[str, Any]]) -> Table:
 
 
 def candidates_table(record: Mapping[str, Any], chosen: str) -> Table | None:
-    """Return the models that were tried, a row each; None if there was no choice."""
+    """Return the models that were tried, a row each; None if the record has none."""
     tried = candidates(record)
-    if len(tried) < 2:
+    if not tried:
         return None
     note = f"chosen: {chosen}; the left-out error is relative to the size of each column"
-    return frame_table(pd.DataFrame(tried).astype({"terms": "Int64", "runs": "Int64"}), "Models tried", note)
+    return frame_table(pd.DataFrame(tried), "Models tried", note)
 
 
 def _told(value: Any) -> str:

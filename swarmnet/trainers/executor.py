@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 from swarmnet.floating_point import far_out
 from swarmnet.threads import ThreadTeam, one_blas_thread
 from swarmnet.trainers.checkpoint import State
-from swarmnet.trainers.lm_run import CHEAP, LMRun, multiplications
+from swarmnet.trainers.lm_run import LMRun, is_cheap
 from swarmnet.trainers.protocols import Trainable
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class Threads:
             return
         shares, cheap = list[list[LMRun]](), list[LMRun]()
         for run in runs:
-            if multiplications(run.hyper.entries, len(run.theta)) <= CHEAP:
+            if is_cheap(run.objective):
                 cheap.append(run)
             else:
                 shares.append([run])

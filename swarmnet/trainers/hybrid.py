@@ -16,9 +16,9 @@ from swarmnet.trainers.levenberg_marquardt import LM
 from swarmnet.trainers.limits import require_count, require_number
 from swarmnet.trainers.linear_choice import are_exact, keep_better, polynomials_by_score, report
 from swarmnet.trainers.linear_evidence import is_linear
-from swarmnet.trainers.lm_run import CHEAP, MOST_WEIGHTS, STALE, LMRun, Optimum, cost
+from swarmnet.trainers.lm_run import MOST_WEIGHTS, STALE, LMRun, Optimum, cost, is_cheap
 from swarmnet.trainers.monitor import Monitor
-from swarmnet.trainers.network_choice import Choice, is_small, with_twins
+from swarmnet.trainers.network_choice import Choice, is_small, without_variants
 from swarmnet.trainers.particle_swarm import PSO, ProjectedPSO, Swarm
 from swarmnet.trainers.protocols import Trainable
 from swarmnet.trainers.result import Array
@@ -170,7 +170,7 @@ class Hybrid(Trainer):
         self, candidates: Sequence[Trainable], rng: np.random.Generator, monitor: Monitor
     ) -> None:
         """Choose among the small networks, then among the larger ones; then train the chosen one."""
-        most, (first, twins) = self.stages.small, with_twins(candidates)
+        most, (first, variants) = self.stages.small, without_variants(candidates)
         small = [candidate for candidate in first if is_small(candidate, most)]
         larger = sorted((r for r in first if not is_small(r, most)), key=lambda r: (r.layers, r.size))
         starts = min(self.starts or self._usual_starts(first[0], chosen=True), self._affordable)
@@ -188,7 +188,7 @@ class Hybrid(Trainer):
         starts = min(starts, self.starts or self._usual_starts(net, chosen=True))
         order = [winner.noise, *(noise for noise in NOISES if noise != winner.noise)]
         noises = [order[number % len(order)] for number in range(1, starts)]
-        objectives = [candidates[number] for number in chosen.shared_out(len(noises), twins)]
+        objectives = [candidates[number] for number in chosen.shared_out(len(noises), variants)]
         self._minimise_from(objectives, noises, chosen, None, rng, monitor, swarms, before)
 
     def _minimise_from(
@@ -230,7 +230,7 @@ class Hybrid(Trainer):
             successive_halving([chosen.winner], monitor, optima=chosen.optima, cold=self.stages.cold)
 
     def _usual_starts(self, net: Trainable, chosen: bool) -> int:
-        if chosen and cost(net) <= CHEAP:
+        if chosen and is_cheap(net):
             # With seven instead of ten, 8 of 200 fits ended at more than three times the median error.
             return 1 + 3 * len(NOISES)
         # One start per thread only with a time limit: otherwise the model would depend on the machine.

@@ -47,7 +47,7 @@ class LM(Trainer):
         self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
         theta = objective.initial(rng) if start is None else start
-        if objective.size > MOST_WEIGHTS:
+        if not self.runs_at_once(objective):
             warnings.warn(
                 f"{objective.size} weights are too many for Levenberg-Marquardt: L-BFGS takes its place",
                 SwarmnetWarning,

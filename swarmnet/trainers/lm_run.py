@@ -32,7 +32,7 @@ STALE = 60  # iterations without progress that end a run (30: 1.12; 120: 0.89, f
 # 0.89, for 1.2 times the evaluations)
 _PROGRESS = 0.02
 _FALLING = 1.05  # growth of a noise precision since progress that counts as falling (1.01: 1.00; 1.3: 0.97)
-CHEAP = 2e7  # multiplications of an iteration of about a millisecond: two cores do 2e10 to 4e10 a second
+_CHEAP = 2e7  # multiplications of an iteration of about a millisecond: two cores do 2e10 to 4e10 a second
 _MOST_WEIGHT = 1e8  # only bounds rounding: beyond, it dominates a step if precisions differ by 1e16 and more
 _TRIES = 30  # only bounds the tries at a point: 27 raise the damping from the initial to the largest one
 _ROUNDING = 1e-15  # relative decrease of M within its rounding, a few units of 2.2e-16
@@ -282,3 +282,8 @@ def cost(objective: LeastSquares) -> float:
 def multiplications(entries: float, weights: int) -> float:
     """Return the multiplications of the largest product, for so many entries and weights."""
     return entries * weights * min(entries, weights)
+
+
+def is_cheap(objective: LeastSquares) -> bool:
+    """Return whether iterations cost so little that there may be many."""
+    return cost(objective) <= _CHEAP

@@ -36,11 +36,11 @@ class Choice:
         second = next((optimum.network for optimum in [*optima, *given_up] if optimum.network != own), None)
         return cls(winner, optima, second)
 
-    def shared_out(self, starts: int, twins: Mapping[int, int]) -> list[int]:
+    def shared_out(self, starts: int, variants: Mapping[int, int]) -> list[int]:
         """Return the number of the network of each further start: the winner's, then the second-best one's.
 
         The second-best network may only have had a bad start. It gets half of them; if it was given up early,
-        one is enough. Every second start has the twin of its network, see `with_twins`.
+        one is enough. Every second start has the variant of its network, see `without_variants`.
         """
         assert self.winner is not None
         numbers = [self.winner.objective.number] * starts
@@ -48,7 +48,7 @@ class Choice:
             was_kept = any(optimum.network == self.second for optimum in self.optima)
             others = starts // 2 if was_kept else min(1, starts // 2)
             numbers[starts - others :] = [self.second] * others
-        numbers[1::2] = [twins.get(number, number) for number in numbers[1::2]]
+        numbers[1::2] = [variants.get(number, number) for number in numbers[1::2]]
         return numbers
 
     def beaten_by(self, run: LMRun) -> "Choice":
@@ -86,20 +86,21 @@ class Choice:
         return cls(winner, optima, None if second < 0 else second)
 
 
-def with_twins(candidates: Sequence[Trainable]) -> tuple[list[Trainable], dict[int, int]]:
-    """Return candidates without twins, and the number of the twin of those that have one.
+def without_variants(candidates: Sequence[Trainable]) -> tuple[list[Trainable], dict[int, int]]:
+    """Return candidates without variants, and the number of the variant of those that have one.
 
-    A twin is a later candidate with the same hidden layers, but another trend. It takes no part in the
-    choice: if networks with a linear trend and without one all take part, fits take 1.2 times as long, with
-    1.4 times the errors (geometric means of 7 problems of benchmarks/accuracy).
+    A variant is a later candidate with the same hidden layers, recognised by the numbers of layers and of
+    hidden weights, but another trend. It takes no part in the choice: if networks with a linear trend and
+    without one all take part, fits take 1.2 times as long, with 1.4 times the errors (geometric means of 7
+    problems of benchmarks/accuracy).
     """
     first: dict[tuple[int, int], Trainable] = {}
-    twins: dict[int, int] = {}
+    variants: dict[int, int] = {}
     for candidate in candidates:
         known = first.setdefault((candidate.layers, candidate.hidden_size), candidate)
         if known is not candidate:
-            twins[known.number] = candidate.number
-    return list(first.values()), twins
+            variants[known.number] = candidate.number
+    return list(first.values()), variants
 
 
 def is_small(objective: Trainable, most: float) -> bool:

@@ -9,6 +9,7 @@ import pytest
 import swarmnet
 from swarmnet import SwarmnetError
 from swarmnet.cli import printing
+from swarmnet.model.training_record import candidates, for_people
 from tests.report_cases import data_of, model_of
 
 ODD = [
@@ -78,6 +79,36 @@ def test_what_a_report_does_not_know_is_unknown(loaded, tmp_path):
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "hybrid, seed unknown, unknown" in page
     assert "unknown rows: 20 values, 40 derivatives" in page
+
+
+def test_models_that_were_tried_are_ordered_by_their_predictions():
+    tried = [
+        {"hidden": [8, 8], "climbs": 2, "log_evidence": 5.0, "degree": 1, "terms": 2},
+        {"hidden": [16], "climbs": 3, "log_evidence": 7.0},
+        {"hidden": [], "climbs": 1, "log_evidence": 1.0, "left_out_error": 0.5},
+        {"hidden": [], "climbs": 1, "log_evidence": 0.0, "left_out_error": 0.25, "degree": 3, "terms": 7},
+        {"hidden": "none", "terms": 2.5, "left_out_error": 1e999},
+        "no row",
+    ]
+    found = candidates({"candidates": tried})
+    assert [row["model"] for row in found] == ["degree 3", "linear", "(16)", "(8, 8) + degree 1", "unknown"]
+    line = for_people({"candidates": tried})["candidates"]
+    assert line.startswith("degree 3: 7 terms, 1 runs, log evidence 0, left-out error 0.25; linear: 1 runs, ")
+    assert for_people({"candidates": tried[:1] * 8})["candidates"].endswith("; and 2 more")
+
+
+def test_a_report_has_a_table_of_the_models_that_were_tried(loaded, tmp_path):
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    tried = [
+        {"hidden": [3], "climbs": 2, "terms": 2.5, "log_evidence": 5.5},
+        {"hidden": [], "left_out_error": 0.125},
+    ]
+    loaded(candidates=tried).report(tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    table = page[page.index("Models tried") :]
+    assert table.index("linear") < table.index("(3)")
+    assert "0.125" in table and "5.5" in table and "2.5" in table
 
 
 def test_a_number_that_is_infinite_as_a_double_is_refused(loaded, tmp_path):
