@@ -17,7 +17,7 @@ COMMANDS = {command.callback.__name__: command.callback for command in cli.app.r
 TEXTS = {"checkpoint_every": {None: OPTIONS["checkpoint_every"]}}  # as the command line has them
 OWN = {  # that mean nothing to FitOptions
     "compare": {"data", "trainers", "repeats", "evaluations", "test", "test_fraction", "progress", "jobs"},
-    "swarmnet train": {"data", "output", "inputs", "outputs", "test_fraction", "scheduler", "json"},
+    "swarmnet train": {"data", "output", "inputs", "outputs", "define", "test_fraction", "scheduler", "json"},
 }
 OWN["swarmnet compare"] = (OWN["compare"] | OWN["swarmnet train"] | {"curves", "report"}) - {"progress"}
 DATA = MixedData([[0.0], [0.5], [1.0]], Y=[0.0, np.nan, 1.0], J=[[0.0], [1.0], [2.0]])

@@ -64,6 +64,7 @@ def predict(
 def evaluate(
     model: console.ModelFile,
     data: console.DataFile,
+    define: console.Definitions = None,
     memory_limit: console.MemoryLimit = None,
     output: console.Output = None,
     json: console.Json = False,
@@ -71,7 +72,8 @@ def evaluate(
     """Errors of a model on data, values and each partial apart, in the data's units."""
     console.refuse_output(output, model, data)
     fitted = load(model)
-    tested = read(data, fitted.inputs, fitted.outputs, memory_limit)
+    formulas = console.definitions(define)
+    tested = read(data, fitted.inputs, fitted.outputs, memory_limit, define=formulas)
     errors = errors_of(fitted, tested)
     if json:
         found = {"model": str(model), "rows": tested.n, "errors": console.records(errors)}
@@ -92,11 +94,14 @@ def report(
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write the report to.")] = Path(
         "report.html"
     ),
+    define: console.Definitions = None,
 ) -> None:
     """One HTML page to explore a model with: its curves move with sliders, without a network."""
     console.refuse_output(output, model, data)
     fitted = load(model)
-    fitted.report(output, None if data is None else read(data, fitted.inputs, fitted.outputs))
+    formulas = console.definitions(define)
+    tested = None if data is None else read(data, fitted.inputs, fitted.outputs, define=formulas)
+    fitted.report(output, tested)
 
 
 @app.command(epilog=console.example("swarmnet inspect water.csv"))
@@ -104,14 +109,16 @@ def inspect(
     file: Annotated[str, typer.Argument(metavar="DATA|MODEL", help="Data, or a model file.")],
     inputs: console.Names = None,
     outputs: console.Names = None,
+    define: console.Definitions = None,
     json: console.Json = False,
 ) -> None:
     """What is in a data or model file: entries, ranges, what is missing, what is not identifiable."""
     if _is_model(file):
         printing.show_model(load(file), json)
     else:
-        note_columns_left_out(str(file), inputs, outputs)
-        printing.show_data(inspect_data(read(file, console.names(inputs), console.names(outputs))), json)
+        note_columns_left_out(str(file), inputs, outputs, define)
+        roles, formulas = (console.names(inputs), console.names(outputs)), console.definitions(define)
+        printing.show_data(inspect_data(read(file, *roles, define=formulas)), json)
 
 
 @app.command(epilog=console.example("swarmnet explain water.json water.csv --row 3 --html steps.html"))
@@ -121,11 +128,12 @@ def explain(
     row: Annotated[int, typer.Option(help="Which row of DATA: 1 is the first below the header.", min=1)] = 1,
     learning_rate: Annotated[float, typer.Option(help="Of the step of gradient descent.")] = 0.1,
     html: Annotated[Path | None, typer.Option(help="File to write a page to, instead.")] = None,
+    define: console.Definitions = None,
 ) -> None:
     """A forward pass and a step of backpropagation for one row of data, number by number."""
     console.refuse_output(html, model, data)
     fitted = load(model)
-    mixed = read(data, fitted.inputs, fitted.outputs)
+    mixed = read(data, fitted.inputs, fitted.outputs, define=console.definitions(define))
     found = explain_row(fitted, mixed, row, learning_rate, first_row=1)
     found = replace(found, title=f"{data}, row {row}: {found.title}")
     if html is not None:

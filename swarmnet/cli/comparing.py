@@ -42,6 +42,7 @@ def compare(
     degree: console.DegreeOption = "auto",
     inputs: console.Names = None,
     outputs: console.Names = None,
+    define: console.Definitions = None,
     test: TestFile = None,
     test_fraction: console.Fraction = 0.2,
     output: console.Output = None,
@@ -58,7 +59,7 @@ def compare(
     console.refuse_output(curves, data, test, output)
     console.refuse_output(report, data, test, output, curves)
     refuse_limit_of_workers(scheduler, memory_limit)
-    rows, tested = _read(data, inputs, outputs, test, memory_limit, drawn=report is not None)
+    rows, tested = _read(data, inputs, outputs, define, test, memory_limit, drawn=report is not None)
     with cluster_of(scheduler) as cluster, progress.bar() as show:
         comparison = run_all(
             rows,
@@ -93,6 +94,7 @@ def _read(
     data: str,
     inputs: str | None,
     outputs: str | None,
+    define: list[str] | None,
     test: str | None,
     memory_limit: str | None,
     drawn: bool,
@@ -102,9 +104,12 @@ def _read(
         from swarmnet.report.page import require_extra  # noqa: PLC0415
 
         require_extra()  # now, not after minutes
-    note_columns_left_out(data, inputs, outputs)
-    rows = read(data, console.names(inputs), console.names(outputs), memory_limit)
-    tested = None if test is None else read(test, rows.inputs, rows.outputs, memory_limit)
+    note_columns_left_out(data, inputs, outputs, define)
+    formulas = console.definitions(define)
+    rows = read(data, console.names(inputs), console.names(outputs), memory_limit, define=formulas)
+    tested = None
+    if test is not None:
+        tested = read(test, rows.inputs, rows.outputs, memory_limit, define=formulas)
     if drawn and None in (rows.in_memory, (tested or rows).in_memory):
         raise SwarmnetError("--report draws data in memory: raise --memory-limit, or leave one of them out")
     return rows, tested

@@ -47,6 +47,12 @@ def _one_of(known: Iterable[str]) -> Callable[[str], list[str]]:
 
 
 Names = Annotated[str | None, typer.Option(help="Column names, separated by commas.")]
+Definitions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--define", metavar="NAME = FORMULA", help='What a column holds, as in "Fx = -dE/dx"; repeatable.'
+    ),
+]
 Hidden = Annotated[
     str,
     typer.Option(help="Units of the hidden layers, as in 16,16; auto; or none for a polynomial."),
@@ -188,6 +194,19 @@ def refuse_output(output: Path | None, *taken: str | Path | None) -> None:
 
 def names(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def definitions(texts: list[str] | None) -> dict[str, str]:
+    """Return formulas by name. Of several equality signs, the last separates both: no formula has one."""
+    found: dict[str, str] = {}
+    for text in texts or ():
+        name, sign, formula = (part.strip() for part in text.rpartition("="))
+        if not (name and sign and formula):
+            raise SwarmnetError(f'--define must be NAME = FORMULA, as in "Fx = -dE/dx", not {text!r}')
+        if name in found:
+            raise SwarmnetError(f"--define defines {name!r} twice: define it once")
+        found[name] = formula
+    return found
 
 
 def hidden(text: str) -> str | list[int]:

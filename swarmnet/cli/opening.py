@@ -11,25 +11,33 @@ from swarmnet.data.readers import columns_left_out, open_files, read
 from swarmnet.errors import SwarmnetError
 
 
-def note_columns_left_out(path: str, inputs: str | None, outputs: str | None) -> None:
+def note_columns_left_out(
+    path: str, inputs: str | None, outputs: str | None, define: list[str] | None
+) -> None:
     """Note columns that are not used: a misspelt name of a slope may be among them."""
-    left_out = columns_left_out(path, console.names(inputs), console.names(outputs))
+    formulas = console.definitions(define)
+    left_out = columns_left_out(path, console.names(inputs), console.names(outputs), formulas)
     if left_out:
         console.note(f"{path}: columns not needed: {listed(left_out)}")
 
 
 @contextmanager
 def opened(
-    data: str, inputs: str | None, outputs: str | None, memory_limit: str | None, scheduler: str | None
+    data: str,
+    inputs: str | None,
+    outputs: str | None,
+    define: list[str] | None,
+    memory_limit: str | None,
+    scheduler: str | None,
 ) -> Iterator[Any]:
     """Yield the data: in memory, in their files, or on a scheduler's workers."""
-    note_columns_left_out(data, inputs, outputs)
-    roles = console.names(inputs), console.names(outputs)
+    note_columns_left_out(data, inputs, outputs, define)
+    roles, formulas = (console.names(inputs), console.names(outputs)), console.definitions(define)
     if scheduler is None:
-        yield read(data, *roles, memory_limit)
+        yield read(data, *roles, memory_limit, define=formulas)
         return
     refuse_limit_of_workers(scheduler, memory_limit)
-    files = open_files(data, *roles)
+    files = open_files(data, *roles, define=formulas)
     with cluster_of(scheduler) as cluster:
         yield replace(files, pool=cluster)
 

@@ -45,6 +45,7 @@ def train(
     trainer: console.TrainerOption = "hybrid",
     inputs: console.Names = None,
     outputs: console.Names = None,
+    define: console.Definitions = None,
     test_fraction: console.UsualFraction = None,
     seconds: console.Seconds = None,
     iterations: Iterations = None,
@@ -84,7 +85,7 @@ def train(
         checkpoint_every=EVERY if checkpoint_every is None else checkpoint_every,
         dtype=dtype,
     )
-    with interrupts.keeping(), opened(data, inputs, outputs, memory_limit, scheduler) as found:
+    with interrupts.keeping(), opened(data, inputs, outputs, define, memory_limit, scheduler) as found:
         fraction = usual_fraction(found) if test_fraction is None else test_fraction
         kept, held_out = split(found, fraction, seed)
         model = _trained(kept, options)

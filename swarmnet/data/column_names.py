@@ -15,10 +15,11 @@ from collections.abc import Collection, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.errors import SwarmnetError, printable
+from swarmnet.errors import SwarmnetError, printable, suggestion
 
 Array = NDArray[np.float64]
 Entry = tuple[int, int | None]  # (output, None) is a value, (output, input) is a partial
+Pair = tuple[str, str | None]  # an entry by the names of its output and input
 
 SIGMA = re.compile(r"sigma\((.+)\)")
 SECOND_DERIVATIVE = re.compile(r"d2.+/d.+")
@@ -50,6 +51,30 @@ def parse_derivative(name: str) -> list[tuple[str, str]]:
     if not name.startswith("d") or len(name) > _LONGEST:
         return []
     return [(name[1:c], name[c + 2 :]) for c in _cuts(name) if name[1:c] and name[c + 2 :]]
+
+
+def read_derivative(name: str, inputs: Collection[str], outputs: Collection[str]) -> tuple[str, str]:
+    """Return the only reading of ``d<output>/d<input>`` with known input and, if several, known output.
+
+    Raises:
+        SwarmnetError: there is none, or more than one; the caller adds which column or target it is.
+    """
+    readings = [pair for pair in parse_derivative(name) if pair[1] in inputs]
+    if len(readings) > 1:
+        readings = [pair for pair in readings if pair[0] in outputs] or readings
+    if SECOND_DERIVATIVE.fullmatch(name) and not any(out in outputs for out, _ in readings):
+        raise SwarmnetError(
+            "is a second derivative: swarmnet learns from values and first derivatives, so remove it"
+        )
+    if len(readings) > 1:
+        raise SwarmnetError("can be read as more than one derivative: rename the columns")
+    if not readings:
+        into = parse_derivative(name)[0][1]
+        raise SwarmnetError(
+            f"is a derivative with respect to unknown name {into!r}: {suggestion(into, inputs)}"
+            f"the columns are {listed(list(inputs))}"
+        )
+    return readings[0]
 
 
 def refuse_bad_names(columns: Sequence[str]) -> None:
@@ -117,7 +142,7 @@ def refuse_same_names(inputs: Sequence[str], outputs: Sequence[str]) -> None:
     known_in, known_out = set(inputs), set(outputs)
     seen: set[str] = set()
     for name in [*inputs, *outputs]:
-        if name in seen or _is_made(name, known_in, known_out):
+        if name in seen or is_made(name, known_in, known_out):
             raise two_columns(name)
         seen.add(name)
     # A collision such as d(h/dT)/dp with dh/d(T/dp)
@@ -128,7 +153,7 @@ def refuse_same_names(inputs: Sequence[str], outputs: Sequence[str]) -> None:
                 raise two_columns(derivative_name(rest[into[:c]], into[c + 2 :]))
     # A collision of d(2h)/d(T2) with the second derivative of h by T
     twice = next((out for out in outputs if out[:1] == "2" and out[1:] in known_out), None)
-    square = next((into for into in inputs if _is_pair(into, known_in)), None)
+    square = next((into for into in inputs if input_pairs(into, known_in)), None)
     if twice is not None and square is not None:
         raise two_columns(derivative_name(twice, square))
 
@@ -138,7 +163,7 @@ def _cuts(name: str) -> list[int]:
     return [cut.start() for cut in re.finditer("(?=/d)", name)]
 
 
-def _is_made(name: str, inputs: Collection[str], outputs: Collection[str]) -> bool:
+def is_made(name: str, inputs: Collection[str], outputs: Collection[str]) -> bool:
     """Return whether it is the name of a first or second derivative or of a standard deviation."""
     owner = SIGMA.fullmatch(name)
     if owner:
@@ -147,7 +172,7 @@ def _is_made(name: str, inputs: Collection[str], outputs: Collection[str]) -> bo
         return False
     second = [(name[2:c], name[c + 2 :]) for c in _cuts(name) if name.startswith("d2")]
     return _is_derivative(name, inputs, outputs) or any(
-        out in outputs and _is_pair(rest, inputs) for out, rest in second
+        out in outputs and input_pairs(rest, inputs) for out, rest in second
     )
 
 
@@ -155,11 +180,11 @@ def _is_derivative(name: str, inputs: Collection[str], outputs: Collection[str])
     return any(out in outputs and into in inputs for out, into in parse_derivative(name))
 
 
-def _is_pair(text: str, inputs: Collection[str]) -> bool:
-    """Return whether the text is an input followed by 2, or two inputs with a d between them."""
-    if text.endswith("2") and text[:-1] in inputs:
-        return True
-    return any(text[: c.start()] in inputs and text[c.end() :] in inputs for c in re.finditer("d", text))
+def input_pairs(text: str, inputs: Collection[str]) -> list[tuple[str, str]]:
+    """Return the readings of the text as an input followed by 2, or as two inputs with a d between them."""
+    squares = [(text[:-1], text[:-1])] if text.endswith("2") and text[:-1] in inputs else []
+    pairs = [(text[: c.start()], text[c.end() :]) for c in re.finditer("d", text)]
+    return squares + [pair for pair in pairs if pair[0] in inputs and pair[1] in inputs]
 
 
 def two_columns(name: str) -> SwarmnetError:

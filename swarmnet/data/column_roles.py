@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from swarmnet.data.column_names import (
     NUMBER,
-    SECOND_DERIVATIVE,
     SIGMA,
     Entry,
+    Pair,
     as_list,
     listed,
     parse_derivative,
+    read_derivative,
     shortened,
 )
+from swarmnet.data.definitions import Define, as_definitions, meanings_of, refuse_taken_names
+from swarmnet.data.look_alikes import LookAlikes, looks_like, refuse_look_alikes, second_output
 from swarmnet.errors import SwarmnetError, suggestion
 
 _INPUT_LIKE = re.compile(r"x(_?\d+)?")
@@ -30,7 +33,8 @@ class Roles:
     """The roles of the columns of a table.
 
     The keys of `entries` are column names in a wide table and targets in a long table. The keys of `sigmas`
-    are column names; a long table has none.
+    are column names; a long table has none. The cells of some entries, and their standard deviations, are
+    those of the entry times a factor; `factors` has the same keys.
     """
 
     inputs: tuple[str, ...]
@@ -38,6 +42,7 @@ class Roles:
     entries: dict[str, Entry]
     sigmas: dict[str, Entry]
     ignored: tuple[str, ...]
+    factors: dict[str, float]
 
 
 class TargetError(SwarmnetError):
@@ -62,34 +67,46 @@ def roles_of(
     columns: Sequence[str],
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
+    define: Define | None = None,
 ) -> Roles:
     """Decide the role of each column of a wide table.
 
-    `inputs` and `outputs` decide first; then the derivative columns (numerators are outputs, denominators
-    inputs); then the names x, x1, x_2... and y, y1, y_2... Nothing is guessed: a column without a role is
-    ignored if both `inputs` and `outputs` are given, and otherwise an error.
+    `inputs` and `outputs` decide first; then the derivative columns and formulas (numerators are outputs,
+    denominators inputs); then the names x, x1, x_2... and y, y1, y_2... Nothing is guessed: a column without
+    a role is ignored if both `inputs` and `outputs` are given and it does not look like a derivative, and
+    otherwise an error.
 
     Raises:
         SwarmnetError: the role of a column is undecided, or it would have two.
     """
-    given_in, given_out = as_list(inputs), as_list(outputs)
+    given_in, given_out, formulas = as_list(inputs), as_list(outputs), as_definitions(define)
     claimed = {*(given_in or ()), *(given_out or ())}
-    free = [c for c in columns if c not in claimed]
+    free = [c for c in columns if c not in claimed and c not in formulas]
     sigmas = [c for c in free if SIGMA.fullmatch(c)]
     slopes = [c for c in free if not SIGMA.fullmatch(c) and parse_derivative(c)]
-    derived = {*sigmas, *slopes}
+    derived = {*sigmas, *slopes, *formulas}
     plain = [c for c in columns if c not in derived]
-    numerators = [out for c in slopes for out, _ in parse_derivative(c)]
+    refuse_taken_names(formulas, claimed, ())
     _refuse_bad_choice("inputs", given_in, plain, "column")
-    _refuse_bad_choice("outputs", given_out, [*plain, *numerators], "column")
     known_in, known_out = dict.fromkeys(plain), dict.fromkeys([*plain, *(given_out or ())])
-    pairs = {c: _read_pair(c, known_in, known_out) for c in slopes}
-    in_names, out_names = _decide(plain, list(pairs.values()), given_in, given_out)
+    pairs: dict[str, Pair] = {c: _read_pair(c, known_in, known_out) for c in slopes}
+    if given_out is None and (found := second_output(pairs, plain, given_in or ())):
+        raise SwarmnetError(f"column {found[0]!r} {found[1]}")
+    known_out.update(dict.fromkeys(out for out, _ in pairs.values()))
+    meanings = meanings_of(formulas, columns, known_in, known_out)
+    pairs |= {name: (meaning.output, meaning.input) for name, meaning in meanings.items()}
+    numerators = [out for c in slopes for out, _ in parse_derivative(c)]
+    defined = [meaning.output for meaning in meanings.values()]
+    _refuse_bad_choice("outputs", given_out, [*plain, *numerators, *defined], "column")
+    in_names, out_names = _decide(plain, pairs, given_in, given_out)
+    refuse_taken_names(formulas, in_names, out_names)
     entries = _wide_entries(plain, pairs, in_names, out_names)
+    refuse_look_alikes([c for c in plain if c not in entries], in_names, out_names, pairs)
+    factors = {name: meaning.factor for name, meaning in meanings.items()}
     owned = _wide_sigmas(sigmas, columns, entries, in_names)
     used = {*in_names, *entries, *owned}
     ignored = tuple(c for c in columns if c not in used)
-    return Roles(tuple(in_names), tuple(out_names), entries, owned, ignored)
+    return Roles(tuple(in_names), tuple(out_names), entries, owned, ignored, factors)
 
 
 def long_roles_of(
@@ -97,36 +114,45 @@ def long_roles_of(
     targets: Sequence[str],
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
+    define: Define | None = None,
 ) -> Roles:
     """Decide the role of each column and of each distinct target of a long table.
 
-    Inputs are those in `inputs`; if None, the denominators of the derivative targets and x, x1, x_2...
-    Outputs are those in `outputs`; if None and there are derivative targets, their numerators and y, y1,
-    y_2...; else y, y1, y_2... or the only target. A column without a role is ignored if `inputs` is given,
-    and otherwise an error.
+    Inputs are those in `inputs`; if None, the denominators of the derivative targets and formulas, and x,
+    x1, x_2... Outputs are those in `outputs`; if None and there are derivative targets or formulas, their
+    numerators and y, y1, y_2...; else y, y1, y_2... or the only target. A column without a role is ignored if
+    `inputs` is given, and otherwise an error.
 
     Raises:
         SwarmnetError: a column is undecided, or a name is both input and output.
         TargetError: a target is neither an output nor a partial.
     """
-    given_in, given_out = as_list(inputs), as_list(outputs)
-    slopes = {t for t in targets if t not in (given_out or ()) and parse_derivative(t)}
-    plain = [t for t in targets if t not in slopes]
+    given_in, given_out, formulas = as_list(inputs), as_list(outputs), as_definitions(define)
+    free = [t for t in targets if t not in (given_out or ()) and t not in formulas]
+    slopes = {t for t in free if parse_derivative(t)}
+    plain = [t for t in targets if t not in slopes and t not in formulas]
     # `sigma` is the standard deviation unless inputs= names it
     reserved = {"target", "value", "sigma"} - set(given_in or ())
     points = [c for c in columns if c not in reserved]
     _refuse_bad_choice("inputs", given_in, columns, "column")
     _refuse_numbers(plain)
     known_in, known_out = dict.fromkeys(points), dict.fromkeys([*plain, *(given_out or ())])
-    pairs = {t: _read_target(t, known_in, known_out) for t in targets if t in slopes}
+    pairs: dict[str, Pair] = {t: _read_target(t, known_in, known_out) for t in targets if t in slopes}
+    if given_out is None and (found := second_output(pairs, plain, ())):
+        raise TargetError(*found)
+    known_out.update(dict.fromkeys(out for out, _ in pairs.values()))
+    meanings = meanings_of(formulas, targets, known_in, known_out)
+    pairs |= {name: (meaning.output, meaning.input) for name, meaning in meanings.items()}
     numerators = [out for out, _ in pairs.values()]
     _refuse_bad_choice("outputs", given_out, [*plain, *numerators], "target")
     in_names = given_in or _long_inputs(points, list(pairs.values()))
     out_names = given_out or _long_outputs(plain, numerators)
     _refuse_both(in_names, out_names)
+    refuse_taken_names(formulas, in_names, out_names)
     entries = _long_entries(targets, pairs, in_names, out_names)
+    factors = {name: meaning.factor for name, meaning in meanings.items()}
     ignored = tuple(c for c in points if c not in in_names)
-    return Roles(tuple(in_names), tuple(out_names), entries, {}, ignored)
+    return Roles(tuple(in_names), tuple(out_names), entries, {}, ignored, factors)
 
 
 def _refuse_bad_choice(option: str, given: list[str] | None, known: Sequence[str], what: str) -> None:
@@ -149,48 +175,28 @@ def _refuse_bad_choice(option: str, given: list[str] | None, known: Sequence[str
 def _read_pair(name: str, inputs: Collection[str], outputs: Collection[str]) -> tuple[str, str]:
     """Read a derivative column as (output, input); the input must be a column of the table."""
     try:
-        return _only_reading(name, inputs, outputs)
+        return read_derivative(name, inputs, outputs)
     except SwarmnetError as error:
         raise SwarmnetError(f"column {name!r} {error}") from None
 
 
 def _read_target(name: str, inputs: Collection[str], outputs: Collection[str]) -> tuple[str, str]:
     try:
-        return _only_reading(name, inputs, outputs)
+        return read_derivative(name, inputs, outputs)
     except SwarmnetError as error:
         raise TargetError(name, str(error)) from None
 
 
-def _only_reading(name: str, inputs: Collection[str], outputs: Collection[str]) -> tuple[str, str]:
-    """Return the only reading of ``d<output>/d<input>`` with known input and, if several, known output."""
-    readings = [pair for pair in parse_derivative(name) if pair[1] in inputs]
-    if len(readings) > 1:
-        readings = [pair for pair in readings if pair[0] in outputs] or readings
-    if SECOND_DERIVATIVE.fullmatch(name) and not any(out in outputs for out, _ in readings):
-        raise SwarmnetError(
-            "is a second derivative: swarmnet learns from values and first derivatives, so remove it"
-        )
-    if len(readings) > 1:
-        raise SwarmnetError("can be read as more than one derivative: rename the columns")
-    if not readings:
-        into = parse_derivative(name)[0][1]
-        raise SwarmnetError(
-            f"is a derivative with respect to unknown name {into!r}: {suggestion(into, inputs)}"
-            f"the columns are {listed(list(inputs))}"
-        )
-    return readings[0]
-
-
 def _decide(
     plain: Sequence[str],
-    pairs: Sequence[tuple[str, str]],
+    pairs: Mapping[str, Pair],
     given_in: list[str] | None,
     given_out: list[str] | None,
 ) -> tuple[list[str], list[str]]:
-    """Split the `plain` columns into inputs and outputs; `pairs` are the derivatives' (output, input)."""
+    """Split the `plain` columns into inputs and outputs; `pairs` are what the other columns hold."""
     # Dicts serve as ordered sets
-    numerators = dict.fromkeys(out for out, _ in pairs)
-    denominators = dict.fromkeys(into for _, into in pairs)
+    numerators = dict.fromkeys(out for out, _ in pairs.values())
+    denominators = dict.fromkeys(into for _, into in pairs.values() if into is not None)
     asked_out = dict.fromkeys(given_out or numerators)
     inputs, outputs = given_in, given_out
     if inputs is None:
@@ -205,9 +211,10 @@ def _decide(
             if name in asked_out:
                 raise _undecided(name, given_in, given_out)
         placed = taken.union(outputs)
-        for name in plain:
-            if name not in placed:
-                raise _undecided(name, given_in, given_out)
+        undecided = [name for name in plain if name not in placed]
+        refuse_look_alikes(undecided, inputs, outputs, pairs)
+        if undecided:
+            raise _undecided(undecided[0], given_in, given_out)
     _refuse_both(inputs, outputs)
     if not inputs:
         raise SwarmnetError("no column is an input: say which with inputs= (--inputs)")
@@ -240,7 +247,7 @@ def _refuse_both(inputs: Collection[str], outputs: Collection[str]) -> None:
 
 def _wide_entries(
     plain: Sequence[str],
-    pairs: dict[str, tuple[str, str]],
+    pairs: Mapping[str, Pair],
     inputs: Sequence[str],
     outputs: Sequence[str],
 ) -> dict[str, Entry]:
@@ -249,20 +256,41 @@ def _wide_entries(
     j_of = {name: j for j, name in enumerate(inputs)}
     known = {*plain, *outputs}
     entries: dict[str, Entry] = {n: (o_of[n], None) for n in plain if n in o_of}
+    alike = LookAlikes(inputs, outputs)
     for column, (out, into) in pairs.items():
-        if out in o_of and into in j_of:
-            entries[column] = (o_of[out], j_of[into])
+        if out in o_of and (into is None or into in j_of):
+            entries[column] = (o_of[out], None if into is None else j_of[into])
+        elif into is None and out in j_of:
+            raise SwarmnetError(
+                f"define= (--define) of {shortened(column)}: {out!r} is an input, "
+                "but a formula needs an output"
+            )
         elif out in j_of or into in o_of:
             raise SwarmnetError(
                 f"column {column!r} takes {out!r} for an output and {into!r} for an input, but inputs= "
                 "and outputs= say otherwise: correct them or remove the column"
             )
+        elif out not in known and (formula := alike.formula(column)):
+            raise SwarmnetError(f"column {column!r} {looks_like({column: formula})}")
         elif out not in known:
             raise SwarmnetError(
                 f"column {column!r} is the derivative of unknown name {out!r}: "
                 f"{suggestion(out, outputs)}add it to outputs= (--outputs) or remove the column"
             )
+    _refuse_same_entries(entries)
     return entries
+
+
+def _refuse_same_entries(entries: Mapping[str, Entry]) -> None:
+    """Refuse two columns for one entry: a row of a wide table has one place for it."""
+    first: dict[Entry, str] = {}
+    for column, entry in entries.items():
+        other = first.setdefault(entry, column)
+        if other != column:
+            raise SwarmnetError(
+                f"columns {other!r} and {column!r} hold the same value or derivative, which a row has once: "
+                "remove one, or write a long table, with a row for each"
+            )
 
 
 def _wide_sigmas(
@@ -296,9 +324,9 @@ def _refuse_numbers(targets: Sequence[str]) -> None:
             )
 
 
-def _long_inputs(points: Sequence[str], pairs: Sequence[tuple[str, str]]) -> list[str]:
+def _long_inputs(points: Sequence[str], pairs: Sequence[Pair]) -> list[str]:
     numerators = {out for out, _ in pairs}
-    denominators = {into for _, into in pairs}
+    denominators = {into for _, into in pairs if into is not None}
     for name in points:
         if not _is_input(name, numerators, denominators):
             raise SwarmnetError(
@@ -323,16 +351,19 @@ def _long_outputs(plain: Sequence[str], numerators: Sequence[str]) -> list[str]:
 
 def _long_entries(
     targets: Sequence[str],
-    pairs: dict[str, tuple[str, str]],
+    pairs: Mapping[str, Pair],
     inputs: Sequence[str],
     outputs: Sequence[str],
 ) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     o_of = {name: o for o, name in enumerate(outputs)}  # dicts, because there may be many targets
     j_of = {name: j for j, name in enumerate(inputs)}
+    alike = LookAlikes(inputs, outputs, pairs.values())
     for target in targets:
         out, into = pairs.get(target, (target, None))
         if out not in o_of:
+            if formula := alike.formula(target):
+                raise TargetError(target, looks_like({target: formula}))
             what = "is no output" if into is None else f"is the derivative of unknown name {out!r}"
             raise TargetError(
                 target,

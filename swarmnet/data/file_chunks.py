@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from swarmnet.data.column_roles import TargetError, is_long
 from swarmnet.data.data_frames import pd
+from swarmnet.data.definitions import Define
 from swarmnet.data.table_files import (
     PARQUET_SUFFIXES,
     CsvTable,
@@ -131,7 +132,10 @@ class Layout:
 
 
 def form_of_files(
-    layouts: Sequence[Layout], inputs: Iterable[str] | None, outputs: Iterable[str] | None
+    layouts: Sequence[Layout],
+    inputs: Iterable[str] | None,
+    outputs: Iterable[str] | None,
+    define: Define | None = None,
 ) -> Form:
     """Return the meaning of the columns, which all files must share; targets of long tables are read.
 
@@ -150,7 +154,7 @@ def form_of_files(
     if is_long(first.columns, inputs, outputs):
         found = list(dict.fromkeys(target for table in targets() for target in targets_of(table)))
     try:
-        return Form.of(first.columns, found, inputs, outputs)
+        return Form.of(first.columns, found, inputs, outputs, define)
     except TargetError as error:
         raise located(error, targets()) from None
     except SwarmnetError as error:

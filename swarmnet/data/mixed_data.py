@@ -25,6 +25,7 @@ from swarmnet.data.column_names import (
 )
 from swarmnet.data.column_roles import TargetError, is_long
 from swarmnet.data.data_frames import as_pandas, is_frame, pd
+from swarmnet.data.definitions import Define
 from swarmnet.data.name_matching import Tables
 from swarmnet.data.statistics import Statistics
 from swarmnet.data.table_form import Arrays, Form, located, named, targets_of
@@ -299,14 +300,20 @@ class MixedData:
         frame: pd.DataFrame,
         inputs: Iterable[str] | None = None,
         outputs: Iterable[str] | None = None,
+        *,
+        define: Define | None = None,
     ) -> MixedData:
         """Read a wide or a long table; `swarmnet.read_csv` describes the meaning of its columns.
 
         Args:
             frame: a pandas DataFrame, or a table of pyarrow, Polars, Dask and others.
+            inputs: as in `read_csv`.
+            outputs: as in `read_csv`.
+            define: as in `read_csv`.
 
         Raises:
-            SwarmnetError: it is no table, a column's role is undecided, or a cell is not a number.
+            SwarmnetError: it is no table, a column's role is undecided, a formula is not valid, or a cell is
+                not a number.
         """
         table = as_pandas("frame", frame)
         if not is_frame(table):
@@ -314,7 +321,7 @@ class MixedData:
                 f"from_frame takes a DataFrame or another table, not {type(frame).__name__!r}: "
                 "MixedData(X, Y, J) takes arrays"
             )
-        return from_table(FrameTable(table), inputs, outputs)
+        return from_table(FrameTable(table), inputs, outputs, define)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the wide table, with a column for each quantity that was observed at least once.
@@ -351,6 +358,7 @@ def from_table(
     table: Table,
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
+    define: Define | None = None,
 ) -> MixedData:
     """Return MixedData from a wide or a long table, with the same rows in the same order.
 
@@ -360,7 +368,7 @@ def from_table(
     targets = targets_of(table) if is_long(table.columns, inputs, outputs) else None
     try:
         with named(table):
-            form = Form.of(table.columns, targets, inputs, outputs)
+            form = Form.of(table.columns, targets, inputs, outputs, define)
     except TargetError as error:
         raise located(error, [table]) from None
     return from_arrays(form.read(table), table)

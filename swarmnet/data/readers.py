@@ -13,6 +13,7 @@ import numpy as np
 from swarmnet.data.column_names import Array, listed
 from swarmnet.data.data_frames import is_frame, pd
 from swarmnet.data.dataset import Dataset, is_dataset
+from swarmnet.data.definitions import Define
 from swarmnet.data.file_chunks import (
     SIZES,
     Layout,
@@ -32,7 +33,7 @@ from swarmnet.threads import Pool, ThreadPool, available_cores
 
 Size = float | str
 Data = Dataset | FilePath
-Roles = tuple[Iterable[str] | None, Iterable[str] | None]  # names of inputs and outputs as given
+Roles = tuple[Iterable[str] | None, Iterable[str] | None, Define | None]  # inputs, outputs, define as given
 
 _PROGRAM = 2.5e8  # bytes that the process uses without any data
 _COPIES = 9  # copies of the data in memory during training: rows, chunks and temporary arrays
@@ -45,6 +46,8 @@ def read(
     inputs: Iterable[str] | None = ...,
     outputs: Iterable[str] | None = ...,
     memory_limit: None = ...,
+    *,
+    define: Define | None = ...,
 ) -> MixedData: ...
 @overload
 def read(
@@ -52,15 +55,19 @@ def read(
     inputs: Iterable[str] | None = ...,
     outputs: Iterable[str] | None = ...,
     memory_limit: Size | None = ...,
+    *,
+    define: Define | None = ...,
 ) -> Dataset: ...
 def read(
     path: FilePath,
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
     memory_limit: Size | None = None,
+    *,
+    define: Define | None = None,
 ) -> Dataset:
     """Call `read_parquet` for files ending in .parquet or .pq, and `read_csv` for all others."""
-    return _read(path, open_table, layout_of, (inputs, outputs), memory_limit)
+    return _read(path, open_table, layout_of, (inputs, outputs, define), memory_limit)
 
 
 def loaded(
@@ -76,6 +83,8 @@ def read_csv(
     inputs: Iterable[str] | None = ...,
     outputs: Iterable[str] | None = ...,
     memory_limit: None = ...,
+    *,
+    define: Define | None = ...,
 ) -> MixedData: ...
 @overload
 def read_csv(
@@ -83,12 +92,16 @@ def read_csv(
     inputs: Iterable[str] | None = ...,
     outputs: Iterable[str] | None = ...,
     memory_limit: Size | None = ...,
+    *,
+    define: Define | None = ...,
 ) -> Dataset: ...
 def read_csv(
     path: FilePath,
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
     memory_limit: Size | None = None,
+    *,
+    define: Define | None = None,
 ) -> Dataset:
     """Read a comma-separated UTF-8 file, or all files that match a glob, sorted by name.
 
@@ -110,7 +123,7 @@ def read_csv(
     Raises:
         SwarmnetError: the data or an option is not valid; the message says in which file, line and column.
     """
-    return _read(path, CsvTable, csv_layout, (inputs, outputs), memory_limit)
+    return _read(path, CsvTable, csv_layout, (inputs, outputs, define), memory_limit)
 
 
 @overload
@@ -119,6 +132,8 @@ def read_parquet(
     inputs: Iterable[str] | None = ...,
     outputs: Iterable[str] | None = ...,
     memory_limit: None = ...,
+    *,
+    define: Define | None = ...,
 ) -> MixedData: ...
 @overload
 def read_parquet(
@@ -126,21 +141,25 @@ def read_parquet(
     inputs: Iterable[str] | None = ...,
     outputs: Iterable[str] | None = ...,
     memory_limit: Size | None = ...,
+    *,
+    define: Define | None = ...,
 ) -> Dataset: ...
 def read_parquet(
     path: FilePath,
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
     memory_limit: Size | None = None,
+    *,
+    define: Define | None = None,
 ) -> Dataset:
     """Read a Parquet file, or all files that match a glob; columns have the meaning given in `read_csv`.
 
-    An index without a name is not a column. Errors count rows from 0. For `memory_limit` see `read_csv`.
+    An index without a name is not a column. Errors count rows from 0. For the arguments see `read_csv`.
 
     Raises:
         SwarmnetError: pyarrow is not installed, or as in `read_csv`, with a row instead of a line.
     """
-    return _read(path, parquet_table, parquet_layout, (inputs, outputs), memory_limit)
+    return _read(path, parquet_table, parquet_layout, (inputs, outputs, define), memory_limit)
 
 
 def read_query(source: FilePath | pd.DataFrame, inputs: Sequence[str]) -> tuple[Array, list[str]]:
@@ -184,6 +203,8 @@ def open_files(
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
     sizes: ReadSizes = SIZES,
+    *,
+    define: Define | None = None,
 ) -> FileData:
     """Return the data of some files without reading them, except to find the meaning of their columns.
 
@@ -193,12 +214,15 @@ def open_files(
         SwarmnetError: as in `read_csv`, about names and columns.
     """
     layouts = [layout_of(file, sizes) for file in files_of(path)]
-    reader = Reader(form_of_files(layouts, inputs, outputs), most_rows=sizes.block_rows)
+    reader = Reader(form_of_files(layouts, inputs, outputs, define), most_rows=sizes.block_rows)
     return _file_data(path, layouts, reader, ThreadPool(available_cores()))
 
 
 def columns_left_out(
-    path: FilePath, inputs: Iterable[str] | None, outputs: Iterable[str] | None
+    path: FilePath,
+    inputs: Iterable[str] | None,
+    outputs: Iterable[str] | None,
+    define: Define | None = None,
 ) -> tuple[str, ...]:
     """Return the columns that have no role, if both inputs and outputs are given.
 
@@ -210,7 +234,7 @@ def columns_left_out(
     files = files_of(path)
     if not all(file.is_file() for file in files):  # a pipe can be read only once
         return ()
-    return form_of_files([layout_of(file) for file in files], inputs, outputs).roles.ignored
+    return form_of_files([layout_of(file) for file in files], inputs, outputs, define).roles.ignored
 
 
 def _in_files(

@@ -15,6 +15,7 @@ from swarmnet.data.column_names import (
     Entry,
 )
 from swarmnet.data.column_roles import Roles, TargetError, long_roles_of, roles_of
+from swarmnet.data.definitions import Define
 from swarmnet.data.tables import Table
 from swarmnet.errors import SwarmnetError
 
@@ -38,6 +39,7 @@ class Form:
         targets: Sequence[str] | None,
         inputs: Iterable[str] | None,
         outputs: Iterable[str] | None,
+        define: Define | None = None,
     ) -> Form:
         """Return the form of a wide table (`targets` None) or of a long table with these distinct targets.
 
@@ -45,8 +47,8 @@ class Form:
             SwarmnetError: the role of a column or target is undecided.
         """
         if targets is None:
-            return cls(roles_of(columns, inputs, outputs), False, False)
-        roles = long_roles_of(columns, targets, inputs, outputs)
+            return cls(roles_of(columns, inputs, outputs, define), False, False)
+        roles = long_roles_of(columns, targets, inputs, outputs, define)
         return cls(roles, True, "sigma" in columns and "sigma" not in roles.inputs)
 
     @property
@@ -76,11 +78,13 @@ class Form:
     def _read_wide(self, table: Table, arrays: Arrays) -> Array:
         cells = _cells(table, self.columns)
         X = _points(table, self.roles.inputs, cells)
+        factor_of = {entry: self._factor(name) for name, entry in self.roles.entries.items()}
         for name, entry in self.roles.entries.items():
-            arrays.targets(entry)[:] = cells[name]
+            arrays.targets(entry)[:] = _divided(table, name, cells[name], factor_of[entry])
         for name, entry in self.roles.sigmas.items():
             observed = np.isfinite(arrays.targets(entry))
-            arrays.sigmas(entry)[:] = _sigmas(table, name, cells[name], observed)
+            sigma = _sigmas(table, name, cells[name], observed)
+            arrays.sigmas(entry)[:] = _divided(table, name, sigma, abs(factor_of[entry]))
         return X
 
     def _read_long(self, table: Table, arrays: Arrays) -> Array:
@@ -89,12 +93,19 @@ class Form:
         X, value = _points(table, self.roles.inputs, cells), cells["value"]
         _refuse_cell(table, "value", np.isnan(value), "is empty: remove the row if nothing was observed")
         sigma = _sigmas(table, "sigma", cells["sigma"], np.isfinite(value)) if self.has_sigma else None
+        factors = np.array([self._factor(target) for target in targets])[codes]
+        value = _divided(table, "value", value, factors)
+        sigma = None if sigma is None else _divided(table, "sigma", sigma, np.abs(factors))
         for code, target in enumerate(targets):
             rows = codes == code
             arrays.targets(self.roles.entries[target])[rows] = value[rows]
             if sigma is not None:
                 arrays.sigmas(self.roles.entries[target])[rows] = sigma[rows]
         return X
+
+    def _factor(self, name: str) -> float:
+        """Return by what the cells of a column or target are to be divided."""
+        return self.roles.factors.get(name, 1.0)
 
 
 def targets_of(table: Table) -> list[str]:
@@ -196,6 +207,16 @@ def _sigmas(table: Table, column: str, sigma: Array, observed: NDArray[np.bool_]
     """Return the standard deviations of observed entries; those beside an empty cell become NaN."""
     _refuse_cell(table, column, sigma <= 0, "is not positive: a standard deviation must be")
     return np.where(observed, sigma, np.nan)
+
+
+def _divided(table: Table, column: str, numbers: Array, factor: float | Array) -> Array:
+    """Return the numbers of an entry, of which the column holds `factor` times as much."""
+    if np.all(factor == 1.0):
+        return numbers
+    with np.errstate(over="ignore"):
+        found: Array = numbers / factor
+    _refuse_cell(table, column, np.isinf(found), "is too large for a double, divided by its formula's factor")
+    return found
 
 
 def _refuse_cell(table: Table, column: str, bad: NDArray[np.bool_], what: str) -> None:

@@ -184,16 +184,16 @@ def test_query_columns_go_by_name(run, model):
 
 
 @pytest.mark.parametrize("command", ["train", "compare", "inspect"])
-def test_a_misspelt_slope_is_named_where_other_columns_are_left_out(run, folder, command):
+def test_columns_that_are_left_out_are_named(run, folder, command):
     """`folder` is where it runs."""
-    Path("n.csv").write_text("x,y,dy / dx\n" + "".join(f"{i},{2 * i},2\n" for i in range(9)))
+    Path("n.csv").write_text("x,y,density\n" + "".join(f"{i},{2 * i},2\n" for i in range(9)))
     short = {
         "train": ("--hidden", "2", "--trainer", "lbfgs", "--iterations", "2"),
         "compare": ("--trainers", "lbfgs", "--repeats", "1", "--evaluations", "5", "--hidden", "2"),
         "inspect": (),
     }[command]
     code, _, err = run(command, "n.csv", "--inputs", "x", "--outputs", "y", *short)
-    assert (code, err.splitlines()[0]) == (0, "n.csv: columns not needed: dy / dx")
+    assert (code, err.splitlines()[0]) == (0, "n.csv: columns not needed: density")
 
 
 def test_predict_adds_error_bars(run, folder):

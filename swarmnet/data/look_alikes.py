@@ -1,0 +1,125 @@
+"""Names that look like derivatives and are none by the grammar, such as ``dh_dT`` and ``-dE/dx``."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice, product
+
+from swarmnet.data.column_names import Pair, derivative_name, listed
+from swarmnet.data.formulas import quoted
+from swarmnet.errors import SwarmnetError
+
+_MOST_SHOWN = 12  # chosen: options in a message
+_MINUS = re.compile(r"\s*[-\u2212]\s*")
+_DIFF = re.compile(r"\s*diff\s*\((.+),(.+)\)\s*", re.IGNORECASE)
+_PLAIN = re.compile(r"[\w\s=/.()*+-]*")  # characters that mean nothing to a shell between double quotes
+
+
+class LookAlikes:
+    """Recognises names that seem to stand for a derivative of known outputs with respect to known inputs.
+
+    Letters may be in another case, and characters that are no letters or digits are skipped: ``dh_dT``,
+    ``d_h_d_t``, ``DH/DT``, ``d(h)/d(T)``, ``diff(h, T)``, also with a minus or a partial sign. Only ``h_T``
+    must be written in the case of its names. Derivatives that other columns hold, `held` as (output, input),
+    are not looked for.
+    """
+
+    def __init__(self, inputs: Iterable[str], outputs: Iterable[str], held: Iterable[Pair] = ()) -> None:
+        self._inputs, self._outputs, self._held = _by_key(inputs), _by_key(outputs), set(held)
+
+    def formula(self, name: str) -> str | None:
+        """Return the formula of the derivative, such as ``-dE/dx``; None if the name looks like none."""
+        minus = _MINUS.match(name)
+        rest = name[minus.end() :] if minus else name
+        pair = self._pair(rest)
+        if pair is None or pair in self._held:
+            return None
+        return f"{'-' if minus else ''}{quoted(derivative_name(*pair))}"
+
+    def _pair(self, name: str) -> tuple[str, str] | None:
+        for cut in re.finditer("_", name):
+            out, into = name[: cut.start()], name[cut.end() :]
+            if out in self._outputs.get(_key(out), ()) and into in self._inputs.get(_key(into), ()):
+                return out, into
+        diff = _DIFF.fullmatch(name)
+        if diff is None:
+            whole = _key(name)
+            keys = [(whole[1 : c.start()], whole[c.end() :]) for c in re.finditer("d", whole)]
+            keys = keys if whole.startswith("d") else []
+        else:
+            keys = [(_key(diff[1]), _key(diff[2]))]
+        named = [(self._outputs.get(out, ()), self._inputs.get(into, ())) for out, into in keys]
+        pairs = [pair for outputs, inputs in named for pair in product(outputs, inputs)]
+        # Of several, those that are written in the same case
+        return max(pairs, key=lambda pair: (pair[0] in name) + (pair[1] in name), default=None)
+
+
+def second_output(
+    pairs: Mapping[str, Pair], plain: Sequence[str], inputs: Collection[str]
+) -> tuple[str, str] | None:
+    """Return a derivative whose output differs from another in its case only, and what to do.
+
+    Args:
+        pairs: output and input of the derivatives, by name.
+        plain: the other columns or targets.
+        inputs: those of `plain` that are known to be inputs.
+    """
+    denominators = {into for _, into in pairs.values()}
+    known = {name.casefold(): name for name in plain if name not in denominators and name not in inputs}
+    there = set(plain)
+    for column, (out, into) in pairs.items():
+        other = out if out in there else known.setdefault(out.casefold(), out)
+        if other != out and into is not None:
+            return column, (
+                f"would make a second output {out!r} beside {other!r}: "
+                f"read it with {_how_to_define({column: quoted(derivative_name(other, into))})}, "
+                "or name both with outputs= (--outputs)"
+            )
+    return None
+
+
+def refuse_look_alikes(
+    columns: Sequence[str], inputs: Collection[str], outputs: Collection[str], pairs: Mapping[str, Pair]
+) -> None:
+    """Refuse columns without a role that look like derivatives which no other column holds.
+
+    Raises:
+        SwarmnetError: the message has the option that reads the column.
+    """
+    alike = LookAlikes(inputs, outputs, pairs.values())
+    found = {c: formula for c in columns if c not in inputs and (formula := alike.formula(c))}
+    if found:
+        raise SwarmnetError(f"column{'s' * (len(found) > 1)} {listed(list(found))} {looks_like(found)}")
+
+
+def looks_like(formulas: Mapping[str, str]) -> str:
+    """Return what is wrong with columns, or a target, that look like these formulas, and what to do."""
+    shown = dict(islice(formulas.items(), _MOST_SHOWN))
+    what, them = (
+        ("looks like a derivative", "it") if len(formulas) == 1 else ("look like derivatives", "them")
+    )
+    return f"{what}: read {them} with {_how_to_define(shown)}, or rename or remove {them}"
+
+
+def _how_to_define(formulas: Mapping[str, str]) -> str:
+    """Return the options that read columns or targets as these formulas, for a shell and for Python."""
+    texts = [f"{name} = {formula}" for name, formula in formulas.items()]
+    flags = ["--define " + (f'"{text}"' if _PLAIN.fullmatch(text) else shlex.quote(text)) for text in texts]
+    return f"{' '.join(flags)} (define={dict(formulas)!r} in Python)"
+
+
+def _by_key(names: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(_key(name), []).append(name)
+    found.pop("", None)
+    return found
+
+
+def _key(name: str) -> str:
+    """Return the letters and digits of a name, in one case, with d for the partial sign."""
+    text = unicodedata.normalize("NFKC", name).replace("\u2202", "d").casefold()
+    return "".join(character for character in text if character.isalnum())
