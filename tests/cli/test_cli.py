@@ -196,6 +196,80 @@ def test_columns_that_are_left_out_are_named(run, folder, command):
     assert (code, err.splitlines()[0]) == (0, "n.csv: columns not needed: density")
 
 
+FORCES = ("--define", "Fp = -dh/dp", "--define", "cp=dh/dT/1000")
+
+
+def renamed(text):
+    """The same data with -dh/dp as Fp, and dh/dT in thousandths as cp."""
+    data = pd.read_csv(io.StringIO(text))
+    defined = data.rename(columns={"dh/dT": "cp", "dh/dp": "Fp"}).assign(
+        cp=data["dh/dT"] / 1000, Fp=-data["dh/dp"]
+    )
+    return defined.to_csv(index=False)
+
+
+@pytest.fixture
+def forces(folder):
+    Path("forces.csv").write_text(renamed(example()))
+
+
+def test_columns_are_read_by_formulas_in_every_command(run, model, forces):
+    assert run("train", "forces.csv", *SHORT, *FORCES, "-o", "f.json").code == 0
+    assert swarmnet.load("f.json").outputs == ("h",)
+    for command, *rest in (("evaluate", "m.json"), ("inspect",), ("compare",), ("explain", "m.json")):
+        short = ("--trainers", "lbfgs", "--repeats", "1", "--evaluations", "5", "--hidden", "2", "--json")
+        short = short if command == "compare" else ()
+        expected = run(command, *rest, "data.csv", *short)
+        found = run(command, *rest, "forces.csv", *short, *FORCES)
+        assert (found.code, found.err) == (0, "")
+        if command in ("evaluate", "inspect"):
+            pd.testing.assert_frame_equal(
+                table(found.out.split("\n\n")[0]), table(expected.out.split("\n\n")[0]), rtol=1e-9
+            )
+        else:
+            assert len(found.out.splitlines()) == len(expected.out.splitlines())
+
+
+def test_report_and_test_files_are_read_by_formulas(run, model, forces):
+    pytest.importorskip("jinja2")
+    assert run("report", "m.json", "forces.csv", *FORCES, "-o", "r.html").code == 0
+    short = ("--trainers", "lbfgs", "--repeats", "1", "--evaluations", "5", "--hidden", "2")
+    assert run("compare", "forces.csv", *FORCES, *short, "--test", "forces.csv").code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--define", "Fp"), "--define must be NAME = FORMULA, as in \"Fx = -dE/dx\", not 'Fp'"),
+        (("--define", "Fp ="), "--define must be NAME = FORMULA"),
+        (("--define", "= dh/dp"), "--define must be NAME = FORMULA"),
+        (("--define", "Fp = h", "--define", "Fp = dh/dp"), "--define defines 'Fp' twice: define it once"),
+        (
+            ("--define", "Fp = -(dh/dp"),
+            "forces.csv: define= (--define) of 'Fp': column 8 of '-(dh/dp': expected ')'",
+        ),
+        (("--define", "Fp = h*h"), "forces.csv: define= (--define) of 'Fp' as 'h*h': 'h*h' is too much"),
+        (("--define", "F = dh/dp"), "forces.csv: define= (--define) names 'F', which is no column or target"),
+    ],
+)
+def test_a_formula_that_cannot_be_read_is_refused(refuse, forces, options, words):
+    for command in (("train",), ("inspect",), ("compare",)):
+        refuse(*command, "forces.csv", *options, words=words)
+
+
+@pytest.mark.parametrize("name", ["dh_dp", "-dh/dp", "h_p"])
+def test_a_column_that_looks_like_a_derivative_names_the_option_that_reads_it(refuse, run, folder, name):
+    text = example().replace("dh/dp", name)
+    (folder / "odd.csv").write_text(text)
+    option = f"{name} = {'-' if name.startswith('-') else ''}dh/dp"
+    roles = ("--inputs", "T,p", "--outputs", "h")
+    refuse("train", "odd.csv", *roles, words=f'--define "{option}"')
+    refuse("inspect", "odd.csv", *roles, words=f'--define "{option}"')
+    code, out, err = run("inspect", "odd.csv", *roles, "--define", option)
+    assert (code, err) == (0, "")
+    assert "dh/dp,partial,8" in out
+
+
 def test_predict_adds_error_bars(run, folder):
     assert run("train", "data.csv", "--hidden", "3", "--iterations", "40", "-o", "m.json").code == 0
     model = swarmnet.load("m.json")
