@@ -256,7 +256,6 @@ def _wide_entries(
     j_of = {name: j for j, name in enumerate(inputs)}
     known = {*plain, *outputs}
     entries: dict[str, Entry] = {n: (o_of[n], None) for n in plain if n in o_of}
-    alike = LookAlikes(inputs, outputs)
     for column, (out, into) in pairs.items():
         if out in o_of and (into is None or into in j_of):
             entries[column] = (o_of[out], None if into is None else j_of[into])
@@ -270,7 +269,7 @@ def _wide_entries(
                 f"column {column!r} takes {out!r} for an output and {into!r} for an input, but inputs= "
                 "and outputs= say otherwise: correct them or remove the column"
             )
-        elif out not in known and (formula := alike.formula(column)):
+        elif out not in known and (formula := LookAlikes(inputs, outputs).formula(column)):
             raise SwarmnetError(f"column {column!r} {looks_like({column: formula})}")
         elif out not in known:
             raise SwarmnetError(
@@ -358,11 +357,10 @@ def _long_entries(
     entries: dict[str, Entry] = {}
     o_of = {name: o for o, name in enumerate(outputs)}  # dicts, because there may be many targets
     j_of = {name: j for j, name in enumerate(inputs)}
-    alike = LookAlikes(inputs, outputs, pairs.values())
     for target in targets:
         out, into = pairs.get(target, (target, None))
         if out not in o_of:
-            if formula := alike.formula(target):
+            if formula := LookAlikes(inputs, outputs).formula(target):
                 raise TargetError(target, looks_like({target: formula}))
             what = "is no output" if into is None else f"is the derivative of unknown name {out!r}"
             raise TargetError(

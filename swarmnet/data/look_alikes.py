@@ -10,7 +10,7 @@ from itertools import islice, product
 
 from swarmnet.data.column_names import Pair, derivative_name, listed
 from swarmnet.data.formulas import quoted
-from swarmnet.errors import SwarmnetError
+from swarmnet.errors import SwarmnetError, printable
 
 _MOST_SHOWN = 12  # chosen: options in a message
 _MINUS = re.compile(r"\s*[-\u2212]\s*")
@@ -108,7 +108,7 @@ def _how_to_define(formulas: Mapping[str, str]) -> str:
     """Return the options that read columns or targets as these formulas, for a shell and for Python."""
     texts = [f"{name} = {formula}" for name, formula in formulas.items()]
     flags = ["--define " + (f'"{text}"' if _PLAIN.fullmatch(text) else shlex.quote(text)) for text in texts]
-    return f"{' '.join(flags)} (define={dict(formulas)!r} in Python)"
+    return f"{printable(' '.join(flags))} (define={dict(formulas)!r} in Python)"
 
 
 def _by_key(names: Iterable[str]) -> dict[str, list[str]]:

@@ -708,7 +708,7 @@ def test_bad_models_are_refused(refuse, model, change, words):
 
 
 def test_a_mistake_of_the_program_is_not_hidden(folder, monkeypatch):
-    monkeypatch.setattr("swarmnet.cli.commands.read", lambda *_: 1 / 0)
+    monkeypatch.setattr("swarmnet.cli.commands.read", lambda *_, **__: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["swarmnet", "inspect", "data.csv"])
     with pytest.raises(ZeroDivisionError):
         cli.main()

@@ -75,6 +75,12 @@ def test_other_names_look_like_nothing(name: str) -> None:
     assert ALIKE.formula(name) is None
 
 
+def test_the_message_is_one_line() -> None:
+    with pytest.raises(SwarmnetError) as caught:
+        roles_of(["T", "h", "dh\n_dT"], ["T"], ["h"])
+    assert str(caught.value).isprintable()
+
+
 def test_names_that_need_back_quotes_get_them() -> None:
     alike = LookAlikes(["p (bar)"], ["E tot", "%"])
     assert alike.formula("-dEtot_dpbar") == "-`dE tot/dp (bar)`"
@@ -101,6 +107,7 @@ def test_names_that_need_back_quotes_get_them() -> None:
         (["T", "p", "h", "dh/dp", "dH/dT"], ["p", "T"], ["h"], '--define "dH/dT = dh/dT"'),
         (["T", "h", "sigma(dh_dT)", "dh_dT"], ["T"], ["h"], '--define "dh_dT = dh/dT"'),
         (["T", "h", "dh_d$(T)"], ["T"], ["h"], "--define 'dh_d$(T) = dh/dT'"),
+        (["T", "h", "dh;dT"], ["T"], ["h"], "--define 'dh;dT = dh/dT'"),
     ],
 )
 def test_a_look_alike_is_an_error_with_the_option_that_reads_it(
