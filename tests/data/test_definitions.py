@@ -236,6 +236,21 @@ def test_files_are_read_as_tables_in_memory(tmp_path: Path, kind: str) -> None:
     assert_same(*(data.take(data.entries_per_row > 0) for data in (gathered, held)))
 
 
+def test_data_that_a_limit_leaves_in_files_are_read_by_formulas(tmp_path: Path) -> None:
+    plain, defined = forces(80_000, sigmas=False)
+    defined.to_csv(tmp_path / "forces.csv", index=False)
+    data = swarmnet.read_csv(tmp_path / "forces.csv", memory_limit="295MB", define=FORCES)
+    assert isinstance(data, FileData)
+    assert_same_moments(data.statistics, MixedData.from_frame(plain).statistics)
+
+
+def assert_same_moments(one: Any, other: Any) -> None:
+    for name in ("X", "Y", "J"):
+        found, expected = getattr(one, name), getattr(other, name)
+        np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(found.deviation, expected.deviation, rtol=1e-9)
+
+
 def test_a_long_table_may_have_both_names_of_an_entry() -> None:
     frame = pd.DataFrame(
         {
