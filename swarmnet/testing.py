@@ -25,6 +25,8 @@ _STEPS = 0.25 / 4.0 ** np.arange(11)  # the smallest ones fit between the kinks 
 _SMALL = 1e-3  # errors of entries below this share of the largest are relative to that share
 _ROUNDING = 1e-7  # the same for derivatives below this share of the function's size
 _FAR = 700.0  # largest |z| of a unit in a swarm: exp(z) does not overflow yet
+_SYMBOLS = ("f", "f'", "f''", "f'''")  # of the functions of an activation
+_FUNCTIONS = ("value", "slope", "curvature", "third")
 _MOST = 200  # maximum number of directions along which a gradient is checked
 
 
@@ -43,11 +45,11 @@ class Differentiable(Protocol):
 def check_activation(
     record: str | Activation, *, rtol: float = 1e-7, kinks: Sequence[float] = (0.0,)
 ) -> float:
-    """Check f' and f'' of an activation, and the properties that its record declares.
+    """Check f', f'' and, where it is given, f''' of an activation, and the properties its record declares.
 
-    f' is compared with differences of f, and f'' with differences of f', for z from -8 to 8. The check
-    also makes sure that the functions change no argument but `out`, that all three are finite and give no
-    warning at z = -700 and 700, and that f' and f'' of a record with `in_place` do not read z.
+    Each is compared with differences of the one before, for z from -8 to 8. The check also makes sure that
+    the functions change no argument but `out`, that all are finite and give no warning at z = -700 and 700,
+    and that the derivatives of a record with `in_place` do not read z.
 
     Args:
         record: an activation, or its name in the table.
@@ -68,6 +70,7 @@ def check_activation(
         ...     value=lambda z, out: np.power(z, 3, out=out),
         ...     slope=lambda z, a, out: np.multiply(3 * z, z, out=out),
         ...     curvature=lambda z, a, s, out: np.multiply(z, 6.0, out=out),
+        ...     third=lambda z, a, s, c, out: out.fill(6.0),
         ... )
         >>> check_activation(cube) < 1e-7
         True
@@ -81,12 +84,20 @@ def check_activation(
     _check_only_reads(record, z)
     if record.in_place:
         _check_in_place(record, z)
-    _, slope, curvature = _evaluate(record, z)
-    of_f = _difference(lambda h: _evaluate(record, z + h)[0])
-    of_slope = _difference(lambda h: _evaluate(record, z + h)[1])
+    parts = _evaluate(record, z)
+
+    def along(order: int, h: float) -> Array:
+        return _evaluate(record, z + h)[order]
+
     return max(
-        _compare(f"{record.name}: f' at z", slope, *of_f, rtol, labels=z),
-        _compare(f"{record.name}: f'' at z", curvature, *of_slope, rtol, labels=z),
+        _compare(
+            f"{record.name}: {_SYMBOLS[order]} at z",
+            parts[order],
+            *_difference(partial(along, order - 1)),
+            rtol,
+            labels=z,
+        )
+        for order in range(1, len(parts))
     )
 
 
@@ -259,13 +270,14 @@ def _directions(p: int, rng: np.random.Generator | None) -> Array:
     return np.asarray(directions / np.linalg.norm(directions, axis=1, keepdims=True))
 
 
-def _evaluate(record: Activation, z: Array) -> tuple[Array, Array, Array]:
-    """Return f, f' and f'' at z."""
-    a, s, c = np.empty_like(z), np.empty_like(z), np.empty_like(z)
-    record.value(z, a)
-    record.slope(z, a, s)
-    record.curvature(z, a, s, c)
-    return a, s, c
+def _evaluate(record: Activation, z: Array) -> list[Array]:
+    """Return f, f', f'' and, where it is given, f''' at z."""
+    parts = list[Array]()
+    for name in _FUNCTIONS[: 3 if record.third is None else 4]:
+        out = np.empty_like(z)
+        getattr(record, name)(z, *parts, out)
+        parts.append(out)
+    return parts
 
 
 def _check_far(record: Activation) -> None:
@@ -275,15 +287,16 @@ def _check_far(record: Activation) -> None:
             far = _evaluate(record, np.array([-_FAR, _FAR]))
     except FloatingPointError as error:
         raise AssertionError(f"{record.name}: {error} {where}") from None
-    for name, values in zip(("f", "f'", "f''"), far, strict=True):
+    for name, values in zip(_SYMBOLS, far, strict=False):
         if not np.isfinite(values).all():
             raise AssertionError(f"{record.name}: {name} is not finite {where}")
 
 
 def _check_only_reads(record: Activation, z: Array) -> None:
     """The functions share their arguments, so none may change what the next one reads."""
-    a, s, _ = _evaluate(record, z)
-    for name, *arguments in (("value", z), ("slope", z, a), ("curvature", z, a, s)):
+    parts = _evaluate(record, z)
+    for order, name in enumerate(_FUNCTIONS[: len(parts)]):
+        arguments = [z, *parts[:order]]
         copies = [argument.copy() for argument in arguments]
         getattr(record, name)(*copies, np.empty_like(z))
         if not all(map(np.array_equal, copies, arguments)):
@@ -292,12 +305,11 @@ def _check_only_reads(record: Activation, z: Array) -> None:
 
 def _check_in_place(record: Activation, z: Array) -> None:
     """With `in_place`, a overwrites z: `value` must allow that, and the others must not read z."""
-    a, s, c = _evaluate(record, z)
-    over, lost = z.copy(), np.full_like(z, np.nan)
+    parts, over = _evaluate(record, z), z.copy()
     record.value(over, over)
-    slope, curvature = np.empty_like(z), np.empty_like(z)
-    record.slope(lost, a, slope)
-    record.curvature(lost, a, s, curvature)
-    for name, given, expected in (("value", over, a), ("slope", slope, s), ("curvature", curvature, c)):
-        if not np.array_equal(given, expected):
+    for order, name in enumerate(_FUNCTIONS[: len(parts)]):
+        found = over if order == 0 else np.empty_like(z)
+        if order > 0:
+            getattr(record, name)(np.full_like(z, np.nan), *parts[:order], found)
+        if not np.array_equal(found, parts[order]):
             raise AssertionError(f"{record.name}: in_place is set, but {name} needs z")

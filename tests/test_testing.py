@@ -90,13 +90,17 @@ def test_no_rows_have_no_error() -> None:
     assert check_jacobian(net, np.ones(net.size), np.empty((0, 2))) == 0.0
 
 
-@pytest.mark.parametrize(("name", "function"), [("f'", "slope"), ("f''", "curvature")])
+@pytest.mark.parametrize(("name", "function"), [("f'", "slope"), ("f''", "curvature"), ("f'''", "third")])
 @pytest.mark.parametrize("factor", [-1.0, 1.0 + 1e-5, 0.0])
 def test_wrong_derivative_of_an_activation_is_named(name: str, function: str, factor: float) -> None:
     record = replace(TANH, name="own", **{function: scaled(getattr(TANH, function), factor)})
     message = rf"own: {name} at z\[-?[\d.e-]+\]: analytic .*, numeric .*, relative error"
     with pytest.raises(AssertionError, match=message):
         check_activation(record)
+
+
+def test_a_record_without_a_third_derivative_passes() -> None:
+    assert 0 < check_activation(replace(TANH, name="own", third=None)) < 1e-8
 
 
 def test_a_kink_is_found_unless_the_record_owns_up_to_it() -> None:
@@ -123,6 +127,10 @@ def test_broken_promises_of_an_activation_are_named() -> None:
 
     with pytest.raises(AssertionError, match="slope changes an argument other than out"):
         check_activation(replace(TANH, slope=overwrites))
+    with pytest.raises(AssertionError, match="third changes an argument other than out"):
+        check_activation(replace(TANH, third=lambda z, a, s, c, out: np.copyto(out, np.multiply(s, 0.5, s))))
+    with pytest.raises(AssertionError, match="in_place is set, but third needs z"):
+        check_activation(replace(TANH, third=lambda z, a, s, c, out: np.multiply(z, s, out=out)))
     with pytest.raises(AssertionError, match="in_place is set, but slope needs z"):
         check_activation(replace(TABLE["sine"], in_place=True))
 

@@ -162,7 +162,7 @@ def _compiled(net: Network, theta: Array) -> Gradients:
 
     def gradients(X: Array, output: int, input: int) -> Array:
         n = len(X)
-        where = np.arange(n), np.full(n, output), np.full(n, input)
+        where = np.arange(n), np.full(n, output), np.full(n, input), np.full(n, VALUE)
         table = Entries(X, *where, target=np.zeros(n), weight=np.ones(n), group=np.zeros(n, int))
         return kernels.entry_gradients(memory, theta, table, 0, n, np.ones(1))[1]
 

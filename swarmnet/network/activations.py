@@ -1,7 +1,8 @@
-"""Activation functions: f, f' and f'' of each, and the table of them.
+"""Activation functions: f, f', f'' and f''' of each, and the table of them.
 
 The functions of an `Activation` write into `out`, so that the inner loops allocate nothing. f' is given z and
-a = f(z), f'' is given s = f'(z) as well, because most derivatives are cheap in terms of a and s.
+a = f(z), f'' is given s = f'(z) as well, and f''' also c = f''(z), because most derivatives are cheap in
+terms of a, s and c.
 
 A new built-in activation is one `BuiltIn` more in the table, with its scalar functions for the kernels in
 `swarmnet.objective.kernels.scalars`. Its formulas are text that means the same in Python and in JavaScript:
@@ -30,7 +31,7 @@ _FLAT = 40.0  # where the normal density has come to 0
 
 @dataclass(frozen=True)
 class Activation:
-    """One activation: value(z, out), slope(z, a, out), curvature(z, a, s, out).
+    """One activation: value(z, out), slope(z, a, out), curvature(z, a, s, out), third(z, a, s, c, out).
 
     Args:
         name: what it is called in files and options.
@@ -40,7 +41,8 @@ class Activation:
         init: "glorot", "he" or "lecun": the variance of the initial weights of the layer it closes.
         smooth: False where f'' misses part of f (ReLU): partial derivatives are then fitted by
             the slopes alone, and the place of the kinks gets no gradient from them.
-        in_place: slope and curvature never read z, so that a may overwrite it.
+        in_place: slope, curvature and third never read z, so that a may overwrite it.
+        third: writes f'''(z), may use a, s and c. Only fits to second derivatives need it.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Activation:
     init: str = "glorot"
     smooth: bool = True
     in_place: bool = False
+    third: Callable[[Array, Array, Array, Array, Array], object] | None = None
 
     @property
     def built_in(self) -> bool:
@@ -99,6 +102,12 @@ def _sigmoid_curvature(z: Array, a: Array, s: Array, out: Array) -> None:
     out *= s
 
 
+def _sigmoid_third(z: Array, a: Array, s: Array, c: Array, out: Array) -> None:
+    np.multiply(s, -6.0, out=out)
+    out += 1.0
+    out *= s
+
+
 def _tanh_slope(z: Array, a: Array, out: Array) -> None:
     np.multiply(a, a, out)
     np.subtract(1.0, out, out)
@@ -107,6 +116,12 @@ def _tanh_slope(z: Array, a: Array, out: Array) -> None:
 def _tanh_curvature(z: Array, a: Array, s: Array, out: Array) -> None:
     np.multiply(a, s, out)
     out *= -2.0
+
+
+def _tanh_third(z: Array, a: Array, s: Array, c: Array, out: Array) -> None:
+    np.multiply(s, -6.0, out=out)
+    out += 4.0
+    out *= s
 
 
 def _softplus(z: Array, out: Array) -> None:
@@ -131,6 +146,12 @@ def _softplus_curvature(z: Array, a: Array, s: Array, out: Array) -> None:
     np.negative(a, out=out)
     np.exp(out, out=out)
     out *= s
+
+
+def _softplus_third(z: Array, a: Array, s: Array, c: Array, out: Array) -> None:
+    np.multiply(s, -2.0, out=out)
+    out += 1.0
+    out *= c
 
 
 def _gate(z: Array) -> Array:
@@ -161,6 +182,17 @@ def _silu_curvature(z: Array, a: Array, s: Array, out: Array) -> None:
     out *= gate
     np.subtract(1.0, gate, out=gate)
     out *= gate
+
+
+def _silu_third(z: Array, a: Array, s: Array, c: Array, out: Array) -> None:
+    # q (3 (1 - 2 g) + z (1 - 6 q)), with g = sigmoid(z) and q = g (1 - g)
+    gate = _gate(z)
+    _sigmoid_slope(z, gate, out)
+    rest = np.multiply(out, -6.0)
+    rest += 1.0
+    rest *= z
+    rest += 3.0 * (1.0 - 2.0 * gate)
+    out *= rest
 
 
 def _normal_distribution(z: Array) -> Array:
@@ -196,6 +228,15 @@ def _gelu_curvature(z: Array, a: Array, s: Array, out: Array) -> None:
     out *= _normal_density(z)
 
 
+def _gelu_third(z: Array, a: Array, s: Array, c: Array, out: Array) -> None:
+    # z phi(z) (z^2 - 4)
+    near = np.clip(z, -_FLAT, _FLAT)
+    np.multiply(near, near, out=out)
+    out -= 4.0
+    out *= near
+    out *= _normal_density(near)
+
+
 def _built_in(
     name: str,
     f: str,
@@ -203,18 +244,20 @@ def _built_in(
     curvature: str,
     *,
     functions: tuple[Callable[..., object], Callable[..., object], Callable[..., object]],
+    third: Callable[..., object],
     written: tuple[str, str, str],
     init: str = "glorot",
     smooth: bool = True,
     onnx_slope: str = "",
 ) -> BuiltIn:
-    """A record of the table; `functions` are the formulas f, f' and f'' in NumPy."""
+    """A record of the table; `functions` are f, f' and f'' in NumPy, and `third` is f'''."""
     return BuiltIn(
         name,
         *functions,
         init,
         smooth,
         in_place=not re.search(r"\bz\b", f"{slope} {curvature}"),
+        third=third,
         formulas=(f, slope, curvature),
         written=written,
         onnx_slope=onnx_slope or slope,
@@ -231,6 +274,7 @@ TABLE: dict[str, BuiltIn] = {
             "(1.0 - 2.0 * a) * s",
             written=("1 / (1 + exp(-z))", "A * (1 - A)", "S * (1 - 2 * A)"),
             functions=(_sigmoid, _sigmoid_slope, _sigmoid_curvature),
+            third=_sigmoid_third,
             onnx_slope="a * rest(z)",
         ),
         _built_in(
@@ -240,6 +284,7 @@ TABLE: dict[str, BuiltIn] = {
             "-2.0 * a * s",
             written=("tanh(z)", "1 - A^2", "-2 * A * S"),
             functions=(np.tanh, _tanh_slope, _tanh_curvature),
+            third=_tanh_third,
             onnx_slope="exp(-2.0 * abs(z)) * 4.0 / ((1.0 + exp(-2.0 * abs(z))) * (1.0 + exp(-2.0 * abs(z))))",
         ),
         _built_in(
@@ -249,6 +294,7 @@ TABLE: dict[str, BuiltIn] = {
             "exp(-a) * s",
             written=("log(1 + exp(z))", "1 / (1 + exp(-z))", "S * (1 - S)"),
             functions=(_softplus, _softplus_slope, _softplus_curvature),
+            third=_softplus_third,
             init="he",
             onnx_slope="gate(z)",
         ),
@@ -263,6 +309,7 @@ TABLE: dict[str, BuiltIn] = {
                 lambda z, a, out: np.cos(z, out=out),
                 lambda z, a, s, out: np.negative(a, out=out),
             ),
+            third=lambda z, a, s, c, out: np.negative(s, out=out),
             init="lecun",
         ),
         _built_in(
@@ -276,6 +323,7 @@ TABLE: dict[str, BuiltIn] = {
                 "sigmoid(z) * (1 - sigmoid(z)) * (2 + z * (1 - 2 * sigmoid(z)))",
             ),
             functions=(_silu, _silu_slope, _silu_curvature),
+            third=_silu_third,
             init="he",
             onnx_slope="gate(z) + a * rest(z)",
         ),
@@ -286,6 +334,7 @@ TABLE: dict[str, BuiltIn] = {
             "(2.0 - z * z) * density(z)",
             written=("z * Phi(z)", "Phi(z) + z * phi(z)", "phi(z) * (2 - z^2)"),
             functions=(_gelu, _gelu_slope, _gelu_curvature),
+            third=_gelu_third,
             init="he",
         ),
         _built_in(
@@ -299,6 +348,7 @@ TABLE: dict[str, BuiltIn] = {
                 lambda z, a, out: np.greater(a, 0.0, out=out, casting="unsafe"),
                 lambda z, a, s, out: out.fill(0.0),
             ),
+            third=lambda z, a, s, c, out: out.fill(0.0),
             init="he",
             smooth=False,
         ),
@@ -313,6 +363,7 @@ TABLE: dict[str, BuiltIn] = {
                 lambda z, a, out: out.fill(1.0),
                 lambda z, a, s, out: out.fill(0.0),
             ),
+            third=lambda z, a, s, c, out: out.fill(0.0),
             init="lecun",
         ),
     )

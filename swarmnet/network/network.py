@@ -128,6 +128,19 @@ class Network:
         """Number of the trend's terms."""
         return 0 if self.trend is None else len(self.trend)
 
+    def need_third(self) -> None:
+        """Refuse activations without f''', which the gradients of second derivatives by theta contain.
+
+        Raises:
+            SwarmnetError: an `Activation` has no `third`.
+        """
+        for record in self.activations:
+            if record.third is None:
+                raise SwarmnetError(
+                    f"the activation {record.name!r} has no third derivative, which fits to second "
+                    "derivatives need: give Activation(..., third=...), a function of z, a, s, c and out"
+                )
+
     @property
     def weight_groups(self) -> Array:
         """Return the group of each weight, (p,).

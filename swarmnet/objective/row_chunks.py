@@ -18,7 +18,7 @@ from swarmnet.objective.noise_groups import EntryWeights, Grouping
 Array = NDArray[Any]
 Rows = NDArray[np.intp]
 
-VALUE = -1  # stands for "no input" in `Entries.input`
+VALUE = -1  # stands for "no input" in `Entries.input` and `Entries.second`
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,13 +113,14 @@ class Chunks:
 
 @dataclass(frozen=True, eq=False)
 class Entries:
-    """The table of single entries, values first.
+    """The table of single entries: values first, then first partials, then second ones.
 
     Args:
         X: (n, d) the rows' points.
         row: (entries,) row in X.
         output: (entries,) output.
         input: (entries,) input of a partial, or VALUE.
+        second: (entries,) the other input of a second partial, or VALUE.
         target: (entries,) observed number.
         weight: (entries,) 1 / sigma^2 times the row weight.
         group: (entries,) see `noise_groups.Groups`.
@@ -129,6 +130,7 @@ class Entries:
     row: Array
     output: Array
     input: Array
+    second: Array
     target: Array
     weight: Array
     group: Array
@@ -139,21 +141,25 @@ class Entries:
         found = [entry for chunks in parts for entry in _entries(chunks, unit)]
         if not found:
             none = np.zeros(0, np.intp)
-            return cls(np.zeros((0, 1)), none, none, none, np.zeros(0), np.zeros(0), none)
+            return cls(np.zeros((0, 1)), none, none, none, none, np.zeros(0), np.zeros(0), none)
         starts = np.cumsum([0, *(len(X) for X, *_ in found)])
         columns = [
-            (row + start, output, input, target, weight, group)
-            for start, (_, row, output, input, target, weight, group) in zip(starts[:-1], found, strict=True)
+            (row + start, *others) for start, (_, row, *others) in zip(starts[:-1], found, strict=True)
         ]
         X = np.concatenate([X for X, *_ in found])
         joined = [np.concatenate(column) for column in zip(*columns, strict=True)]
-        order = np.argsort(joined[2] != VALUE, kind="stable")
+        order = np.argsort((joined[2] != VALUE) + (joined[3] != VALUE).astype(int), kind="stable")
         return cls(X, *(np.ascontiguousarray(column[order]) for column in joined))
 
     @property
     def count(self) -> int:
         """Number of entries."""
         return len(self.row)
+
+    @cached_property
+    def has_second(self) -> bool:
+        """Whether there are second partials."""
+        return bool((self.second != VALUE).any())
 
     @cached_property
     def columns(self) -> tuple[Array, ...]:
@@ -170,8 +176,8 @@ def _entries(chunks: Chunks, unit: EntryWeights) -> Iterator[tuple[Array, ...]]:
         chunk, output, place = at = np.nonzero(sure)
         weight = sure[at].astype(np.float64) / unit.value
         target = chunks.target[:, 0][at].astype(np.float64)
-        along = np.full(len(place), VALUE)
-        yield X, chunk * rows + place, output, along, target, weight, chunks.group[:, 0][at]
+        none = np.full(len(place), VALUE)
+        yield X, chunk * rows + place, output, none, none, target, weight, chunks.group[:, 0][at]
     if unit.partial == 0:
         return
     jets = chunks.as_jets
@@ -180,8 +186,8 @@ def _entries(chunks: Chunks, unit: EntryWeights) -> Iterator[tuple[Array, ...]]:
     if len(place):
         weight = jets.weight[:, 1:][at].astype(np.float64) / unit.partial
         target = jets.target[:, 1:][at].astype(np.float64)
-        along = directions[chunk, part, place]
-        yield X, chunk * rows + place, output, along, target, weight, jets.group[:, 1:][at]
+        along, none = directions[chunk, part, place], np.full(len(place), VALUE)
+        yield X, chunk * rows + place, output, along, none, target, weight, jets.group[:, 1:][at]
 
 
 class Chunker:

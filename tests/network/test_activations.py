@@ -7,6 +7,7 @@ import copy
 import math
 import pickle
 import warnings
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from swarmnet.objective.kernels.layer_activations import (
     CURVATURE,
     SLOPE,
     TANGENT,
+    THIRD,
     VALUE,
     Activations,
     activate,
@@ -151,6 +153,41 @@ def test_what_is_written_is_what_is_computed(name: str) -> None:
         np.testing.assert_allclose(np.broadcast_to(values, z.shape), numbers, atol=1e-14, err_msg=formula)
 
 
+# Third derivatives
+
+
+def third(record: Activation, z: Array) -> Array:
+    out = np.full_like(z, np.nan)
+    assert record.third is not None
+    record.third(z, *evaluate(record, z), out)
+    return out
+
+
+@each_name
+def test_third_derivatives_are_those_of_automatic_differentiation(reference: Any, name: str) -> None:
+    z, f = np.linspace(-9.0, 9.0, 36), reference.functions[name]
+    for _ in range(3):
+        f = reference.jax.grad(f)
+    right = np.asarray(reference.jax.vmap(f)(z))
+    np.testing.assert_allclose(third(TABLE[name], z), right, rtol=1e-12, atol=1e-14)
+
+
+@each_name
+@pytest.mark.usefixtures("loud")
+def test_third_derivatives_of_saturated_units_are_small(name: str) -> None:
+    z = np.array([-1e160, -1e4, -700.0, 700.0, 1e4, 1e160])
+    with np.errstate(over="ignore"):
+        found = third(TABLE[name], z)
+    assert np.abs(found).max() <= (1.0 if name == "sine" else 1e-290)
+
+
+@pytest.mark.parametrize("name", ["softplus", "silu"])
+def test_third_derivatives_keep_their_digits_in_small_tails(name: str) -> None:
+    z = np.array([-700.0, -50.0])
+    right = np.exp(z) if name == "softplus" else (3 + z) * np.exp(z)
+    np.testing.assert_allclose(third(TABLE[name], z), right, rtol=1e-14)
+
+
 # Kernels against NumPy
 
 
@@ -236,6 +273,21 @@ def test_less_of_an_activation_is_the_same(name: str, dtype: str) -> None:
         np.testing.assert_array_equal(part, expected)
     for part, expected in zip(by_kernels(CURVED[name], z, TANGENT), (a, s, np.ones_like(z)), strict=True):
         np.testing.assert_array_equal(part, expected)  # a tangent of 1, times the slope
+
+
+@each_dtype
+@pytest.mark.parametrize("name", [name for name, record in CURVED.items() if record.third])
+def test_third_derivatives_of_kernels_are_those_of_the_record(name: str, dtype: str) -> None:
+    z, record = points(dtype), CURVED[name]
+    own = replace(record, name="own")  # which is called back
+    for each in (record, own):
+        Z, S, C = z[None].copy(), np.empty((1, len(z)), dtype), np.empty((2, 1, len(z)), dtype)
+        activate(Activations([each], dtype).addresses[0], THIRD, Z, np.zeros(1, dtype), S, C)
+        with np.errstate(all="ignore"):
+            expected = *by_record(record, z), third(record, z.astype(float))
+        size = 40.0 * float(np.finfo(dtype).eps)
+        for found, right in zip((Z, S, *C), expected, strict=True):
+            np.testing.assert_allclose(found[0], right, rtol=size, atol=size)
 
 
 # Exports: of one unit with weight 1 and bias 0, values are f and partials f'

@@ -48,6 +48,7 @@ class BoundKernels:
         if self._dtype != np.float64:
             self._exact = Activations(net.activations, np.float64)
         # What describes the network to the kernels of sums, and to those of entries and queries.
+        self._of = net
         self._net = sizes, self._activations.addresses, arrays_of(net, self._dtype)
         self._exact_net = sizes, self._exact.addresses, arrays_of(net, np.float64)
         self._widest = max(net.sizes)
@@ -93,8 +94,12 @@ class BoundKernels:
         self._activations.check()
 
     def residuals(self, work: Workspace, theta: Array, table: Entries, first: int, last: int) -> Array:
-        """Return the residuals (entries,) of entries first to last."""
-        memory = work.rows("entries", 4, 2 * AT_A_TIME * self._widest, np.float64)
+        """Return the residuals (entries,) of entries first to last.
+
+        Raises:
+            SwarmnetError: an entry is a second partial, and an activation has no `third`.
+        """
+        memory = work.rows("entries", 4, self._parts(table) * AT_A_TIME * self._widest, np.float64)
         of, r = (theta, *self._exact_net), np.empty(last - first)
         residuals_of_entries(*of, *table.columns, first, last, memory, r)  # type: ignore[call-arg]
         self._exact.check()
@@ -107,13 +112,23 @@ class BoundKernels:
 
         The gradients are multiplied by the root of their entry's group precision. Each call overwrites the
         gradients of the last one.
+
+        Raises:
+            SwarmnetError: an entry is a second partial, and an activation has no `third`.
         """
-        memory = work.rows("kept", 7, 2 * AT_A_TIME * self._all, np.float64)
+        memory = work.rows("kept", 7, self._parts(table) * AT_A_TIME * self._all, np.float64)
         r, J = np.empty(last - first), work.rows("J", len(theta), last - first, np.float64)
         of = theta, *self._exact_net
         entry_gradients(*of, *table.columns, first, last, root, self._offsets, memory, r, J)  # type: ignore[call-arg]
         self._exact.check()
         return r, J
+
+    def _parts(self, table: Entries) -> int:
+        """The most parts of an entry's jet."""
+        if not table.has_second:
+            return 2
+        self._of.need_third()
+        return 4
 
     def outputs(self, work: Workspace, theta: Array, X: Array, first: int, last: int, out: Array) -> None:
         """Write Y (n, k) at rows first to last of X (n, d) to out."""

@@ -23,16 +23,16 @@ from swarmnet.objective.kernels.scalars import IN_SINGLE, SCALARS
 
 Array = NDArray[Any]
 
-# What is wanted of a layer: its values; the slopes besides; the curvatures, too; or the values, with one
-# tangent multiplied by the slopes at once.
-VALUE, SLOPE, CURVATURE, TANGENT = range(4)
+# What is wanted of a layer: its values; the slopes besides; the curvatures, too; the values, with one tangent
+# multiplied by the slopes at once; or the curvatures with the third derivatives behind them.
+VALUE, SLOPE, CURVATURE, TANGENT, THIRD = range(5)
 
 
 @inlined
-def _layer(f, slope, curvature, wanted, Z, b, S, C):
-    """Z <- f(Z + b), with S and C as wanted; all (units, rows) but b (units,)."""
+def _layer(f, slope, curvature, third, wanted, Z, b, S, C):
+    """Z <- f(Z + b), with S and C as wanted; Z and S (units, rows), b (units,), C (2, units, rows)."""
     for j in range(Z.shape[0]):
-        shift, z, s, c = b[j], Z[j], S[j], C[j]
+        shift, z, s, c, d = b[j], Z[j], S[j], C[0, j], C[1, j]
         if wanted == VALUE:
             for r in range(len(z)):
                 z[r] = f(z[r] + shift)
@@ -50,19 +50,30 @@ def _layer(f, slope, curvature, wanted, Z, b, S, C):
                 z[r] = a
                 s[r] = g
                 c[r] = curvature(x, a, g)
-        else:
+        elif wanted == TANGENT:
             for r in range(len(z)):
                 x = z[r] + shift
                 a = f(x)
                 z[r] = a
                 s[r] = s[r] * slope(x, a)
+        else:
+            for r in range(len(z)):
+                x = z[r] + shift
+                a = f(x)
+                g = slope(x, a)
+                h = curvature(x, a, g)
+                z[r] = a
+                s[r] = g
+                c[r] = h
+                d[r] = third(x, a, g, h)
 
 
 def _by_address(wanted, units, rows, z, b, s, c):
     """The same by addresses of numbers; `_built_in` gives the names in capitals."""
     shape = (units, rows)
-    Z, S, C = carray(NUMBERS(z), shape), carray(NUMBERS(s), shape), carray(NUMBERS(c), shape)  # noqa: F821
-    _layer(F, SLOPE_OF, CURVATURE_OF, wanted, Z, carray(NUMBERS(b), (units,)), S, C)  # noqa: F821
+    Z, S = carray(NUMBERS(z), shape), carray(NUMBERS(s), shape)  # noqa: F821
+    b, C = carray(NUMBERS(b), (units,)), carray(NUMBERS(c), (2, units, rows))  # noqa: F821
+    _layer(F, SLOPE_OF, CURVATURE_OF, THIRD_OF, wanted, Z, b, S, C)  # noqa: F821
 
 
 if JIT:
@@ -94,7 +105,8 @@ if JIT:
     def activate(act, wanted, Z, b, S, C):
         """Z <- f(Z + b), S <- f', C <- f'' as `wanted`; act is one of `Activations.addresses`.
 
-        All (units, rows) and contiguous, b (units,). What is not wanted may be any array.
+        All (units, rows) and contiguous, b (units,). For THIRD, C (2, units, rows) <- f'' and f'''. What is
+        not wanted may be any array.
         """
         _call(
             act,
@@ -131,6 +143,10 @@ def _in_numpy(record: Activation, wanted: int, Z: Array, b: Array, S: Array, C: 
         S[...] = slopes
         if wanted == CURVATURE:
             record.curvature(z, Z, S, C)
+        elif wanted == THIRD:
+            assert record.third is not None
+            record.curvature(z, Z, S, C[0])
+            record.third(z, Z, S, C[0], C[1])
 
 
 class Activations:
@@ -181,8 +197,9 @@ class Activations:
 
             z, b, s, c = addresses
             try:
-                full = [array(address, units, rows) for address in (z, s, c)]
-                _in_numpy(record, wanted, full[0], array(b, units), *full[1:])
+                Z, S = array(z, units, rows), array(s, units, rows)
+                C = array(c, 2, units, rows) if wanted == THIRD else array(c, units, rows)
+                _in_numpy(record, wanted, Z, array(b, units), S, C)
             except BaseException as error:  # whatever the user's code raises: ctypes would print it
                 self._error = self._error or error
 
@@ -197,7 +214,7 @@ def _built_in(name: str, dtype: str) -> Any:
     process, under which Numba's cache has nothing.
     """
     numbers, functions = (_doubles, SCALARS) if dtype == "float64" else (_floats, IN_SINGLE)
-    names = "NUMBERS", "F", "SLOPE_OF", "CURVATURE_OF"
+    names = "NUMBERS", "F", "SLOPE_OF", "CURVATURE_OF", "THIRD_OF"
     own = dict(zip(names, (numbers, *functions[name]), strict=True))
     function = FunctionType(_by_address.__code__, globals() | own, f"_{name}_{dtype}")
     return called_back(types.void(*[types.int64] * 7), function)

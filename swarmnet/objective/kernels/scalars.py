@@ -1,4 +1,4 @@
-"""Activations of one number, as the kernels compute them: f(z), f'(z) and f''(z).
+"""Activations of one number, as the kernels compute them: f(z), f'(z), f''(z) and f'''(z).
 
 exp and tanh are our own, because loops over them use vector instructions, which the C library's do not:
 exp(y) = 2^n exp(r) with n = y / log(2) rounded and |r| <= log(2) / 2, exp(r) - 1 by its Taylor polynomial
@@ -7,7 +7,8 @@ relative precision of small values.
 
 The formulas are those of the records in `swarmnet.network.activations`, with which the tests compare them.
 Here they are functions, because Numba compiles functions and the package evaluates no text. In float32,
-sigmoid and tanh need constants of that type, or half as many numbers would go into a vector.
+sigmoid and tanh need constants of that type, or half as many numbers would go into a vector. Only kernels in
+float64 ask for f'''.
 """
 
 import math
@@ -153,6 +154,11 @@ def tanh_curvature32(z, a, s):
 
 
 @inlined
+def tanh_third(z, a, s, c):
+    return s * (4.0 - 6.0 * s)
+
+
+@inlined
 def sigmoid_slope(z, a):
     return a - a * a
 
@@ -165,6 +171,11 @@ def sigmoid_curvature(z, a, s):
 @inlined
 def sigmoid_curvature32(z, a, s):
     return s - _TWO * a * s
+
+
+@inlined
+def sigmoid_third(z, a, s, c):
+    return s * (1.0 - 6.0 * s)
 
 
 @inlined
@@ -183,6 +194,11 @@ def gelu_curvature(z, a, s):
 
 
 @inlined
+def gelu_third(z, a, s, c):
+    return 0.0 if abs(z) > 40.0 else _DENSITY * math.exp(-0.5 * z * z) * z * (z * z - 4.0)
+
+
+@inlined
 def softplus(z):
     return max(z, 0.0) + math.log1p(math.exp(-abs(z)))
 
@@ -198,6 +214,11 @@ def softplus_curvature(z, a, s):
 
 
 @inlined
+def softplus_third(z, a, s, c):
+    return c * (1.0 - 2.0 * s)
+
+
+@inlined
 def sine(z):
     return math.sin(z)
 
@@ -210,6 +231,11 @@ def sine_slope(z, a):
 @inlined
 def sine_curvature(z, a, s):
     return -a
+
+
+@inlined
+def sine_third(z, a, s, c):
+    return -s
 
 
 @inlined
@@ -230,6 +256,13 @@ def silu_curvature(z, a, s):
 
 
 @inlined
+def silu_third(z, a, s, c):
+    gate = sigmoid(z)
+    q = gate * (1.0 - gate)
+    return q * (3.0 * (1.0 - 2.0 * gate) + z * (1.0 - 6.0 * q))
+
+
+@inlined
 def relu(z):
     return 0.0 if z < 0.0 else z
 
@@ -244,17 +277,23 @@ def relu_curvature(z, a, s):
     return 0.0
 
 
-# f(z), f'(z, a) and f''(z, a, s) of each built-in activation but linear, for which no kernel is called
-SCALARS: dict[str, tuple[Any, Any, Any]] = {
-    "sigmoid": (sigmoid, sigmoid_slope, sigmoid_curvature),
-    "tanh": (tanh, tanh_slope, tanh_curvature),
-    "softplus": (softplus, softplus_slope, softplus_curvature),
-    "sine": (sine, sine_slope, sine_curvature),
-    "silu": (silu, silu_slope, silu_curvature),
-    "gelu": (gelu, gelu_slope, gelu_curvature),
-    "relu": (relu, relu_slope, relu_curvature),
+@inlined
+def relu_third(z, a, s, c):
+    return 0.0
+
+
+# f(z), f'(z, a), f''(z, a, s) and f'''(z, a, s, c) of each built-in activation but linear, for which no
+# kernel is called
+SCALARS: dict[str, tuple[Any, Any, Any, Any]] = {
+    "sigmoid": (sigmoid, sigmoid_slope, sigmoid_curvature, sigmoid_third),
+    "tanh": (tanh, tanh_slope, tanh_curvature, tanh_third),
+    "softplus": (softplus, softplus_slope, softplus_curvature, softplus_third),
+    "sine": (sine, sine_slope, sine_curvature, sine_third),
+    "silu": (silu, silu_slope, silu_curvature, silu_third),
+    "gelu": (gelu, gelu_slope, gelu_curvature, gelu_third),
+    "relu": (relu, relu_slope, relu_curvature, relu_third),
 }
-IN_SINGLE: dict[str, tuple[Any, Any, Any]] = SCALARS | {
-    "sigmoid": (sigmoid32, sigmoid_slope, sigmoid_curvature32),
-    "tanh": (tanh32, tanh_slope32, tanh_curvature32),
+IN_SINGLE: dict[str, tuple[Any, Any, Any, Any]] = SCALARS | {
+    "sigmoid": (sigmoid32, sigmoid_slope, sigmoid_curvature32, sigmoid_third),
+    "tanh": (tanh32, tanh_slope32, tanh_curvature32, tanh_third),
 }

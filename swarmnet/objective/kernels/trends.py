@@ -170,25 +170,32 @@ def add_pulled_terms(theta, trend, table, k, output, bars, G):
 
 
 @kernel
-def add_term_bends(theta, trend, table, k, output, first, second, bends, H):
-    """Add the trend's second derivative of an output along two inputs to H (rows,).
-
-    The table holds the tangents along all inputs; bends (d + steps, rows) is overwritten.
-    """
-    d, C = len(trend.centre), coefficients_of(theta, trend, k)
+def compute_bends(trend, table, first, second, bends):
+    """Write all steps' second derivatives along two tangents of the table to bends (d + steps, rows)."""
+    d, rows = len(trend.centre), table.shape[2]
     bends[:d] = 0.0
     for step in range(len(trend.rows)):
         a, b, c = trend.rows[step, 0], trend.rows[step, 1], trend.rows[step, 2]
         factor, share = trend.factors[step, 0], trend.factors[step, 1]
         out, x, y, x_bend, y_bend = bends[d + step], table[0, a], table[0, b], bends[a], bends[b]
         x1, x2, y1, y2 = table[1 + first, a], table[1 + second, a], table[1 + first, b], table[1 + second, b]
-        for r in range(len(H)):
+        for r in range(rows):
             both = x_bend[r] * y[r] + x[r] * y_bend[r] + x1[r] * y2[r] + x2[r] * y1[r]
             out[r] = factor * both
         if c >= 0:
             below = bends[c]
-            for r in range(len(H)):
+            for r in range(rows):
                 out[r] -= share * below[r]
+
+
+@kernel
+def add_term_bends(theta, trend, table, k, output, first, second, bends, H):
+    """Add the trend's second derivative of an output along two inputs to H (rows,).
+
+    The table holds the tangents along all inputs; bends (d + steps, rows) is overwritten.
+    """
+    compute_bends(trend, table, first, second, bends)
+    C = coefficients_of(theta, trend, k)
     for t in range(len(trend.terms)):
         phi, factor = bends[trend.terms[t]], C[t, output]
         for r in range(len(H)):
