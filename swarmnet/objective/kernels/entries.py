@@ -1,6 +1,6 @@
 """Kernels of single entries: residuals, and the gradient of each.
 
-An entry is one number of one row: the value of an output, or its derivative along one input (see
+An entry is one number of one row: the value of an output, or its derivative along one input or two (see
 `row_chunks.Entries`, whose columns are the arguments). Each entry is its own jet, without a tangent if it is
 a value and with one if it is a partial. The jet of a second partial has three parts besides the value, see
 `second_jets`. They are computed in blocks of one kind: values first, then partials, then second partials.
