@@ -4,6 +4,7 @@ The network's value is (y - y_offset) / y_scale at inputs (x - x_offset) / x_sca
 partials are multiplied by x_scale / y_scale and second derivatives by x_scale^2 / y_scale.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from swarmnet.data.column_names import derivative_name
 from swarmnet.data.dataset import Dataset
 from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.quantities import Quantity
 from swarmnet.data.statistics import Moments, Statistics
 from swarmnet.errors import SwarmnetError, unknown
 
@@ -20,6 +22,8 @@ Array = NDArray[np.float64]
 
 KINDS = ("standard", "minmax")
 _MOST = 1e50  # largest scaled number: a product of squares of such numbers is finite
+_SCALES_TRIED = np.logspace(-12, 12, 49)  # of an output that only quantities tell; the best is near enough
+_TRIALS, _FAR = 200, 100.0  # random points; the misfit of a quantity that is nowhere a positive number
 _LEAST_SHARE = 1e-3  # smallest scale of a partial's residual, in units of the output's scale
 
 
@@ -103,7 +107,62 @@ class Scaling:
                 Y_sigma = np.where(np.isnan(Y_sigma), values, Y_sigma)
                 J_sigma = np.where(np.isnan(J_sigma), partials, J_sigma)
             _refuse_extremes(data, X, (Y, J), (Y_sigma, J_sigma))
-        return replace(data, X=X, Y=Y, J=J, Y_sigma=Y_sigma, J_sigma=J_sigma)
+        scaled = replace(data, X=X, Y=Y, J=J, Y_sigma=Y_sigma, J_sigma=J_sigma)
+        known = _statistics(data if reference is None else reference) if balance else None
+        quantities = self.scale_quantities(data.quantities, known)
+        unit = np.array([quantity.unit for quantity in quantities])
+        Q_sigma = None if data.Q_sigma is None else data.Q_sigma / unit
+        return replace(scaled, Q=data.Q / unit, Q_sigma=Q_sigma, quantities=quantities)
+
+    def scale_quantities(
+        self, quantities: Sequence[Quantity], known: Statistics | None
+    ) -> tuple[Quantity, ...]:
+        """Return quantities that take the network's numbers, in units of their root mean square in `known`.
+
+        Without `known`, their units stay.
+        """
+        size = np.ones(len(quantities)) if known is None else _positive(known.Q.root_mean_square, 1.0)
+        own = self.x_offset, self.x_scale, self.y_offset, self.y_scale
+        pairs = zip(quantities, size.tolist(), strict=True)
+        return tuple(quantity.rescaled(*own, unit) for quantity, unit in pairs)
+
+    def for_quantities(self, known: Statistics, quantities: Sequence[Quantity]) -> "Scaling":
+        """Return the scaling with a scale by quantities for each output of which most entries are quantities.
+
+        With that scale, a network whose values and derivatives are random numbers of size 1 gives quantities
+        of their observed size, as nearly as possible.
+        """
+        found, counts = self, known.Q.count
+        for o in range(known.k):
+            about = [
+                q for q, quantity in enumerate(quantities) if o in {out for out, _ in quantity.arguments}
+            ]
+            plain = known.Y.count[o] + known.J.count.reshape(known.k, -1)[o].sum()
+            if about and plain < counts[about].sum():
+                found = found._fitted_scale(known, [quantities[q] for q in about], about, o)
+        return found
+
+    def _fitted_scale(
+        self, known: Statistics, quantities: Sequence[Quantity], numbers: Sequence[int], output: int
+    ) -> "Scaling":
+        rng, size = np.random.default_rng(0), known.Q.root_mean_square[list(numbers)]
+        spread = known.rows.mean + known.rows.deviation * rng.normal(size=(_TRIALS, known.d))
+        X = self.scale_X(np.clip(spread, known.rows.low, known.rows.high))
+        random = [rng.normal(size=(len(quantity.arguments), _TRIALS)) for quantity in quantities]
+
+        def misfit(scale: float) -> float:
+            tried = replace(self, y_scale=np.where(np.arange(known.k) == output, scale, self.y_scale))
+            scaled = tried.scale_quantities(quantities, None)
+            values = (q.evaluate(X, a)[0] for q, a in zip(scaled, random, strict=True))
+            found = np.array([np.median(np.abs(value[np.isfinite(value)])) for value in values])
+            with np.errstate(all="ignore"):
+                apart = np.abs(np.log(found / size))
+            return float(np.where(np.isfinite(apart), apart, _FAR).sum())
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a median of no number
+            best = min(_SCALES_TRIED, key=misfit)
+        return replace(self, y_scale=np.where(np.arange(known.k) == output, best, self.y_scale))
 
     def _spread(self, known: Statistics) -> tuple[Array, Array]:
         """Return the scales of values (k,) and partials (k, d) without a sigma; 1 for unobserved columns."""
@@ -132,6 +191,10 @@ class Preparation:
         """Return the prepared rows of `part`."""
         scaled = self.scaling.scale_data(part, self.reference is not None, self.reference)
         return scaled if self.scales_values else replace(scaled, Y_sigma=part.Y_sigma)
+
+    def quantities(self, data: Dataset) -> tuple[Quantity, ...]:
+        """Return the quantities of `data` as those of the prepared rows are."""
+        return self.scaling.scale_quantities(data.quantities, self.reference)
 
 
 def _refuse_extremes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,10 @@ from swarmnet.data.column_names import (
     refuse_dangerous_name,
 )
 from swarmnet.data.name_matching import Tables
+from swarmnet.data.quantities import Quantity
 from swarmnet.errors import SwarmnetError
+
+_BLOCK = 1 << 22  # numbers in a block of rows
 
 
 def as_numbers(name: str, value: ArrayLike) -> Array:
@@ -55,6 +58,22 @@ def matched(tables: Tables, inputs: list[str] | None, outputs: list[str] | None)
         "outputs": _names("outputs", named, Y.shape[1], "y"),
         "weights": _row_weights(tables.selected("weights", None), len(X)),
     }
+
+
+def most_rows(d: int, k: int, most: int) -> int:
+    """Return the number of rows in a block, up to `most`, for d inputs and k outputs."""
+    return max(1, min(most, _BLOCK // (d + k * (1 + d))))
+
+
+def of_quantities(
+    n: int, Q: ArrayLike | None, Q_sigma: ArrayLike | None, quantities: Sequence[Quantity]
+) -> dict[str, Any]:
+    """Return the fields of MixedData for the quantities observed in n rows."""
+    found = np.full((n, len(quantities)), np.nan) if Q is None else as_numbers("Q", Q)
+    if found.shape != (n, len(quantities)):
+        raise SwarmnetError(f"Q must be ({n}, {len(quantities)}), rows and quantities, not {found.shape}")
+    sigma = None if Q_sigma is None or found.size == 0 else _sigma("Q_sigma", Q_sigma, found)
+    return {"Q": found, "Q_sigma": sigma, "quantities": tuple(quantities)}
 
 
 def _numbers(name: str, given: ArrayLike | None) -> Array | None:

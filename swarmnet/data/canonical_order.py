@@ -61,7 +61,7 @@ def mean_point(data: Dataset) -> Array:
         return data.statistics.rows.mean
     data = data.in_memory
     first = np.flatnonzero(np.diff(_numbered(*data.X.T), prepend=-1))
-    often = ~np.isnan(_flat(data.Y, data.J)) * data.row_weights[:, None]
+    often = ~np.isnan(_flat(data)) * data.row_weights[:, None]
     return Moments.of(data.X[first].T, np.add.reduceat(often, first).max(1)).mean
 
 
@@ -145,23 +145,39 @@ def _packed(data: MixedData, point: Array) -> tuple[MixedData, Array]:
     entries, nth = entries.at(order), nth[order]
     row = _numbered(entries.point, entries.weight, nth)
     first = np.flatnonzero(np.diff(row, prepend=-1))
-    columns = data.k * (1 + data.d)
+    partials = data.k * (1 + data.d)
+    columns = partials + len(data.quantities)
     targets, sigmas = np.full((2, len(first), columns), np.nan)
     targets[row, entries.column] = entries.target
     sigmas[row, entries.column] = np.where(entries.sigma > 0, entries.sigma, np.nan)
-    (Y, J), (Y_sigma, J_sigma) = (np.split(part, [data.k], axis=1) for part in (targets, sigmas))
+    (Y, J, Q), (Y_sigma, J_sigma, Q_sigma) = (
+        np.split(part, [data.k, partials], axis=1) for part in (targets, sigmas)
+    )
     shape = (len(first), data.k, data.d)
     X, weights = data.X[entries.row[first]], entries.weight[first]
-    packed = MixedData(
-        X, Y, J.reshape(shape), Y_sigma, J_sigma.reshape(shape), data.inputs, data.outputs, weights
+    packed = replace(
+        data,
+        X=X,
+        Y=Y,
+        J=J.reshape(shape),
+        Y_sigma=Y_sigma,
+        J_sigma=J_sigma.reshape(shape),
+        weights=weights,
+        Q=Q,
+        Q_sigma=Q_sigma,
     )
     return packed, entries.point[first]
 
 
 def _entries(data: MixedData, point: Array) -> _Entries:
-    targets = _flat(data.Y, data.J)
+    targets = _flat(data)
     sigmas = np.zeros_like(targets)
-    for columns, sigma in ((slice(data.k), data.Y_sigma), (slice(data.k, None), data.J_sigma)):
+    k, partials = data.k, data.k * (1 + data.d)
+    for columns, sigma in (
+        (slice(k), data.Y_sigma),
+        (slice(k, partials), data.J_sigma),
+        (slice(partials, None), data.Q_sigma),
+    ):
         if sigma is not None:
             sigmas[:, columns] = np.nan_to_num(sigma.reshape(data.n, -1))
     row, column = np.nonzero(~np.isnan(targets))
@@ -186,14 +202,14 @@ def _numbered(*columns: Array) -> Array:
     return np.cumsum(fresh)
 
 
-def _flat(Y: Array, J: Array) -> Array:
-    """Return (n, k + k d): values, then partials."""
-    return np.concatenate([Y, J.reshape(len(J), -1)], axis=1)
+def _flat(data: MixedData) -> Array:
+    """Return (n, k + k d + q): values, then partials, then quantities."""
+    return np.concatenate([data.Y, data.J.reshape(data.n, -1), data.Q], axis=1)
 
 
 def _plain(data: MixedData) -> MixedData:
     """Replace negative zeros by positive ones, which are equal but have other bits."""
-    return replace(data, X=data.X + 0.0, Y=data.Y + 0.0, J=data.J + 0.0)
+    return replace(data, X=data.X + 0.0, Y=data.Y + 0.0, J=data.J + 0.0, Q=data.Q + 0.0)
 
 
 def _joined(first: MixedData, second: MixedData, order: Array) -> MixedData:
@@ -219,4 +235,6 @@ def _joined(first: MixedData, second: MixedData, order: Array) -> MixedData:
         Y_sigma=sigmas(first.Y_sigma, second.Y_sigma, (first.k,)),
         J_sigma=sigmas(first.J_sigma, second.J_sigma, (first.k, first.d)),
         weights=both(first.row_weights, second.row_weights),
+        Q=both(first.Q, second.Q),
+        Q_sigma=sigmas(first.Q_sigma, second.Q_sigma, (len(first.quantities),)),
     )

@@ -64,7 +64,7 @@ def read_derivative(name: str, inputs: Collection[str], outputs: Collection[str]
         readings = [pair for pair in readings if pair[0] in outputs] or readings
     if SECOND_DERIVATIVE.fullmatch(name) and not any(out in outputs for out, _ in readings):
         raise SwarmnetError(
-            "is a second derivative: swarmnet learns from values and first derivatives, so remove it"
+            f"is a second derivative with respect to unknown names: the columns are {listed(list(inputs))}"
         )
     if len(readings) > 1:
         raise SwarmnetError("can be read as more than one derivative: rename the columns")

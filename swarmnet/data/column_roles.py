@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from swarmnet.data.column_names import (
     NUMBER,
@@ -17,8 +17,10 @@ from swarmnet.data.column_names import (
     read_derivative,
     shortened,
 )
-from swarmnet.data.definitions import Define, as_definitions, meanings_of, refuse_taken_names
+from swarmnet.data.defined_columns import DefinedColumns, second_derivatives
+from swarmnet.data.definitions import Define, as_definitions, refuse_taken_names
 from swarmnet.data.look_alikes import LookAlikes, looks_like, refuse_look_alikes, second_output
+from swarmnet.data.quantities import Quantity
 from swarmnet.errors import SwarmnetError, suggestion
 
 _INPUT_LIKE = re.compile(r"x(_?\d+)?")
@@ -34,15 +36,18 @@ class Roles:
 
     The keys of `entries` are column names in a wide table and targets in a long table. The keys of `sigmas`
     are column names; a long table has none. The cells of some entries, and their standard deviations, are
-    those of the entry times a factor; `factors` has the same keys.
+    those of the entry times a factor; `factors` has the same keys. An entry that is one of the `quantities`
+    is its number among them. `define` are the formulas as they were given.
     """
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    entries: dict[str, Entry]
-    sigmas: dict[str, Entry]
+    entries: dict[str, Entry | int]
+    sigmas: dict[str, Entry | int]
     ignored: tuple[str, ...]
     factors: dict[str, float]
+    quantities: tuple[Quantity, ...] = ()
+    define: dict[str, str] = field(default_factory=dict)
 
 
 class TargetError(SwarmnetError):
@@ -84,29 +89,32 @@ def roles_of(
     free = [c for c in columns if c not in claimed and c not in formulas]
     sigmas = [c for c in free if SIGMA.fullmatch(c)]
     slopes = [c for c in free if not SIGMA.fullmatch(c) and parse_derivative(c)]
-    derived = {*sigmas, *slopes, *formulas}
-    plain = [c for c in columns if c not in derived]
+    plain = [c for c in columns if c not in {*sigmas, *slopes, *formulas}]
     refuse_taken_names(formulas, claimed, ())
     _refuse_bad_choice("inputs", given_in, plain, "column")
     known_in, known_out = dict.fromkeys(plain), dict.fromkeys([*plain, *(given_out or ())])
-    pairs: dict[str, Pair] = {c: _read_pair(c, known_in, known_out) for c in slopes}
+    bends = second_derivatives(slopes, known_in, known_out)
+    pairs: dict[str, Pair] = {c: _read_pair(c, known_in, known_out) for c in slopes if c not in bends}
     if given_out is None and (found := second_output(pairs, plain, given_in or ())):
         raise SwarmnetError(f"column {found[0]!r} {found[1]}")
     known_out.update(dict.fromkeys(out for out, _ in pairs.values()))
-    meanings = meanings_of(formulas, columns, known_in, known_out)
-    pairs |= {name: (meaning.output, meaning.input) for name, meaning in meanings.items()}
+    named = DefinedColumns.of(formulas, columns, known_in, known_out, bends)
+    pairs |= named.pairs
     numerators = [out for c in slopes for out, _ in parse_derivative(c)]
-    defined = [meaning.output for meaning in meanings.values()]
-    _refuse_bad_choice("outputs", given_out, [*plain, *numerators, *defined], "column")
-    in_names, out_names = _decide(plain, pairs, given_in, given_out)
+    derived = [out for out, _ in (*named.pairs.values(), *named.derivatives)]
+    _refuse_bad_choice("outputs", given_out, [*plain, *numerators, *derived], "column")
+    in_names, out_names = _decide(plain, [*pairs.values(), *named.derivatives], given_in, given_out)
     refuse_taken_names(formulas, in_names, out_names)
-    entries = _wide_entries(plain, pairs, in_names, out_names)
-    refuse_look_alikes([c for c in plain if c not in entries], in_names, out_names, pairs)
-    factors = {name: meaning.factor for name, meaning in meanings.items()}
+    entries: dict[str, Entry | int] = {**_wide_entries(plain, pairs, in_names, out_names)}
+    quantities = named.quantities(in_names, out_names, plain)
+    entries |= {quantity.name: number for number, quantity in enumerate(quantities)}
+    refuse_look_alikes([c for c in plain if c not in entries], in_names, out_names, pairs.values())
     owned = _wide_sigmas(sigmas, columns, entries, in_names)
     used = {*in_names, *entries, *owned}
     ignored = tuple(c for c in columns if c not in used)
-    return Roles(tuple(in_names), tuple(out_names), entries, owned, ignored, factors)
+    return Roles(
+        tuple(in_names), tuple(out_names), entries, owned, ignored, named.factors, quantities, formulas
+    )
 
 
 def long_roles_of(
@@ -137,22 +145,27 @@ def long_roles_of(
     _refuse_bad_choice("inputs", given_in, columns, "column")
     _refuse_numbers(plain)
     known_in, known_out = dict.fromkeys(points), dict.fromkeys([*plain, *(given_out or ())])
-    pairs: dict[str, Pair] = {t: _read_target(t, known_in, known_out) for t in targets if t in slopes}
+    bends = second_derivatives([t for t in targets if t in slopes], known_in, known_out)
+    first = [t for t in targets if t in slopes and t not in bends]
+    pairs: dict[str, Pair] = {t: _read_target(t, known_in, known_out) for t in first}
     if given_out is None and (found := second_output(pairs, plain, ())):
         raise TargetError(*found)
     known_out.update(dict.fromkeys(out for out, _ in pairs.values()))
-    meanings = meanings_of(formulas, targets, known_in, known_out)
-    pairs |= {name: (meaning.output, meaning.input) for name, meaning in meanings.items()}
-    numerators = [out for out, _ in pairs.values()]
+    named = DefinedColumns.of(formulas, targets, known_in, known_out, bends)
+    pairs |= named.pairs
+    derived = [*pairs.values(), *named.derivatives]
+    numerators = [out for out, _ in derived]
     _refuse_bad_choice("outputs", given_out, [*plain, *numerators], "target")
-    in_names = given_in or _long_inputs(points, list(pairs.values()))
+    in_names = given_in or _long_inputs(points, derived)
     out_names = given_out or _long_outputs(plain, numerators)
     _refuse_both(in_names, out_names)
     refuse_taken_names(formulas, in_names, out_names)
-    entries = _long_entries(targets, pairs, in_names, out_names)
-    factors = {name: meaning.factor for name, meaning in meanings.items()}
+    quantities = named.quantities(in_names, out_names, ())
+    others = [t for t in targets if t not in named.trees]
+    entries: dict[str, Entry | int] = {**_long_entries(others, pairs, in_names, out_names)}
+    entries |= {quantity.name: number for number, quantity in enumerate(quantities)}
     ignored = tuple(c for c in points if c not in in_names)
-    return Roles(tuple(in_names), tuple(out_names), entries, {}, ignored, factors)
+    return Roles(tuple(in_names), tuple(out_names), entries, {}, ignored, named.factors, quantities, formulas)
 
 
 def _refuse_bad_choice(option: str, given: list[str] | None, known: Sequence[str], what: str) -> None:
@@ -189,14 +202,14 @@ def _read_target(name: str, inputs: Collection[str], outputs: Collection[str]) -
 
 def _decide(
     plain: Sequence[str],
-    pairs: Mapping[str, Pair],
+    held: Sequence[Pair],
     given_in: list[str] | None,
     given_out: list[str] | None,
 ) -> tuple[list[str], list[str]]:
-    """Split the `plain` columns into inputs and outputs; `pairs` are what the other columns hold."""
+    """Split the `plain` columns into inputs and outputs; the other columns hold or contain `held`."""
     # Dicts serve as ordered sets
-    numerators = dict.fromkeys(out for out, _ in pairs.values())
-    denominators = dict.fromkeys(into for _, into in pairs.values() if into is not None)
+    numerators = dict.fromkeys(out for out, _ in held)
+    denominators = dict.fromkeys(into for _, into in held if into is not None)
     asked_out = dict.fromkeys(given_out or numerators)
     inputs, outputs = given_in, given_out
     if inputs is None:
@@ -212,7 +225,7 @@ def _decide(
                 raise _undecided(name, given_in, given_out)
         placed = taken.union(outputs)
         undecided = [name for name in plain if name not in placed]
-        refuse_look_alikes(undecided, inputs, outputs, pairs)
+        refuse_look_alikes(undecided, inputs, outputs, held)
         if undecided:
             raise _undecided(undecided[0], given_in, given_out)
     _refuse_both(inputs, outputs)
@@ -295,10 +308,10 @@ def _refuse_same_entries(entries: Mapping[str, Entry]) -> None:
 def _wide_sigmas(
     sigmas: Sequence[str],
     columns: Sequence[str],
-    entries: dict[str, Entry],
+    entries: dict[str, Entry | int],
     inputs: Sequence[str],
-) -> dict[str, Entry]:
-    owned: dict[str, Entry] = {}
+) -> dict[str, Entry | int]:
+    owned: dict[str, Entry | int] = {}
     others = set(columns).difference(inputs, sigmas)
     for column in sigmas:
         owner = column[len("sigma(") : -1]

@@ -1,10 +1,11 @@
 """Dataset: what rows in memory (MixedData) and rows in files (FileData) have in common."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, Self, TypeGuard
 
 from swarmnet.data.file_data import FileData
 from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.quantities import Quantity
 from swarmnet.data.statistics import Statistics
 from swarmnet.errors import SwarmnetError
 from swarmnet.threads import Pool
@@ -17,6 +18,10 @@ class Dataset(Protocol):
     def inputs(self) -> tuple[str, ...]: ...
     @property
     def outputs(self) -> tuple[str, ...]: ...
+    @property
+    def quantities(self) -> tuple[Quantity, ...]: ...
+    @property
+    def define(self) -> Mapping[str, str]: ...
     @property
     def d(self) -> int: ...
     @property

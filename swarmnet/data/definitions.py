@@ -1,14 +1,19 @@
-"""What the columns that `define=` names hold: a number times a value or a partial derivative."""
+"""What the columns that `define=` names hold.
+
+A number times one value or one first derivative is an entry like those of plain columns, and is learnt as
+fast. Any other formula is a quantity, see `swarmnet.data.quantities`.
+"""
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from swarmnet.data.column_names import is_made, listed, shortened
 from swarmnet.data.formulas import FUNCTIONS, Call, Formula, Known, Name, Number, Operation, Partial, parse
+from swarmnet.data.quantities import Quantity, inlined, leaves
 from swarmnet.errors import SwarmnetError, suggestion
 
 Define = Mapping[str, str]  # column name -> formula
@@ -24,7 +29,6 @@ _BINARY: dict[str, Callable[[float, float], float]] = {
     "/": operator.truediv,
     "**": math.pow,
 }
-_ALLOWED = "for now, a formula must be a number times one value or one first derivative"
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,10 @@ def as_definitions(define: Define | None) -> dict[str, str]:
 
 def meanings_of(
     define: Mapping[str, str], present: Collection[str], inputs: Collection[str], outputs: Collection[str]
-) -> dict[str, Meaning]:
+) -> dict[str, Meaning | Formula]:
     """Return the meaning of each defined column or target that is `present`.
+
+    A formula that is no number times one entry is its own meaning, with earlier definitions put in.
 
     Args:
         define: formulas; each may use the names defined before it.
@@ -63,7 +69,7 @@ def meanings_of(
         outputs: names that may be outputs. The outputs of derivatives in formulas need not be among them.
 
     Raises:
-        SwarmnetError: a formula is not valid, means something else, or belongs to no column and no formula.
+        SwarmnetError: a formula is not valid, or belongs to no column and no formula.
     """
     known = Known(inputs, outputs, define)
     trees: dict[str, Formula] = {}
@@ -72,8 +78,8 @@ def meanings_of(
             trees[name] = parse(formula, known)
         except SwarmnetError as error:
             raise SwarmnetError(f"define= (--define) of {shortened(name)}: {error}") from None
-    sloped = [output for tree in trees.values() for output in _differentiated(tree)]
-    terms = _Terms(dict.fromkeys([*outputs, *sloped]))
+    sloped = [n.output for tree in trees.values() for n in leaves(tree) if isinstance(n, Partial)]
+    terms = _Terms(Known(inputs, dict.fromkeys([*outputs, *sloped])))
     for name, tree in trees.items():
         try:
             terms.add(name, tree)
@@ -87,6 +93,21 @@ def meanings_of(
                 f"{suggestion(name, present)}there are {listed(list(present))}"
             )
     return {name: meaning for name, meaning in terms.meanings.items() if name in present}
+
+
+def quantity_of(
+    formula: str, define: Mapping[str, str], inputs: Sequence[str], outputs: Sequence[str]
+) -> Quantity:
+    """Return the quantity of a formula, which may use the defined names.
+
+    Raises:
+        SwarmnetError: the formula is not valid.
+    """
+    known = Known(inputs, outputs, define)
+    trees: dict[str, Formula] = {}
+    for name, text in define.items():
+        trees[name] = inlined(parse(text, known), trees)
+    return Quantity.of(formula, inlined(parse(formula, known), trees), inputs, outputs)
 
 
 def refuse_taken_names(define: Collection[str], inputs: Collection[str], outputs: Collection[str]) -> None:
@@ -106,84 +127,69 @@ def refuse_taken_names(define: Collection[str], inputs: Collection[str], outputs
 class _Terms:
     """The meanings of formulas, which are added in their order."""
 
-    def __init__(self, outputs: Collection[str]) -> None:
-        self._outputs = outputs
-        self._own = ""
-        self.meanings: dict[str, Meaning] = {}
+    def __init__(self, known: Known) -> None:
+        self._known = known
+        self._trees: dict[str, Formula] = {}
+        self.meanings: dict[str, Meaning | Formula] = {}
         self.used: set[str] = set()
 
     def add(self, name: str, tree: Formula) -> None:
         """Add the meaning of a formula."""
-        self._own = name
+        for node in leaves(tree):
+            self._refuse_unknown(name, node)
+        whole = inlined(tree, self._trees)
         try:
-            found = self._term(tree)
-        except SwarmnetError:
-            raise
+            found = self._term(whole)
         except (ArithmeticError, ValueError) as error:  # as 1/0 and log(-1)
             raise SwarmnetError(f"its factor is no finite number: {error}") from None
         if isinstance(found, float):
-            raise SwarmnetError(f"it is only a number: {_ALLOWED}")
-        if found.factor == 0 or not math.isfinite(found.factor):
+            raise SwarmnetError("it is only a number: it needs an output, or a derivative of one")
+        if found is not None and (found.factor == 0 or not math.isfinite(found.factor)):
             raise SwarmnetError(f"its factor is {found.factor:g}: it must be finite and not 0")
-        self.meanings[name] = found
+        self._trees[name] = whole
+        self.meanings[name] = whole if found is None else found
 
-    def _term(self, node: Formula) -> float | Meaning:
+    def _refuse_unknown(self, own: str, node: Formula) -> None:
+        if not isinstance(node, Name):
+            return
+        if node.name == own:
+            raise SwarmnetError(f"it uses {own!r}, its own name: rename the column")
+        if node.name in self._trees:
+            self.used.add(node.name)
+        elif node.name not in self._known.outputs and node.name not in self._known.inputs:
+            known = list(dict.fromkeys([*self._known.outputs, *self._known.inputs, *self._trees]))
+            raise SwarmnetError(
+                f"unknown name {node.name!r}: {suggestion(node.name, known)}the names are {listed(known)}, "
+                "and outputs= (--outputs) and earlier definitions can add others"
+            )
+
+    def _term(self, node: Formula) -> float | Meaning | None:
+        """Return a number, or a number times one entry; None for any other formula."""
         match node:
             case Number():
                 return node.value
             case Name():
-                return self._named(node)
+                return Meaning(1.0, node.name, None) if node.name in self._known.outputs else None
             case Partial():
-                if len(node.inputs) == 1:
-                    return Meaning(1.0, node.output, node.inputs[0])
-                raise _too_much(node)
+                return Meaning(1.0, node.output, node.inputs[0]) if len(node.inputs) == 1 else None
             case Call():
                 argument = self._term(node.argument)
                 if isinstance(argument, float):
                     return _UNARY[node.function](argument)
-                if node.function == "-":
-                    return replace(argument, factor=-argument.factor)
-                raise _too_much(node)
+                if argument is None or node.function != "-":
+                    return None
+                return replace(argument, factor=-argument.factor)
             case Operation():
-                return _combined(node, self._term(node.left), self._term(node.right))
-
-    def _named(self, node: Name) -> Meaning:
-        name = node.name
-        if name == self._own:
-            raise SwarmnetError(f"it uses {name!r}, its own name: rename the column")
-        if name in self.meanings:
-            self.used.add(name)
-            return self.meanings[name]
-        if name in self._outputs:
-            return Meaning(1.0, name, None)
-        known = [*self._outputs, *self.meanings]
-        raise SwarmnetError(
-            f"unknown name {name!r}: {suggestion(name, known)}the names are {listed(known)}, and outputs= "
-            "(--outputs) and earlier definitions can add others"
-        )
+                return _combined(node.operator, self._term(node.left), self._term(node.right))
 
 
-def _combined(node: Operation, left: float | Meaning, right: float | Meaning) -> float | Meaning:
+def _combined(
+    operator: str, left: float | Meaning | None, right: float | Meaning | None
+) -> float | Meaning | None:
     if isinstance(left, float) and isinstance(right, float):
-        return _BINARY[node.operator](left, right)
-    if node.operator == "*" and isinstance(left, float):
+        return _BINARY[operator](left, right)
+    if operator == "*" and isinstance(left, float):
         left, right = right, left
-    if isinstance(left, Meaning) and isinstance(right, float) and node.operator in ("*", "/"):
-        return replace(left, factor=_BINARY[node.operator](left.factor, right))
-    raise _too_much(node)
-
-
-def _too_much(node: Formula) -> SwarmnetError:
-    return SwarmnetError(f"{shortened(node.part)} is too much: {_ALLOWED}")
-
-
-def _differentiated(node: Formula) -> Iterator[str]:
-    """Yield the outputs of the derivatives in a formula."""
-    match node:
-        case Partial():
-            yield node.output
-        case Call():
-            yield from _differentiated(node.argument)
-        case Operation():
-            yield from _differentiated(node.left)
-            yield from _differentiated(node.right)
+    if isinstance(left, Meaning) and isinstance(right, float) and operator in ("*", "/"):
+        return replace(left, factor=_BINARY[operator](left.factor, right))
+    return None

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swarmnet.data.arrays import most_rows
 from swarmnet.data.file_chunks import SIZES, Piece
-from swarmnet.data.mixed_data import MixedData, from_arrays, most_rows
+from swarmnet.data.mixed_data import MixedData, from_arrays
+from swarmnet.data.quantities import Quantity
 from swarmnet.data.statistics import Statistics
 from swarmnet.data.table_form import Form
 from swarmnet.errors import SwarmnetError
@@ -88,7 +90,7 @@ class Summary:
     def of(cls, block: MixedData) -> "Summary":
         """Return the summary of a block of rows."""
         checksum = 0
-        for array in (block.X, block.Y, block.J, block.Y_sigma, block.J_sigma):
+        for array in (block.X, block.Y, block.J, block.Y_sigma, block.J_sigma, block.Q, block.Q_sigma):
             checksum = zlib.crc32(b"" if array is None else array.data, checksum)
         return cls(block.statistics, checksum)
 
@@ -96,7 +98,9 @@ class Summary:
     def none(cls, form: Form) -> "Summary":
         """Return the summary of no rows."""
         k, d = len(form.roles.outputs), len(form.roles.inputs)
-        return cls(Statistics.of(np.empty((0, d)), np.empty((0, k)), np.empty((0, k, d)), None), 0)
+        none = [np.empty((0, *shape)) for shape in ((d,), (k,), (k, d), (len(form.roles.quantities),))]
+        X, Y, J, Q = none
+        return cls(Statistics.of(X, Y, J, None, Q), 0)
 
     @classmethod
     def total(cls, parts: Sequence["Summary"]) -> "Summary":
@@ -136,6 +140,16 @@ class FileData:
     def outputs(self) -> tuple[str, ...]:
         """Names of the outputs."""
         return self.reader.form.roles.outputs
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """The formulas of the observed quantities."""
+        return self.reader.form.roles.quantities
+
+    @property
+    def define(self) -> dict[str, str]:
+        """The formulas of column names, as they were given."""
+        return self.reader.form.roles.define
 
     @property
     def d(self) -> int:
@@ -195,7 +209,7 @@ class FileData:
     def content(self) -> list[Any]:
         """All that tells these data from others."""
         known = self.statistics
-        moments = [astuple(columns) for columns in (known.X, known.Y, known.J)]
+        moments = [astuple(columns) for columns in (known.X, known.Y, known.J, known.Q)]
         return [self.summary.checksum, known.n, moments, self.inputs, self.outputs]
 
     @property
@@ -328,4 +342,6 @@ def joined(parts: Sequence[MixedData]) -> MixedData:
         J=np.concatenate([part.J for part in parts]),
         Y_sigma=together("Y_sigma", "Y"),
         J_sigma=together("J_sigma", "J"),
+        Q=np.concatenate([part.Q for part in parts]),
+        Q_sigma=together("Q_sigma", "Q"),
     )

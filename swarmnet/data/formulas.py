@@ -115,6 +115,21 @@ def quoted(name: str) -> str:
     return name if re.fullmatch(r"[^\W\d]\w*|d\w+/d\w+", name) else f"`{name}`"
 
 
+def second_derivative(name: str, inputs: Collection[str], outputs: Collection[str]) -> Partial | None:
+    """Return the second derivative of that name, ``d2h/dT2`` or ``d2h/dTdp``; None if it is of no or a first.
+
+    Raises:
+        SwarmnetError: the name can be read as more than one.
+    """
+    if any(out in outputs and into in inputs for out, into in parse_derivative(name)):
+        return None
+    readings = _second_readings(name, inputs)
+    readings = [reading for reading in readings if reading[0] in outputs] or readings
+    if len(readings) > 1:
+        raise SwarmnetError("can be read as more than one derivative: rename the columns")
+    return Partial(*readings[0], name) if readings else None
+
+
 @dataclass(frozen=True)
 class _Token:
     """An operator, or an operand, from `start` to `end` (exclusive)."""

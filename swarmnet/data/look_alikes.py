@@ -82,14 +82,14 @@ def second_output(
 
 
 def refuse_look_alikes(
-    columns: Sequence[str], inputs: Collection[str], outputs: Collection[str], pairs: Mapping[str, Pair]
+    columns: Sequence[str], inputs: Collection[str], outputs: Collection[str], held: Iterable[Pair]
 ) -> None:
     """Refuse columns without a role that look like derivatives which no other column holds.
 
     Raises:
         SwarmnetError: the message has the option that reads the column.
     """
-    alike = LookAlikes(inputs, outputs, pairs.values())
+    alike = LookAlikes(inputs, outputs, held)
     found = {c: formula for c in columns if c not in inputs and (formula := alike.formula(c))}
     if found:
         raise SwarmnetError(f"column{'s' * (len(found) > 1)} {listed(list(found))} {looks_like(found)}")

@@ -5,7 +5,7 @@ An *entry* is one observed value or one observed partial. NaN always means "not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from swarmnet.data.arrays import matched
+from swarmnet.data.arrays import matched, most_rows, of_quantities
 from swarmnet.data.column_names import (
     Array,
     as_list,
@@ -27,13 +27,12 @@ from swarmnet.data.column_roles import TargetError, is_long
 from swarmnet.data.data_frames import as_pandas, is_frame, pd
 from swarmnet.data.definitions import Define
 from swarmnet.data.name_matching import Tables
+from swarmnet.data.quantities import Quantity
 from swarmnet.data.statistics import Statistics
 from swarmnet.data.table_form import Arrays, Form, located, named, targets_of
 from swarmnet.data.tables import FrameTable, Table
 from swarmnet.errors import SwarmnetError
 from swarmnet.threads import Pool
-
-_BLOCK = 1 << 22  # numbers in a block of rows
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -56,6 +55,10 @@ class MixedData:
         outputs: k names; by default those of Y's columns, or y or y1, y2...
         weights: (n,) row weights. Weight 2 counts as the row twice, weight 0 as a row that is not there.
             None if all are 1.
+        Q: (n, q) quantities, NaN where not observed; `from_frame` and the readers make them.
+        Q_sigma: like Q, the standard deviation of each.
+        quantities: q formulas.
+        define: the formulas of column names, as they were given; for the record.
 
     Raises:
         SwarmnetError: shapes that do not fit, inf anywhere, NaN in X, a sigma that is not positive,
@@ -75,6 +78,10 @@ class MixedData:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     weights: Array | None
+    Q: Array
+    Q_sigma: Array | None
+    quantities: tuple[Quantity, ...]
+    define: Mapping[str, str]
     pool = None  # reads the rows of data in files
 
     def __init__(
@@ -87,9 +94,14 @@ class MixedData:
         inputs: Iterable[str] | None = None,
         outputs: Iterable[str] | None = None,
         weights: ArrayLike | None = None,
+        Q: ArrayLike | None = None,
+        Q_sigma: ArrayLike | None = None,
+        quantities: Sequence[Quantity] = (),
+        define: Define | None = None,
     ) -> None:
         given = {"X": X, "Y": Y, "J": J, "Y_sigma": Y_sigma, "J_sigma": J_sigma, "weights": weights}
         kept = matched(Tables(given), as_list(inputs), as_list(outputs))
+        kept |= of_quantities(len(kept["X"]), Q, Q_sigma, quantities) | {"define": dict(define or {})}
         for name, value in kept.items():
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
@@ -98,9 +110,9 @@ class MixedData:
         self._refuse_bad_numbers()
 
     def _refuse_bad_numbers(self) -> None:
-        targets = (self.Y, self.J)
-        sigmas = [sigma for sigma in (self.Y_sigma, self.J_sigma) if sigma is not None]
-        good = np.isfinite(self.X).all() and not any(np.isinf(array).any() for array in (*targets, *sigmas))
+        sigmas = [sigma for sigma in (self.Y_sigma, self.J_sigma, self.Q_sigma) if sigma is not None]
+        rest = (self.Y, self.J, self.Q, *sigmas)
+        good = np.isfinite(self.X).all() and not any(np.isinf(array).any() for array in rest)
         if not good or any((sigma <= 0).any() for sigma in sigmas):
             self._refuse_bad_column()
         if self.n_entries == 0:
@@ -110,7 +122,7 @@ class MixedData:
 
     def _refuse_bad_column(self) -> None:
         columns = [(name, self.X[:, j], None) for j, name in enumerate(self.inputs)]
-        for name, values, sigma in [*columns, *self.entry_columns()]:
+        for name, values, sigma in [*columns, *self.entry_columns(), *self.quantity_columns()]:
             if name in self.inputs:
                 _refuse_row(name, np.isnan(values), "is missing")
             _refuse_row(name, np.isinf(values), "is infinite")
@@ -140,6 +152,11 @@ class MixedData:
                 sigma = None if self.J_sigma is None else self.J_sigma[:, o, j]
                 yield derivative_name(out, into), self.J[:, o, j], sigma
 
+    def quantity_columns(self) -> Iterator[tuple[str, Array, Array | None]]:
+        """Yield the same of each quantity."""
+        for q, quantity in enumerate(self.quantities):
+            yield quantity.name, self.Q[:, q], None if self.Q_sigma is None else self.Q_sigma[:, q]
+
     @cached_property
     def n_values(self) -> int:
         """Number of observed values."""
@@ -150,17 +167,21 @@ class MixedData:
         """Number of observed partial derivatives."""
         return int(np.count_nonzero(np.isfinite(self.J)))
 
+    @cached_property
+    def n_quantities(self) -> int:
+        """Number of observed quantities."""
+        return int(np.count_nonzero(np.isfinite(self.Q)))
+
     @property
     def n_entries(self) -> int:
-        """Number of observed values and partials together."""
-        return self.n_values + self.n_derivatives
+        """Number of observed values, partials and quantities together."""
+        return self.n_values + self.n_derivatives + self.n_quantities
 
     @cached_property
     def entries_per_row(self) -> NDArray[np.int64]:
         """(n,) number of entries in each row."""
-        values: NDArray[np.int64] = np.isfinite(self.Y).sum(axis=1, dtype=np.int64)
-        partials: NDArray[np.int64] = np.isfinite(self.J).sum(axis=(1, 2), dtype=np.int64)
-        return values + partials
+        entries: NDArray[np.int64] = np.isfinite(self.Y).sum(1) + np.isfinite(self.J).sum((1, 2))
+        return np.asarray(entries + np.isfinite(self.Q).sum(1))
 
     @property
     def row_weights(self) -> Array:
@@ -169,24 +190,25 @@ class MixedData:
 
     @property
     def total_weights(self) -> tuple[float, float]:
-        """The total weights of all values and of all partials."""
+        """The total weights of all values, and of all partials and quantities."""
         if self.weights is None:
-            return self.n_values, self.n_derivatives
-        values, partials = (~np.isnan(self.Y)).sum(1), (~np.isnan(self.J)).sum((1, 2))
+            return self.n_values, self.n_entries - self.n_values
+        values = (~np.isnan(self.Y)).sum(1)
+        partials = self.entries_per_row - values
         # Not dot products: BLAS would divide long ones among its threads, which changes the last bit.
         return float(np.add.reduce(self.weights * values)), float(np.add.reduce(self.weights * partials))
 
     @cached_property
     def statistics(self) -> Statistics:
         """Means, deviations and ranges of all columns, without rows of weight 0."""
-        return Statistics.of(self.X, self.Y, self.J, self.weights)
+        return Statistics.of(self.X, self.Y, self.J, self.weights, self.Q)
 
     @property
     def sigma_rms(self) -> dict[str, float]:
         """The root mean square of each column's measured sigmas, if it has any."""
         given = {
             name: sigma[~np.isnan(target) & ~np.isnan(sigma)]
-            for name, target, sigma in self.entry_columns()
+            for name, target, sigma in (*self.entry_columns(), *self.quantity_columns())
             if sigma is not None
         }
         return {
@@ -199,7 +221,8 @@ class MixedData:
     def content(self) -> list[Any]:
         """All that tells these data from others."""
         arrays = [self.X, self.Y, self.J, self.Y_sigma, self.J_sigma, self.weights]
-        return [*arrays, self.inputs, self.outputs]
+        formulas = [repr(quantity.tree) for quantity in self.quantities]
+        return [*arrays, self.inputs, self.outputs, self.Q, self.Q_sigma, formulas]
 
     @property
     def nbytes(self) -> int:
@@ -222,20 +245,16 @@ class MixedData:
     def __repr__(self) -> str:
         return (
             f"MixedData({self.n} rows, {', '.join(self.inputs)} -> {', '.join(self.outputs)}, "
-            f"{self.n_values} values, {self.n_derivatives} partials)"
+            f"{self.n_values} values, {self.n_derivatives} partials"
+            + (f", {self.n_quantities} quantities)" if self.quantities else ")")
         )
 
     def take(self, rows: NDArray[Any] | Sequence[int] | slice) -> MixedData:
         """Return the given rows."""
-        return replace(
-            self,
-            X=self.X[rows],
-            Y=self.Y[rows],
-            J=self.J[rows],
-            Y_sigma=None if self.Y_sigma is None else self.Y_sigma[rows],
-            J_sigma=None if self.J_sigma is None else self.J_sigma[rows],
-            weights=None if self.weights is None else self.weights[rows],
-        )
+        names = ("X", "Y", "J", "Y_sigma", "J_sigma", "weights", "Q", "Q_sigma")
+        arrays = ((name, getattr(self, name)) for name in names)
+        kept: dict[str, Any] = {name: None if array is None else array[rows] for name, array in arrays}
+        return replace(self, **kept)
 
     def counted(self) -> MixedData:
         """Return the data without rows of weight 0."""
@@ -272,15 +291,16 @@ class MixedData:
         j = [self.inputs.index(name) for name in inputs]
         o = [self.outputs.index(name) for name in outputs]
         grid = np.ix_(range(self.n), o, j)
-        return MixedData(
-            self.X[:, j],
-            self.Y[:, o],
-            self.J[grid],
-            None if self.Y_sigma is None else self.Y_sigma[:, o],
-            None if self.J_sigma is None else self.J_sigma[grid],
-            inputs,
-            outputs,
-            self.weights,
+        return replace(
+            self,
+            X=self.X[:, j],
+            Y=self.Y[:, o],
+            J=self.J[grid],
+            Y_sigma=None if self.Y_sigma is None else self.Y_sigma[:, o],
+            J_sigma=None if self.J_sigma is None else self.J_sigma[grid],
+            inputs=tuple(inputs),
+            outputs=tuple(outputs),
+            quantities=tuple(q.reordered(inputs, outputs) for q in self.quantities),
         )
 
     def values_only(self) -> MixedData:
@@ -292,7 +312,8 @@ class MixedData:
         if self.n_values == 0:
             raise SwarmnetError("there are no values: this data holds derivatives only")
         kept = self.take(np.flatnonzero(np.isfinite(self.Y).any(axis=1)))
-        return replace(kept, J=np.full_like(kept.J, np.nan), J_sigma=None)
+        none: dict[str, Any] = {name: np.full_like(getattr(kept, name), np.nan) for name in ("J", "Q")}
+        return replace(kept, **none, J_sigma=None, Q_sigma=None)
 
     @classmethod
     def from_frame(
@@ -331,22 +352,18 @@ class MixedData:
         """
         columns = {name: self.X[:, j] for j, name in enumerate(self.inputs)}
         sigmas: dict[str, Array] = {}
+        observed = np.isfinite(self.Y).any(0) | np.isfinite(self.J).any((0, 2))
         silent = {
             out
-            for o, out in enumerate(self.outputs)
-            if not (np.isfinite(self.Y[:, o]).any() or np.isfinite(self.J[:, o]).any())
+            for out, is_observed in zip(self.outputs, np.atleast_1d(observed), strict=True)
+            if not is_observed
         }
-        for name, values, sigma in self.entry_columns():
+        for name, values, sigma in (*self.entry_columns(), *self.quantity_columns()):
             if name in silent or np.isfinite(values).any():
                 columns[name] = values
             if sigma is not None and np.isfinite(sigma).any():
                 sigmas[sigma_name(name)] = sigma
         return pd.DataFrame(columns | sigmas)
-
-
-def most_rows(d: int, k: int, most: int) -> int:
-    """Return the number of rows in a block, up to `most`, for d inputs and k outputs."""
-    return max(1, min(most, _BLOCK // (d + k * (1 + d))))
 
 
 def along_rows(weights: Array, ndim: int) -> Array:

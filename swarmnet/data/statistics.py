@@ -78,6 +78,7 @@ class Statistics:
         rows: of the inputs (d,), with each row that has an entry counted once.
         Y: of the outputs' values (k,).
         J: of the partials (k d,), one output after another.
+        Q: of the quantities (q,).
     """
 
     n: int
@@ -85,12 +86,19 @@ class Statistics:
     rows: Moments
     Y: Moments
     J: Moments
+    Q: Moments
 
     @classmethod
-    def of(cls, X: Array, Y: Array, J: Array, weights: Array | None) -> "Statistics":
-        """Return the statistics of rows X (n, d), Y (n, k), J (n, k, d) with weights (n,), or None for 1."""
+    def of(
+        cls, X: Array, Y: Array, J: Array, weights: Array | None, quantities: Array | None = None
+    ) -> "Statistics":
+        """Return the statistics of rows X (n, d), Y (n, k), J (n, k, d) and quantities (n, q).
+
+        Their weights are (n,), or None for 1.
+        """
         n, k, d = J.shape
-        entries = (~np.isnan(Y)).sum(1) + (~np.isnan(J)).sum((1, 2))
+        Q = np.zeros((n, 0)) if quantities is None else quantities
+        entries = (~np.isnan(Y)).sum(1) + (~np.isnan(J)).sum((1, 2)) + (~np.isnan(Q)).sum(1)
         often = 1.0 if weights is None else weights
         return cls(
             n,
@@ -98,6 +106,7 @@ class Statistics:
             Moments.of(X.T, (entries > 0) * often),
             Moments.of(Y.T, weights),
             Moments.of(J.reshape(n, k * d).T, weights),
+            Moments.of(Q.T, weights),
         )
 
     def __add__(self, other: "Statistics") -> "Statistics":
@@ -108,6 +117,7 @@ class Statistics:
             self.rows + other.rows,
             self.Y + other.Y,
             self.J + other.J,
+            self.Q + other.Q,
         )
 
     @classmethod
@@ -137,13 +147,13 @@ class Statistics:
 
     @property
     def total_weights(self) -> tuple[float, float]:
-        """The total weights of all values and of all partials."""
-        return float(self.Y.weight.sum()), float(self.J.weight.sum())
+        """The total weights of all values, and of all partials and quantities."""
+        return float(self.Y.weight.sum()), float(self.J.weight.sum() + self.Q.weight.sum())
 
     @property
     def n_entries(self) -> int:
-        """Number of observed values and partials together."""
-        return self.n_values + self.n_derivatives
+        """Number of observed values, partials and quantities together."""
+        return self.n_values + self.n_derivatives + int(self.Q.count.sum())
 
 
 def _of_column(column: Array, weights: Array | None) -> tuple[float, ...]:

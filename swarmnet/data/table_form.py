@@ -62,7 +62,7 @@ class Form:
     def row_bytes(self) -> int:
         """Bytes of a row's numbers."""
         k, d = len(self.roles.outputs), len(self.roles.inputs)
-        targets = k * (1 + d)
+        targets = k * (1 + d) + len(self.roles.quantities)
         return 8 * (d + (2 if self.roles.sigmas or self.has_sigma else 1) * targets)
 
     def read(self, table: Table) -> Arrays:
@@ -154,14 +154,19 @@ class Arrays:
         self._Y, self._J = np.full((n, k), np.nan), np.full((n, k, d), np.nan)
         self._Y_sigma: Array | None = None
         self._J_sigma: Array | None = None
+        self._Q, self._Q_sigma = np.full((2, n, len(roles.quantities)), np.nan)
 
-    def targets(self, entry: Entry) -> Array:
-        """Return a view (n,) of the entry's column."""
+    def targets(self, entry: Entry | int) -> Array:
+        """Return a view (n,) of the column of an entry, or of the quantity with this number."""
+        if isinstance(entry, int):
+            return self._Q[:, entry]
         output, input = entry
         return self._Y[:, output] if input is None else self._J[:, output, input]
 
-    def sigmas(self, entry: Entry) -> Array:
-        """Return a view (n,) of the entry's standard deviations."""
+    def sigmas(self, entry: Entry | int) -> Array:
+        """Return a view (n,) of the standard deviations of an entry, or of the quantity with this number."""
+        if isinstance(entry, int):
+            return self._Q_sigma[:, entry]
         output, input = entry
         if input is None:
             self._Y_sigma = np.full_like(self._Y, np.nan) if self._Y_sigma is None else self._Y_sigma
@@ -171,12 +176,23 @@ class Arrays:
 
     def any(self) -> bool:
         """Return whether there is an entry."""
-        return bool((~np.isnan(self._Y)).any() or (~np.isnan(self._J)).any())
+        return any((~np.isnan(targets)).any() for targets in (self._Y, self._J, self._Q))
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of MixedData."""
-        own = {"X": self.X, "Y": self._Y, "J": self._J, "Y_sigma": self._Y_sigma, "J_sigma": self._J_sigma}
-        return own | {"inputs": self._roles.inputs, "outputs": self._roles.outputs}
+        own: dict[str, Any] = {
+            "X": self.X,
+            "Y": self._Y,
+            "J": self._J,
+            "Y_sigma": self._Y_sigma,
+            "J_sigma": self._J_sigma,
+        }
+        own |= {"inputs": self._roles.inputs, "outputs": self._roles.outputs}
+        return (
+            own
+            | {"Q": self._Q, "Q_sigma": self._Q_sigma, "quantities": self._roles.quantities}
+            | {"define": self._roles.define}
+        )
 
 
 @contextmanager

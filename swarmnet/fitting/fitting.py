@@ -9,7 +9,6 @@ from swarmnet.data.canonical_order import canonical, mean_point
 from swarmnet.data.data_frames import pd
 from swarmnet.data.dataset import Dataset
 from swarmnet.data.readers import Data, Size
-from swarmnet.data.statistics import Statistics
 from swarmnet.errors import warn_user
 from swarmnet.fitting.candidates import candidates_for
 from swarmnet.fitting.data_location import cluster_of, located, source_of
@@ -114,10 +113,12 @@ def fitted(data: Data, options: FitOptions) -> FittedModel:
     nets = candidates_for(ordered, options)
     refuse_nothing_to_learn(known, options.derivative_weight)
     warn_of_kinks(known, nets[0])
-    free = [name for name, count in zip(ordered.outputs, known.Y.count, strict=True) if count == 0]
+    told = {o for quantity in ordered.quantities for o, along in quantity.arguments if not along}
+    counts = zip(ordered.outputs, known.Y.count, strict=True)
+    free = [name for o, (name, count) in enumerate(counts) if count == 0 and o not in told]
     centre = dict(zip(ordered.inputs, mean_point(ordered).tolist(), strict=True)) if free else {}
     warn_of_free_outputs(free, centre)
-    preparation = _preparation(known, nets[0], options)
+    preparation = _preparation(ordered, nets[0], options)
     objective, result = _trained(ordered, nets, preparation, options, cluster)
     if result.status == "interrupted":
         warn_user(result.message)
@@ -148,10 +149,13 @@ def fitted(data: Data, options: FitOptions) -> FittedModel:
     return reordered(model, given.inputs, given.outputs)
 
 
-def _preparation(known: Statistics, net: Network, options: FitOptions) -> Preparation:
-    """Return how rows are scaled before training on rows with these statistics."""
-    squared = options.loss == "squared"
-    scaling = Scaling.of(known, options.scaling, outputs=squared and net.activations[-1].name == "linear")
+def _preparation(data: Dataset, net: Network, options: FitOptions) -> Preparation:
+    """Return how rows are scaled before training on `data`."""
+    squared, known = options.loss == "squared", data.statistics
+    scales_outputs = squared and net.activations[-1].name == "linear"
+    scaling = Scaling.of(known, options.scaling, outputs=scales_outputs)
+    if scales_outputs and options.scaling is not None:
+        scaling = scaling.for_quantities(known, data.quantities)
     # With cross-entropy, values are probabilities and are not scaled.
     return Preparation(scaling, None if options.scaling is None else known, scales_values=squared)
 

@@ -37,13 +37,23 @@ def trend_for(data: Dataset, degree: int, options: FitOptions, least: int = 1) -
 def polynomials(data: Dataset, options: FitOptions) -> list[Network]:
     """Return the polynomials to try as models of their own, by number of terms.
 
-    There are none for data in files, nor for so many entries that few terms would take long.
+    There are none for data in files, nor for so many entries that few terms would take long. With quantities
+    they are of rising total degree, so that each contains the one before, with no more terms than entries.
     """
     if data.in_memory is None:
         return []
     most = int(min(_MOST_TERMS, _MOST_PER_ENTRY * data.n_entries, MOST_NUMBERS / data.n_entries) / data.k)
+    if data.in_memory.n_quantities:
+        return _rising(data, options, int(min(most, data.n_entries / data.k)))
     sets = {frozenset(powers): powers for powers in _sets(data.d, most)}
     trends = (_trend(powers, data, options, 2) for powers in sorted(sets.values(), key=len))
+    return [Network((data.d, data.k), trend=trend) for trend in trends]
+
+
+def _rising(data: Dataset, options: FitOptions, most: int) -> list[Network]:
+    """Return the polynomials of total degree 2, 3 and so on with at most so many terms."""
+    degrees = [degree for degree in range(2, MOST_DEGREE + 1) if _count(data.d, degree) <= most]
+    trends = (_trend(total_degree(data.d, degree), data, options, 2) for degree in degrees)
     return [Network((data.d, data.k), trend=trend) for trend in trends]
 
 

@@ -60,6 +60,7 @@ def record_of(data: Dataset, prepared: Dataset, options: FitOptions) -> dict[str
         "derivatives": data.n_derivatives,
         "input_ranges": {name: ranges[name] for name in data.inputs},
         "sigma": data.sigma_rms,
+        **({"define": dict(data.define)} if data.define else {}),
         "scaling": options.scaling,
         "loss_function": options.loss,
     }

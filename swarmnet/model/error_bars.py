@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet import linalg as blas
+from swarmnet.data.quantities import Quantity
 from swarmnet.network.network import Network, unit
+from swarmnet.objective.quantity_entries import QuantityBlock
 from swarmnet.objective.row_chunks import VALUE, Entries
 from swarmnet.objective.value_losses import SQUARED
 from swarmnet.threads import ThreadTeam, one_blas_thread
@@ -76,6 +78,26 @@ def jacobian_deviations(
 ) -> Array:
     """Return the standard deviations (n, k, d) of the partials at X (n, d)."""
     return _deviations(net, theta, packed, X, range(net.d), work)
+
+
+@one_blas_thread()
+def quantity_deviations(net: Network, theta: Array, packed: Array, X: Array, quantity: Quantity) -> Array:
+    """Return the standard deviations (n,) of a quantity at X (n, d).
+
+    Raises:
+        SwarmnetError: it has a second derivative, and an activation has no third one.
+    """
+    from swarmnet.objective.kernels.bound import BoundKernels, Workspace  # noqa: PLC0415  # imports Numba
+
+    kernels, memory, C = BoundKernels(net, np.float64, SQUARED), Workspace(), unpack(packed, net.size)
+    out, one = np.empty(len(X)), np.ones(1)
+    step = max(16, USUAL.numbers // (net.size * len(quantity.arguments)))
+    for start in range(0, len(X), step):
+        rows = slice(start, start + step)
+        block = QuantityBlock.unweighted(quantity, X[rows])
+        V = blas.multiply(C, block.gradients(kernels, memory, theta, one)[1])
+        out[rows] = np.sqrt(np.einsum("pr,pr->r", V, V))
+    return out
 
 
 @one_blas_thread()

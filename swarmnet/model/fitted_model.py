@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from functools import partial
 from itertools import combinations_with_replacement, product
 from typing import Any, Literal, overload
 
@@ -15,11 +16,18 @@ from swarmnet.atomic_write import write_atomically
 from swarmnet.data.arrays import as_numbers
 from swarmnet.data.column_names import derivative_name, second_derivative_name, sigma_name, two_columns
 from swarmnet.data.data_frames import as_pandas, is_frame, pd
+from swarmnet.data.definitions import quantity_of
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.readers import read_query
 from swarmnet.errors import SwarmnetError
 from swarmnet.model import point_queries as queries
-from swarmnet.model.error_bars import OtherFit, jacobian_deviations, value_deviations, widened
+from swarmnet.model.error_bars import (
+    OtherFit,
+    jacobian_deviations,
+    quantity_deviations,
+    value_deviations,
+    widened,
+)
 from swarmnet.model.forms import FORMS
 from swarmnet.model.model_file import HISTORY, read, written
 from swarmnet.model.training_record import no_error_bars
@@ -119,6 +127,41 @@ class FittedModel:
         with np.errstate(all="ignore"):
             found = queries.hessian(self.net, self.theta, self._scaled(X))
             return _finite(self.scaling.unscale_H(found))
+
+    @overload
+    def quantity(
+        self, formula: str, X: ArrayLike | pd.DataFrame, return_std: Literal[False] = False
+    ) -> Array: ...
+    @overload
+    def quantity(self, formula: str, X: ArrayLike | pd.DataFrame, return_std: bool) -> Any: ...
+    def quantity(self, formula: str, X: ArrayLike | pd.DataFrame, return_std: bool = False) -> Any:
+        """Return a quantity (n,), such as ``-(dh/dp)/(dh/dT)``; with `return_std` also its deviation (n,).
+
+        Args:
+            formula: of inputs, outputs, their first and second derivatives, and names that were defined for
+                training. It is in the data's units.
+            X: points.
+            return_std: as in `predict`.
+
+        Raises:
+            SwarmnetError: the formula is not valid, has an unknown name, or is not defined at a point (as
+                log(-1)); and as in `predict`.
+        """
+        found = quantity_of(formula, self.training.get("define", {}), self.inputs, self.outputs)
+        scaled = self.scaling.scale_quantities([found], None)[0]
+        with np.errstate(all="ignore"):
+            points = self._scaled(X)
+
+            def query(net: Network, theta: Array, X: Array) -> Array:
+                return queries.quantity(net, theta, X, scaled)
+
+            best = _finite(
+                query(self.net, self.theta, points), "the formula has no finite value in row {row}"
+            )
+            if not return_std:
+                return best
+            deviations = partial(quantity_deviations, quantity=scaled)
+            return best, _finite(self._deviations(deviations, query, points, best))
 
     def table(
         self, X: ArrayLike | pd.DataFrame, jacobian: bool = False, hessian: bool = False, std: bool = False

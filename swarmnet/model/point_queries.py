@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swarmnet.data.quantities import Quantity
 from swarmnet.network.network import Network
 from swarmnet.objective.value_losses import SQUARED
 from swarmnet.threads import ThreadTeam, one_blas_thread
@@ -35,6 +36,13 @@ def hessian(net: Network, theta: Array, X: Array) -> Array:
     if len(X) * net.size * (1 + net.k + net.d) < _MANY:
         return net.hessian(theta, X)
     return _answered(net, theta, X, "hessians", (net.k, net.d, net.d))
+
+
+def quantity(net: Network, theta: Array, X: Array, formula: Quantity) -> Array:
+    """Return a quantity (n,) at X (n, d)."""
+    answers = [query(net, theta, X) for query in (outputs, jacobian, hessian)[: formula.order + 1]]
+    arguments = [np.moveaxis(answers[len(along)], 0, -1)[(o, *along)] for o, along in formula.arguments]
+    return formula.evaluate(X, np.array(arguments))[0]
 
 
 def _answered(net: Network, theta: Array, X: Array, what: str, shape: tuple[int, ...]) -> Array:

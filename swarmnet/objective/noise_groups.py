@@ -16,13 +16,15 @@ _ROUNDED = 1e-12  # largest variance of equal targets, as a share of their mean 
 class Grouping:
     """Which entries share a noise: output o's values are group o, column (o, j) is group k + o d + j.
 
-    The last two groups hold the values and the partials with a measured sigma.
+    Then come the q quantities. The last two groups hold the values, and the partials and quantities, with a
+    measured sigma.
     """
 
-    def __init__(self, k: int, d: int) -> None:
-        self.first_known = k + k * d
+    def __init__(self, k: int, d: int, q: int = 0) -> None:
+        self.first_known = k + k * d + q
         self.values = np.arange(k)
-        self.partials = np.arange(k, self.first_known).reshape(k, d)
+        self.partials = np.arange(k, k + k * d).reshape(k, d)
+        self.quantities = np.arange(k + k * d, self.first_known)
         self.is_partial = np.arange(self.first_known + 2) >= k
         self.is_partial[-2] = False
 
@@ -41,11 +43,12 @@ class Grouping:
         """
         sums = np.zeros((6, len(self.is_partial)))
         kinds = (
-            (self.values, data.Y, data.Y_sigma, measured.Y_sigma),
-            (self.partials, data.J, data.J_sigma, measured.J_sigma),
+            (0, self.values, data.Y, data.Y_sigma, measured.Y_sigma),
+            (1, self.partials, data.J, data.J_sigma, measured.J_sigma),
+            (1, self.quantities, data.Q, data.Q_sigma, measured.Q_sigma),
         )
         with np.errstate(all="ignore"):  # the loss will then be inf
-            for kind, (own, target, sigma, known) in enumerate(kinds):
+            for kind, own, target, sigma, known in kinds:
                 often = np.broadcast_to(along_rows(data.row_weights, target.ndim), target.shape)
                 seen = ~np.isnan(target) & (often > 0)
                 group = self.of(np.broadcast_to(own, target.shape), known, kind)[seen]
@@ -78,7 +81,7 @@ class Groups(Grouping):
     """
 
     def __init__(self, k: int, d: int, sums: Array) -> None:
-        super().__init__(k, d)
+        super().__init__(k, d, sums.shape[1] - k - k * d - 2)
         self.entries, self.count = sums[0].astype(int), sums[1]
         self.square, self.relative, mean, unit = sums[2:] / np.where(self.count > 0, self.count, 1.0)
         self.unit = np.where(self.count > 0, unit, 1.0)

@@ -77,7 +77,10 @@ class Objective:
         values, partials = known.total_weights
         self._weights = EntryWeights(1.0 / (values or 1.0), derivative_weight / (partials or 1.0))
         self._dtype = float_type(dtype)
-        terms = Terms(net, self._value_loss, self._weights, self._dtype)
+        quantities = data.preparation.quantities(known) if isinstance(data, Source) else known.quantities
+        if any(quantity.order == 2 for quantity in quantities):
+            net.need_third()
+        terms = Terms(net, self._value_loss, self._weights, self._dtype, quantities)
         self._rows: RowSums
         if isinstance(data, Source):
             self._rows = data.rows(terms, threads)
@@ -92,9 +95,8 @@ class Objective:
     @property
     def candidates(self) -> "Sequence[Objective]":
         """Objectives of the candidate networks for the same data, including this one."""
-        return self._candidates or (
-            self,
-        )  # not stored, because a reference cycle would keep its rows in memory
+        # Not stored, because a reference cycle would keep its rows in memory
+        return self._candidates or (self,)
 
     @candidates.setter
     def candidates(self, candidates: "Sequence[Objective]") -> None:
@@ -150,8 +152,9 @@ class Objective:
 
     @property
     def can_project(self) -> bool:
-        """Whether `projected` is available: the output layer is linear and the loss squared."""
-        return output_is_solvable(self.net, self._value_loss)
+        """Whether `projected` is available: a linear output layer, the squared loss, and no quantities."""
+        has_quantities = self.groups.entries[self.groups.quantities].any()
+        return output_is_solvable(self.net, self._value_loss) and not has_quantities
 
     def initial(self, rng: np.random.Generator, particles: int | None = None) -> Array:
         """Return random weights from the network's initialiser: (p,), or (particles, p)."""

@@ -34,6 +34,9 @@ class Chunks:
         J: (c, k, d, r) the partials of rows computed by pullback, with m = 0; k = 0 here for other rows.
         J_weight: (c, k, d, r) their weights.
         J_group: (c, k, d, r) their noise groups.
+        Q: (c, q, r) their quantities.
+        Q_weight: (c, q, r) their weights.
+        Q_group: (c, q, r) their noise groups.
     """
 
     count: int
@@ -44,6 +47,9 @@ class Chunks:
     J: Array
     J_weight: Array
     J_group: Array
+    Q: Array
+    Q_weight: Array
+    Q_group: Array
 
     @property
     def tangents(self) -> int:
@@ -104,6 +110,9 @@ class Chunks:
             none,
             none,
             none,
+            self.Q,
+            self.Q_weight,
+            self.Q_group,
         )
 
     @property
@@ -169,7 +178,7 @@ class Entries:
 
 def _entries(chunks: Chunks, unit: EntryWeights) -> Iterator[tuple[Array, ...]]:
     """Yield the points of chunks with the columns of `Entries`, for values and for partials."""
-    X = np.ascontiguousarray(_unchunked(chunks.inputs[:, 0]), np.float64)
+    X = np.ascontiguousarray(unchunked(chunks.inputs[:, 0]), np.float64)
     rows = chunks.rows
     sure = chunks.weight[:, 0]
     if unit.value > 0 and sure.any():
@@ -205,11 +214,13 @@ class Chunker:
         self, data: MixedData, measured: MixedData, weights: EntryWeights, dtype: Any, most: int
     ) -> None:
         self._data, self._dtype, self._most = data, dtype, most
-        groups = Grouping(data.k, data.d)
+        groups = Grouping(data.k, data.d, len(data.quantities))
         often = data.weights
         self._Y, self._Y_weight = weights.of(weights.value, data.Y, data.Y_sigma, often)
         self._J, self._J_weight = weights.of(weights.partial, data.J, data.J_sigma, often)
         self._Y_group = groups.of(np.broadcast_to(groups.values, data.Y.shape), measured.Y_sigma, 0)
+        self._Q, self._Q_weight = weights.of(weights.partial, data.Q, data.Q_sigma, often)
+        self._Q_group = groups.of(np.broadcast_to(groups.quantities, data.Q.shape), measured.Q_sigma, 1)
         self._J_group = groups.of(np.broadcast_to(groups.partials, data.J.shape), measured.J_sigma, 1)
 
     def all(self) -> tuple[list[Chunks], Rows]:
@@ -219,7 +230,7 @@ class Chunker:
         inputs = np.asarray(seen.any(1))  # (n, d)
         count = inputs.sum(1)
         many = count > np.minimum(data.k, seen.any(2).sum(1))
-        some = count + (~np.isnan(data.Y)).sum(1) > 0
+        some = data.entries_per_row > 0
         parts, numbers = [], []
         for m in np.unique(count[some & ~many]):
             rows = np.flatnonzero(some & ~many & (count == m))
@@ -253,12 +264,16 @@ class Chunker:
             none,
             none,
             none,
+            *self._quantities(rows),
         )
 
     def _gradients(self, rows: Rows) -> Chunks:
         values = (array[rows, None] for array in (self._data.X, self._Y, self._Y_weight, self._Y_group))
         partials = (array[rows] for array in (self._J, self._J_weight, self._J_group))
-        return self._of(len(rows), *values, *partials)
+        return self._of(len(rows), *values, *partials, *self._quantities(rows))
+
+    def _quantities(self, rows: Rows) -> list[Array]:
+        return [array[rows] for array in (self._Q, self._Q_weight, self._Q_group)]
 
     def _of(self, count: int, *arrays: Array) -> Chunks:
         length = _length(count, self._most)
@@ -280,7 +295,7 @@ def _chunked(array: Array, length: int) -> Array:
     return np.ascontiguousarray(np.moveaxis(full.reshape(chunks, length, *array.shape[1:]), 1, -1))
 
 
-def _unchunked(array: Array) -> Array:
+def unchunked(array: Array) -> Array:
     """Return (chunks, ..., length) as (rows, ...)."""
     rows_first = np.moveaxis(array, -1, 1)
     chunks, length, *rest = rows_first.shape

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet.data.dataset import Dataset
+from swarmnet.data.quantities import Quantity
 from swarmnet.network.network import Network
 from swarmnet.objective.noise_groups import EntryWeights
 from swarmnet.scaling import Preparation
@@ -34,12 +35,14 @@ class Terms:
         loss: of values, see `value_losses.LOSSES`.
         unit: the factors of values and of partials.
         dtype: of losses and gradients.
+        quantities: the formulas of the quantities in the rows, which take the network's numbers.
     """
 
     net: Network
     loss: int
     unit: EntryWeights
     dtype: np.dtype[Any]
+    quantities: tuple[Quantity, ...] = ()
 
     @property
     def chunk_rows(self) -> int:

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Concatenate
 
 import numpy as np
 
-from swarmnet import linalg as blas
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.floating_point import far_out
 from swarmnet.network.network import Network
+from swarmnet.objective.entry_sums import PARTS, EntrySums
 from swarmnet.objective.noise_groups import EntryWeights, Grouping
-from swarmnet.objective.row_chunks import Chunker, Chunks, Entries, taken
+from swarmnet.objective.row_chunks import Chunker, Chunks, taken
 from swarmnet.objective.row_source import Array, Batch, P, Source, Sums, Terms
 from swarmnet.objective.value_losses import SQUARED
 from swarmnet.threads import ThreadTeam, one_blas_thread
@@ -30,18 +30,10 @@ from swarmnet.threads import ThreadTeam, one_blas_thread
 if TYPE_CHECKING:
     from swarmnet.objective.kernels.bound import BoundKernels, Workspace
 
-_PARTS = 8  # partial sums of a result; only bounds memory, and the threads that can share a sum
 # Minimum multiplications of a part, and of a sum that several threads share. A gradient does about 1,000 a
 # microsecond on one core, and to hand work to a second thread takes 40 to 60 microseconds.
 _PART_WORK, _SHARED = 150_000, 300_000
 _ONE_THREAD = 1 << 18  # multiplications of a product up to which OpenBLAS uses one thread (interface/gemm.c)
-# Entries whose gradients are in memory at a time, and numbers in these gradients: the one that allows more
-# entries counts. They only bound memory: for two layers of 24 units, normal equations take the same time
-# within 3 % with 128 to 8192 entries, or 1 << 14 to 1 << 20 numbers.
-_ENTRIES, _GRADIENTS = 512, 1 << 17
-_PROBE = 0.1  # share of a step at whose end r'' is measured (Transtrum and Sethna 2012, section 4)
-# Entries of each partial sum of J'J. With 256 normal equations take 0.89 times as long, with 4096 as long.
-_ENTRIES_OF_PART = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +47,7 @@ class HeldSource(Source):
         return HeldRows.of(terms, self.preparation.of(self.data), self.data, threads)
 
 
-class HeldRows:
+class HeldRows(EntrySums):
     """Rows in memory, ready for sums.
 
     Args:
@@ -88,7 +80,7 @@ class HeldRows:
     def of(cls, terms: Terms, data: MixedData, measured: MixedData, threads: int | None = None) -> "HeldRows":
         """Return the rows of MixedData; `measured` are the same rows with only measured sigmas."""
         parts, numbers = Chunker(data, measured, terms.unit, terms.dtype, terms.chunk_rows).all()
-        sums = Grouping(data.k, data.d).sums(data, measured)
+        sums = Grouping(data.k, data.d, len(data.quantities)).sums(data, measured)
         return cls(terms, parts, sums, ThreadTeam(threads), numbers=numbers, n=data.n)
 
     @property
@@ -98,7 +90,7 @@ class HeldRows:
 
     def single_threaded(self) -> "HeldRows":
         """Return the same rows with one thread."""
-        _ = self._entries  # computed once, and shared by all copies
+        _ = self._blocks  # computed once, and shared by all copies
         single = copy.copy(self)
         single._team = ThreadTeam(1)
         return single
@@ -137,7 +129,10 @@ class HeldRows:
         def add(work: "Workspace", first: int, last: int, part: Chunks, span: Array, out: Array) -> None:
             self._kernels.losses(work, theta, first, last, part, span, out)
 
-        return (self._over_swarm(len(theta), (), self.parts, add),)
+        found = self._over_swarm(len(theta), (), self.parts, add)
+        if self._quantity_blocks:
+            found = found + self._quantity_losses(theta)
+        return (found,)
 
     def grams(self, theta: Array, grams: int) -> Sums:
         """Return each output layer's [G | g], (s, grams, units, units + targets), and the squares ()."""
@@ -165,98 +160,10 @@ class HeldRows:
 
         self._run(len(spans), work, 3.0 * self._work, large=False)
         sums[:, 1:] = gradients
-        return (_sum(sums),)
-
-    def normal(self, weights: Array, precision: Array) -> Sums:
-        """Return squares (groups,), J'r (p,) and the upper half of J'J (p, p) in Fortran order."""
-        p, spans = len(weights), self._entry_spans
-        squares = np.zeros((len(spans), self.group_sums.shape[1]))
-        Jr = np.zeros((len(spans), p))
-        JJ = [np.zeros((p, p), order="F") for _ in spans]
-        root = np.sqrt(precision)
-
-        def work(number: int) -> None:
-            for r, J, group in self._gradients(weights, spans[number], root):
-                squares[number] += np.bincount(group, r * r, squares.shape[1])
-                blas.add_gram(J, JJ[number])
-                Jr[number] += J @ (r * root[group])
-
-        self._run(len(spans), work, self._entries.count * p * p)
-        for part in JJ[1:]:
-            JJ[0] += part
-        return squares.sum(0), Jr.sum(0), JJ[0]
-
-    def leverages(self, weights: Array, precision: Array, factor: Array) -> Sums:
-        """Return each group's sum of precision j' (L L')^-1 j, (groups,), with L = `factor` (p, p)."""
-        spans = self._entry_spans
-        totals = np.zeros((len(spans), self.group_sums.shape[1]))
-        root = np.sqrt(precision)
-
-        def work(number: int) -> None:
-            for _, J, group in self._gradients(weights, spans[number], root):
-                V = blas.divide(factor, J)
-                totals[number] += np.bincount(group, np.einsum("pe,pe->e", V, V), totals.shape[1])
-
-        self._run(len(spans), work, self._entries.count * len(weights) ** 2)
-        return (totals.sum(0),)
-
-    def squares(self, weights: Array) -> Sums:
-        """Return each group's sum of squared residuals (groups,)."""
-        spans = self._entry_spans
-        totals = np.zeros((len(spans), self.group_sums.shape[1]))
-
-        def work(number: int) -> None:
-            first, last = spans[number]
-            with self._lent() as memory:
-                r = self._kernels.residuals(memory, weights, self._entries, first, last)
-            totals[number] = np.bincount(self._entries.group[first:last], r * r, totals.shape[1])
-
-        self._run(len(spans), work, self._entries.count * len(weights))
-        return (totals.sum(0),)
-
-    def bends(self, weights: Array, step: Array, precision: Array) -> Sums:
-        """Return J'r'' (p,), with r'' the residuals' second derivatives along a step (p,), by differences."""
-        spans = self._entry_spans
-        totals = np.zeros((len(spans), len(weights)))
-        root, table = np.sqrt(precision), self._entries
-        probe = weights + _PROBE * step
-
-        def work(number: int) -> None:
-            start = spans[number][0]
-            for r, J, group in self._gradients(weights, spans[number], root):
-                with self._lent() as memory:
-                    moved = self._kernels.residuals(memory, probe, table, start, start + len(r))
-                slope = (moved - r) * (root[group] / _PROBE)
-                totals[number] += J @ ((slope - step @ J) * (2.0 / _PROBE))
-                start += len(r)
-
-        self._run(len(spans), work, 2.0 * table.count * len(weights))
-        return (totals.sum(0),)
-
-    def residuals(self, weights: Array, precision: Array) -> Sums:
-        """Return residuals (entries,) and gradients (entries, p), times sqrt(precision), and groups
-        (entries,).
-
-        For `joined`.
-        """
-        root = np.sqrt(precision)
-        with self._lent() as memory:
-            r, J = self._kernels.entry_gradients(memory, weights, self._entries, 0, self._entries.count, root)
-            return r * root[self._entries.group], J.T.copy(), self._entries.group
-
-    def _gradients(
-        self, weights: Array, span: tuple[int, int], root: Array
-    ) -> Iterator[tuple[Array, Array, Array]]:
-        """Yield entries' residuals, gradients (p, entries) times their group's root, and groups.
-
-        Each result overwrites the gradients of the last one.
-        """
-        (first, last), most = span, max(_ENTRIES, _GRADIENTS // len(weights))
-        with self._lent() as memory:
-            for start in range(first, last, most):
-                stop = min(start + most, last)
-                r, J = self._kernels.entry_gradients(memory, weights, self._entries, start, stop, root)
-                yield r, J, self._entries.group[start:stop]
+        found = _sum(sums)
+        if self._quantity_blocks:
+            found = found + self._quantity_gradient(weights)
+        return (found,)
 
     @cached_property
     def _places(self) -> Batch:
@@ -268,21 +175,10 @@ class HeldRows:
         return places
 
     @cached_property
-    def _entries(self) -> Entries:
-        return Entries.of(self.parts, self.terms.unit)
-
-    @cached_property
-    def _entry_spans(self) -> list[tuple[int, int]]:
-        """The first entry and the end of each partial sum over entries."""
-        count = self._entries.count
-        parts = int(np.clip(count // _ENTRIES_OF_PART, 1, _PARTS))
-        return [(count * i // parts, count * (i + 1) // parts) for i in range(parts)]
-
-    @cached_property
     def _spans(self) -> list[tuple[int, Array]]:
         """The part's number, and the first chunk and the end of each partial sum over chunks."""
         found = []
-        most = max(_PART_WORK, self._work / _PARTS)
+        most = max(_PART_WORK, self._work / PARTS)
         for number, part in enumerate(self.parts):
             count = len(part.inputs)
             pieces = int(np.clip(round(self._work_of(part) / most), 1, count))

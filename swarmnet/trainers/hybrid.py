@@ -20,6 +20,7 @@ from swarmnet.trainers.lm_run import MOST_WEIGHTS, STALE, LMRun, Optimum, cost, 
 from swarmnet.trainers.monitor import Monitor
 from swarmnet.trainers.network_choice import Choice, is_small, without_variants
 from swarmnet.trainers.particle_swarm import PSO, ProjectedPSO, Swarm
+from swarmnet.trainers.polynomial_continuation import polynomials_by_continuation
 from swarmnet.trainers.protocols import Trainable
 from swarmnet.trainers.result import Array
 from swarmnet.trainers.stages import Stages
@@ -110,8 +111,10 @@ class Hybrid(Trainer):
     def train(
         self, objective: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
-        networks = [c for c in objective.candidates if not is_linear(c)]
-        polynomials = polynomials_by_score([c for c in objective.candidates if is_linear(c)])
+        candidates = objective.candidates
+        networks = [c for c in candidates if c.hidden_size or not (is_linear(c) or len(candidates) > 1)]
+        others = [c for c in candidates if c not in networks]
+        polynomials = polynomials_by_score(others) or polynomials_by_continuation(others)
         if polynomials and monitor.resume() is None:
             report(polynomials, monitor)
         if not monitor.status and (not networks or are_exact(polynomials)):
@@ -120,7 +123,7 @@ class Hybrid(Trainer):
             return
         self._train_network(networks, start, rng, monitor)
         if polynomials:
-            keep_better(polynomials, monitor, objective.candidates)
+            keep_better(polynomials, monitor, candidates)
 
     def _train_network(
         self, networks: Sequence[Trainable], start: Array | None, rng: np.random.Generator, monitor: Monitor

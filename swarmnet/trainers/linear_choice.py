@@ -10,6 +10,7 @@ from swarmnet.trainers.linear_evidence import (
     LinearFit,
     fitted,
     has_small_gradients,
+    is_linear,
     left_out,
     prediction_score,
 )
@@ -77,11 +78,11 @@ def polynomials_by_score(objectives: Sequence[Trainable]) -> list[Predictor]:
     """Return the fits of polynomials, the one to choose first and the others by their score.
 
     They are tried by number of weights. The scores of few entries vary, so the evidence decides among those
-    that are nearly the best.
+    that are nearly the best. Those whose residuals are not linear are left out.
     """
     tried: list[Predictor] = []
     best, missed = np.inf, 0
-    for objective in objectives:
+    for objective in filter(is_linear, objectives):
         if missed >= _PATIENCE and objective.size > _FEW:
             break
         found = Predictor.of(objective, fitted(objective))
@@ -118,11 +119,16 @@ def network_found(monitor: Monitor, candidates: Sequence[Trainable]) -> Predicto
     objective, theta, posterior = candidates[found.network], found.theta, found.posterior
     if objective.hidden_size == 0 or not has_small_gradients(objective):
         return None
+    network = predictor_of(objective, theta, posterior, found.loss)
+    found.scores[objective.number] = network.score
+    return network
+
+
+def predictor_of(objective: Trainable, theta: Array, posterior: Posterior, loss: float) -> Predictor:
+    """Return a fit with the score of its predictions, as if it were linear in its weights there."""
     r, J, group = objective.residual_jacobian(theta)
     left = left_out(r - J @ theta, J, posterior.precision[group], posterior.decay)
-    score = prediction_score(objective, left, group)
-    found.scores[objective.number] = score
-    return Predictor(objective, theta, posterior, found.loss, score)
+    return Predictor(objective, theta, posterior, loss, prediction_score(objective, left, group))
 
 
 def report(polynomials: Sequence[Predictor], monitor: Monitor) -> None:

@@ -130,9 +130,8 @@ def test_a_name_with_a_slash_is_read_by_the_columns_there_are() -> None:
         (["T", "h"], ["T", "T"], ["h"], ["inputs= names 'T' twice"]),
         (["T", "h", "dh/dTT"], None, None, ["column 'dh/dTT'", "unknown name 'TT'", "T, h"]),
         (["T", "h", "dg/dT"], None, ["h"], ["column 'dg/dT'", "unknown name 'g'", "--outputs"]),
-        (["T", "h", "dh/dT", "d2h/dT2"], None, None, ["column 'd2h/dT2'", "second derivative"]),
-        (["T", "p", "h", "dh/dT", "d2h/dTdp"], "T", "h", ["'d2h/dTdp'", "second derivative"]),
-        (["T", "T2", "h", "dh/dT", "d2h/dT2"], None, None, ["'d2h/dT2'", "second derivative"]),
+        (["T", "h", "dh/dT", "d2h/dp2"], None, None, ["'d2h/dp2'", "second derivative", "unknown names"]),
+        (["T", "p", "h", "dh/dT", "d2g/dTdp"], None, ["h"], ["'d2g/dTdp'", "'g' is no output"]),
         (["b/dc", "c", "da/db/dc"], None, None, ["'da/db/dc'", "more than one", "rename"]),
         (["x", "y", "sigma(z)"], None, None, ["column 'sigma(z)'", "belongs to nothing"]),
         (["x", "y", "sigma(x)"], None, None, ["column 'sigma(x)'", "belongs to nothing"]),
@@ -148,6 +147,22 @@ def test_what_cannot_be_decided_is_an_error(
         roles_of(columns, inputs, outputs)
     for part in parts:
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("columns", "column", "arguments"),
+    [
+        (["T", "h", "dh/dT", "d2h/dT2"], "d2h/dT2", ((0, (0, 0)),)),
+        (["p", "T", "h", "dh/dT", "d2h/dTdp"], "d2h/dTdp", ((0, (0, 1)),)),
+        (["T", "p", "T2", "g", "dg/dp", "h", "dh/dT2", "d2h/dT2"], "d2h/dT2", ((1, (0, 0)),)),
+    ],
+)
+def test_a_column_of_a_second_derivative_is_learnt_by_its_name(
+    columns: list[str], column: str, arguments: tuple[Any, ...]
+) -> None:
+    roles = roles_of(columns, ["p", "T"] if "p" in columns and "T2" not in columns else None)
+    (quantity,) = roles.quantities
+    assert (quantity.name, quantity.arguments, roles.entries[column]) == (column, arguments, 0)
 
 
 def test_a_second_derivatives_name_is_free_for_an_output_that_exists() -> None:
@@ -223,7 +238,7 @@ def test_what_cannot_be_decided_in_a_long_table_is_an_error(
         (["h", "dg/dx"], None, ["h"], "dg/dx", ["unknown name 'g'", "the outputs are h"]),
         (["dh/dX"], None, None, "dh/dX", ["unknown name 'X'", "the columns are x"]),
         (["dh/dq"], ["x"], None, "dh/dq", ["with respect to 'q'", "the inputs are x"]),
-        (["y", "d2y/dx2"], None, None, "d2y/dx2", ["second derivative"]),
+        (["y", "d2y/dz2"], None, None, "d2y/dz2", ["second derivative", "unknown names"]),
         (["0.5"], None, None, "0.5", ["is a number, not a name", "wide"]),
     ],
 )

@@ -82,17 +82,6 @@ def test_a_definition_may_be_for_others_alone() -> None:
 @pytest.mark.parametrize(
     ("define", "words"),
     [
-        (
-            {"c": "-(dh/dp)/(dh/dT)"},
-            "'-(dh/dp)/(dh/dT)' is too much: for now, a formula must be a number times",
-        ),
-        ({"c": "2*(h + dh/dT)"}, "'h + dh/dT' is too much"),
-        ({"c": "3 - h"}, "'3 - h' is too much"),
-        ({"c": "1/h"}, "'1/h' is too much"),
-        ({"c": "2*h**2"}, "'h**2' is too much"),
-        ({"c": "h*g"}, "'h*g' is too much"),
-        ({"c": "2*sin(h)"}, "'sin(h)' is too much"),
-        ({"c": "5*d2h/dTdp"}, "'d2h/dTdp' is too much"),
         ({"c": "2*3"}, "of 'c' as '2*3': it is only a number"),
         ({"c": "0*h"}, "its factor is 0: it must be finite and not 0"),
         ({"c": "1e999*h"}, "its factor is inf"),
@@ -101,8 +90,8 @@ def test_a_definition_may_be_for_others_alone() -> None:
         ({"c": "log(-1)*h"}, "its factor is no finite number"),
         ({"c": "exp(1e4)*h"}, "its factor is no finite number"),
         ({"c": "(-2)**0.5*h"}, "its factor is no finite number"),
-        ({"c": "hh"}, "unknown name 'hh': did you mean 'h'? the names are h, g"),
-        ({"c": "2*cp", "cp": "dh/dT"}, "unknown name 'cp': the names are h, g"),
+        ({"c": "hh"}, "unknown name 'hh': did you mean 'h'? the names are h, g, p, T"),
+        ({"c": "2*cp", "cp": "dh/dT"}, "unknown name 'cp': did you mean 'p'? the names are h, g, p, T"),
         ({"c": "2*c"}, "it uses 'c', its own name: rename the column"),
         ({"dh/dT": "1000*dh/dT"}, "it uses 'dh/dT', its own name"),
         ({"c": "(h"}, "define= (--define) of 'c': column 3 of '(h': expected ')'"),

@@ -201,7 +201,7 @@ ROLE_ERRORS = [
         {},
         "data.csv: column 'T' could be an input or an output: say which with inputs=",
     ),
-    ("x,y,d2y/dx2\n1,2,3\n", {}, "data.csv: column 'd2y/dx2' is a second derivative"),
+    ("x,y,d2y/dz2\n1,2,3\n", {}, "data.csv: column 'd2y/dz2' is a second derivative with respect"),
     ("x,y,dy/dz\n1,2,3\n", {}, "data.csv: column 'dy/dz' is a derivative with respect to unknown"),
     ("x,y\n1,2\n", {"inputs": ["z"]}, "data.csv: inputs= names 'z', which is no column"),
     ("T,target,value\n1,h,2\n", {}, "data.csv: column 'T' could be an input or not: say which"),
@@ -241,7 +241,7 @@ CELL_ERRORS = [
         "x,target,value\n1,y,2\n1,dy/dz,2\n",
         "line 3, column 'target': target 'dy/dz' is a derivative with respect to unknown name 'z'",
     ),
-    ("x,target,value\n1,d2y/dx2,2\n", "line 2, column 'target': target 'd2y/dx2' is a second"),
+    ("x,target,value\n1,d2y/dz2,2\n", "line 2, column 'target': target 'd2y/dz2' is a second"),
     ("x,target,value\n1,0.5,2\n", "line 2, column 'target': target '0.5' is a number, not a name"),
 ]
 SHAPE_ERRORS: list[tuple[str | bytes, str]] = [

@@ -1,0 +1,171 @@
+"""Single entries in blocks: those of the table of values and partials, and those of quantities.
+
+A quantity's arguments are computed as entries of the table, and so are their gradients; the formula's
+derivatives combine them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swarmnet.data.quantities import Quantity
+from swarmnet.objective.row_chunks import VALUE, Chunks, Entries, unchunked
+
+if TYPE_CHECKING:
+    from swarmnet.objective.kernels.bound import BoundKernels, Workspace
+
+Array = NDArray[Any]
+
+_ROWS = 128  # entries of a quantity in a block: that many are in one pass of the kernels
+
+
+class Block(Protocol):
+    """Entries whose residuals and gradients are computed together."""
+
+    @property
+    def group(self) -> Array:
+        """(entries,) their noise groups."""
+
+    def divided(self, most: int) -> Iterator[Block]:
+        """Yield blocks of up to `most` entries, if these can be chosen."""
+
+    def residuals(self, kernels: BoundKernels, work: Workspace, theta: Array) -> Array:
+        """Return sqrt(weight) (prediction - target), (entries,)."""
+
+    def gradients(
+        self, kernels: BoundKernels, work: Workspace, theta: Array, root: Array
+    ) -> tuple[Array, Array]:
+        """Return the residuals (entries,), and gradients (p, entries) times their group's root (groups,).
+
+        Each call overwrites the gradients of the last one.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class TableBlock:
+    """Entries `first` to `last` of a table."""
+
+    table: Entries
+    first: int
+    last: int
+
+    @property
+    def group(self) -> Array:
+        """(entries,) their noise groups."""
+        return self.table.group[self.first : self.last]
+
+    def divided(self, most: int) -> Iterator[TableBlock]:
+        """Yield blocks of up to `most` entries."""
+        for start in range(self.first, self.last, most):
+            yield TableBlock(self.table, start, min(start + most, self.last))
+
+    def residuals(self, kernels: BoundKernels, work: Workspace, theta: Array) -> Array:
+        """Return the residuals (entries,)."""
+        return kernels.residuals(work, theta, self.table, self.first, self.last)
+
+    def gradients(
+        self, kernels: BoundKernels, work: Workspace, theta: Array, root: Array
+    ) -> tuple[Array, Array]:
+        """Return the residuals (entries,), and gradients (p, entries) times their group's root (groups,)."""
+        return kernels.entry_gradients(work, theta, self.table, self.first, self.last, root)
+
+
+@dataclass(frozen=True, eq=False)
+class QuantityBlock:
+    """Entries of one quantity.
+
+    Args:
+        quantity: the formula.
+        X: (entries, d) their points.
+        target: (entries,) observed numbers.
+        weight: (entries,) 1 / sigma^2 times the row weight.
+        group: (entries,) noise groups.
+    """
+
+    quantity: Quantity
+    X: Array
+    target: Array
+    weight: Array
+    group: Array
+
+    @classmethod
+    def unweighted(cls, quantity: Quantity, X: Array) -> QuantityBlock:
+        """Return the quantity at points X (n, d), with target 0 and weight 1."""
+        n = len(X)
+        return cls(quantity, X, np.zeros(n), np.ones(n), np.zeros(n, np.intp))
+
+    @cached_property
+    def arguments(self) -> Entries:
+        """The arguments of all entries, one argument after another, with target 0 and weight 1."""
+        return argument_table(self.quantity, self.X)
+
+    def divided(self, most: int) -> Iterator[QuantityBlock]:
+        """Yield this block, which is small."""
+        yield self
+
+    def residuals(self, kernels: BoundKernels, work: Workspace, theta: Array) -> Array:
+        """Return the residuals (entries,)."""
+        table = self.arguments
+        found = kernels.residuals(work, theta, table, 0, table.count)
+        return self._residuals(self.quantity.evaluate(self.X, found.reshape(-1, len(self.X)), True)[0])
+
+    def gradients(
+        self, kernels: BoundKernels, work: Workspace, theta: Array, root: Array
+    ) -> tuple[Array, Array]:
+        """Return the residuals (entries,), and gradients (p, entries) times their group's root (groups,)."""
+        table = self.arguments
+        found, J = kernels.entry_gradients(work, theta, table, 0, table.count, np.ones(1))
+        value, slopes = self.quantity.evaluate(self.X, found.reshape(-1, len(self.X)), True)
+        slopes *= np.sqrt(self.weight) * root[self.group]
+        return self._residuals(value), np.einsum("pae,ae->pe", J.reshape(len(J), *slopes.shape), slopes)
+
+    def _residuals(self, value: Array) -> Array:
+        return np.asarray(np.sqrt(self.weight) * (value - self.target))
+
+
+def argument_table(quantity: Quantity, X: Array) -> Entries:
+    """Return a quantity's arguments at points X (n, d) as entries, one argument after another."""
+    n, count = len(X), len(quantity.arguments)
+
+    def column(numbers: Sequence[int]) -> Array:
+        return np.repeat(np.array(numbers, np.intp), n)
+
+    padded = [(output, *along, VALUE, VALUE) for output, along in quantity.arguments]
+    output, first, second = (column([numbers[i] for numbers in padded]) for i in range(3))
+    return Entries(
+        np.ascontiguousarray(X, np.float64),
+        np.tile(np.arange(n), count),
+        output,
+        first,
+        second,
+        np.zeros(n * count),
+        np.ones(n * count),
+        np.zeros(n * count, np.intp),
+    )
+
+
+def quantity_blocks(
+    parts: Sequence[Chunks], quantities: Sequence[Quantity], unit: float
+) -> list[QuantityBlock]:
+    """Return the observed quantities of chunks, whose weights also contain the factor `unit`."""
+    if unit == 0:
+        return []
+    found = [_blocks(chunks, number, q, unit) for chunks in parts for number, q in enumerate(quantities)]
+    return [block for blocks in found for block in blocks]
+
+
+def _blocks(chunks: Chunks, number: int, quantity: Quantity, unit: float) -> Iterator[QuantityBlock]:
+    weight = chunks.Q_weight[:, number].ravel().astype(np.float64) / unit
+    seen = np.flatnonzero(weight)
+    X = unchunked(chunks.inputs[:, 0])
+    for start in range(0, len(seen), _ROWS):
+        rows = seen[start : start + _ROWS]
+        target = chunks.Q[:, number].ravel()[rows].astype(np.float64)
+        group = chunks.Q_group[:, number].ravel()[rows]
+        yield QuantityBlock(quantity, X[rows].astype(np.float64), target, weight[rows], group)

@@ -1,0 +1,142 @@
+"""Quantities: values of formulas, their derivatives, and how tables are read by them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from swarmnet import MixedData, SwarmnetError
+from swarmnet.data.definitions import quantity_of
+from swarmnet.data.quantities import Quantity
+
+INPUTS, OUTPUTS = ("p", "T"), ("h", "g")
+FORMULAS = [
+    "-(dh/dp)/(dh/dT)",
+    "h + g*T",
+    "g - h - p",
+    "-T*d2g/dT2",
+    "d2g/dTdp*dh/dp - h/g",
+    "exp(h) + log(g) + sqrt(dg/dp)",
+    "sin(h) - cos(g)*tan(dg/dT) + tanh(d2h/dp2)",
+    "h**2 + h**0.5 + 2**g + h**g + p**T",
+    "1/(dg/dp)",
+    "1/sqrt(-d2g/dp2*-1 - (d2g/dTdp)**2/(d2g/dT2 + 3))",
+    "(h - 3)/(-(g))",
+]
+
+
+def quantity(formula: str, define: dict[str, str] | None = None) -> Quantity:
+    return quantity_of(formula, define or {}, INPUTS, OUTPUTS)
+
+
+def given(q: Quantity, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.uniform(0.5, 2.0, (7, 2)), rng.uniform(0.6, 1.4, (len(q.arguments), 7))
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+@pytest.mark.parametrize("scaled", [False, True])
+def test_derivatives_of_a_formula_agree_with_complex_step(formula: str, scaled: bool) -> None:
+    q = quantity(formula)
+    X, arguments = given(q)
+    if scaled:
+        q = q.rescaled(
+            np.array([0.1, 0.2]), np.array([1.1, 0.9]), np.array([0.3, 0.1]), np.array([1.2, 0.8]), 3.0
+        )
+    value, slopes = q.evaluate(X, arguments)
+    assert np.isfinite(value).all()
+    for number in range(len(arguments)):
+        moved = arguments.astype(complex)
+        moved[number] += 1e-30j
+        expected = q.evaluate(X, moved)[0].imag / 1e-30
+        np.testing.assert_allclose(slopes[number], expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_formula_has_the_value_of_its_text() -> None:
+    q = quantity("-T*d2g/dT2 + 2*mu**2 - h", {"mu": "-(dh/dp)/(dh/dT)"})
+    assert q.arguments == ((0, ()), (0, (0,)), (0, (1,)), (1, (1, 1)))
+    X, (h, h_p, h_T, g_TT) = given(q)
+    value, _ = q.evaluate(X, np.array([h, h_p, h_T, g_TT]))
+    np.testing.assert_allclose(value, -X[:, 1] * g_TT + 2 * (h_p / h_T) ** 2 - h, rtol=1e-14)
+
+
+def test_a_scaled_quantity_takes_scaled_numbers() -> None:
+    q = quantity("T*d2g/dTdp - h/p")
+    X, arguments = given(q)
+    x_offset, x_scale = np.array([3.0, -2.0]), np.array([2.0, 5.0])
+    y_offset, y_scale = np.array([10.0, 20.0]), np.array([7.0, 11.0])
+    value, _ = q.evaluate(X, arguments)
+    own = np.array([(arguments[0] - 10.0) / 7.0, arguments[1] * (2.0 * 5.0 / 11.0)])
+    scaled, _ = q.rescaled(x_offset, x_scale, y_offset, y_scale, 4.0).evaluate((X - x_offset) / x_scale, own)
+    np.testing.assert_allclose(4.0 * scaled, value, rtol=1e-13)
+
+
+def test_where_a_formula_is_not_defined_it_is_not_finite() -> None:
+    value, _ = quantity("log(h)").evaluate(np.zeros((2, 2)), np.array([[-1.0, 1.0]]))
+    assert np.isnan(value[0]) and value[1] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("formula", "words"),
+    [
+        ("2*T", "it has no output and no derivative of one"),
+        ("h*q", "'q' is no input or output: there are p, T, h, g"),
+        ("df/dT", "'f' is no output: there are h, g"),
+        ("h*(", "column 4 of 'h*(': expected a number, a name or '('"),
+        ("__import__('os')", "names with other characters go in back quotes"),
+    ],
+)
+def test_what_is_no_quantity_is_an_error(formula: str, words: str) -> None:
+    with pytest.raises(SwarmnetError) as caught:
+        quantity(formula)
+    assert words in str(caught.value)
+
+
+def table() -> pd.DataFrame:
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame(rng.uniform(1.0, 2.0, (6, 5)), columns=["T", "p", "v", "cp", "d2G/dTdp"])
+    frame["sigma(cp)"] = 0.25
+    frame.loc[2, "cp"] = np.nan
+    return frame
+
+
+def test_a_table_is_read_by_formulas() -> None:
+    frame = table()
+    data = MixedData.from_frame(frame, define={"v": "dG/dp", "cp": "-T*d2G/dT2"})
+    assert (data.inputs, data.outputs, data.n_derivatives, data.n_quantities) == (("T", "p"), ("G",), 6, 11)
+    assert [q.name for q in data.quantities] == ["d2G/dTdp", "cp"]
+    np.testing.assert_array_equal(data.J[:, 0, 1], frame["v"])
+    np.testing.assert_array_equal(data.Q, frame[["d2G/dTdp", "cp"]])
+    assert data.Q_sigma is not None
+    np.testing.assert_array_equal(np.isnan(data.Q_sigma), [[True, i == 2] for i in range(6)])
+    assert data.sigma_rms == {"cp": 0.25}
+
+
+def test_a_long_table_is_read_by_formulas() -> None:
+    rows = [(1.0, 2.0, "v", 3.0, 0.1), (1.5, 2.0, "d2G/dp2", 4.0, np.nan), (1.0, 2.5, "w", 5.0, 0.2)]
+    frame = pd.DataFrame(rows, columns=["T", "p", "target", "value", "sigma"])
+    data = MixedData.from_frame(frame, define={"v": "2*dG/dp", "w": "dG/dp/dG/dT*v"})
+    assert data.n_quantities == 2 and data.J[0, 0, 1] == 1.5
+    assert {q.name: q.arguments for q in data.quantities} == {
+        "d2G/dp2": ((0, (1, 1)),),
+        "w": ((0, (1,)), (0, (0,))),
+    }
+    assert np.nanmax(data.Q) == 5.0 and data.Q_sigma is not None and np.nansum(data.Q_sigma) == 0.2
+
+
+def test_rows_columns_and_values_can_be_selected() -> None:
+    data = MixedData.from_frame(table(), ["T", "p"], ["G"], define={"v": "dG/dp", "cp": "-T*d2G/dT2"})
+    other = data.select(["p", "T"], ["G"])
+    X, arguments = data.X, np.random.default_rng(0).normal(size=(1, data.n))
+    for mine, theirs in zip(data.quantities, other.quantities, strict=True):
+        np.testing.assert_array_equal(
+            mine.evaluate(X, arguments)[0], theirs.evaluate(X[:, ::-1], arguments)[0]
+        )
+    assert data.take([0, 2]).n_quantities == 3
+    again = MixedData.from_frame(data.to_frame(), define={"cp": "-T*d2G/dT2"})
+    np.testing.assert_array_equal(again.Q, data.Q)
+
+
+def test_names_of_columns_that_are_left_out_leave_the_formula_out() -> None:
+    frame = table().rename(columns={"v": "w"})
+    data = MixedData.from_frame(frame, ["T"], ["G"], define={"cp": "-T*d2G/dT2", "w": "dG/dT*p"})
+    assert [q.name for q in data.quantities] == ["cp"]

@@ -1,0 +1,167 @@
+"""Fits to quantities: formulas of values, first and second partial derivatives."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import swarmnet
+from swarmnet import MixedData, Network, SwarmnetError
+from swarmnet.network.activations import Activation
+from swarmnet.objective.objective import Objective
+
+DEFINE = {
+    "slope": "-2*dh/dT",
+    "ratio": "-(dh/dp)/(dh/dT + 3)",
+    "root": "sqrt(h + 4)*T",
+    "both": "d2h/dTdp + d2g/dT2*h",
+}
+
+
+def truth(X: np.ndarray) -> dict[str, np.ndarray]:
+    p, T = X.T
+    s, c, e = np.sin(T), np.cos(T), np.exp(0.3 * p)
+    g_TT = 6.0 * T * p
+    return {
+        "h": s * e,
+        "g": T**3 * p,
+        "slope": -2.0 * c * e,
+        "ratio": -0.3 * s * e / (c * e + 3.0),
+        "root": np.sqrt(s * e + 4.0) * T,
+        "d2h/dT2": -s * e,
+        "both": 0.3 * c * e + g_TT * s * e,
+    }
+
+
+def data(rows: int, seed: int = 0, sigma: bool = False) -> MixedData:
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-1.0, 1.0, (rows, 2))
+    frame = pd.DataFrame({"p": X[:, 0], "T": X[:, 1]} | truth(X))
+    for number, name in enumerate(truth(X)):
+        frame.loc[rng.permutation(rows)[: rows // 3 if number > 1 else 2 * rows // 3], name] = np.nan
+    if sigma:
+        frame["sigma(both)"] = 0.5
+    return MixedData.from_frame(frame, ["p", "T"], ["h", "g"], define=DEFINE)
+
+
+def objective(net: Network, rows: int = 30, **settings: float) -> tuple[Objective, np.ndarray]:
+    theta = net.init(np.random.default_rng(3))
+    return Objective(net, data(rows, sigma=True), **settings), theta
+
+
+@pytest.mark.parametrize("activation", ["tanh", "softplus", "sine", "gelu"])
+def test_the_gradient_of_the_loss_agrees_with_differences(activation: str) -> None:
+    of, theta = objective(Network((2, 5, 4, 2), activation), derivative_weight=0.7, l2=0.01)
+    _, gradient = of.loss_and_gradient(theta)
+    step = 1e-5
+    moved = step * np.eye(len(theta))
+    differences = (of.loss(theta + moved) - of.loss(theta - moved)) / (2.0 * step)
+    np.testing.assert_allclose(gradient, differences, rtol=1e-6, atol=1e-7)
+
+
+def test_the_loss_is_the_mean_square_of_the_formulas_residuals() -> None:
+    net = Network((2, 4, 2), "tanh")
+    of, theta = objective(net, derivative_weight=2.0)
+    rows = data(30, sigma=True)
+    Y, J, H = net.forward(theta, rows.X), net.jacobian(theta, rows.X), net.hessian(theta, rows.X)
+    predicted = {
+        "d2h/dT2": H[:, 0, 1, 1],
+        "ratio": -J[:, 0, 0] / (J[:, 0, 1] + 3.0),
+        "root": np.sqrt(Y[:, 0] + 4.0) * rows.X[:, 1],
+        "both": H[:, 0, 0, 1] + H[:, 1, 1, 1] * Y[:, 0],
+    }
+    assert [q.name for q in rows.quantities] == list(predicted)
+    of_values = np.nanmean((Y - rows.Y) ** 2)
+    apart = np.array(list(predicted.values())).T - rows.Q
+    apart[:, 3] /= 0.5
+    others = np.concatenate([apart.ravel(), (J - rows.J).ravel()])
+    assert of.loss(theta) == pytest.approx(of_values + 2.0 * np.nanmean(others**2), rel=1e-12)
+
+
+def test_sums_over_entries_agree_with_the_gradient() -> None:
+    of, theta = objective(Network((2, 4, 3, 2), "tanh"), derivative_weight=0.5)
+    loss, gradient = of.loss_and_gradient(theta)
+    squares, Jr, JJ = of.normal_equations(theta)
+    assert squares == pytest.approx(loss, rel=1e-12)
+    np.testing.assert_allclose(2.0 * Jr, gradient, rtol=1e-10, atol=1e-12)
+    r, J, _ = of.residual_jacobian(theta, of.unit_precision)
+    np.testing.assert_allclose(J.T @ J, JJ, rtol=1e-10, atol=1e-12)
+    assert r @ r == pytest.approx(loss, rel=1e-12)
+    some = [of.loss_and_gradient(theta, np.arange(a, 30, 3))[1] for a in range(3)]
+    np.testing.assert_allclose(np.mean(some, axis=0), gradient, rtol=1e-10, atol=1e-12)
+
+
+def test_a_formula_equal_to_a_partial_gives_the_same_model() -> None:
+    rng = np.random.default_rng(1)
+    X = rng.uniform(-1.0, 1.0, (25, 2))
+    frame = pd.DataFrame({"p": X[:, 0], "T": X[:, 1], "h": truth(X)["h"], "slope": truth(X)["slope"]})
+    plain = frame.assign(**{"dh/dT": frame.pop("slope") / -2.0})
+    frame = frame.assign(slope=plain["dh/dT"] * -2.0)
+    options = {"hidden": (6,), "trainer": "lm", "iterations": 20}
+    first = swarmnet.fit(MixedData.from_frame(plain, ["p", "T"], ["h"]), **options)
+    defined = MixedData.from_frame(frame, ["p", "T"], ["h"], define={"slope": "-2*dh/dT"})
+    second = swarmnet.fit(defined, **options)
+    np.testing.assert_array_equal(first.theta, second.theta)
+
+
+@pytest.mark.parametrize("trainer", ["hybrid", "lm", "lbfgs", "adam", "pso"])
+def test_trainers_learn_from_quantities(trainer: str) -> None:
+    limits = {"adam": 400, "pso": 400, "lbfgs": 300, "lm": 100}
+    hidden = None if trainer == "hybrid" else (8,)
+    options = {} if hidden is None else {"hidden": hidden, "iterations": limits[trainer]}
+    model = swarmnet.fit(data(60), trainer=trainer, seconds=20, **options)
+    X = np.random.default_rng(9).uniform(-0.9, 0.9, (50, 2))
+    true = truth(X)
+    names = ("h", "slope", "ratio", "root", "d2h/dT2")
+    errors = [np.abs(model.quantity(name, X) - true[name]).max() / np.ptp(true[name]) for name in names]
+    most = {"hybrid": 1e-4, "lm": 0.01, "lbfgs": 0.4, "adam": 0.4, "pso": 0.6}
+    assert max(errors) < most[trainer]
+
+
+def test_error_bars_of_quantities_are_those_of_what_they_equal() -> None:
+    model = swarmnet.fit(data(60), hidden=(8,), trainer="lm", iterations=60)
+    X = np.random.default_rng(2).uniform(-1.0, 1.0, (20, 2))
+    J, J_std = model.jacobian(X, return_std=True)
+    value, std = model.quantity("slope", X, return_std=True)
+    np.testing.assert_allclose(value, -2.0 * J[:, 0, 1], rtol=1e-12)
+    np.testing.assert_allclose(std, 2.0 * J_std[:, 0, 1], rtol=1e-9)
+    assert (model.quantity("d2g/dp2 + 0*h", X, return_std=True)[1] > 0).all()
+    np.testing.assert_array_equal(model.quantity("h/2 - g", X), model.predict(X) @ [0.5, -1.0])
+
+
+def test_the_defined_names_are_saved_with_the_model(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    model = swarmnet.fit(data(30), hidden=(4,), trainer="lm", iterations=10)
+    model.save(tmp_path / "m.json")
+    loaded = swarmnet.load(tmp_path / "m.json")
+    np.testing.assert_array_equal(
+        loaded.quantity("both/2", [[0.1, 0.2]]), model.quantity("both", [[0.1, 0.2]]) / 2
+    )
+    with pytest.raises(SwarmnetError, match="'heat' is no input or output"):
+        loaded.quantity("heat", [[0.1, 0.2]])
+    with pytest.raises(SwarmnetError, match="the formula has no finite value in row 1"):
+        loaded.quantity("log(T + 0*h)", [[0.1, 0.2], [0.1, -0.2]])
+
+
+def test_polynomials_learn_a_formula_that_networks_do_not() -> None:
+    """From random weights, networks take a root of a product of second derivatives for noise."""
+    rng = np.random.default_rng(4)
+    X = rng.uniform(1.0, 2.0, (80, 2))
+    p, T = X.T
+    frame = pd.DataFrame({"p": p, "T": T, "w": 3.0**0.5 / (p * T) ** 2, "v": -1.0 / (p**2 * T)})
+    frame.loc[::2, "v"] = np.nan
+    frame.loc[:2, "g"] = 1.0 / (p * T)[:3]
+    define = {"w": "sqrt(d2g/dp2*d2g/dT2 - (d2g/dTdp)**2)", "v": "dg/dp"}
+    model = swarmnet.fit(MixedData.from_frame(frame, define=define), seconds=30)
+    test = rng.uniform(1.1, 1.9, (50, 2))
+    true = 3.0**0.5 / np.prod(test, axis=1) ** 2
+    assert np.median(np.abs(model.quantity("w", test) / true - 1.0)) < 1e-3
+
+
+def test_an_activation_without_third_derivative_cannot_learn_second_ones() -> None:
+    square = Activation(
+        "square",
+        lambda z, out: np.multiply(z, z, out=out),
+        lambda z, a, out: np.multiply(z, 2.0, out=out),
+        lambda z, a, s, out: out.fill(2.0),
+    )
+    with pytest.raises(SwarmnetError, match="'square' has no third derivative"):
+        swarmnet.fit(data(30), hidden=(4,), activation=square, trainer="lm")
