@@ -17,7 +17,7 @@ from swarmnet.data.dataset import Dataset
 from swarmnet.data.readers import Data, Size, loaded
 from swarmnet.data.splitting import split
 from swarmnet.errors import SwarmnetError
-from swarmnet.fitting.candidates import network_for, refuse_unsolvable
+from swarmnet.fitting.candidates import network_for, refuse_quantities, refuse_unsolvable
 from swarmnet.fitting.comparison_runs import AllRows, Made, Run, Watch, made
 from swarmnet.fitting.data_location import located
 from swarmnet.fitting.options import Activations, FitOptions, Hidden
@@ -201,7 +201,7 @@ def _runs(
     listed = [(name, 0, replace(options, trainer=trainer)) for name, trainer in trainers.items()]
     name = "hybrid" if "hybrid" in trainers else next(iter(trainers))
     control = replace(options, trainer=trainers[name])
-    if train.n_derivatives and train.n_values:
+    if train.n_entries > train.n_values > 0:
         listed.append((name + VALUES_ONLY, 1, control))
         parts.append(train.values_only())
     if net.trend is not None:
@@ -212,6 +212,7 @@ def _runs(
     ]
     for run in runs:
         refuse_unsolvable(run.options, net)
+        refuse_quantities(parts[run.part], run.options)
     return runs, AllRows(parts, test)
 
 

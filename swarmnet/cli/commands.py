@@ -49,15 +49,19 @@ def predict(
     jacobian: Annotated[bool, typer.Option("--jacobian", help="Add first derivatives.")] = False,
     hessian: Annotated[bool, typer.Option("--hessian", help="Add second derivatives.")] = False,
     std: Annotated[bool, typer.Option("--std", help="Add error bars, as sigma(...) columns.")] = False,
+    quantity: Annotated[
+        list[str] | None,
+        typer.Option("--quantity", help='Add a formula, as "h - T*dh/dT", or a name defined in training.'),
+    ] = None,
     output: console.Output = None,
 ) -> None:
-    """Values, and derivatives if asked for, at the points of a file; CSV."""
+    """Values, and derivatives and formulas if asked for, at the points of a file; CSV."""
     console.refuse_output(output, model, query)
     fitted = load(model)
     points, ignored = read_query(query, fitted.inputs)
     if ignored:
         console.note(f"{query}: columns not needed: {listed(ignored)}")
-    console.write(console.csv(fitted.table(points, jacobian, hessian, std)), output)
+    console.write(console.csv(fitted.table(points, jacobian, hessian, std, quantity or ())), output)
 
 
 @app.command(epilog=console.example("swarmnet evaluate water.json water_test.csv"))

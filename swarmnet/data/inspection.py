@@ -21,8 +21,8 @@ class DataInspection:
     """The result of `inspect_data`.
 
     Attributes:
-        columns: a row for each input, value and partial: column, kind, entries, share (of all rows), min,
-            max, mean, sigma_min, sigma_max; NaN where there are no numbers.
+        columns: a row for each input, value, partial and quantity: column, kind, entries, share (of all
+            rows), min, max, mean, sigma_min, sigma_max; NaN where there are no numbers.
         patterns: which entries are observed together in a row: pattern, such as "h + dh/dp", and rows; the
             most frequent first. A row without any entry has the pattern "nothing".
         repeated_points: the number of distinct points that are in more than one row.
@@ -74,6 +74,7 @@ def _columns(data: MixedData) -> pd.DataFrame:
     rows = [_summary(name, "input", data.X[:, j], None) for j, name in enumerate(data.inputs)]
     for name, numbers, sigma in data.entry_columns():
         rows.append(_summary(name, "value" if name in data.outputs else "partial", numbers, sigma))
+    rows += [_summary(name, "quantity", numbers, sigma) for name, numbers, sigma in data.quantity_columns()]
     return pd.DataFrame(rows)
 
 
@@ -94,7 +95,7 @@ def _summary(name: str, kind: str, numbers: Array, sigma: Array | None) -> dict[
 
 
 def _patterns(data: MixedData) -> pd.DataFrame:
-    names, columns, _ = zip(*data.entry_columns(), strict=True)
+    names, columns, _ = zip(*data.entry_columns(), *data.quantity_columns(), strict=True)
     # Each row's pattern is packed into bits, so that equal patterns are counted fast.
     packed = np.packbits(np.isfinite(np.stack(columns, axis=1)), axis=1)
     counts = pd.DataFrame(packed).value_counts()
@@ -109,7 +110,7 @@ def _patterns(data: MixedData) -> pd.DataFrame:
 def _repeated(data: MixedData, point: NDArray[np.integer]) -> pd.DataFrame:
     """Return the table `repeated`; `point` (n,) is the number of each row's distinct point."""
     rows = []
-    for name, numbers, _ in data.entry_columns():
+    for name, numbers, _ in (*data.entry_columns(), *data.quantity_columns()):
         if np.bincount(point[np.isfinite(numbers)], minlength=1).max() < 2:
             continue
         entries = pd.Series(numbers).groupby(point, sort=False).agg(["count", "min", "max"])

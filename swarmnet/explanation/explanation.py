@@ -29,11 +29,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from swarmnet.data.column_names import listed
 from swarmnet.data.data_frames import pd
 from swarmnet.data.dataset import require_mixed_data
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.readers import loaded
-from swarmnet.errors import SwarmnetError
+from swarmnet.errors import SwarmnetError, warn_user
 from swarmnet.explanation.steps import Explanation, Matrix
 from swarmnet.explanation.symbols import Calculation
 from swarmnet.model import training_record as record
@@ -92,9 +93,17 @@ def explain(
     if row > last_row:
         raise SwarmnetError(f"row must be {first_row} to {last_row}, as there are {mixed.n} rows, not {row}")
     index = int(row) - first_row
+    mixed = _without_quantities(mixed, index, row)
     if mixed.entries_per_row[index] == 0 or mixed.row_weights[index] == 0:
         raise SwarmnetError(f"row {row} has no entry that counts: choose one with a value or a derivative")
     return _explanation(model, mixed, index, float(learning_rate))
+
+
+def _without_quantities(data: MixedData, index: int, row: int) -> MixedData:
+    left_out = [name for name, numbers, _ in data.quantity_columns() if np.isfinite(numbers[index])]
+    if left_out:
+        warn_user(f"row {row}: {listed(left_out)} are formulas of derivatives, which the steps leave out")
+    return replace(data, Q=np.full_like(data.Q, np.nan), Q_sigma=None)
 
 
 def _explanation(model: FittedModel, data: MixedData, row: int, rate: float) -> Explanation:

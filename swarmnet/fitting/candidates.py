@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from swarmnet.data.column_names import listed
 from swarmnet.data.dataset import Dataset
 from swarmnet.errors import SwarmnetError
 from swarmnet.fitting.options import FitOptions
@@ -43,6 +44,7 @@ def candidates_for(data: Dataset, options: FitOptions) -> list[Network]:
     """
     net, chooses = network_for(data, options), not options.widths and _may_choose(options)
     refuse_unsolvable(options, net)
+    refuse_quantities(data, options)
     nets = default_networks(data, options) if chooses and options.widths is None else []
     estimates = options.derivative_weight is None or options.l2 is None
     if chooses and estimates and options.degree == "auto" and net.activations[-1] is LINEAR:
@@ -69,6 +71,21 @@ def refuse_unsolvable(options: FitOptions, net: Network) -> None:
         raise SwarmnetError(
             f"{trainer.name} solves for a linear output layer with the squared loss: use another trainer, "
             "such as pso or hybrid, or a linear output"
+        )
+
+
+def refuse_quantities(data: Dataset, options: FitOptions) -> None:
+    """Refuse a trainer that solves for the output layer if the data have quantities.
+
+    Raises:
+        SwarmnetError: the trainer is refused.
+    """
+    trainer = options.configured_trainer
+    if trainer.solves_output and data.statistics.Q.count.any():
+        names = listed([quantity.name for quantity in data.quantities])
+        raise SwarmnetError(
+            f"{trainer.name} solves for a linear output layer, which formulas of derivatives ({names}) "
+            "do not allow: use another trainer, such as pso or hybrid"
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from itertools import combinations_with_replacement, product
@@ -18,6 +18,7 @@ from swarmnet.data.column_names import derivative_name, second_derivative_name, 
 from swarmnet.data.data_frames import as_pandas, is_frame, pd
 from swarmnet.data.definitions import quantity_of
 from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.quantities import Quantity
 from swarmnet.data.readers import read_query
 from swarmnet.errors import SwarmnetError
 from swarmnet.model import point_queries as queries
@@ -130,16 +131,16 @@ class FittedModel:
 
     @overload
     def quantity(
-        self, formula: str, X: ArrayLike | pd.DataFrame, return_std: Literal[False] = False
+        self, formula: str | Quantity, X: ArrayLike | pd.DataFrame, return_std: Literal[False] = False
     ) -> Array: ...
     @overload
-    def quantity(self, formula: str, X: ArrayLike | pd.DataFrame, return_std: bool) -> Any: ...
-    def quantity(self, formula: str, X: ArrayLike | pd.DataFrame, return_std: bool = False) -> Any:
+    def quantity(self, formula: str | Quantity, X: ArrayLike | pd.DataFrame, return_std: bool) -> Any: ...
+    def quantity(self, formula: str | Quantity, X: ArrayLike | pd.DataFrame, return_std: bool = False) -> Any:
         """Return a quantity (n,), such as ``-(dh/dp)/(dh/dT)``; with `return_std` also its deviation (n,).
 
         Args:
             formula: of inputs, outputs, their first and second derivatives, and names that were defined for
-                training. It is in the data's units.
+                training, or one of `MixedData.quantities`. It is in the data's units.
             X: points.
             return_std: as in `predict`.
 
@@ -147,7 +148,9 @@ class FittedModel:
             SwarmnetError: the formula is not valid, has an unknown name, or is not defined at a point (as
                 log(-1)); and as in `predict`.
         """
-        found = quantity_of(formula, self.training.get("define", {}), self.inputs, self.outputs)
+        found = formula
+        if isinstance(found, str):
+            found = quantity_of(found, self.training.get("define", {}), self.inputs, self.outputs)
         scaled = self.scaling.scale_quantities([found], None)[0]
         with np.errstate(all="ignore"):
             points = self._scaled(X)
@@ -164,11 +167,17 @@ class FittedModel:
             return best, _finite(self._deviations(deviations, query, points, best))
 
     def table(
-        self, X: ArrayLike | pd.DataFrame, jacobian: bool = False, hessian: bool = False, std: bool = False
+        self,
+        X: ArrayLike | pd.DataFrame,
+        jacobian: bool = False,
+        hessian: bool = False,
+        std: bool = False,
+        quantities: Sequence[str] = (),
     ) -> pd.DataFrame:
         """Return a table of inputs, values and derivatives: T, p, h, dh/dT, d2h/dT2, d2h/dTdp.
 
-        With `std` it also has the error bars of values and first derivatives: sigma(h), sigma(dh/dT).
+        The formulas in `quantities` are columns too. With `std` it also has the error bars of values, first
+        derivatives and quantities: sigma(h), sigma(dh/dT).
         """
         points = self._points(X)
         columns: dict[str, Array] = dict(zip(self.inputs, points.T, strict=True))
@@ -188,6 +197,12 @@ class FittedModel:
                 if name in columns:
                     raise two_columns(name)
                 columns[name] = H[:, o, j, m]
+        for formula in quantities:
+            found = self.quantity(formula, points, return_std=std)
+            for name, numbers in zip((formula, sigma_name(formula)), found if std else [found], strict=False):
+                if name in columns:
+                    raise two_columns(name)
+                columns[name] = numbers
         return pd.DataFrame(columns)
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 
 
 def evaluate(model: FittedModel, data: Dataset) -> pd.DataFrame:
-    """Return the errors over observed entries, separately for each value and partial, with row weights.
+    """Return the errors over observed entries, separately for each column, with row weights.
 
     Returns:
         A row for each column that has entries, with column, entries, rmse and max_error (both in the
@@ -36,13 +36,16 @@ def evaluate(model: FittedModel, data: Dataset) -> pd.DataFrame:
     data = data.select(model.inputs, model.outputs)
     each = map if data.pool is None else data.pool.map
     errors = reduce(_Errors.__add__, chain.from_iterable(each(partial(_of_part, model), data.parts)))
-    columns = list(columns_of(model.inputs, model.outputs))
+    columns = [*columns_of(model.inputs, model.outputs), *(q.name for q in data.quantities)]
     return pd.DataFrame([errors.row(m, columns[m]) for m in np.flatnonzero(errors.targets.count).tolist()])
 
 
 @dataclass(frozen=True, eq=False)
 class _Errors:
-    """Errors of each column: an output's values, its partials, then the next output's; they can be added."""
+    """Errors of each column; they can be added.
+
+    The columns are an output's values, its partials, then the next output's, and last the quantities.
+    """
 
     squares: Array  # (m,) weighted sum of squares in units of `largest`: no overflow and no underflow
     largest: Array  # (m,) the largest error
@@ -53,9 +56,10 @@ class _Errors:
         """Return the errors of some rows."""
         Y = model.predict(data.X) if data.n_values else data.Y
         J = model.jacobian(data.X) if data.n_derivatives else data.J
+        Q = quantities_at(model, data)
         target, predicted = (
-            np.concatenate([y[:, :, None], j], axis=2).reshape(data.n, -1)
-            for y, j in ((data.Y, data.J), (Y, J))
+            np.concatenate([np.concatenate([y[:, :, None], j], axis=2).reshape(data.n, -1), q], axis=1)
+            for y, j, q in ((data.Y, data.J, data.Q), (Y, J, Q))
         )
         counts = ~np.isnan(target) & (data.row_weights > 0)[:, None]
         with np.errstate(over="ignore", invalid="ignore"):  # near the largest doubles the table shows inf
@@ -84,6 +88,16 @@ class _Errors:
             "max_error": float(self.largest[m]),
             "r2": float(r2),
         }
+
+
+def quantities_at(model: FittedModel, data: MixedData) -> Array:
+    """Return what the model predicts for the observed quantities (n, q); NaN for the others."""
+    Q = np.full_like(data.Q, np.nan)
+    for number, quantity in enumerate(data.quantities):
+        rows = np.flatnonzero(np.isfinite(data.Q[:, number]))
+        if len(rows):
+            Q[rows, number] = model.quantity(quantity, data.X[rows])
+    return Q
 
 
 def _share(error: Array, largest: Array) -> Array:

@@ -248,7 +248,10 @@ def test_report_and_test_files_are_read_by_formulas(run, model, forces):
             ("--define", "Fp = -(dh/dp"),
             "forces.csv: define= (--define) of 'Fp': column 8 of '-(dh/dp': expected ')'",
         ),
-        (("--define", "Fp = h*h"), "forces.csv: define= (--define) of 'Fp' as 'h*h': 'h*h' is too much"),
+        (
+            ("--define", "Fp = h*dh/dq"),
+            "of 'Fp': column 3 of 'h*dh/dq': 'dh/dq' is a derivative with respect to",
+        ),
         (("--define", "F = dh/dp"), "forces.csv: define= (--define) names 'F', which is no column or target"),
     ],
 )

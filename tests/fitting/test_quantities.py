@@ -165,3 +165,53 @@ def test_an_activation_without_third_derivative_cannot_learn_second_ones() -> No
     )
     with pytest.raises(SwarmnetError, match="'square' has no third derivative"):
         swarmnet.fit(data(30), hidden=(4,), activation=square, trainer="lm")
+
+
+def test_errors_of_quantities_are_measured_and_columns_inspected() -> None:
+    rows = data(40)
+    model = swarmnet.fit(rows, hidden=(8,), trainer="lm", iterations=60)
+    errors = swarmnet.evaluate(model, rows).set_index("column")
+    for name, observed, _ in rows.quantity_columns():
+        apart = model.quantity(name, rows.X) - observed
+        assert errors.loc[name, "entries"] == np.isfinite(observed).sum()
+        assert errors.loc[name, "rmse"] == pytest.approx(np.sqrt(np.nanmean(apart**2)), rel=1e-9)
+    inspected = swarmnet.data.inspection.inspect_data(rows).columns.set_index("column")
+    assert inspected.loc["ratio", "kind"] == "quantity" and inspected.loc["ratio", "entries"] == 27
+
+
+def test_projected_refuses_quantities() -> None:
+    with pytest.raises(SwarmnetError, match=r"projected solves .* formulas of derivatives"):
+        swarmnet.fit(data(30), hidden=(4,), trainer="projected")
+    with pytest.raises(SwarmnetError, match=r"projected solves .* formulas of derivatives"):
+        swarmnet.compare(data(30), hidden=(4,), trainers=["projected"], repeats=1)
+
+
+def test_explain_says_what_it_leaves_out() -> None:
+    rows = data(30)
+    model = swarmnet.fit(rows, hidden=(4,), trainer="lm", iterations=10)
+    row = int(np.flatnonzero(np.isfinite(rows.Q[:, 1]) & np.isfinite(rows.Y[:, 0]))[0])
+    with pytest.warns(swarmnet.SwarmnetWarning, match=r"ratio.* are formulas of derivatives"):
+        swarmnet.explain(model, rows, row=row, first_row=0)
+
+
+def test_files_that_stay_files_give_the_same_sums(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    from swarmnet.data.readers import open_files
+    from swarmnet.objective.out_of_core import StreamedSource
+    from swarmnet.scaling import Preparation, Scaling
+
+    rows = data(50, sigma=True)
+    frame = rows.to_frame().rename(columns={"dh/dT": "slope"})
+    frame["slope"] *= -2.0
+    frame.to_csv(tmp_path / "d.csv", index=False)
+    files = open_files(tmp_path / "d.csv", ["p", "T"], ["h", "g"], define=DEFINE)
+    preparation = Preparation(Scaling.of(rows), rows.statistics)
+    net = Network((2, 5, 2), "tanh")
+    theta = net.init(np.random.default_rng(0))
+    held = Objective(net, preparation.of(rows), measured=rows, derivative_weight=0.5)
+    streamed = Objective(net, StreamedSource(files, preparation), derivative_weight=0.5)
+    for mine, theirs in zip(held.normal_equations(theta), streamed.normal_equations(theta), strict=True):
+        np.testing.assert_allclose(theirs, mine, rtol=1e-10, atol=1e-13)
+    np.testing.assert_allclose(
+        streamed.loss_and_gradient(theta)[1], held.loss_and_gradient(theta)[1], rtol=1e-9
+    )
+    np.testing.assert_array_equal(streamed.groups.entries, held.groups.entries)
