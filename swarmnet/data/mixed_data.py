@@ -55,9 +55,8 @@ class MixedData:
         outputs: k names; by default those of Y's columns, or y or y1, y2...
         weights: (n,) row weights. Weight 2 counts as the row twice, weight 0 as a row that is not there.
             None if all are 1.
-        Q: (n, q) quantities, NaN where not observed; `from_frame` and the readers make them.
-        Q_sigma: like Q, the standard deviation of each.
-        quantities: q formulas.
+        Q, Q_sigma: (n, q) quantities, NaN where not observed, and their standard deviations.
+        quantities: q formulas; `from_frame` and the readers make them.
         define: the formulas of column names, as they were given; for the record.
 
     Raises:
@@ -206,11 +205,8 @@ class MixedData:
     @property
     def sigma_rms(self) -> dict[str, float]:
         """The root mean square of each column's measured sigmas, if it has any."""
-        given = {
-            name: sigma[~np.isnan(target) & ~np.isnan(sigma)]
-            for name, target, sigma in (*self.entry_columns(), *self.quantity_columns())
-            if sigma is not None
-        }
+        columns = (*self.entry_columns(), *self.quantity_columns())
+        given = {n: s[~np.isnan(target) & ~np.isnan(s)] for n, target, s in columns if s is not None}
         return {
             name: float(np.linalg.norm(s / s.max()) * s.max() / len(s) ** 0.5)
             for name, s in given.items()

@@ -21,7 +21,7 @@ def refuse_nothing_to_learn(known: Statistics, derivative_weight: float | None) 
 def warn_of_kinks(known: Statistics, net: Network) -> None:
     """Warn if derivatives are trained with activations that have no second derivative."""
     kinked = sorted({act.name for act in net.activations if not act.smooth})
-    if kinked and known.n_derivatives:
+    if kinked and known.n_entries > known.n_values:
         warn_user(
             f"{', '.join(kinked)} has no second derivative: derivative targets move its slopes but not "
             "the places of its kinks; a smooth activation such as tanh fits derivatives better"

@@ -14,7 +14,12 @@ from swarmnet.fitting.candidates import candidates_for
 from swarmnet.fitting.data_location import cluster_of, located, source_of
 from swarmnet.fitting.data_warnings import refuse_nothing_to_learn, warn_of_kinks, warn_of_weights
 from swarmnet.fitting.error_bar_parts import other_fits, spread_of
-from swarmnet.fitting.free_outputs import warn_of_free_outputs, with_pinned_outputs
+from swarmnet.fitting.free_outputs import (
+    free_outputs,
+    warn_of_free_outputs,
+    warn_of_free_slopes,
+    with_pinned_outputs,
+)
 from swarmnet.fitting.options import Activations, FitOptions, Hidden
 from swarmnet.fitting.outcome import Outcome
 from swarmnet.fitting.run_record import fingerprint_of, record_of
@@ -113,11 +118,10 @@ def fitted(data: Data, options: FitOptions) -> FittedModel:
     nets = candidates_for(ordered, options)
     refuse_nothing_to_learn(known, options.derivative_weight)
     warn_of_kinks(known, nets[0])
-    told = {o for quantity in ordered.quantities for o, along in quantity.arguments if not along}
-    counts = zip(ordered.outputs, known.Y.count, strict=True)
-    free = [name for o, (name, count) in enumerate(counts) if count == 0 and o not in told]
+    free = free_outputs(ordered)
     centre = dict(zip(ordered.inputs, mean_point(ordered).tolist(), strict=True)) if free else {}
     warn_of_free_outputs(free, centre)
+    warn_of_free_slopes(ordered)
     preparation = _preparation(ordered, nets[0], options)
     objective, result = _trained(ordered, nets, preparation, options, cluster)
     if result.status == "interrupted":

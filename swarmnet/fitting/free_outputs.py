@@ -5,11 +5,36 @@ from dataclasses import replace
 
 import numpy as np
 
-from swarmnet.data.column_names import listed
+from swarmnet.data.column_names import derivative_name, listed
+from swarmnet.data.dataset import Dataset
 from swarmnet.errors import warn_user
 from swarmnet.model.error_bars import OtherFit, pinned
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.network.activations import LINEAR
+
+
+def free_outputs(data: Dataset) -> list[str]:
+    """Return the outputs whose constants the data leave free: no value, and no quantity that contains one."""
+    told = {o for quantity in data.quantities for o, along in quantity.arguments if not along}
+    counts = zip(data.outputs, data.statistics.Y.count, strict=True)
+    return [name for o, (name, count) in enumerate(counts) if count == 0 and o not in told]
+
+
+def warn_of_free_slopes(data: Dataset) -> None:
+    """Warn of slopes that the data leave free: only second derivatives along an input were observed."""
+    known = data.statistics
+    partials = known.J.count.reshape(known.k, -1)
+    told = {(o, along) for quantity in data.quantities for o, along in quantity.arguments}
+    for o, out in enumerate(data.outputs):
+        if known.Y.count[o] or (o, ()) in told:
+            continue
+        bent = {j for output, along in told if output == o and len(along) == 2 for j in along}
+        free = [j for j in sorted(bent) if not partials[o, j] and (o, (j,)) not in told]
+        for name in (derivative_name(out, data.inputs[j]) for j in free):
+            warn_user(
+                f"no value of {out} and no {name} was observed, only second derivatives: a constant in "
+                f"{name} is free; give one value of {name}, or two of {out}"
+            )
 
 
 def warn_of_free_outputs(free: Sequence[str], centre: Mapping[str, float]) -> None:

@@ -33,8 +33,7 @@ _CONTINUED = 2e12  # of all further iterations of a large network: 1 to 2 minute
 _ESTIMATE_TIMED, _ESTIMATE_UNTIMED = 1e11, 5e11  # of an estimate, with and without time limit
 _PLACE = ("candidate", "tried")  # names in a state of this trainer that say where it was saved
 _GROWN = ("tried", "layers", "missed")  # names in a state that say how far the choice of larger networks was
-# Larger networks in a row, of the same number of layers, that are not better and end the search. With 1 it
-# ended too early on the airfoil.
+# Larger networks in a row, with as many layers, that are no better and end the search (1: too early, airfoil)
 _MISSES = 2
 # Times the best network's loss, up to which a larger one fits as well and ends the search: 10,000 rows of one
 # entry took 27 s instead of 42, with the same network.
@@ -113,8 +112,7 @@ class Hybrid(Trainer):
     ) -> None:
         candidates = objective.candidates
         networks = [c for c in candidates if c.hidden_size or not (is_linear(c) or len(candidates) > 1)]
-        others = [c for c in candidates if c not in networks]
-        polynomials = polynomials_by_score(others) or polynomials_by_continuation(others)
+        polynomials = polynomials_by_score(candidates) or polynomials_by_continuation(candidates)
         if polynomials and monitor.resume() is None:
             report(polynomials, monitor)
         if not monitor.status and (not networks or are_exact(polynomials)):

@@ -30,15 +30,15 @@ _NOISE = 1e-2  # initial, as a share of the mean square: a middle one of `eviden
 def polynomials_by_continuation(objectives: Sequence[Trainable]) -> list[Predictor]:
     """Return fits of polynomials of rising degree, the one that predicts best first.
 
-    Those whose residuals are linear are left out: they have exact fits.
-
     Args:
-        objectives: their weights begin with those of the one before.
+        objectives: among them polynomials, each of whose weights begin with those of the one before. Networks
+            are left out, and linear polynomials too, which have exact fits. So is a single one.
     """
     tried: list[Predictor] = []
     theta = np.zeros(0)
-    for objective in objectives:
-        if is_linear(objective) or not has_small_gradients(objective):
+    rising = [o for o in objectives if o.hidden_size == 0 and not is_linear(o)]
+    for objective in rising if len(rising) > 1 else ():
+        if not has_small_gradients(objective):
             break
         if len(theta):
             longer = np.zeros(objective.size)

@@ -215,3 +215,20 @@ def test_files_that_stay_files_give_the_same_sums(tmp_path) -> None:  # type: ig
         streamed.loss_and_gradient(theta)[1], held.loss_and_gradient(theta)[1], rtol=1e-9
     )
     np.testing.assert_array_equal(streamed.groups.entries, held.groups.entries)
+
+
+def test_what_second_derivatives_leave_free_is_said() -> None:
+    rng = np.random.default_rng(0)
+    T, p = rng.uniform(1.0, 2.0, (2, 20))
+    frame = pd.DataFrame({"T": T, "p": p, "v": 1.0 / p, "cp": 3.0 + T})
+    rows = MixedData.from_frame(frame, define={"v": "dG/dp", "cp": "-T*d2G/dT2"})
+    with pytest.warns(swarmnet.SwarmnetWarning) as said:
+        swarmnet.fit(rows, hidden=(3,), trainer="lm", iterations=5)
+    lines = [str(line.message) for line in said if "observed" in str(line.message)]
+    assert len(lines) == 2 and "its constant is free" in lines[0]
+    assert "no dG/dT was observed, only second derivatives: a constant in dG/dT is free" in lines[1]
+
+
+def test_kinks_are_said_for_quantities_too() -> None:
+    with pytest.warns(swarmnet.SwarmnetWarning, match="relu has no second derivative"):
+        swarmnet.fit(data(30), hidden=(3,), activation="relu", trainer="adam", iterations=5)
