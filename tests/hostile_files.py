@@ -242,7 +242,10 @@ CSV = {
         "line 2, column 'sigma.y.': the cell is not positive",
     ),
     "a slope of nothing": (text("x,y,dy/dz\n0,1,1\n"), "unknown name 'z'"),
-    "second derivatives": (text("x,y,d2y/dx2\n0,1,1\n"), "second derivative"),
+    "second derivatives along nothing": (
+        text("x,y,d2y/dz2\n0,1,1\n"),
+        "second derivative with respect to unknown",
+    ),
     "an input alone": (text("x\n0\n"), "no column is an output"),
     "no entry at all": (text("x,y\n0,\n1,\n"), "there are no entries"),
     # Long tables

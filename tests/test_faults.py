@@ -180,7 +180,7 @@ def test_sigterm_leaves_a_checkpoint_to_go_on_from(call, at_iteration):
 
 
 def test_sigterm_ends_a_command_that_has_nothing_to_keep(call, monkeypatch):
-    monkeypatch.setattr("swarmnet.cli.commands.read", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr("swarmnet.cli.commands.read", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
     assert call("inspect", "data.csv") == (143, "interrupted\n")
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
