@@ -55,9 +55,8 @@ def compare(
     json: console.Json = False,
 ) -> None:
     """Train by several trainers with the same budget; medians and quartiles over seeds."""
-    console.refuse_output(output, data, test)
-    console.refuse_output(curves, data, test, output)
-    console.refuse_output(report, data, test, output, curves)
+    for number, made in enumerate((output, curves, report)):
+        console.refuse_output(made, data, test, *(output, curves)[:number])
     refuse_limit_of_workers(scheduler, memory_limit)
     rows, tested = _read(data, inputs, outputs, define, test, memory_limit, drawn=report is not None)
     with cluster_of(scheduler) as cluster, progress.bar() as show:
