@@ -96,23 +96,31 @@ class Scaling:
         Raises:
             SwarmnetError: numbers are so far apart, or so close together, that their squares are not doubles.
         """
+        known = _statistics(data if reference is None else reference) if balance else None
+        quantities = self.scale_quantities(data.quantities, known)
+        unit = np.array([quantity.unit for quantity in quantities])
         with np.errstate(all="ignore"):
             y_unit = 1.0 / self.y_scale
             j_unit = self.x_scale / self.y_scale[:, None]
             X, Y, J = self.scale_X(data.X), (data.Y - self.y_offset) * y_unit, data.J * j_unit
             Y_sigma = np.full_like(Y, np.nan) if data.Y_sigma is None else data.Y_sigma * y_unit
             J_sigma = np.full_like(J, np.nan) if data.J_sigma is None else data.J_sigma * j_unit
-            if balance:
-                values, partials = self._spread(_statistics(data if reference is None else reference))
+            if known is not None:
+                values, partials = self._spread(known)
                 Y_sigma = np.where(np.isnan(Y_sigma), values, Y_sigma)
                 J_sigma = np.where(np.isnan(J_sigma), partials, J_sigma)
             _refuse_extremes(data, X, (Y, J), (Y_sigma, J_sigma))
-        scaled = replace(data, X=X, Y=Y, J=J, Y_sigma=Y_sigma, J_sigma=J_sigma)
-        known = _statistics(data if reference is None else reference) if balance else None
-        quantities = self.scale_quantities(data.quantities, known)
-        unit = np.array([quantity.unit for quantity in quantities])
-        Q_sigma = None if data.Q_sigma is None else data.Q_sigma / unit
-        return replace(scaled, Q=data.Q / unit, Q_sigma=Q_sigma, quantities=quantities)
+        return replace(
+            data,
+            X=X,
+            Y=Y,
+            J=J,
+            Y_sigma=Y_sigma,
+            J_sigma=J_sigma,
+            Q=data.Q / unit,
+            Q_sigma=None if data.Q_sigma is None else data.Q_sigma / unit,
+            quantities=quantities,
+        )
 
     def scale_quantities(
         self, quantities: Sequence[Quantity], known: Statistics | None
@@ -150,9 +158,11 @@ class Scaling:
         X = self.scale_X(np.clip(spread, known.rows.low, known.rows.high))
         random = [rng.normal(size=(len(quantity.arguments), _TRIALS)) for quantity in quantities]
 
+        def scaled_by(scale: float) -> Scaling:
+            return replace(self, y_scale=np.where(np.arange(known.k) == output, scale, self.y_scale))
+
         def misfit(scale: float) -> float:
-            tried = replace(self, y_scale=np.where(np.arange(known.k) == output, scale, self.y_scale))
-            scaled = tried.scale_quantities(quantities, None)
+            scaled = scaled_by(scale).scale_quantities(quantities, None)
             values = (q.evaluate(X, a)[0] for q, a in zip(scaled, random, strict=True))
             found = np.array([np.median(np.abs(value[np.isfinite(value)])) for value in values])
             with np.errstate(all="ignore"):
@@ -161,8 +171,7 @@ class Scaling:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a median of no number
-            best = min(_SCALES_TRIED, key=misfit)
-        return replace(self, y_scale=np.where(np.arange(known.k) == output, best, self.y_scale))
+            return scaled_by(min(_SCALES_TRIED, key=misfit))
 
     def _spread(self, known: Statistics) -> tuple[Array, Array]:
         """Return the scales of values (k,) and partials (k, d) without a sigma; 1 for unobserved columns."""

@@ -98,8 +98,7 @@ class Summary:
     def none(cls, form: Form) -> "Summary":
         """Return the summary of no rows."""
         k, d = len(form.roles.outputs), len(form.roles.inputs)
-        none = [np.empty((0, *shape)) for shape in ((d,), (k,), (k, d), (len(form.roles.quantities),))]
-        X, Y, J, Q = none
+        X, Y, J, Q = (np.empty((0, *shape)) for shape in ((d,), (k,), (k, d), (len(form.roles.quantities),)))
         return cls(Statistics.of(X, Y, J, None, Q), 0)
 
     @classmethod

@@ -1,6 +1,6 @@
 """MixedData: points at which some values and some partial derivatives were observed.
 
-An *entry* is one observed value or one observed partial. NaN always means "not observed".
+An *entry* is one observed value, partial or quantity. NaN always means "not observed".
 """
 
 from __future__ import annotations
@@ -348,11 +348,10 @@ class MixedData:
         """
         columns = {name: self.X[:, j] for j, name in enumerate(self.inputs)}
         sigmas: dict[str, Array] = {}
-        observed = np.isfinite(self.Y).any(0) | np.isfinite(self.J).any((0, 2))
         silent = {
             out
-            for out, is_observed in zip(self.outputs, np.atleast_1d(observed), strict=True)
-            if not is_observed
+            for o, out in enumerate(self.outputs)
+            if not (np.isfinite(self.Y[:, o]).any() or np.isfinite(self.J[:, o]).any())
         }
         for name, values, sigma in (*self.entry_columns(), *self.quantity_columns()):
             if name in silent or np.isfinite(values).any():

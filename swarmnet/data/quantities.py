@@ -19,6 +19,7 @@ from swarmnet.data.formulas import Call, Formula, Name, Number, Operation, Parti
 from swarmnet.errors import SwarmnetError, suggestion
 
 Array = NDArray[Any]
+_MOST_NODES = 400  # of a formula; only bounds the stack: each takes at most one call
 Argument = tuple[int, tuple[int, ...]]  # output, and the inputs of the derivative, in ascending order
 
 
@@ -203,14 +204,35 @@ def leaves(node: Formula) -> Iterator[Formula]:
 
 
 def inlined(node: Formula, definitions: Mapping[str, Formula]) -> Formula:
-    """Return a formula with the formulas of earlier definitions in the place of their names."""
+    """Return a formula with the formulas of earlier definitions in the place of their names.
+
+    Raises:
+        SwarmnetError: it becomes too long.
+    """
+    found = _inlined(node, definitions)
+    stack, count = [found], 0
+    while stack:
+        count += 1
+        if count > _MOST_NODES:
+            raise SwarmnetError(
+                f"with earlier definitions in it, it has more than {_MOST_NODES} names, numbers and operators"
+            )
+        match stack.pop():
+            case Call(argument=argument):
+                stack.append(argument)
+            case Operation(left=left, right=right):
+                stack += [left, right]
+    return found
+
+
+def _inlined(node: Formula, definitions: Mapping[str, Formula]) -> Formula:
     match node:
         case Name():
             return definitions.get(node.name, node)
         case Call():
-            return replace(node, argument=inlined(node.argument, definitions))
+            return replace(node, argument=_inlined(node.argument, definitions))
         case Operation():
-            left, right = (inlined(side, definitions) for side in (node.left, node.right))
+            left, right = (_inlined(side, definitions) for side in (node.left, node.right))
             return replace(node, left=left, right=right)
         case _:
             return node

@@ -100,6 +100,10 @@ def explain(
 
 
 def _without_quantities(data: MixedData, index: int, row: int) -> MixedData:
+    if not data.n_quantities:
+        return data
+    if data.n_entries == data.n_quantities:
+        raise SwarmnetError("the data have only formulas of derivatives: the steps need a value or a partial")
     left_out = [name for name, numbers, _ in data.quantity_columns() if np.isfinite(numbers[index])]
     if left_out:
         warn_user(f"row {row}: {listed(left_out)} are formulas of derivatives, which the steps leave out")

@@ -44,23 +44,22 @@ def polynomials(data: Dataset, options: FitOptions) -> list[Network]:
         return []
     most = int(min(_MOST_TERMS, _MOST_PER_ENTRY * data.n_entries, MOST_NUMBERS / data.n_entries) / data.k)
     if data.in_memory.n_quantities:
-        return _rising(data, options, int(min(most, data.n_entries / data.k)))
-    sets = {frozenset(powers): powers for powers in _sets(data.d, most)}
-    trends = (_trend(powers, data, options, 2) for powers in sorted(sets.values(), key=len))
-    return [Network((data.d, data.k), trend=trend) for trend in trends]
+        found = list(_total_degrees(data.d, int(min(most, data.n_entries / data.k)), 2))
+    else:
+        sets = {frozenset(powers): powers for powers in _sets(data.d, most)}
+        found = sorted(sets.values(), key=len)
+    return [Network((data.d, data.k), trend=_trend(powers, data, options, 2)) for powers in found]
 
 
-def _rising(data: Dataset, options: FitOptions, most: int) -> list[Network]:
-    """Return the polynomials of total degree 2, 3 and so on with at most so many terms."""
-    degrees = [degree for degree in range(2, MOST_DEGREE + 1) if _count(data.d, degree) <= most]
-    trends = (_trend(total_degree(data.d, degree), data, options, 2) for degree in degrees)
-    return [Network((data.d, data.k), trend=trend) for trend in trends]
+def _total_degrees(d: int, most: int, least: int) -> Iterator[list[Powers]]:
+    """Yield all terms of d inputs up to each total degree from `least`, at most so many with the constant."""
+    degrees = range(least, MOST_DEGREE + 1)
+    yield from (total_degree(d, degree) for degree in degrees if _count(d, degree) <= most)
 
 
 def _sets(d: int, most: int) -> Iterator[list[Powers]]:
     """Yield sets of terms of d inputs with at most so many terms, counting the constant."""
-    degrees = range(1, MOST_DEGREE + 1)
-    yield from (total_degree(d, degree) for degree in degrees if _count(d, degree) <= most)
+    yield from _total_degrees(d, most, 1)
     for level in _LEVELS if d > 1 else ():
         powers = hyperbolic_cross(d, level)
         if len(powers) + 1 > most:

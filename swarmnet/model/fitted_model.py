@@ -16,7 +16,7 @@ from swarmnet.atomic_write import write_atomically
 from swarmnet.data.arrays import as_numbers
 from swarmnet.data.column_names import derivative_name, second_derivative_name, sigma_name, two_columns
 from swarmnet.data.data_frames import as_pandas, is_frame, pd
-from swarmnet.data.definitions import quantity_of
+from swarmnet.data.definitions import as_definitions, quantity_of
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.quantities import Quantity
 from swarmnet.data.readers import read_query
@@ -148,9 +148,11 @@ class FittedModel:
             SwarmnetError: the formula is not valid, has an unknown name, or is not defined at a point (as
                 log(-1)); and as in `predict`.
         """
-        found = formula
-        if isinstance(found, str):
-            found = quantity_of(found, self.training.get("define", {}), self.inputs, self.outputs)
+        if isinstance(formula, str):
+            define = as_definitions(self.training.get("define"))
+            found = quantity_of(formula, define, self.inputs, self.outputs)
+        else:
+            found = formula.reordered(self.inputs, self.outputs)
         scaled = self.scaling.scale_quantities([found], None)[0]
         with np.errstate(all="ignore"):
             points = self._scaled(X)

@@ -103,7 +103,20 @@ class QuantityBlock:
     @cached_property
     def arguments(self) -> Entries:
         """The arguments of all entries, one argument after another, with target 0 and weight 1."""
-        return argument_table(self.quantity, self.X)
+        n, found = len(self.X), self.quantity.arguments
+        padded = np.array([(output, *along, VALUE, VALUE)[:3] for output, along in found], np.intp)
+        output, first, second = np.repeat(padded.T, n, axis=1)
+        size = n * len(found)
+        return Entries(
+            np.ascontiguousarray(self.X, np.float64),
+            np.tile(np.arange(n), len(found)),
+            output,
+            first,
+            second,
+            np.zeros(size),
+            np.ones(size),
+            np.zeros(size, np.intp),
+        )
 
     def divided(self, most: int) -> Iterator[QuantityBlock]:
         """Yield this block, which is small."""
@@ -129,43 +142,22 @@ class QuantityBlock:
         return np.asarray(np.sqrt(self.weight) * (value - self.target))
 
 
-def argument_table(quantity: Quantity, X: Array) -> Entries:
-    """Return a quantity's arguments at points X (n, d) as entries, one argument after another."""
-    n, count = len(X), len(quantity.arguments)
-
-    def column(numbers: Sequence[int]) -> Array:
-        return np.repeat(np.array(numbers, np.intp), n)
-
-    padded = [(output, *along, VALUE, VALUE) for output, along in quantity.arguments]
-    output, first, second = (column([numbers[i] for numbers in padded]) for i in range(3))
-    return Entries(
-        np.ascontiguousarray(X, np.float64),
-        np.tile(np.arange(n), count),
-        output,
-        first,
-        second,
-        np.zeros(n * count),
-        np.ones(n * count),
-        np.zeros(n * count, np.intp),
-    )
-
-
 def quantity_blocks(
     parts: Sequence[Chunks], quantities: Sequence[Quantity], unit: float
 ) -> list[QuantityBlock]:
     """Return the observed quantities of chunks, whose weights also contain the factor `unit`."""
     if unit == 0:
         return []
-    found = [_blocks(chunks, number, q, unit) for chunks in parts for number, q in enumerate(quantities)]
-    return [block for blocks in found for block in blocks]
-
-
-def _blocks(chunks: Chunks, number: int, quantity: Quantity, unit: float) -> Iterator[QuantityBlock]:
-    weight = chunks.Q_weight[:, number].ravel().astype(np.float64) / unit
-    seen = np.flatnonzero(weight)
-    X = unchunked(chunks.inputs[:, 0])
-    for start in range(0, len(seen), _ROWS):
-        rows = seen[start : start + _ROWS]
-        target = chunks.Q[:, number].ravel()[rows].astype(np.float64)
-        group = chunks.Q_group[:, number].ravel()[rows]
-        yield QuantityBlock(quantity, X[rows].astype(np.float64), target, weight[rows], group)
+    found: list[QuantityBlock] = []
+    for chunks in parts if quantities else ():
+        X = unchunked(chunks.inputs[:, 0]).astype(np.float64)
+        for number, quantity in enumerate(quantities):
+            target, weight, group = (
+                array[:, number].ravel() for array in (chunks.Q, chunks.Q_weight, chunks.Q_group)
+            )
+            target, weight = target.astype(np.float64), weight.astype(np.float64) / unit
+            seen = np.flatnonzero(weight)
+            for start in range(0, len(seen), _ROWS):
+                rows = seen[start : start + _ROWS]
+                found.append(QuantityBlock(quantity, X[rows], target[rows], weight[rows], group[rows]))
+    return found

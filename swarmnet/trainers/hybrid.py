@@ -112,7 +112,7 @@ class Hybrid(Trainer):
     ) -> None:
         candidates = objective.candidates
         networks = [c for c in candidates if c.hidden_size or not (is_linear(c) or len(candidates) > 1)]
-        polynomials = polynomials_by_score(candidates) or polynomials_by_continuation(candidates)
+        polynomials = polynomials_by_score(candidates) or polynomials_by_continuation(candidates, monitor)
         if polynomials and monitor.resume() is None:
             report(polynomials, monitor)
         if not monitor.status and (not networks or are_exact(polynomials)):

@@ -1,5 +1,7 @@
 """Fits to quantities: formulas of values, first and second partial derivatives."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -105,10 +107,9 @@ def test_a_formula_equal_to_a_partial_gives_the_same_model() -> None:
 
 @pytest.mark.parametrize("trainer", ["hybrid", "lm", "lbfgs", "adam", "pso"])
 def test_trainers_learn_from_quantities(trainer: str) -> None:
-    limits = {"adam": 400, "pso": 400, "lbfgs": 300, "lm": 100}
-    hidden = None if trainer == "hybrid" else (8,)
-    options = {} if hidden is None else {"hidden": hidden, "iterations": limits[trainer]}
-    model = swarmnet.fit(data(60), trainer=trainer, seconds=20, **options)
+    iterations = {"hybrid": 60, "lm": 100, "lbfgs": 300, "adam": 400, "pso": 400}[trainer]
+    hidden = "auto" if trainer == "hybrid" else (8,)
+    model = swarmnet.fit(data(60), hidden, trainer=trainer, iterations=iterations)
     X = np.random.default_rng(9).uniform(-0.9, 0.9, (50, 2))
     true = truth(X)
     names = ("h", "slope", "ratio", "root", "d2h/dT2")
@@ -150,7 +151,7 @@ def test_polynomials_learn_a_formula_that_networks_do_not() -> None:
     frame.loc[::2, "v"] = np.nan
     frame.loc[:2, "g"] = 1.0 / (p * T)[:3]
     define = {"w": "sqrt(d2g/dp2*d2g/dT2 - (d2g/dTdp)**2)", "v": "dg/dp"}
-    model = swarmnet.fit(MixedData.from_frame(frame, define=define), seconds=30)
+    model = swarmnet.fit(MixedData.from_frame(frame, define=define), iterations=40)
     test = rng.uniform(1.1, 1.9, (50, 2))
     true = 3.0**0.5 / np.prod(test, axis=1) ** 2
     assert np.median(np.abs(model.quantity("w", test) / true - 1.0)) < 1e-3
@@ -232,3 +233,37 @@ def test_what_second_derivatives_leave_free_is_said() -> None:
 def test_kinks_are_said_for_quantities_too() -> None:
     with pytest.warns(swarmnet.SwarmnetWarning, match="relu has no second derivative"):
         swarmnet.fit(data(30), hidden=(3,), activation="relu", trainer="adam", iterations=5)
+
+
+def test_a_quantity_of_data_in_another_order_is_the_same() -> None:
+    rows = data(30)
+    model = swarmnet.fit(rows, hidden=(4,), trainer="lm", iterations=10)
+    other = rows.select(["T", "p"], ["g", "h"])
+    for mine, theirs in zip(rows.quantities, other.quantities, strict=True):
+        np.testing.assert_array_equal(model.quantity(mine, rows.X), model.quantity(theirs, rows.X))
+
+
+def test_definitions_that_grow_without_end_are_refused() -> None:
+    define = {"a0": "dh/dT*h"} | {f"a{n}": f"a{n - 1} + a{n - 1}" for n in range(1, 60)}
+    frame = pd.DataFrame({"T": [0.0, 1.0], "h": [1.0, 2.0], "a59": [1.0, 2.0]})
+    with pytest.raises(SwarmnetError, match="with earlier definitions in it, it has more than 400"):
+        MixedData.from_frame(frame, ["T"], ["h"], define=define)
+
+
+def test_limits_hold_for_polynomials_of_rising_degree() -> None:
+    model = swarmnet.fit(data(60), iterations=4)
+    assert model.training["status"] == "iterations" and len(model.history) <= 5
+    seen: list[int] = []
+    stopped = swarmnet.fit(data(60), callback=lambda progress: seen.append(1) or len(seen) == 2)
+    assert stopped.training["status"] == "callback" and len(stopped.history) <= 3
+
+
+def test_a_model_whose_record_is_no_mapping_of_formulas_says_so(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    model = swarmnet.fit(data(30), hidden=(4,), trainer="lm", iterations=5)
+    model.save(tmp_path / "m.json")
+    text = (tmp_path / "m.json").read_text()
+    document = json.loads(text)
+    document["training"]["define"] = ["slope"]
+    (tmp_path / "m.json").write_text(json.dumps(document))
+    with pytest.raises(SwarmnetError, match="define= must map"):
+        swarmnet.load(tmp_path / "m.json").quantity("h", [[0.0, 0.0]])
