@@ -93,17 +93,27 @@ class Groups(Grouping):
     def _noises(self) -> NDArray[np.intp]:
         """Return the group whose noise each group has: its own or, for equal targets, that of varying ones.
 
+        A single target, such as a reference value, counts as equal targets.
+
         A constant fits equal targets exactly. By themselves they would get no noise, and the evidence would
         prefer to fit only them and treat the varying targets as noise.
         """
         noise_of = np.arange(len(self.variance))
+        own = self.quantities[self.count[self.quantities] > 0]
+        alike = self.variance[own] <= _ROUNDED**2 * self.square[own]
+        # Residuals are in units of their columns' root mean square, so any quantity that varies will do.
+        quantity = own[~alike][:1]
+        if len(quantity):
+            noise_of[own[alike]] = quantity
         for value, partials in zip(self.values, self.partials, strict=True):
             own = np.array([value, *partials])
             own = own[self.count[own] > 0]
             # Partials computed where they are 0 are about 1e-16; scaled inputs vary by about 1.
             most = self.variance[value] or self.square[partials].max()
             alike = self.variance[own] <= _ROUNDED**2 * most
-            varied = own if alike.all() else own[~alike]
+            varied = own[~alike]
+            if not len(varied):
+                varied = quantity if len(quantity) else own
             if len(own):
                 noise_of[own[alike]] = varied[self.square[varied].argmax()]
         return noise_of

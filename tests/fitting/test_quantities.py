@@ -233,6 +233,14 @@ def test_projected_learns_linear_formulas_better_than_pso() -> None:
     assert losses["projected"] < 0.8 * losses["pso"]
 
 
+def test_a_single_slope_is_learnt_beside_quantities() -> None:
+    x = np.linspace(0.0, 2.0, 30)
+    frame = pd.DataFrame({"x": x, "power": np.sin(x) ** 2})
+    frame.loc[7, ["y", "dy/dx"]] = np.sin(x[7]), 5.0 + np.cos(x[7])
+    model = swarmnet.fit(MixedData.from_frame(frame, define={"power": "(d2y/dx2)**2"}))
+    assert model.jacobian([[x[7]]]).item() == pytest.approx(frame["dy/dx"][7], abs=1e-4)
+
+
 def test_explain_says_what_it_leaves_out() -> None:
     rows = data(30)
     model = swarmnet.fit(rows, hidden=(4,), trainer="lm", iterations=10)
