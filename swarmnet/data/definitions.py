@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from swarmnet.data.column_names import is_made, listed, shortened
@@ -98,7 +99,7 @@ def meanings_of(
 def quantity_of(
     formula: str, define: Mapping[str, str], inputs: Sequence[str], outputs: Sequence[str]
 ) -> Quantity:
-    """Return the quantity of a formula, which may use the defined names.
+    """Return the quantity of a formula, which may use the defined names, but not those of columns left out.
 
     Raises:
         SwarmnetError: the formula is not valid.
@@ -106,7 +107,8 @@ def quantity_of(
     known = Known(inputs, outputs, define)
     trees: dict[str, Formula] = {}
     for name, text in define.items():
-        trees[name] = inlined(parse(text, known), trees)
+        with suppress(SwarmnetError):  # it has a name that is neither an input nor an output
+            trees[name] = inlined(parse(text, known), trees)
     return Quantity.of(formula, inlined(parse(formula, known), trees), inputs, outputs)
 
 

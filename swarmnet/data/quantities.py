@@ -163,10 +163,10 @@ class Quantity:
             case Number():
                 return Dual(np.asarray(node.value), {})
             case Name() | Partial():
-                if not self._is_argument(node):
+                number = self.number_of(node)
+                if number is None:
                     assert isinstance(node, Name)
                     return Dual(at.x[:, self.inputs.index(node.name)], {})
-                number = self.arguments.index(self._argument(node))
                 return Dual(at.arguments[number], {number: np.ones_like(at.arguments[number])})
             case Call():
                 u = self._value(node.argument, at)
@@ -180,6 +180,10 @@ class Quantity:
                 if node.operator == "**":
                     return _power(left, right, at.extended)
                 return _combined(node.operator, left, right)
+
+    def number_of(self, node: Name | Partial) -> int | None:
+        """Return the number of a node among the arguments; None if it is an input."""
+        return self.arguments.index(self._argument(node)) if self._is_argument(node) else None
 
     def _is_argument(self, node: Formula) -> bool:
         return isinstance(node, Partial) or (isinstance(node, Name) and node.name in self.outputs)
