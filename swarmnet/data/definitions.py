@@ -112,6 +112,20 @@ def quantity_of(
     return Quantity.of(formula, inlined(parse(formula, known), trees), inputs, outputs)
 
 
+def quantities_of(define: object, inputs: Sequence[str], outputs: Sequence[str]) -> list[Quantity]:
+    """Return the quantities of the definitions in a model's record, without those of columns left out.
+
+    A record may hold anything: there are none if it holds something else.
+    """
+    found: list[Quantity] = []
+    with suppress(SwarmnetError):
+        formulas = as_definitions(define)  # type: ignore[arg-type]  # it checks
+        for name in formulas:
+            with suppress(SwarmnetError):
+                found.append(quantity_of(name, formulas, inputs, outputs))
+    return found
+
+
 def refuse_taken_names(define: Collection[str], inputs: Collection[str], outputs: Collection[str]) -> None:
     """Refuse definitions of names that mean something by themselves.
 

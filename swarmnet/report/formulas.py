@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from swarmnet.data.definitions import as_definitions, quantity_of
+from swarmnet.data.definitions import quantities_of
 from swarmnet.data.formulas import Call, Formula, Name, Number, Operation, Partial
 from swarmnet.data.quantities import Argument, Quantity
-from swarmnet.errors import SwarmnetError
 from swarmnet.model.fitted_model import FittedModel
 
 _FIELDS = ("o", "j", "i")  # output, and the inputs of the derivative; null for none
@@ -19,24 +18,14 @@ def formulas_of(model: FittedModel) -> list[dict[str, Any]]:
     Each has its name, its arguments, and its formula as nested lists: a number, ``["x", input]``,
     ``["a", argument]``, or an operator or function with what it takes.
     """
-    try:
-        define = as_definitions(model.training.get("define"))
-    except SwarmnetError:  # a record may hold anything
-        return []
-    found = []
-    for name in define:
-        try:
-            quantity = quantity_of(name, define, model.inputs, model.outputs)
-        except SwarmnetError:
-            continue
-        found.append(
-            {
-                "name": name,
-                "tree": tree_of(quantity.tree, quantity),
-                "arguments": [_argument(argument) for argument in quantity.arguments],
-            }
-        )
-    return found
+    return [
+        {
+            "name": quantity.name,
+            "tree": tree_of(quantity.tree, quantity),
+            "arguments": [_argument(argument) for argument in quantity.arguments],
+        }
+        for quantity in quantities_of(model.training.get("define"), model.inputs, model.outputs)
+    ]
 
 
 def _argument(argument: Argument) -> dict[str, int | None]:
