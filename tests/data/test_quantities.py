@@ -1,12 +1,13 @@
 """Quantities: values of formulas, their derivatives, and how tables are read by them."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from swarmnet import MixedData, SwarmnetError
+from swarmnet import MixedData, SwarmnetError, read_csv
 from swarmnet.data.definitions import quantity_of
 from swarmnet.data.quantities import Quantity
 
@@ -77,6 +78,18 @@ def test_where_a_formula_is_not_defined_it_is_not_finite() -> None:
     assert np.isnan(value[0]) and value[1] == 0.0
 
 
+def test_the_extended_logarithm_rises_towards_positive_numbers() -> None:
+    q = quantity("log(h)")
+    h = np.array([-1e6, -3.0, -1.0, -1e-9, 0.0, 1e-9, 2.0])
+    X, step = np.zeros((len(h), 2)), 1e-6 * np.maximum(np.abs(h), 1e-9)
+    value, (slope,) = q.evaluate(X, h[None], extended=True)
+    np.testing.assert_array_equal(value[5:], np.log(h[5:]))
+    assert (np.diff(value[:5]) > 0).all() and value[4] < value[5] and (slope > 0).all()
+    above, below = (q.evaluate(X, (h + move)[None], extended=True)[0] for move in (step, -step))
+    smooth = [0, 1, 2, 5, 6]  # not about the jump
+    np.testing.assert_allclose(((above - below) / (2 * step))[smooth], slope[smooth], rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("formula", "words"),
     [
@@ -123,6 +136,19 @@ def test_a_long_table_is_read_by_formulas() -> None:
         "w": ((0, (1,)), (0, (0,))),
     }
     assert np.nanmax(data.Q) == 5.0 and data.Q_sigma is not None and np.nansum(data.Q_sigma) == 0.2
+
+
+def test_a_bad_formula_of_a_long_table_is_found_in_its_line(tmp_path: Path) -> None:
+    for target, define, words in (
+        ("d2h/dT2", {}, "as a formula: 'h' is no output: there are g"),
+        ("w", {"w": "d2h/dT2 + g"}, "as a formula: 'h' is no output: there are g"),
+        ("d2h/dTdTdT", {}, "can be read as more than one derivative"),
+    ):
+        inputs = ["T", "TdT"] if "dTdT" in target else ["T"]
+        (tmp_path / "d.csv").write_text(f"T,p,TdT,target,value\n1,2,3,g,4\n1,2,3,{target},5\n")
+        with pytest.raises(SwarmnetError) as caught:
+            read_csv(tmp_path / "d.csv", inputs, ["g"], define=define)
+        assert f"d.csv, line 3, column 'target': target {target!r} {words}" in str(caught.value)
 
 
 def test_rows_columns_and_values_can_be_selected() -> None:
