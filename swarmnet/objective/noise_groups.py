@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.data.mixed_data import MixedData, along_rows
+from swarmnet.data.mixed_data import MixedData
 
 Array = NDArray[Any]
 
@@ -49,7 +49,7 @@ class Grouping:
         )
         with np.errstate(all="ignore"):  # the loss will then be inf
             for kind, own, target, sigma, known in kinds:
-                often = np.broadcast_to(along_rows(data.row_weights, target.ndim), target.shape)
+                often = np.broadcast_to(_along_rows(data.row_weights, target.ndim), target.shape)
                 seen = ~np.isnan(target) & (often > 0)
                 group = self.of(np.broadcast_to(own, target.shape), known, kind)[seen]
                 often = often[seen]
@@ -133,10 +133,15 @@ class EntryWeights:
 
         `rows` are the row weights; an entry of weight 0 counts as not observed.
         """
-        often = np.ones(1) if rows is None else along_rows(rows, target.ndim)
+        often = np.ones(1) if rows is None else _along_rows(rows, target.ndim)
         seen = ~np.isnan(target) & (often > 0)
         with np.errstate(all="ignore"):  # the loss will then be inf
             weight = np.where(seen, factor * often, 0.0)
             if sigma is not None:
                 weight /= np.where(np.isnan(sigma), 1.0, sigma * sigma)
         return np.where(seen, target, 0.0), weight
+
+
+def _along_rows(weights: Array, ndim: int) -> Array:
+    """Reshape row weights (n,) to `ndim` axes, to broadcast against an array with rows first."""
+    return weights.reshape(-1, *[1] * (ndim - 1))

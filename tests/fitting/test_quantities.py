@@ -1,6 +1,8 @@
 """Fits to quantities: formulas of values, first and second partial derivatives."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -321,3 +323,74 @@ def test_a_model_whose_record_is_no_mapping_of_formulas_says_so(tmp_path) -> Non
     (tmp_path / "m.json").write_text(json.dumps(document))
     with pytest.raises(SwarmnetError, match="define= must map"):
         swarmnet.load(tmp_path / "m.json").quantity("h", [[0.0, 0.0]])
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+def test_logarithms_lead_to_positive_numbers(unit: float) -> None:
+    """Half the numbers of a network from random weights are negative, and have no logarithm."""
+    rng = np.random.default_rng(1)
+    X = rng.uniform(-1.0, 1.0, (40, 2))
+    log = np.log(unit) + np.sin(2.0 * X[:, 0]) + X[:, 1]
+    frame = pd.DataFrame({"x": X[:, 0], "z": X[:, 1], "L": log, "y": np.nan})
+    rows = MixedData.from_frame(frame, ["x", "z"], ["y"], define={"L": "log(y)"})
+    model = swarmnet.fit(rows, hidden=(4,), trainer="lm", iterations=100)
+    assert np.abs(model.predict(X)[:, 0] / np.exp(log) - 1.0).max() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("sigma", "number", "words"),
+    [
+        (1e-70, 1.0, "'ratio' has standard deviations too large or too small"),
+        (1e70, 1.0, "'ratio' has standard deviations too large or too small"),
+        (1.0, 1e70, "'ratio' has numbers too far apart, or too small,"),
+    ],
+)
+def test_extreme_numbers_of_quantities_are_refused(sigma: float, number: float, words: str) -> None:
+    rows = data(20)
+    Q, Q_sigma = rows.Q.copy(), np.full(rows.Q.shape, np.nan)
+    row = int(np.flatnonzero(np.isfinite(Q[:, 1]))[0])
+    Q[row, 1], Q_sigma[row, 1] = number, sigma
+    with pytest.raises(SwarmnetError, match=words):
+        swarmnet.fit(replace(rows, Q=Q, Q_sigma=Q_sigma), hidden=(3,), trainer="lm", scaling=None)
+
+
+@pytest.mark.parametrize("trainer", ["lm", "adam"])
+def test_a_stopped_fit_goes_on_to_the_same_model(trainer: str, tmp_path: Path) -> None:
+    rows, seen = data(30, sigma=True), []
+    options = {"hidden": (3,), "trainer": trainer, "iterations": 12}
+    whole = swarmnet.fit(rows, **options)
+    kept = {"checkpoint": tmp_path / "run.ckpt", "checkpoint_every": 0}
+    stopped = swarmnet.fit(rows, **options, **kept, callback=lambda now: seen.append(now) or len(seen) == 5)
+    resumed = swarmnet.fit(rows, **options, **kept)
+    assert len(stopped.history) < len(whole.history)
+    np.testing.assert_array_equal(resumed.theta, whole.theta)
+    define = {name: formula for name, formula in DEFINE.items() if name != "slope"} | {"ratio": "dh/dp*g"}
+    other = MixedData.from_frame(rows.to_frame(), ["p", "T"], ["h", "g"], define=define)
+    with pytest.raises(SwarmnetError, match="checkpoint of another run, which differs in data"):
+        swarmnet.fit(other, **options, **kept)
+
+
+def files_of(folder: Path, rows: MixedData) -> str:
+    """The rows in three files, with the names that `DEFINE` explains."""
+    frame = rows.to_frame().rename(columns={"dh/dT": "slope"})
+    frame["slope"] *= -2.0
+    for number in range(3):
+        frame[number::3].to_csv(folder / f"{number}.csv", index=False)
+    return str(folder / "*.csv")
+
+
+@pytest.mark.parametrize("trainer", ["lm", "adam"])
+def test_rows_that_stay_in_files_give_a_model_of_quantities(trainer: str, tmp_path: Path) -> None:
+    from swarmnet.data.readers import open_files
+
+    path, options = files_of(tmp_path, data(60, sigma=True)), {"hidden": (3,), "trainer": trainer}
+    filed = open_files(path, ["p", "T"], ["h", "g"], define=DEFINE)
+    held = swarmnet.read_csv(path, ["p", "T"], ["h", "g"], define=DEFINE)
+    assert filed.n_entries == held.n_entries and filed.define == held.define
+    model = swarmnet.fit(filed, **options, iterations=10)
+    X = held.X[:5]
+    assert np.isfinite(model.quantity("both", X)).all()
+    errors = swarmnet.evaluate(model, filed).set_index("column")
+    expected = swarmnet.evaluate(model, held).set_index("column")
+    pd.testing.assert_frame_equal(errors, expected, rtol=1e-9)
+    assert "ratio" in errors.index
