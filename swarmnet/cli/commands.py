@@ -53,15 +53,21 @@ def predict(
         list[str] | None,
         typer.Option("--quantity", help='Add a formula, as "h - T*dh/dT", or a name defined in training.'),
     ] = None,
+    outside: Annotated[
+        bool, typer.Option("--outside", help="Add a column of the inputs beyond their training range.")
+    ] = False,
     output: console.Output = None,
 ) -> None:
     """Values, and derivatives and formulas if asked for, at the points of a file; CSV."""
     console.refuse_output(output, model, query)
-    fitted = load(model)
+    fitted = replace(load(model), warns_outside=False)  # the note below names the file
     points, ignored = read_query(query, fitted.inputs)
     if ignored:
         console.note(f"{query}: columns not needed: {listed(ignored)}")
-    console.write(console.csv(fitted.table(points, jacobian, hessian, std, quantity or ())), output)
+    table = fitted.table(points, jacobian, hessian, std, quantity or (), outside)
+    if not outside and (note := fitted.region.note(points)):
+        console.note(f"warning: {query}: {note}; --outside tells each row")
+    console.write(console.csv(table), output)
 
 
 @app.command(epilog=console.example("swarmnet evaluate water.json water_test.csv"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from itertools import chain
 
@@ -33,7 +33,7 @@ def evaluate(model: FittedModel, data: Dataset) -> pd.DataFrame:
     """
     if not is_dataset(data):
         raise SwarmnetError("data must be MixedData: read_csv reads a file, MixedData.from_frame a DataFrame")
-    data = data.select(model.inputs, model.outputs)
+    model, data = replace(model, warns_outside=False), data.select(model.inputs, model.outputs)
     each = map if data.pool is None else data.pool.map
     errors = reduce(_Errors.__add__, chain.from_iterable(each(partial(_of_part, model), data.parts)))
     columns = [*columns_of(model.inputs, model.outputs), *(q.name for q in data.quantities)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,7 @@ def _observed(data: MixedData) -> dict[str, Any]:
 
 def _errors(models: Sequence[FittedModel], data: MixedData) -> list[dict[str, Any]]:
     """Return each column's observations and predictions of each model, in the data's units."""
+    models = [replace(model, warns_outside=False) for model in models]
     Y = [model.predict(data.X) for model in models]
     J = [model.jacobian(data.X) for model in models]
     errors: list[dict[str, Any]] = []
