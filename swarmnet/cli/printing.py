@@ -15,7 +15,7 @@ from swarmnet.data.inspection import RANGE, DataInspection, digits_of
 from swarmnet.errors import printable
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.training_record import for_people, two_numbers
-from swarmnet.number_format import ends
+from swarmnet.number_format import ends, for_offset
 
 
 def show_data(found: DataInspection, json: bool) -> None:
@@ -57,6 +57,24 @@ def _in_digits(columns: pd.DataFrame) -> pd.DataFrame:
         for name in RANGE
     }
     return columns.assign(**texts)
+
+
+def rows_from_1(worst: pd.DataFrame) -> pd.DataFrame:
+    """Return the entries with row 1 as the first below the header, as in `explain --row`."""
+    return worst.assign(row=worst["row"] + 1)
+
+
+def show_worst(worst: pd.DataFrame, rows: int, output: Path | None) -> None:
+    """The entries with the largest residuals, on a terminal in as many digits as show these."""
+    shown = worst
+    if output is None and sys.stdout.isatty():
+        digits = [for_offset(o, abs(r)) for o, r in zip(worst["observed"], worst["residual"], strict=True)]
+        texts = {
+            name: [f"{x:.{count}g}" for x, count in zip(worst[name], digits, strict=True)]
+            for name in ("observed", "predicted")
+        }
+        shown = worst.assign(**texts)
+    console.show(shown, f"largest residuals on {rows} rows, relative to the noise", output)
 
 
 def show_model(model: FittedModel, json: bool) -> None:

@@ -56,7 +56,7 @@ class _Errors:
         """Return the errors of some rows."""
         Y = model.predict(data.X) if data.n_values else data.Y
         J = model.jacobian(data.X) if data.n_derivatives else data.J
-        Q = _quantities_at(model, data)
+        Q = quantities_at(model, data)
         target, predicted = (
             np.concatenate([np.concatenate([y[:, :, None], j], axis=2).reshape(data.n, -1), q], axis=1)
             for y, j, q in ((data.Y, data.J, data.Q), (Y, J, Q))
@@ -90,7 +90,7 @@ class _Errors:
         }
 
 
-def _quantities_at(model: FittedModel, data: MixedData) -> Array:
+def quantities_at(model: FittedModel, data: MixedData) -> Array:
     """Return what the model predicts for the observed quantities (n, q); NaN for the others."""
     Q = np.full_like(data.Q, np.nan)
     for number, quantity in enumerate(data.quantities):

@@ -17,6 +17,7 @@ import pytest
 
 import swarmnet
 from swarmnet.cli import commands as cli
+from swarmnet.data.readers import open_files
 from swarmnet.network.trend import Trend
 from swarmnet.scaling import Scaling
 from tests import sharded
@@ -311,6 +312,23 @@ def test_what_predict_writes_can_be_read_and_evaluated(run, model):
     assert (code, err) == (0, "")
     assert table(out)["column"].tolist() == COLUMNS[2:5]
     assert table(out)["rmse"].max() < 1e-12
+
+
+def test_evaluate_lists_the_largest_residuals(run, model):
+    expected = swarmnet.worst_entries(model, swarmnet.read_csv("data.csv"), 3)
+    expected["row"] += 1  # row 1 is the first below the header
+    code, out, err = run("evaluate", "m.json", "data.csv", "--worst", "3")
+    assert (code, err) == (0, "")
+    pd.testing.assert_frame_equal(table(out), expected, rtol=1e-14, check_dtype=False)
+    found = json.loads(run("evaluate", "m.json", "data.csv", "--worst", "3", "--json").out)
+    assert found["worst"] == expected.to_dict("records")
+    assert len(found["errors"]) == 3
+
+
+def test_evaluate_refuses_the_largest_residuals_of_data_in_files(refuse, model, monkeypatch):
+    monkeypatch.setattr(cli, "read", lambda data, *_, **__: open_files(data))
+    refuse("evaluate", "m.json", "data.csv", "--worst", "3", words="--worst needs the data in memory")
+    refuse("evaluate", "m.json", "data.csv", "--worst", "0", words="--worst")
 
 
 def test_evaluate_gives_the_metrics(run, model):
