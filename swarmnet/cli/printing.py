@@ -14,7 +14,7 @@ from swarmnet.data.data_frames import pd
 from swarmnet.data.inspection import RANGE, DataInspection, digits_of
 from swarmnet.errors import printable
 from swarmnet.model.fitted_model import FittedModel
-from swarmnet.model.training_record import for_people, two_numbers
+from swarmnet.model.training_record import MEANINGS, for_people, two_numbers
 from swarmnet.number_format import ends, for_offset
 
 
@@ -102,9 +102,11 @@ def show_model(model: FittedModel, json: bool) -> None:
     }
     told = for_people(model.training)
     facts |= {name: _listed(value) if isinstance(value, dict) else value for name, value in told.items()}
-    console.show(
-        pd.DataFrame({"what": list(facts), "value": [printable(str(v)) for v in facts.values()]}), "model"
-    )
+    texts = [printable(str(value)) for value in facts.values()]
+    console.show(pd.DataFrame({"what": list(facts), "value": texts}), "model")
+    if sys.stdout.isatty():  # a pipe gets one table
+        said = [name for name in facts if name in MEANINGS]
+        console.show(pd.DataFrame({"what": said, "meaning": [MEANINGS[name] for name in said]}), "in words")
 
 
 def _listed(facts: dict[str, Any]) -> str:

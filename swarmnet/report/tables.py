@@ -13,7 +13,7 @@ import numpy as np
 from swarmnet.comparison import Comparison
 from swarmnet.data.data_frames import pd
 from swarmnet.data.inspection import RANGE, DataInspection, digits_of
-from swarmnet.model.training_record import candidates, for_people, two_numbers
+from swarmnet.model.training_record import MEANINGS, candidates, for_people, two_numbers
 from swarmnet.number_format import for_range
 
 _PATTERNS = 20  # rows of the table of patterns, the most frequent ones
@@ -115,7 +115,10 @@ def training_table(records: dict[str, dict[str, Any]]) -> Table:
     records = {model: for_people(record) for model, record in records.items()}
     names = dict.fromkeys(name for record in records.values() for name in record if name != "candidates")
     rows = [
-        [Cell(name.replace("_", " ")), *(Cell(_told(record.get(name))) for record in records.values())]
+        [
+            Cell(name.replace("_", " "), more=MEANINGS.get(name, "")),
+            *(Cell(_told(record.get(name))) for record in records.values()),
+        ]
         for name in names
     ]
     return Table("Settings and outcome", [Cell(""), *map(Cell, records)], rows)
