@@ -114,14 +114,12 @@ def training_table(records: dict[str, dict[str, Any]]) -> Table:
     """Return the content of training records but for the candidates, a column for each model."""
     records = {model: for_people(record) for model, record in records.items()}
     names = dict.fromkeys(name for record in records.values() for name in record if name != "candidates")
-    rows = [
-        [
-            Cell(name.replace("_", " "), more=MEANINGS.get(name, "")),
-            *(Cell(_told(record.get(name))) for record in records.values()),
-        ]
-        for name in names
-    ]
-    return Table("Settings and outcome", [Cell(""), *map(Cell, records)], rows)
+    rows = []
+    for name in names:
+        told = (Cell(_told(record.get(name))) for record in records.values())
+        rows.append([Cell(name.replace("_", " ")), *told, Cell(MEANINGS.get(name, ""))])
+    heads = [Cell(""), *map(Cell, records), Cell("meaning")]
+    return Table("Settings and outcome", heads, rows)
 
 
 def candidates_table(record: Mapping[str, Any], chosen: str) -> Table | None:
