@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from swarmnet.data.data_frames import as_pandas
+from swarmnet.data.definitions import Define
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.name_matching import Tables
 from swarmnet.errors import warn_user
@@ -58,6 +59,8 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         derivative_weight, l2, degree: likewise.
         random_state: a whole number is the seed of `swarmnet.fit`. With None the seed is drawn from NumPy's
             global generator, with a `RandomState` from that.
+        define: formulas of columns of `dydx` (and `dydx_sigma`), such as ``{"cp": "dh/dT/1000"}``; see
+            `swarmnet.read_csv`. They use the names of X and y.
 
     Attributes:
         model_: the `FittedModel`.
@@ -90,6 +93,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         l2: float | None = None,
         degree: str | int = "auto",
         random_state: int | np.random.RandomState | None = 0,
+        define: Define | None = None,
     ) -> None:
         self.hidden = hidden
         self.activation = activation
@@ -103,6 +107,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         self.l2 = l2
         self.degree = degree
         self.random_state = random_state
+        self.define = define
 
     def fit(
         self,
@@ -121,7 +126,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
             y: (n,), or (n, k) for several outputs, NaN where not observed; None if only `dydx` is known.
             dydx: (n, d) partials for one output, (n, k, d) for several, NaN where not observed. The columns
                 of a table are matched by name, such as "dy/dx1" with the names of X and y, in any order;
-                missing columns were not observed.
+                missing columns were not observed. Columns with other names are read by `define`.
             sample_weight: (n,) how often each row counts; relative if they are less than 1 on average, over
                 the rows that have an entry and a positive weight.
             y_sigma: shaped like `y`, the standard deviation of each value, NaN if unknown. The columns of a
@@ -136,7 +141,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         points = validate_data(self, with_names(tables.frame("X")), dtype=np.float64)
         inputs = getattr(self, "feature_names_in_", [f"x{j + 1}" for j in range(points.shape[1])])
         _warn_of_transformed_target(derived)
-        data, self._one_output = mixed(points, tables, tuple(inputs))
+        data, self._one_output = mixed(points, tables, tuple(inputs), self.define)
         if dydx is not None:
             _warn_of_scaler(points)
         self.model_ = fitted(with_counts(data), self._options())
@@ -190,11 +195,13 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         tables = Tables({"X": X, "y": y, "dydx": dydx, "sample_weight": sample_weight})
         points = self._points(tables.frame("X"))
         model = replace(self.model_, warns_outside=False)
-        data, _ = mixed(points, tables, model.inputs, model.outputs)
+        data, _ = mixed(points, tables, model.inputs, self.define, model.outputs)
         predicted = MixedData(points, model.predict(points), None if dydx is None else model.jacobian(points))
-        columns = zip(data.entry_columns(), predicted.entry_columns(), strict=True)
-        counts = data.row_weights > 0
-        pairs = [(target, answer, counts & ~np.isnan(target)) for (_, target, _), (_, answer, _) in columns]
+        targets = [target for _, target, _ in (*data.entry_columns(), *data.quantity_columns())]
+        answers = [answer for _, answer, _ in predicted.entry_columns()]
+        answers += [model.quantity(quantity, points) for quantity in data.quantities]
+        counts, columns = data.row_weights > 0, zip(targets, answers, strict=True)
+        pairs = [(target, answer, counts & ~np.isnan(target)) for target, answer in columns]
         several = [pair for pair in pairs if pair[2].sum() > 1] or [pair for pair in pairs if pair[2].any()]
         scores = [_r2(target[seen], answer[seen], data.row_weights[seen]) for target, answer, seen in several]
         return float(np.mean(scores))
@@ -215,6 +222,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
     def _options(self) -> FitOptions:
         own = {name: getattr(self, name) for name in inspect.signature(SwarmNetRegressor).parameters}
         seed = own.pop("random_state")
+        del own["define"]  # is of the data
         if not isinstance(seed, Integral):
             seed = check_random_state(seed).randint(2**31 - 1)
         return FitOptions(**own, seed=int(seed))

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from swarmnet.data.column_names import derivative_name, listed
 from swarmnet.errors import SwarmnetError, install_hint, unknown, warn_user
+from swarmnet.export.exported_quantities import cos, exported_quantities, write_quantities
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.training_record import input_range
 from swarmnet.network.activations import TABLE
@@ -52,16 +53,21 @@ def onnx_model(model: FittedModel, dtype: str = "float64") -> bytes:
         _warn_of_rounding(model)
     graph = _Graph(onnx, dtype)
     _write(graph, model)
-    d, k = model.net.d, model.net.k
+    d, k, quantities = model.net.d, model.net.k, exported_quantities(model)
+    outputs: dict[str, list[Any]] = {"values": ["n", k], "jacobian": ["n", k, d]}
+    if quantities:
+        write_quantities(graph, quantities, k, d)
+        outputs["quantities"] = ["n", len(quantities)]
     document = onnx.helper.make_model(
-        graph.finish({"X": ["n", d]}, {"values": ["n", k], "jacobian": ["n", k, d]}),
+        graph.finish({"X": ["n", d]}, outputs),
         opset_imports=[onnx.helper.make_opsetid("", _OPSET)],
         ir_version=_IR,
         producer_name="swarmnet",
         producer_version=__version__,
         doc_string="values: Y[row, output]; jacobian: dY[row, output]/dx[input]; all in the data's units.",
     )
-    onnx.helper.set_model_props(document, _metadata(model))
+    names = {"quantities": json.dumps([quantity.name for quantity in quantities])} if quantities else {}
+    onnx.helper.set_model_props(document, _metadata(model) | names)
     onnx.checker.check_model(document, full_check=True)
     data: bytes = document.SerializeToString(deterministic=True)
     return data
@@ -322,17 +328,10 @@ def _normal_distribution(g: _Graph, z: str) -> str:
     return g.node("Where", above, g.node("Sub", g.number(1.0), tail), tail)
 
 
-def _cos(g: _Graph, z: str) -> str:
-    # 1 - 2 sin(z / 2)^2: Cos in float64 is not in onnxruntime 1.17
-    half = g.node("Sin", g.node("Mul", z, g.number(0.5)))
-    square = g.node("Mul", half, half)
-    return g.node("Sub", g.number(1.0), g.node("Add", square, square))
-
-
 _OPERATORS = {ast.Add: "Add", ast.Sub: "Sub", ast.Mult: "Mul", ast.Div: "Div"}
 _FUNCTIONS: dict[str, Callable[..., str]] = {
     "log1p": lambda g, x: g.node("Log", g.node("Add", g.number(1.0), x)),
-    "cos": _cos,
+    "cos": cos,
     "gate": lambda g, z: _gate(g, z)[0],
     "rest": lambda g, z: _gate(g, z)[1],
     "distribution": _normal_distribution,

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet.errors import SwarmnetError
+from swarmnet.export.exported_quantities import exported_quantities, python_formula
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.model_file import scaling_record
 from swarmnet.network.activations import TABLE
@@ -118,6 +119,17 @@ def polynomial(a, T):
         rows.append(factor * rows[i] * rows[j] - share * rows[k])
     return [rows[i] for i in TERMS], [[t[i] for i in TERMS] for t in T]
 '''
+_QUANTITIES = '''
+
+QUANTITIES = {names}
+
+
+def quantities(x):
+    """The quantities at one point, in the order of QUANTITIES; an error where one is not defined."""
+    y, J = predict(x), jacobian(x)
+    return [
+{formulas}    ]
+'''
 _BEFORE = """\
     terms, slopes = polynomial(a, T)
 """
@@ -148,7 +160,15 @@ def python_module(model: FittedModel) -> str:
     if net.trend is not None:
         trend = _trend(net.trend, net.coefficients(model.theta))
         parts = {"trend": trend, "before": _BEFORE, "after": _AFTER}
-    return head + _functions(used) + _TAIL.format(layers=layers, **parts)
+    return head + _functions(used) + _TAIL.format(layers=layers, **parts) + _quantities(model)
+
+
+def _quantities(model: FittedModel) -> str:
+    found = exported_quantities(model)
+    if not found:
+        return ""
+    formulas = "".join(f"        {python_formula(quantity)},\n" for quantity in found)
+    return _QUANTITIES.format(names=ascii([quantity.name for quantity in found]), formulas=formulas)
 
 
 def _functions(used: Iterable[str]) -> str:

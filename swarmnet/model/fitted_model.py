@@ -259,9 +259,10 @@ class FittedModel:
         """Write the model as an ONNX graph, for onnxruntime and other tools, completely or not at all.
 
         The graph takes `X` (n, d), for any n, and gives `values` (n, k) and `jacobian` (n, k, d), all in the
-        data's units and in `dtype`, "float64" or "float32". Its metadata name the columns. It has no error
-        bars and no second derivatives. In float32, numbers are rounded to 6e-8 of their size; a warning names
-        the inputs and outputs whose rounding error exceeds 1/50,000 of their spread.
+        data's units and in `dtype`, "float64" or "float32". `quantities` (n, q) are the formulas that were
+        defined for training, without those of second derivatives. Its metadata name the columns. It has no
+        error bars and no second derivatives. In float32, numbers are rounded to 6e-8 of their size; a warning
+        names the inputs and outputs whose rounding error exceeds 1/50,000 of their spread.
 
         Raises:
             SwarmnetError: onnx is not installed (`pip install ".[onnx]"`), the path cannot be written, the
@@ -275,7 +276,8 @@ class FittedModel:
         """Return the source of a Python module without dependencies that computes the model; `path` saves it.
 
         Its predict(x) takes one point of d numbers and returns k numbers. Its jacobian(x) returns k lists of
-        d partial derivatives. All are in the data's units.
+        d partial derivatives. Its quantities(x) returns the formulas that were defined for training, without
+        those of second derivatives. All are in the data's units.
 
         Raises:
             SwarmnetError: the path cannot be written, or an activation is not one of swarmnet's own.

@@ -19,6 +19,7 @@ from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.model_file import network_record, scaling_record
 from swarmnet.model.training_record import input_range
 from swarmnet.network.network import Network
+from swarmnet.report.formulas import formulas_of
 
 Array = NDArray[np.float64]
 
@@ -42,11 +43,12 @@ def page_content(
     """
     model = next(iter(models.values()))
     columns = list(columns_of(model.inputs, model.outputs).values())
+    formulas = formulas_of(model)
     return {
         "inputs": list(model.inputs),
         "ranges": _ranges(model),
-        "quantities": [{"name": c.name, "o": c.output, "j": c.input} for c in columns],
-        "shown": _shown(columns, len(model.inputs)),
+        "quantities": [*({"name": c.name, "o": c.output, "j": c.input} for c in columns), *formulas],
+        "shown": _shown(columns, len(formulas), len(model.inputs)),
         "models": [_record(name, each) for name, each in models.items()],
         "observed": None if observed is None else _observed(observed),
         "errors": [] if tested is None else _errors(list(models.values()), tested),
@@ -96,10 +98,10 @@ def _encoded(numbers: ArrayLike) -> str:
     return b64encode(np.ascontiguousarray(numbers, dtype="<f8").tobytes()).decode()
 
 
-def _shown(columns: Sequence[Column], d: int) -> list[int]:
-    """Return all columns, or the values, or the first one: as many as fit the panels shown at first."""
+def _shown(columns: Sequence[Column], formulas: int, d: int) -> list[int]:
+    """Return all, or all but the formulas, or the values, or the first: as many as fit the first panels."""
     values = [number for number, column in enumerate(columns) if column.input is None]
-    for choice in (list(range(len(columns))), values):
+    for choice in (list(range(len(columns) + formulas)), list(range(len(columns))), values):
         if len(choice) * d <= _MOST_PANELS:
             return choice
     return values[:1]
@@ -120,7 +122,8 @@ def _ranges(model: FittedModel) -> list[list[float]]:
 
 def _observed(data: MixedData) -> dict[str, Any]:
     rows = _sample(np.flatnonzero(data.row_weights > 0))
-    columns = {name: _numbers(numbers[rows]) for name, numbers, _ in data.entry_columns()}
+    observed = (*data.entry_columns(), *data.quantity_columns())
+    columns = {name: _numbers(numbers[rows]) for name, numbers, _ in observed}
     return {"X": data.X[rows].tolist(), "columns": columns}
 
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,21 @@ def test_a_models_report_has_its_parts(tmp_path: Path) -> None:
     assert "2-5-4-2, tanh and linear, 49 weights" in page.text("dd")
     assert [q["name"] for q in page.content["quantities"]] == ["h", "dh/dT", "dh/dp", "v", "dv/dT", "dv/dp"]
     assert page.content["ranges"] == [[-10.0, 30.0], [-100.0, 300.0]]
+
+
+def test_a_page_holds_the_formulas_that_the_model_answers(tmp_path: Path) -> None:
+    define = {"cp": "dh/dT/1000", "mu": "d2h/dTdp + T*cp", "lost": "dh/dq", "wrong": "2*("}
+    model = model_of()
+    shown = _model_page(tmp_path, replace(model, training=model.training | {"define": define})).content
+    assert [q["name"] for q in shown["quantities"][6:]] == ["cp", "mu"]
+    assert shown["quantities"][7] == {
+        "name": "mu",
+        "tree": ["+", ["a", 1], ["*", ["x", 0], ["/", ["a", 0], 1000.0]]],
+        "arguments": [{"o": 0, "j": 0, "i": None}, {"o": 0, "j": 0, "i": 1}],
+    }
+    assert shown["shown"] == list(range(8))
+    odd = replace(model, training=model.training | {"define": ["cp"]})
+    assert len(_model_page(tmp_path, odd).content["quantities"]) == 6
 
 
 def test_a_report_tells_of_a_trend(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ class Card {
 
   extremes(q) {
     const n = this.profiler.shown.indexOf(q);
-    return n < 0 ? [] : [...this.curves, ...(this.besides ?? [])].map((row) => row[n]);
+    return n < 0 ? [] : [...this.curves, ...(this.besides ?? [])].map((row) => row[n]).filter(Number.isFinite);
   }
 
   // The standard deviations along this input.
@@ -130,7 +130,7 @@ class Panel {
       xs.map((_, i) => card.besides && card.besides[i][n]),
       xs.map((x) => (Math.abs(x - here) <= reach ? value + slope * (x - here) : null)),
       xs.map((x) => (x === here ? value : null)),
-    ];
+    ].map((numbers) => numbers.map((y) => (Number.isFinite(y) ? y : null))); // a formula may be undefined somewhere
     this.element.querySelector(".here").textContent = short(value, digitsIn(profiler.extents[number]));
     this.element.querySelector(".slope").textContent = `slope ${short(slope, 4)}`;
     this.element.querySelector(".chart").setAttribute("aria-label", this.description(value, slope));
