@@ -2,6 +2,7 @@
 
 import inspect
 import traceback
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -193,7 +194,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         check_is_fitted(self)
         tables = Tables({"X": X, "y": y, "dydx": dydx, "sample_weight": sample_weight})
         points = self._points(tables.frame("X"))
-        model = self.model_
+        model = replace(self.model_, warns_outside=False)
         data, _ = mixed(points, tables, model.inputs, self.define, model.outputs)
         predicted = MixedData(points, model.predict(points), None if dydx is None else model.jacobian(points))
         targets = [target for _, target, _ in (*data.entry_columns(), *data.quantity_columns())]

@@ -25,6 +25,7 @@ from swarmnet.fitting.outcome import Outcome
 from swarmnet.fitting.run_record import fingerprint_of, record_of
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.reordering import reordered
+from swarmnet.model.training_region import TrainingPoints
 from swarmnet.network.network import Network
 from swarmnet.objective.objective import Objective
 from swarmnet.scaling import Preparation, Scaling
@@ -147,6 +148,7 @@ def fitted(data: Data, options: FitOptions) -> FittedModel:
         pd.DataFrame(result.history),
         spread_of(objective, result),
         other_fits(nets, result),
+        TrainingPoints.of(ordered),
     )
     if free:
         model = with_pinned_outputs(model, free, centre)

@@ -49,7 +49,8 @@ def warn_of_free_outputs(free: Sequence[str], centre: Mapping[str, float]) -> No
 def with_pinned_outputs(model: FittedModel, names: Sequence[str], centre: Mapping[str, float]) -> FittedModel:
     """Shift the outputs with these names so that they are 0 at the mean of the inputs."""
     free, at = np.isin(model.outputs, names), np.array([[*centre.values()]])
-    offset = np.where(free, model.scaling.y_offset - model.predict(at)[0], model.scaling.y_offset)
+    there = replace(model, warns_outside=False).predict(at)[0]  # the mean may be in a gap of the data
+    offset = np.where(free, model.scaling.y_offset - there, model.scaling.y_offset)
     shifted = replace(
         model,
         scaling=replace(model.scaling, y_offset=offset),

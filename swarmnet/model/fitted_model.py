@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from functools import partial
+from functools import cached_property, partial
 from itertools import combinations_with_replacement, product
 from typing import Any, Literal, overload
 
@@ -20,7 +20,7 @@ from swarmnet.data.definitions import as_definitions, quantity_of
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.quantities import Quantity
 from swarmnet.data.readers import read_query
-from swarmnet.errors import SwarmnetError
+from swarmnet.errors import SwarmnetError, warn_user
 from swarmnet.model import point_queries as queries
 from swarmnet.model.error_bars import (
     OtherFit,
@@ -32,10 +32,13 @@ from swarmnet.model.error_bars import (
 from swarmnet.model.forms import FORMS
 from swarmnet.model.model_file import HISTORY, read, written
 from swarmnet.model.training_record import no_error_bars
+from swarmnet.model.training_region import Region, TrainingPoints
 from swarmnet.network.network import Network
 from swarmnet.scaling import Scaling
 
 Array = NDArray[Any]
+
+_ROWS_TRIED = 1000  # rows of a query that are compared with the training points before a warning: 2 ms
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,8 @@ class FittedModel:
             40,000 three of four, and so on; the last row and the best row are always kept.
         spread: packed factor of the weights' covariance, see `model.error_bars`; None without error bars.
         others: fits from other starts and of other networks, which widen the error bars.
+        points: some of the training points, see `far`; None in files of 0.1 and for data that stay in files.
+        warns_outside: whether the next query at a point outside the training data warns; then it is False.
     """
 
     net: Network
@@ -67,6 +72,8 @@ class FittedModel:
     history: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(HISTORY)))
     spread: NDArray[np.float64] | None = None
     others: tuple[OtherFit, ...] = ()
+    points: TrainingPoints | None = None
+    warns_outside: bool = field(default=True, repr=False)
 
     def __repr__(self) -> str:
         return f"FittedModel({', '.join(self.inputs)} -> {', '.join(self.outputs)}, {self.net!r})"
@@ -168,6 +175,31 @@ class FittedModel:
             deviations = partial(quantity_deviations, quantity=scaled)
             return best, _finite(self._deviations(deviations, query, points, best))
 
+    @cached_property
+    def region(self) -> Region:
+        """Where the training points are."""
+        return Region.of(self.inputs, self.training, self.points)
+
+    def outside(self, X: ArrayLike | pd.DataFrame) -> NDArray[np.bool_]:
+        """Return (n, d): whether each input of each row is beyond its range in the training rows.
+
+        The ranges are `training["input_ranges"]`; a difference by rounding is none. An input without a known
+        range is never outside. Raises for the same X as `predict`.
+        """
+        return self.region.outside(self._points(X))
+
+    def far(self, X: ArrayLike | pd.DataFrame) -> NDArray[np.bool_]:
+        """Return (n,): whether each row is far from all training rows: beyond, or in a gap or corner.
+
+        Inputs are divided by half their training range. A row is far if the nearest of up to 200 training
+        points, each the farthest from those before (Gonzalez 1985), is more than 1.5 times the usual spacing
+        of these points away; for more than 9 inputs d, half the square root of d instead of 1.5. The usual
+        spacing is the second-longest edge of their minimum spanning tree, so that a gap counts as one unless
+        there are others as wide. False for all rows if the model has no points, see above. Raises for the
+        same X as `predict`.
+        """
+        return self.region.far(self._points(X))
+
     def table(
         self,
         X: ArrayLike | pd.DataFrame,
@@ -175,11 +207,13 @@ class FittedModel:
         hessian: bool = False,
         std: bool = False,
         quantities: Sequence[str] = (),
+        outside: bool = False,
     ) -> pd.DataFrame:
         """Return a table of inputs, values and derivatives: T, p, h, dh/dT, d2h/dT2, d2h/dTdp.
 
         The formulas in `quantities` are columns too. With `std` it also has the error bars of values, first
-        derivatives and quantities: sigma(h), sigma(dh/dT).
+        derivatives and quantities: sigma(h), sigma(dh/dT). With `outside` the last column has the inputs that
+        are beyond their training range, "T + p", or "far from all rows", or nothing.
         """
         points = self._points(X)
         columns: dict[str, Array] = dict(zip(self.inputs, points.T, strict=True))
@@ -205,6 +239,10 @@ class FittedModel:
                 if name in columns:
                     raise two_columns(name)
                 columns[name] = numbers
+        if outside:
+            if "outside" in columns:
+                raise two_columns("outside")
+            columns["outside"] = np.array(self.region.words(points), dtype=object)
         return pd.DataFrame(columns)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -281,7 +319,11 @@ class FittedModel:
         return _finite(points, "X has an input that is missing or infinite in row {row}")
 
     def _scaled(self, X: ArrayLike | pd.DataFrame) -> Array:
-        return self.scaling.scale_X(self._points(X))
+        points = self._points(X)
+        if self.warns_outside and (note := self.region.note(points, gaps=len(points) <= _ROWS_TRIED)):
+            object.__setattr__(self, "warns_outside", False)
+            warn_user(f"{note}; said once for this model: outside(X) and far(X) tell each row")
+        return self.scaling.scale_X(points)
 
 
 def load(path: str | os.PathLike[str]) -> FittedModel:

@@ -16,7 +16,8 @@ from swarmnet.data.column_names import listed, refuse_dangerous_name, refuse_sam
 from swarmnet.data.data_frames import pd
 from swarmnet.errors import SwarmnetError
 from swarmnet.model.error_bars import OtherFit
-from swarmnet.model.training_record import with_ranges_mended
+from swarmnet.model.training_record import number, with_ranges_mended
+from swarmnet.model.training_region import TrainingPoints
 from swarmnet.network.network import Network
 from swarmnet.network.trend import Trend
 from swarmnet.scaling import Scaling
@@ -48,6 +49,7 @@ def written(model: Mapping[str, Any]) -> str:
             network_record(other.net) | {"theta": other.theta.tolist(), "share": other.share}
             for other in model["others"]
         ],
+        "points": None if model["points"] is None else _points_record(model["points"]),
         "training": model["training"],
         "history": {name: _nulls(column) for name, column in model["history"].items()},
     }
@@ -124,6 +126,7 @@ def _built(document: dict[str, Any]) -> dict[str, Any]:
         "history": history,
         "spread": _spread(document.get("spread"), net.size, _BYTES[document["version"]]),
         "others": tuple(_other(net, record) for record in document.get("others", ())),
+        "points": _points(document.get("points"), net.d),
     }
 
 
@@ -167,6 +170,23 @@ def _other(net: Network, record: dict[str, Any]) -> OtherFit:
     if (other.d, other.k) != (net.d, net.k) or not 0 <= share <= 1:
         raise SwarmnetError("what widens its error bars does not fit its network")
     return OtherFit(other, theta, share)
+
+
+def _points_record(points: TrainingPoints) -> dict[str, Any]:
+    return {"X": points.X.tolist(), "unit": points.unit.tolist(), "reach": points.reach}
+
+
+def _points(record: Any, d: int) -> TrainingPoints | None:
+    if record is None:
+        return None
+    X, unit = np.array(record["X"], dtype=np.float64), np.array(record["unit"], dtype=np.float64)
+    reach = number(record["reach"])
+    fits = X.ndim == 2 and X.shape[1:] == unit.shape == (d,) and len(X) > 0
+    if not fits or reach is None or not (np.isfinite(X).all() and np.isfinite(unit).all()):
+        raise SwarmnetError("its training points do not fit its inputs")
+    if reach < 0 or (unit < 0).any():
+        raise SwarmnetError("a distance of its training points is negative")
+    return TrainingPoints(X, unit, reach)
 
 
 def _is_deeper(value: Any, levels: int) -> bool:

@@ -36,6 +36,7 @@ def reordered(model: FittedModel, inputs: Sequence[str], outputs: Sequence[str])
             replace(fit, net=_network(fit.net, j), theta=fit.theta[_weights(fit.net, j, o)])
             for fit in model.others
         ),
+        points=None if model.points is None else model.points.reordered(j),
     )
 
 

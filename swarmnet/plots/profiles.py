@@ -34,13 +34,13 @@ def profile(
 ) -> Axes:
     """Draw a column along one input, with the other inputs at the base point.
 
-    The curve is the model's prediction, over the range of the training data and of `data`. The band is two
-    standard deviations, if the model has error bars. A dotted line marks the base point. Rows of the data
-    are drawn as dots if all their other inputs are within `nearness` times that input's range of the base
-    point, with two sigmas if given. Each dot is moved along the model into the slice: it is the prediction
-    in the slice plus the observation's own residual, so that its distance from the curve is its misfit. For
-    an output, slopes observed along the input are short tangent strokes, moved in the same way, through the
-    row's value if it was observed, else through the curve.
+    The curve is the model's prediction, over the range of the training data and of `data`; what is beyond the
+    training range is shaded. The band is two standard deviations, if the model has error bars. A dotted line
+    marks the base point. Rows of the data are drawn as dots if all their other inputs are within `nearness`
+    times that input's range of the base point, with two sigmas if given. Each dot is moved along the model
+    into the slice: it is the prediction in the slice plus the observation's own residual, so that its
+    distance from the curve is its misfit. For an output, slopes observed along the input are short tangent
+    strokes, moved in the same way, through the row's value if it was observed, else through the curve.
 
     Args:
         model: the model.
@@ -132,6 +132,7 @@ class _Line:
         """Draw the curve, its band, the base point and the dots."""
         x, curve = self.answers.X[:, self.input], self.answers.of(column)
         style.ticks(ax)
+        self._shade(ax)
         ax.axvline(self.base.at[self.input], color="0.5", linewidth=1, linestyle=":", zorder=1)
         if self.base.model.spread is not None:
             reach = 2 * self.answers.deviation(column)
@@ -148,6 +149,17 @@ class _Line:
             x, bars = data.X[seen, self.input], style.bars(sigma[seen])
             shifted = observed[seen] + self.shift(column, data.X[seen])
             style.dots(ax, x, shifted, None, bars, label=f"observed{self.note}")
+
+    def _shade(self, ax: Axes) -> None:
+        """Shade where the curve goes beyond the training range."""
+        x, region = self.answers.X[:, self.input], self.base.model.region
+        low, high = region.low[self.input], region.high[self.input]
+        ends = [(x[0], min(low, x[-1])), (max(high, x[0]), x[-1])]
+        label: str | None = "outside the training range"
+        for left, right in ends:
+            if left < right:
+                ax.axvspan(left, right, color="0.9", linewidth=0, zorder=0, label=label)
+                label = None
 
     def shift(self, column: Column, X: Array) -> Array:
         """Return the change of the model's prediction from points (n, d) into the slice."""

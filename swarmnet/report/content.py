@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ MOST_WEIGHTS = 1200  # maximum for error bars, which then take 4 MB, and 0.1 s f
 MOST_POINTS = 1000  # maximum number of points drawn for a column
 MOST_COLUMNS = 24  # maximum number of columns with figures of their errors
 _MOST_PANELS = 24  # maximum number of panels shown at first
+_MOST_AGAINST = 48  # maximum number of pictures of residuals against inputs
 _CURVE = 400  # points of a loss curve
 
 
@@ -126,7 +128,12 @@ def _observed(data: MixedData) -> dict[str, Any]:
 
 
 def _errors(models: Sequence[FittedModel], data: MixedData) -> list[dict[str, Any]]:
-    """Return each column's observations and predictions of each model, in the data's units."""
+    """Return each column's observations and predictions of each model, in the data's units.
+
+    `X` has the drawn rows' numbers of each input (d, rows), for the first columns, up to `_MOST_AGAINST`
+    inputs in all.
+    """
+    models = [replace(model, warns_outside=False) for model in models]
     Y = [model.predict(data.X) for model in models]
     J = [model.jacobian(data.X) for model in models]
     errors: list[dict[str, Any]] = []
@@ -145,6 +152,7 @@ def _errors(models: Sequence[FittedModel], data: MixedData) -> list[dict[str, An
                 "rows": rows.tolist(),
                 "actual": _numbers(actual[rows]),
                 "predicted": [_numbers(column.of(answer[rows])) for answer in answers],
+                "X": data.X[rows].T.tolist() if (len(errors) + 1) * data.d <= _MOST_AGAINST else [],
             }
         )
     return errors

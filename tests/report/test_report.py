@@ -192,6 +192,17 @@ def test_errors_are_drawn_at_what_was_observed_and_predicted(tmp_path: Path) -> 
     np.testing.assert_allclose(column["predicted"][0], model.jacobian(data.X)[rows, 0, 1], rtol=1e-8)
 
 
+def test_errors_are_drawn_against_each_input_of_the_first_columns(tmp_path: Path) -> None:
+    model = model_of()
+    data = data_of(model)
+    columns = _model_page(tmp_path, model, data).content["errors"]
+    for column in columns:
+        np.testing.assert_allclose(column["X"], data.X[column["rows"]].T, rtol=1e-15)
+    model = model_of(inputs=tuple(f"x{j}" for j in range(10)), outputs=("y",))
+    columns = _model_page(tmp_path, model, data_of(model)).content["errors"]
+    assert [len(column["X"]) for column in columns] == [10] * 4 + [0] * (len(columns) - 4)
+
+
 def test_large_data_are_drawn_in_part(tmp_path: Path) -> None:
     model = model_of()
     data = data_of(model, n=5000)

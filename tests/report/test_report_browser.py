@@ -346,6 +346,12 @@ def test_a_number_outside_the_data_is_computed_and_said_to_be_outside(page: Page
     np.testing.assert_allclose(page.numbers()[0], _answers(model, [[1000.0, 0.0]])[0][0], rtol=1e-9)
     assert [note.is_displayed() for note in page.find(".outside")] == [True, False]
     assert page.curves()[0][0][-1] == 1000.0
+    shaded = page.script(
+        "return [...document.querySelectorAll('.panel .chart')].map((chart) => chart.outside)"
+    )
+    high = model.training["input_ranges"]["T"][1]
+    half = len(shaded) // 2
+    assert shaded == [[[high, 1000.0]]] * half + [[]] * half
 
 
 def test_choosing_quantities(page: Page, tmp_path: Path) -> None:
