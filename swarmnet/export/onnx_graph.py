@@ -83,10 +83,9 @@ def _roundings(model: FittedModel) -> Iterator[tuple[str, float, float]]:
 
     Those of outputs are measured at points all over the range of the inputs.
     """
-    offset, scale = model.scaling.x_offset, model.scaling.x_scale
     ranges = [input_range(model.training, name) for name in model.inputs]
-    usual = zip(offset - 2 * scale, offset + 2 * scale, strict=True)
-    low, high = np.array([known or ends for known, ends in zip(ranges, usual, strict=True)]).T
+    usual = model.scaling.usual_range.T
+    low, high = np.array([known or tuple(ends) for known, ends in zip(ranges, usual, strict=True)]).T
     points = low + (high - low) * np.random.default_rng(0).random((_POINTS, model.net.d))
     with np.errstate(all="ignore"):
         values = model.scaling.unscale_Y(model.net.forward(model.theta, model.scaling.scale_X(points)))

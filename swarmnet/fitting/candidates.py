@@ -80,9 +80,9 @@ def refuse_quantities(data: Dataset, options: FitOptions) -> None:
     Raises:
         SwarmnetError: the trainer is refused.
     """
-    trainer = options.configured_trainer
-    if trainer.solves_output and data.statistics.Q.count.any():
-        names = listed([quantity.name for quantity in data.quantities])
+    trainer, counts = options.configured_trainer, data.statistics.Q.count
+    if trainer.solves_output and counts.any():
+        names = listed([quantity.name for quantity, n in zip(data.quantities, counts, strict=True) if n])
         raise SwarmnetError(
             f"{trainer.name} solves for a linear output layer, which formulas of derivatives ({names}) "
             "do not allow: use another trainer, such as pso or hybrid"

@@ -106,9 +106,8 @@ def _shown(columns: Sequence[Column], d: int) -> list[int]:
 def _ranges(model: FittedModel) -> list[list[float]]:
     """Return [low, high] of each input: the training range or, if unknown, offset +- 2 scales."""
     ranges = []
-    for name, offset, scale in zip(model.inputs, model.scaling.x_offset, model.scaling.x_scale, strict=True):
-        known = input_range(model.training, name)
-        low, high = known or (float(offset - 2 * scale), float(offset + 2 * scale))
+    for name, usual in zip(model.inputs, model.scaling.usual_range.T.tolist(), strict=True):
+        low, high = input_range(model.training, name) or usual
         if not low < high:  # a constant input
             room = 0.05 * abs(low) or 1.0
             low, high = low - room, high + room
