@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from swarmnet.data.data_frames import pd
 from swarmnet.data.dataset import Dataset
+from swarmnet.data.logarithms import Logarithms
 from swarmnet.data.readers import Data, Size, loaded
 from swarmnet.data.splitting import split
 from swarmnet.errors import SwarmnetError
@@ -84,6 +85,7 @@ def compare(
     derivative_weight: float | None = None,
     l2: float | None = None,
     degree: str | int = "auto",
+    log: str | Sequence[str] = (),
     test: Data | None = None,
     test_fraction: float = 0.2,
     progress: Watch | None = None,
@@ -122,6 +124,7 @@ def compare(
         derivative_weight=derivative_weight,
         l2=l2,
         degree=degree,
+        log=log,
         memory_limit=memory_limit,
         client=client,
     )
@@ -178,9 +181,11 @@ def _train_and_test(
     data: Data, test: Data | None, fraction: float, options: FitOptions
 ) -> tuple[Dataset, Dataset]:
     train = located(data, options.memory_limit)
+    logs = Logarithms.of(options.log_names, train.inputs, train.outputs)
+    train = logs.checked(train)
     if test is not None:
         found = loaded(test, train.inputs, train.outputs, options.memory_limit)
-        return train, found.select(train.inputs, train.outputs)
+        return train, logs.checked(found.select(train.inputs, train.outputs))
     kept, held_out = split(train, fraction, options.seed)
     if held_out is None:
         raise SwarmnetError("nothing to compare on: no row is held out; raise the test fraction")

@@ -7,7 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from swarmnet.cli import console, printing, progress
-from swarmnet.cli.opening import cluster_of, note_columns_left_out, refuse_limit_of_workers
+from swarmnet.cli.opening import (
+    cluster_of,
+    note_columns_left_out,
+    refuse_limit_of_workers,
+    refuse_non_positive,
+)
 from swarmnet.comparison import compare as run_all
 from swarmnet.data.readers import read
 from swarmnet.data.splitting import LEAST_HELD_OUT
@@ -40,6 +45,7 @@ def compare(
     derivative_weight: console.WeightOption = None,
     l2: console.PenaltyOption = None,
     degree: console.DegreeOption = "auto",
+    log: console.Logarithms = None,
     inputs: console.Names = None,
     outputs: console.Names = None,
     define: console.Definitions = None,
@@ -59,6 +65,9 @@ def compare(
         console.refuse_output(made, data, test, *(output, curves)[:number])
     refuse_limit_of_workers(scheduler, memory_limit)
     rows, tested = _read(data, inputs, outputs, define, test, memory_limit, drawn=report is not None)
+    for found, path in ((rows, data), (tested, test)):
+        if path is not None:
+            refuse_non_positive(found, log, path, define)
     with cluster_of(scheduler) as cluster, progress.bar() as show:
         comparison = run_all(
             rows,
@@ -74,6 +83,7 @@ def compare(
             derivative_weight=derivative_weight,
             l2=l2,
             degree=console.degree(degree),
+            log=log or (),
             test=tested,
             test_fraction=test_fraction,
             progress=_named_progress(show),

@@ -1,12 +1,25 @@
 """Models of logarithms: data, answers, derivatives, formulas and error bars follow the chain rule."""
 
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from swarmnet import FittedModel, MixedData, Network, SwarmnetError, evaluate, fit, load
+from swarmnet import (
+    FittedModel,
+    MixedData,
+    Network,
+    SwarmnetError,
+    SwarmNetRegressor,
+    compare,
+    evaluate,
+    explain,
+    fit,
+    load,
+)
+from swarmnet.cli import commands
 from swarmnet.data.logarithms import Logarithms
 from swarmnet.data.readers import open_files
 from swarmnet.fitting.free_outputs import with_pinned_outputs
@@ -173,6 +186,12 @@ def test_a_model_file_keeps_the_logarithms(tmp_path):
     assert "log" not in json.loads((tmp_path / "plain.json").read_text())["scaling"]
 
 
+def test_explain_says_that_it_cannot():
+    data = MixedData(X, values(model_of(), X), inputs=INPUTS, outputs=OUTPUTS)
+    with pytest.raises(SwarmnetError, match="explain cannot show a model of logarithms"):
+        explain(model_of(), data)
+
+
 def test_names_may_be_in_another_order():
     model = model_of()
     other = reordered(model, INPUTS[::-1], OUTPUTS[::-1])
@@ -255,3 +274,39 @@ def test_validation_data_are_transformed_too():
     model = fit(power_law(), log=("p", "z"), validation=rest, **QUICK)
     assert np.isfinite(model.history["validation_loss"].iloc[-1])
     assert model.history["validation_loss"].iloc[-1] < 10
+
+
+def test_the_other_ways_to_fit_take_logarithms():
+    data = power_law(30)
+    options = {"hidden": (), "degree": 0, "log": ("p", "z")}
+    found = compare(data, ["lm"], repeats=1, evaluations=300, **options)
+    assert found.table["rmse(z)"].iloc[0] < 1e-3
+    with pytest.raises(SwarmnetError, match="'T' is -"):
+        compare(data, ["lm"], repeats=1, evaluations=30, log="T")
+    values = data.take(~np.isnan(data.Y).any(1))
+    net = SwarmNetRegressor(trainer="lm", hidden=(), log=("x2",)).fit(
+        values.X, values.Y[:, 1], values.J[:, 1]
+    )
+    assert net.model_.training["log"] == ["x2"]
+    np.testing.assert_allclose(net.predict(values.X), values.Y[:, 1], rtol=1e-6)
+
+
+def test_the_command_takes_logarithms_and_names_the_line(tmp_path, monkeypatch, capsys):
+    frame = power_law(30).to_frame()
+    path, model = str(tmp_path / "data.csv"), str(tmp_path / "model.json")
+    frame.to_csv(path, index=False)
+    train = ["swarmnet", "train", path, "-o", model, "--hidden", "none", "--trainer", "lm", "--log", "z"]
+    assert run(monkeypatch, [*train, "--log", "p"]) == 0
+    assert load(model).training["log"] == ["z", "p"]
+    frame.loc[7, "z"] = -1.5
+    frame.to_csv(path, index=False)
+    assert run(monkeypatch, train) == 2
+    (line,) = capsys.readouterr().err.splitlines()[-1:]
+    assert "data.csv, line 9, column 'z': 'z' is -1.5: its logarithm does not exist: correct" in line
+
+
+def run(monkeypatch, arguments):
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit) as ended:
+        commands.main()
+    return ended.value.code
