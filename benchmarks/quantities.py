@@ -11,8 +11,8 @@ atoms: energies and forces of three atoms at 60 random geometries, in 9 Cartesia
 with the second derivatives at the first 20; printed are median relative errors at 300 other geometries.
 
 vapour: 30 vapour pressures of propane over eight decades, and 10 slopes dpv/dT, half of them at temperatures
-without a pressure; printed are the largest relative errors on a grid of 2001 temperatures over the whole range,
-with log="pv" and without, and the share of the grid at which the model is negative.
+without a pressure; printed are the largest relative errors on a grid of 2001 temperatures over the whole
+range, with log="pv" and without, and the share of the grid at which the model is negative.
 """
 
 import argparse
