@@ -85,7 +85,7 @@ def compare(
     derivative_weight: float | None = None,
     l2: float | None = None,
     degree: str | int = "auto",
-    log: str | Sequence[str] = (),
+    log: str | Sequence[str] | None = None,
     test: Data | None = None,
     test_fraction: float = 0.2,
     progress: Watch | None = None,

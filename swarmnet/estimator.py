@@ -89,7 +89,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         derivative_weight: float | None = None,
         l2: float | None = None,
         degree: str | int = "auto",
-        log: str | Sequence[str] = (),
+        log: str | Sequence[str] | None = None,
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.hidden = hidden

@@ -83,7 +83,7 @@ def compare(
             derivative_weight=derivative_weight,
             l2=l2,
             degree=console.degree(degree),
-            log=log or (),
+            log=log,
             test=tested,
             test_fraction=test_fraction,
             progress=_named_progress(show),

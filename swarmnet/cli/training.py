@@ -82,7 +82,7 @@ def train(
         derivative_weight=derivative_weight,
         l2=l2,
         degree=console.degree(degree),
-        log=log or (),
+        log=log,
         checkpoint=checkpoint,
         checkpoint_every=EVERY if checkpoint_every is None else checkpoint_every,
         dtype=dtype,

@@ -57,7 +57,7 @@ def fit(
     l2: float | None = None,
     *,
     degree: str | int = "auto",
-    log: str | Sequence[str] = (),
+    log: str | Sequence[str] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = EVERY,
     callback: Callback | None = None,

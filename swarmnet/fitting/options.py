@@ -93,7 +93,7 @@ class FitOptions:
     derivative_weight: float | None = None
     l2: float | None = None
     degree: str | int = "auto"
-    log: str | Sequence[str] = ()
+    log: str | Sequence[str] | None = None
     checkpoint: str | os.PathLike[str] | None = None
     checkpoint_every: float = EVERY
     callback: Callback | None = None
@@ -140,7 +140,7 @@ class FitOptions:
     @property
     def log_names(self) -> tuple[str, ...]:
         """The names in `log`, each once."""
-        names = [self.log] if isinstance(self.log, str) else self.log
+        names = [self.log] if isinstance(self.log, str) else self.log or ()
         if not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
             raise SwarmnetError(f"log must be names of inputs and outputs, not {self.log!r}")
         return tuple(dict.fromkeys(names))
