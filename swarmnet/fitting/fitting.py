@@ -12,7 +12,7 @@ from swarmnet.data.data_frames import pd
 from swarmnet.data.dataset import Dataset
 from swarmnet.data.logarithms import Logarithms
 from swarmnet.data.readers import Data, Size
-from swarmnet.errors import warn_user
+from swarmnet.errors import SwarmnetError, warn_user
 from swarmnet.fitting.candidates import candidates_for
 from swarmnet.fitting.data_location import cluster_of, located, source_of
 from swarmnet.fitting.data_warnings import refuse_nothing_to_learn, warn_of_kinks, warn_of_weights
@@ -121,7 +121,7 @@ def fitted(data: Data, options: FitOptions) -> FittedModel:
         given = given.read_by(cluster)
     given = Logarithms.of(options.log_names, given.inputs, given.outputs).checked(given)
     ordered = canonical(given)
-    learnt, logs = _in_logarithms(ordered, options.log_names)
+    learnt, logs = _in_logarithms(ordered, options)
     known = learnt.statistics
     nets = candidates_for(learnt, options)
     refuse_nothing_to_learn(known, options.derivative_weight)
@@ -160,11 +160,13 @@ def fitted(data: Data, options: FitOptions) -> FittedModel:
     return reordered(model, given.inputs, given.outputs)
 
 
-def _in_logarithms(ordered: Dataset, log: Sequence[str]) -> tuple[Dataset, Logarithms]:
+def _in_logarithms(ordered: Dataset, options: FitOptions) -> tuple[Dataset, Logarithms]:
     """Return the data as the network takes them, and of which columns it takes logarithms."""
-    if log:
-        refuse_free_logarithms(ordered, log)
-    logs = Logarithms.of(log, ordered.inputs, ordered.outputs)
+    logs = Logarithms.of(options.log_names, ordered.inputs, ordered.outputs)
+    if any(logs.outputs):
+        refuse_free_logarithms(ordered, options.log_names)
+        if options.loss != "squared":
+            raise SwarmnetError(f"{options.loss} takes outputs as they are: leave them out of log")
     return logs.data(ordered), logs
 
 

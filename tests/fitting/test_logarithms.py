@@ -157,7 +157,7 @@ def power_law(n: int = 14, seed: int = 0) -> MixedData:
 
 def test_a_power_law_is_linear_in_logarithms():
     test = power_law(40, 1)
-    model = fit(power_law(), hidden=(), trainer="lm", degree=0, log=("p", "z"))
+    model = fit(power_law(), hidden=(), trainer="lm", iterations=150, log=("p", "z"))
     complete = ~np.isnan(test.Y)
     np.testing.assert_allclose(model.predict(test.X)[complete], test.Y[complete], rtol=1e-6)
     seen = ~np.isnan(test.J)
@@ -213,7 +213,7 @@ def test_the_centre_of_pinned_outputs_is_in_the_units_of_the_data():
     data = power_law()
     data = replace(data, Y=np.where([True, False], data.Y, np.nan))
     with pytest.warns(UserWarning, match="no value of a was observed"):
-        model = fit(data, hidden=(), trainer="lm", degree=0, log=("p", "z"))
+        model = fit(data, log=("p", "z"), **QUICK)
     centre = model.training["zero_at"]["a"]
     assert 1e-4 < centre["p"] < 1e3
     assert abs(model.predict([[centre["T"], centre["p"]]])[0, 1]) < 1e-9
@@ -244,6 +244,18 @@ def test_points_without_a_logarithm_are_refused():
     for p in (0.0, -1.0):
         with pytest.raises(SwarmnetError, match=f"'p' is {p:g} in row 1: its logarithm does not exist"):
             model_of().jacobian([[0.0, 1.0], [0.0, p]])
+
+
+def test_cross_entropy_takes_no_logarithms():
+    with pytest.raises(SwarmnetError, match="cross-entropy takes outputs as they are"):
+        fit(power_law(), log="z", loss="cross-entropy", trainer="adam")
+
+
+def test_the_model_does_not_depend_on_the_order_of_rows_and_columns():
+    data = power_law()
+    other = data.take(np.arange(14)[::-1]).select(INPUTS[::-1], OUTPUTS[::-1])
+    one, two = (fit(each, log=("z", "p"), **QUICK) for each in (data, other))
+    np.testing.assert_allclose(one.predict(X), two.predict(X[:, ::-1])[:, ::-1], rtol=1e-12)
 
 
 def test_rows_of_weight_0_need_no_logarithm():
