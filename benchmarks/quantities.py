@@ -55,10 +55,11 @@ def property_of(name: str, points: Array) -> Array:
 
 def water(seed: int) -> MixedData:
     points = LOW + (HIGH - LOW) * qmc.Sobol(2, seed=seed).random(256)[:200]
+    # Every fourth point of a Sobol sequence lies in the same quarter of the box
+    np.random.default_rng(seed).shuffle(points)
     frame = pd.DataFrame(points, columns=["T", "p"])
-    for number, name in enumerate(MEASURED):
-        rows = slice(number, None, len(MEASURED))
-        frame.loc[frame.index[rows], name] = property_of(name, points[rows])
+    for rows, name in zip(np.split(np.arange(len(points)), len(MEASURED)), MEASURED, strict=True):
+        frame.loc[rows, name] = property_of(name, points[rows])
     middle = (LOW + HIGH) / 2
     known = pd.DataFrame([middle, middle], columns=["T", "p"])
     for row, name in enumerate(OTHERS):

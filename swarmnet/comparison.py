@@ -102,8 +102,7 @@ def compare(
         data: see `fit`. For arguments not listed here see `swarmnet.fitting.options.FitOptions`.
         trainers: names or configured trainers.
         repeats: number of runs of each trainer, with the seeds seed, seed + 1, ...
-        seconds: time limit of each run; 5 if neither this nor `evaluations` is given.
-        evaluations: limit of each run, in evaluations of the loss.
+        seconds, evaluations: limits of each run, the latter of the loss; 5 seconds if neither is given.
         test: test data; without them, `test_fraction` of the rows is held out.
         progress: called with the trainer, the repeat and a `Progress` at each iteration; or, if several runs
             go on at the same time, at the end of each. The run ends if it returns True.
@@ -129,8 +128,7 @@ def compare(
         client=client,
     )
     _refuse_numbers(repeats, jobs, client)
-    train, held_out = _train_and_test(data, test, test_fraction, options)
-    runs, rows = _runs(train, held_out, budgeted, repeats, options)
+    runs, rows = _runs(*_train_and_test(data, test, test_fraction, options), budgeted, repeats, options)
     return _compared(runs, rows, made(runs, rows, progress, jobs, client))
 
 

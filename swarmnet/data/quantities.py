@@ -138,6 +138,28 @@ class Quantity:
         """The highest order of its derivatives."""
         return max(len(along) for _, along in self.arguments)
 
+    @cached_property
+    def is_linear(self) -> bool:
+        """Whether the formula is linear in its arguments, with factors that may depend on the inputs."""
+        return self._degree(self.tree) <= 1
+
+    def _degree(self, node: Formula) -> int:
+        """Return the degree in the arguments: 0, 1, or 2 for all that are not linear."""
+        match node:
+            case Name() | Partial():
+                return int(self._is_argument(node))
+            case Call():
+                inner = self._degree(node.argument)
+                return inner if inner == 0 or node.function == "-" else 2
+            case Operation():
+                left, right = self._degree(node.left), self._degree(node.right)
+                if node.operator in "+-":
+                    return max(left, right)
+                if node.operator == "*":
+                    return min(left + right, 2)
+                return 2 if right or (left and node.operator == "**") else left
+        return 0
+
     def evaluate(self, X: Array, arguments: Array, extended: bool = False) -> tuple[Array, Array]:
         """Return its values (n,), and their derivatives by the arguments (arguments, n).
 

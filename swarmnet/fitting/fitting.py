@@ -70,8 +70,7 @@ def fit(
 
     The model does not depend on the order of rows and named columns, or on how the entries at one point are
     divided into rows. An entry whose sigma is more than 10^12 times the largest number of its output counts
-    as not observed. For data that stay in files none of this holds: rows and columns keep their order, and
-    entries are used unchanged.
+    as not observed. None of this holds for data that stay in files: their order and entries are kept.
 
     Args:
         data: MixedData, FileData, or the path or glob of CSV or Parquet files.
