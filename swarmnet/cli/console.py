@@ -79,6 +79,10 @@ DegreeOption = Annotated[
     str,
     typer.Option(help="Degree of the polynomial that is added: 0 for none, or auto."),
 ]
+Logarithms = Annotated[
+    list[str] | None,
+    typer.Option("--log", metavar="NAME", help="Input or output to take the logarithm of; repeatable."),
+]
 Fraction = Annotated[float, typer.Option(help="Share of the points to hold out and test on.")]
 UsualFraction = Annotated[
     float | None,
