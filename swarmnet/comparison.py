@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from swarmnet.data.constraints import Require
 from swarmnet.data.data_frames import pd
 from swarmnet.data.dataset import Dataset
 from swarmnet.data.readers import Data, Size, loaded
@@ -84,6 +85,7 @@ def compare(
     derivative_weight: float | None = None,
     l2: float | None = None,
     degree: str | int = "auto",
+    require: Require = (),
     test: Data | None = None,
     test_fraction: float = 0.2,
     progress: Watch | None = None,
@@ -100,8 +102,7 @@ def compare(
         data: see `fit`. For arguments not listed here see `swarmnet.fitting.options.FitOptions`.
         trainers: names or configured trainers.
         repeats: number of runs of each trainer, with the seeds seed, seed + 1, ...
-        seconds: time limit of each run; 5 if neither this nor `evaluations` is given.
-        evaluations: limit of each run, in evaluations of the loss.
+        seconds, evaluations: limits of each run, in time and evaluations of the loss; 5 seconds if not given.
         test: test data; without them, `test_fraction` of the rows is held out.
         progress: called with the trainer, the repeat and a `Progress` at each iteration; or, if several runs
             go on at the same time, at the end of each. The run ends if it returns True.
@@ -122,12 +123,12 @@ def compare(
         derivative_weight=derivative_weight,
         l2=l2,
         degree=degree,
+        require=require,
         memory_limit=memory_limit,
         client=client,
     )
     _refuse_numbers(repeats, jobs, client)
-    train, held_out = _train_and_test(data, test, test_fraction, options)
-    runs, rows = _runs(train, held_out, budgeted, repeats, options)
+    runs, rows = _runs(*_train_and_test(data, test, test_fraction, options), budgeted, repeats, options)
     return _compared(runs, rows, made(runs, rows, progress, jobs, client))
 
 

@@ -14,6 +14,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from swarmnet.data.constraints import Require
 from swarmnet.data.data_frames import as_pandas
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.name_matching import Tables
@@ -54,7 +55,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
     Args:
         hidden, activation, trainer, iterations, seconds, particles, loss, scaling: as in
             `swarmnet.fitting.options.FitOptions`; with `seconds` the model depends on the machine's speed.
-        derivative_weight, l2, degree: likewise.
+        derivative_weight, l2, degree, require: likewise.
         random_state: a whole number is the seed of `swarmnet.fit`. With None the seed is drawn from NumPy's
             global generator, with a `RandomState` from that.
 
@@ -88,6 +89,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         derivative_weight: float | None = None,
         l2: float | None = None,
         degree: str | int = "auto",
+        require: Require = (),
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.hidden = hidden
@@ -101,6 +103,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         self.derivative_weight = derivative_weight
         self.l2 = l2
         self.degree = degree
+        self.require = require
         self.random_state = random_state
 
     def fit(

@@ -8,6 +8,7 @@ import typer
 
 from swarmnet.cli import console, printing, progress
 from swarmnet.cli.opening import cluster_of, note_columns_left_out, refuse_limit_of_workers
+from swarmnet.comparison import Comparison
 from swarmnet.comparison import compare as run_all
 from swarmnet.data.readers import read
 from swarmnet.data.splitting import LEAST_HELD_OUT
@@ -40,6 +41,7 @@ def compare(
     derivative_weight: console.WeightOption = None,
     l2: console.PenaltyOption = None,
     degree: console.DegreeOption = "auto",
+    require: console.Requirements = None,
     inputs: console.Names = None,
     outputs: console.Names = None,
     define: console.Definitions = None,
@@ -74,6 +76,7 @@ def compare(
             derivative_weight=derivative_weight,
             l2=l2,
             degree=console.degree(degree),
+            require=require or (),
             test=tested,
             test_fraction=test_fraction,
             progress=_named_progress(show),
@@ -82,11 +85,15 @@ def compare(
         )
     if test is None and comparison.test.n < LEAST_HELD_OUT:
         console.note(f"{comparison.test.n} of so few rows held out say little: --test FILE tests on others")
+    _write(comparison, curves, report)
+    printing.show_comparison(comparison, output, json)
+
+
+def _write(comparison: Comparison, curves: Path | None, report: Path | None) -> None:
     if curves is not None:
         console.write(console.csv(comparison.curves), curves)
     if report is not None:
         comparison.report(report)
-    printing.show_comparison(comparison, output, json)
 
 
 def _read(

@@ -103,11 +103,22 @@ def quantity_of(
     Raises:
         SwarmnetError: the formula is not valid.
     """
+    return Quantity.of(formula, tree_of(formula, define, inputs, outputs), inputs, outputs)
+
+
+def tree_of(
+    formula: str, define: Mapping[str, str], inputs: Collection[str], outputs: Collection[str]
+) -> Formula:
+    """Return the tree of a formula, with the formulas of the defined names in their places.
+
+    Raises:
+        SwarmnetError: the formula is not valid.
+    """
     known = Known(inputs, outputs, define)
     trees: dict[str, Formula] = {}
     for name, text in define.items():
         trees[name] = inlined(parse(text, known), trees)
-    return Quantity.of(formula, inlined(parse(formula, known), trees), inputs, outputs)
+    return inlined(parse(formula, known), trees)
 
 
 def refuse_taken_names(define: Collection[str], inputs: Collection[str], outputs: Collection[str]) -> None:

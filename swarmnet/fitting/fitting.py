@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swarmnet.data.canonical_order import canonical, mean_point
+from swarmnet.data.constraints import Require
 from swarmnet.data.data_frames import pd
 from swarmnet.data.dataset import Dataset
 from swarmnet.data.readers import Data, Size
 from swarmnet.errors import warn_user
 from swarmnet.fitting.candidates import candidates_for
+from swarmnet.fitting.constraints import Constraints
 from swarmnet.fitting.data_location import cluster_of, located, source_of
 from swarmnet.fitting.data_warnings import refuse_nothing_to_learn, warn_of_kinks, warn_of_weights
 from swarmnet.fitting.error_bar_parts import other_fits, spread_of
@@ -53,6 +55,7 @@ def fit(
     l2: float | None = None,
     *,
     degree: str | int = "auto",
+    require: Require = (),
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = EVERY,
     callback: Callback | None = None,
@@ -65,8 +68,7 @@ def fit(
 
     The model does not depend on the order of rows and named columns, or on how the entries at one point are
     divided into rows. An entry whose sigma is more than 10^12 times the largest number of its output counts
-    as not observed. For data that stay in files none of this holds: rows and columns keep their order, and
-    entries are used unchanged.
+    as not observed. None of this holds for data that stay in files, see `fitted`.
 
     Args:
         data: MixedData, FileData, or the path or glob of CSV or Parquet files.
@@ -88,6 +90,7 @@ def fit(
         derivative_weight=derivative_weight,
         l2=l2,
         degree=degree,
+        require=require,
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
         callback=callback,
@@ -119,14 +122,17 @@ def fitted(data: Data, options: FitOptions) -> FittedModel:
     refuse_nothing_to_learn(known, options.derivative_weight)
     warn_of_kinks(known, nets[0])
     free = free_outputs(ordered)
+    constraints = Constraints(ordered, options, nets[0], free)
     centre = dict(zip(ordered.inputs, mean_point(ordered).tolist(), strict=True)) if free else {}
     warn_of_free_outputs(free, centre)
     warn_of_free_slopes(ordered)
     preparation = _preparation(ordered, nets[0], options)
-    objective, result = _trained(ordered, nets, preparation, options, cluster)
+    candidates, result = _trained(ordered, nets, preparation, options, cluster)
     if result.status == "interrupted":
         warn_user(result.message)
     warn_of_weights(given.statistics, result)
+    result = constraints.trained(candidates, result, preparation.scaling)
+    objective = candidates[result.network]
     outcome = Outcome(
         objective,
         result,
@@ -135,7 +141,7 @@ def fitted(data: Data, options: FitOptions) -> FittedModel:
         preparation.scaling,
         options.configured_trainer,
     )
-    for line in outcome.warnings():
+    for line in (*outcome.warnings(), *constraints.warnings()):
         warn_user(line)
     model = FittedModel(
         objective.net,
@@ -143,7 +149,7 @@ def fitted(data: Data, options: FitOptions) -> FittedModel:
         preparation.scaling,
         ordered.inputs,
         ordered.outputs,
-        record_of(given, ordered, options) | outcome.record(nets) | result.record,
+        record_of(given, ordered, options) | outcome.record(nets) | result.record | constraints.record,
         pd.DataFrame(result.history),
         spread_of(objective, result),
         other_fits(nets, result),
@@ -170,8 +176,8 @@ def _trained(
     preparation: Preparation,
     options: FitOptions,
     cluster: "Cluster | None",
-) -> tuple[Objective, TrainResult]:
-    """Return the objective of the chosen network, and the result of training."""
+) -> tuple[list[Objective], TrainResult]:
+    """Return the objectives of the networks, and the result of training."""
     trainer, validation, settings = options.configured_trainer, options.validation, options.of_objective
     if validation is not None:
         validation = validation.select(data.inputs, data.outputs)
@@ -204,4 +210,4 @@ def _trained(
         )
     finally:
         candidates[0].candidates = ()  # otherwise a reference cycle would keep their rows in memory
-    return candidates[result.network], result
+    return candidates, result

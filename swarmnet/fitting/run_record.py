@@ -27,6 +27,7 @@ def fingerprint_of(
         "network": [_architecture(net) for net in nets],
         "scaling": options.scaling,
         **options.of_objective,
+        "constraints": list(options.require),
         "seed": int(options.seed),
         "trainer": trainer.name,
         **{f"{trainer.name}'s {name}": value for name, value in _settings(trainer).items()},
