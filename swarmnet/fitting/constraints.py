@@ -27,6 +27,8 @@ Array = NDArray[np.float64]
 _POINTS = 14  # log2 of the number of points at which constraints are checked; chosen
 _FACES = 0.05  # share of the points at either end of an input's range; chosen
 _LAST_SEED = 1_000_000  # of the points of the last check, which differ from those of all rounds
+# Limits of a warning: growth of an estimated noise, and its square as a share of its column's; chosen
+_CONTRADICTED, _NOTICED = 3.0, 1e-4
 _EVERYWHERE = 0.99  # share of the points from which a constraint counts as violated everywhere; chosen
 
 
@@ -46,6 +48,7 @@ class Constraints:
     def __init__(self, data: Dataset, options: FitOptions, net: Network, free: Collection[str]) -> None:
         self._inputs = data.inputs
         self._wanted = constraints_of(options.require, data.define, data.inputs, data.outputs)
+        self._cost = 1.0
         self._found: dict[str, dict[str, Any]] = {}
         if not self._wanted:
             return
@@ -76,13 +79,14 @@ class Constraints:
             return scaling.scale_X(self._points(seed))
 
         plain = ConstrainedObjective(candidates[result.network], quantities)
-        sizes = [_size(plain.values(result.theta, c, draw(0))) for c in range(len(quantities))]
+        sizes = [plain.unit(result.theta, c, draw(0)) for c in range(len(quantities))]
         of_size = [replace(q, unit=size) for q, size in zip(quantities, sizes, strict=True)]
 
         def under(number: int) -> ConstrainedObjective:
             return ConstrainedObjective(candidates[number], of_size)
 
-        result = best_constrained(under, result, draw)
+        before, result = result, best_constrained(under, result, draw)
+        self._cost = _growth(before, result, candidates[result.network])
         points, last = self._points(_LAST_SEED), under(result.network)
         for c, (wanted, size) in enumerate(zip(self._wanted, sizes, strict=True)):
             g = last.values(result.theta, c, scaling.scale_X(points))
@@ -97,6 +101,11 @@ class Constraints:
 
     def warnings(self) -> Iterator[str]:
         """Yield a line for each constraint that is violated."""
+        if self._cost > _CONTRADICTED:
+            yield (
+                f"with {listed([*self._found])} the noise is {self._cost:.3g} times as large as without: "
+                "the data contradict this"
+            )
         for text, found in self._found.items():
             if found["at"] is not None:
                 at = listed([f"{name} = {x:.6g}" for name, x in found["at"].items()])
@@ -143,8 +152,11 @@ def _refuse(constraint: Constraint, net: Network, free: Collection[str]) -> None
         raise SwarmnetError(f"{what}{listed(kinked)} has no second derivative: use another activation")
 
 
-def _size(g: Array) -> float:
-    """Return the root mean square of the finite numbers; 1 if there is none but 0."""
-    finite = g[np.isfinite(g)]
-    size = float(np.sqrt(np.mean(finite**2))) if len(finite) else 0.0
-    return size if 0.0 < size < np.inf else 1.0
+def _growth(before: TrainResult, after: TrainResult, objective: Objective) -> float:
+    """Return by how much constraints have made the estimated noise larger, of columns with much noise."""
+    if before.posterior is None or after.posterior is None:
+        return 1.0
+    old, new = before.posterior.precision, after.posterior.precision
+    groups = objective.groups
+    seen = (groups.count > 0) & (new * groups.relative * _NOTICED < 1.0)
+    return float(np.sqrt((old[seen] / new[seen]).max(initial=1.0)))

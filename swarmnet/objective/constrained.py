@@ -74,10 +74,27 @@ class ConstrainedObjective:
 
     def values(self, theta: Array, number: int, X: Array) -> Array:
         """Return the quantity of a constraint (n,) at X (n, d)."""
+        return np.concatenate([value for value, _ in self._evaluated(theta, number, X)])
+
+    def unit(self, theta: Array, number: int, X: Array) -> float:
+        """Return the size of a constraint's quantity: its change if values and derivatives change by 1.
+
+        It is the root mean square over X (n, d). In an objective of scaled data, 1 is the size of both.
+        """
+        slopes = np.concatenate([slopes for _, slopes in self._evaluated(theta, number, X)], axis=1)
+        squares = (slopes**2).sum(0)
+        squares = squares[np.isfinite(squares)]
+        size = float(np.sqrt(squares.mean())) if len(squares) else 0.0
+        return size if 0.0 < size < np.inf else 1.0
+
+    def _evaluated(self, theta: Array, number: int, X: Array) -> Iterator[tuple[Array, Array]]:
+        """Yield a constraint's quantity at some points, and its derivatives by the arguments there."""
         quantity, theta = self.hinges[number].quantity, np.asarray(theta, np.float64)
-        starts = range(0, len(X), _ROWS)
-        blocks = (QuantityBlock.unweighted(quantity, X[start : start + _ROWS]) for start in starts)
-        return np.concatenate([block.residuals(self._kernels, self._work, theta) for block in blocks])
+        for start in range(0, len(X), _ROWS):
+            part = X[start : start + _ROWS]
+            table = QuantityBlock.unweighted(quantity, part).arguments
+            found = self._kernels.residuals(self._work, theta, table, 0, table.count)
+            yield quantity.evaluate(part, found.reshape(-1, len(part)), True)
 
     def loss_and_gradient(self, theta: Array) -> tuple[float, Array]:
         """Return the loss with the squares of the hinge residuals, and its gradient (p,)."""

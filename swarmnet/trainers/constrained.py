@@ -26,15 +26,23 @@ Draw = Callable[[int], Array]
 _ROUNDS = 15  # of adding points; only bounds time
 _ITERATIONS = 20  # of Levenberg-Marquardt in a round; chosen
 _LBFGS_ITERATIONS = 200  # of L-BFGS in a round; chosen
+_LEAST_LOSS = 1e-3  # by which constraints are weighed, of scaled data; chosen
 _SETTLED = 1e-2  # decrease of M, in units of an entry's share, that ends a round; chosen
 _MOST_COST = 5e9  # multiplications of an iteration up to which Levenberg-Marquardt is used; bounds time
 _BASE, _WORST = 64, 24  # points in the box at first, and points added in a round; chosen
 _OTHERS = 5  # other fits that training kept, which are trained under constraints too; chosen
 _APART = 0.5  # of the distance of as many even points, between points added in a round; chosen
-_STIFFNESS = 0.1  # standard deviation of a hinge residual, as a share of the first violation; chosen
-_SLACK = 0.1  # of a violation, by which margins rise beyond it: the points added do not hit the worst place
-_SLOW, _STIFFER = 0.3, 10.0  # share of a violation that may be left, and else the factor of the weights
-ROUNDING = 1e-9  # largest violation that counts as none, relative to the quantity's size in the box
+# Standard deviation of a hinge residual, as a share of the violation; chosen. With at most 0.1 units, fits
+# that interpolate noise ended at 20 times the loss.
+_STIFFNESS = 0.1
+_LEAST_VIOLATION = 0.01  # of a constraint in this, as a share of the largest of all; chosen
+# Share of a violation by which margins rise beyond it, in the first round: the points do not hit its worst
+# place; chosen
+_SLACK = 0.1
+_SLOW = 0.3  # share of a violation that may be left after a round; chosen
+_STIFFER = 10.0  # factor of the weights if more is left; chosen
+_MOST_STIFFER = 100.0  # largest factor of the weights in a round; chosen
+ROUNDING = 1e-9  # largest violation that counts as none, in units of the quantity
 
 
 @dataclass(frozen=True)
@@ -116,10 +124,13 @@ def best_constrained(
     evaluations = result.evaluations + sum(one.evaluations for one in found)
     fits = [fit for one in found if one.meets and (fit := one.predictor()) is not None]
     if len(fits) < 2 or posterior is None:
-        loss, own = float(first.objective.data.loss(first.theta)), first.posterior
-        if posterior is not None and own is not None:
-            own = replace(own, others=posterior.others, networks=posterior.networks, share=posterior.share)
-        return replace(result, theta=first.theta, loss=loss, posterior=own, evaluations=evaluations)
+        loss, new = float(first.objective.data.loss(first.theta)), first.posterior
+        if posterior is not None and new is not None:
+            # Trainers that estimate no noise give no error bars with constraints either
+            posterior = replace(
+                new, others=posterior.others, networks=posterior.networks, share=posterior.share
+            )
+        return replace(result, theta=first.theta, loss=loss, posterior=posterior, evaluations=evaluations)
     best = min(fits, key=lambda fit: fit.score + (BETTER if fit.objective.hidden_size == 0 else 0.0))
     return replace(
         result,
@@ -138,7 +149,7 @@ class _Rounds:
     def __init__(self, objective: ConstrainedObjective, theta: Array, draw: Draw) -> None:
         self._objective, self._draw, self._theta = objective, draw, theta
         trainable = cast(Trainable, objective)  # Levenberg-Marquardt needs no more than it has
-        self._seed, self._evaluations = 0, 0
+        self._seed, self._evaluations, self._share = 0, 0, _SLACK
         self._violation = self._before = np.zeros(len(objective.hinges))
         self._run: LMRun | None = None
         if objective.can_linearise and objective.size <= MOST_WEIGHTS and cost(trainable) <= _MOST_COST:
@@ -158,10 +169,14 @@ class _Rounds:
 
     def begin(self) -> None:
         """Choose the first points and the weights of the hinge residuals."""
+        if not self._objective.can_linearise:
+            # Cross-entropy ends at large weights, from which L-BFGS finds no way back
+            self._theta = self._objective.data.initial(np.random.default_rng(0))
+            self._violation = np.minimum(self._violation, 1.0)
         base, none = self._draw(0)[:_BASE], np.zeros(_BASE)
         unit, most = self._share_of_an_entry(), self._violation.max()
         for c, hinge in enumerate(self._objective.hinges):
-            sigma = _STIFFNESS * (self._violation[c] or most)
+            sigma = _STIFFNESS * max(self._violation[c], _LEAST_VIOLATION * most)
             hinge = replace(hinge, X=base, margin=none, weight=none + unit / sigma**2)
             self._objective.hinges[c] = self._with_worst(c, hinge)
 
@@ -180,9 +195,9 @@ class _Rounds:
 
     def tighten(self) -> None:
         """Raise the margins by the violations, and add the points that violate constraints most."""
+        self._share *= 2.0
         for c, hinge in enumerate(self._objective.hinges):
-            slow = 0 < _SLOW * self._before[c] < self._violation[c]
-            stiffer = _STIFFER if slow else 1.0
+            stiffer = self._stiffer(c, float(hinge.weight[0]))
             pull = np.maximum(hinge.margin - self._at(c, hinge.X), 0.0) / stiffer
             margin = np.where(pull > 0, pull + self._slack(c), 0.0)
             hinge = replace(hinge, margin=margin, weight=hinge.weight * stiffer)
@@ -201,8 +216,18 @@ class _Rounds:
     def _at(self, c: int, X: Array) -> Array:
         return self._objective.values(self._theta, c, X)
 
+    def _stiffer(self, c: int, weight: float) -> float:
+        """Return the factor of a constraint's weights for the next round."""
+        violation = float(self._violation[c])
+        if violation == 0.0:
+            return 1.0
+        least = _STIFFER if violation > _SLOW * self._before[c] > 0 else 1.0
+        wanted = self._unit / (_STIFFNESS * violation) ** 2 / weight
+        return float(np.clip(wanted, least, _MOST_STIFFER))
+
     def _slack(self, c: int) -> float:
-        return _SLACK * max(float(self._violation[c]), 10.0 * ROUNDING)
+        """Return by how much margins rise beyond a violation: twice as far in each round."""
+        return self._share * max(float(self._violation[c]), ROUNDING)
 
     def _with_worst(self, c: int, hinge: Hinge) -> Hinge:
         """Return the hinge with more points, at which the constraint is violated most, apart from others."""
@@ -232,7 +257,7 @@ class _Rounds:
                 self._unit = 1.0
                 return 1.0
         loss = self._objective.loss_and_gradient(self._theta)[0]
-        self._unit = max(loss, 1e-20) / max(1.0, float(self._objective.groups.entries.sum()))
+        self._unit = max(loss, _LEAST_LOSS) / max(1.0, float(self._objective.groups.entries.sum()))
         return self._unit
 
     def _minimise_loss(self) -> None:
