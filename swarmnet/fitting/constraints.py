@@ -15,10 +15,12 @@ from swarmnet.data.constraints import Constraint, constraints_of
 from swarmnet.data.dataset import Dataset
 from swarmnet.errors import SwarmnetError
 from swarmnet.fitting.options import FitOptions
+from swarmnet.floating_point import far_out
 from swarmnet.network.network import Network
 from swarmnet.objective.constrained import ConstrainedObjective
 from swarmnet.objective.objective import Objective
 from swarmnet.scaling import Scaling
+from swarmnet.threads import one_blas_thread
 from swarmnet.trainers import TrainResult
 from swarmnet.trainers.constrained import ROUNDING, best_constrained
 
@@ -61,6 +63,7 @@ class Constraints:
         known = data.statistics.X
         self._low, self._high = known.low, known.high
 
+    @one_blas_thread()
     def trained(self, candidates: Sequence[Objective], result: TrainResult, scaling: Scaling) -> TrainResult:
         """Return the result of training that goes on under the constraints; the same if they are met.
 
@@ -85,7 +88,8 @@ class Constraints:
         def under(number: int) -> ConstrainedObjective:
             return ConstrainedObjective(candidates[number], of_size)
 
-        before, result = result, best_constrained(under, result, draw)
+        with far_out():
+            before, result = result, best_constrained(under, result, draw)
         self._cost = _growth(before, result, candidates[result.network])
         points, last = self._points(_LAST_SEED), under(result.network)
         for c, (wanted, size) in enumerate(zip(self._wanted, sizes, strict=True)):

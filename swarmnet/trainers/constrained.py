@@ -24,6 +24,7 @@ from swarmnet.trainers.result import Array, Posterior, TrainResult
 Draw = Callable[[int], Array]
 
 _ROUNDS = 15  # of adding points; only bounds time
+_PATIENCE, _LESS = 4, 0.7  # rounds in a row with more than this share of a violation, which end all; chosen
 _ITERATIONS = 20  # of Levenberg-Marquardt in a round; chosen
 _LBFGS_ITERATIONS = 200  # of L-BFGS in a round; chosen
 _LEAST_LOSS = 1e-3  # by which constraints are weighed, of scaled data; chosen
@@ -91,10 +92,13 @@ def constrained(objective: ConstrainedObjective, theta: Array, draw: Draw) -> Co
     rounds = _Rounds(objective, theta, draw)
     if not rounds.is_met():
         rounds.begin()
+        least, missed = rounds.largest_violation, 0
         for _ in range(_ROUNDS):
             rounds.minimise()
-            if rounds.is_met():
+            if rounds.is_met() or missed == _PATIENCE:
                 break
+            missed = 0 if rounds.largest_violation < _LESS * least else missed + 1
+            least = min(least, rounds.largest_violation)
             rounds.tighten()
     return rounds.result()
 
@@ -166,6 +170,11 @@ class _Rounds:
             if (self._violation > ROUNDING).any():
                 return False
         return True
+
+    @property
+    def largest_violation(self) -> float:
+        """Of all constraints, at the last points."""
+        return float(self._violation.max())
 
     def begin(self) -> None:
         """Choose the first points and the weights of the hinge residuals."""
