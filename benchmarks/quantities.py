@@ -1,7 +1,7 @@
-"""What is learnt from formulas of values and derivatives, and from second derivatives.
+"""What is learnt from formulas of values and derivatives, from second derivatives, and under constraints.
 
     pip install ".[bench]" CoolProp
-    python -m benchmarks.quantities [--seeds 5] [--cases water,atoms,vapour]
+    python -m benchmarks.quantities [--seeds 5] [--cases water,atoms,vapour,monotone]
 
 water: 200 speeds of sound, heat capacities, Joule-Thomson coefficients and densities of liquid water from
 CoolProp (IAPWS-95), 50 of each, with one enthalpy and one entropy, and no other value. The model is Gibbs's
@@ -14,6 +14,10 @@ at 300 other geometries.
 vapour: 30 vapour pressures of propane over eight decades, and 10 slopes dpv/dT, half of them at temperatures
 without a pressure; printed are the largest relative errors on a grid of 2001 temperatures over the whole
 range, with log="pv" and without, and the share of the grid at which the model is negative.
+
+monotone: 40 values of functions that rise with each input, with noise of a fifth of their range, without and
+with `require`; printed are root mean square errors at 10,000 points, how many of these have a falling slope,
+and seconds.
 """
 
 import argparse
@@ -168,6 +172,32 @@ def vapour_errors(seed: int) -> dict[str, float]:
     return errors
 
 
+RISING: dict[str, tuple[int, Callable[[Array], Array]]] = {
+    "step": (1, lambda X: 1.0 / (1.0 + np.exp(4.0 - 8.0 * X[:, 0]))),
+    "saturation": (1, lambda X: 1.0 - np.exp(-6.0 * X[:, 0])),
+    "two inputs": (2, lambda X: (1.0 - np.exp(-3.0 * X[:, 1])) / (1.0 + np.exp(4.0 - 8.0 * X[:, 0]))),
+}
+
+
+def monotone_errors(seed: int) -> dict[str, float]:
+    errors = {}
+    for name, (d, rising) in RISING.items():
+        rng = np.random.default_rng(seed)
+        X, at = rng.random((40, d)), np.random.default_rng([seed, 1]).random((10_000, d))
+        X[0], X[1] = 0.0, 1.0
+        data = MixedData(X, (rising(X) + 0.2 * rng.normal(size=40))[:, None])
+        constraints = tuple(f"d{data.outputs[0]}/d{into} >= 0" for into in data.inputs)
+        for label, require in (("", ()), (" require", constraints)):
+            started = time.perf_counter()
+            model = fitted(data, require=require)
+            errors[f"{name}{label}: s"] = time.perf_counter() - started
+            errors[f"{name}{label}: rmse"] = float(
+                np.sqrt(np.mean((model.predict(at)[:, 0] - rising(at)) ** 2))
+            )
+            errors[f"{name}{label}: falling"] = float((model.jacobian(at) < 0).any((1, 2)).sum())
+    return errors
+
+
 def relative(found: Array, true: Array) -> float:
     return float(np.median(np.abs(found - true)) / np.sqrt(np.mean(true**2)))
 
@@ -181,7 +211,7 @@ def fitted(data: MixedData, **options: Any) -> FittedModel:
     return model
 
 
-CASES = {"water": water_errors, "atoms": atoms_errors, "vapour": vapour_errors}
+CASES = {"water": water_errors, "atoms": atoms_errors, "vapour": vapour_errors, "monotone": monotone_errors}
 
 
 def main() -> None:
@@ -193,7 +223,7 @@ def main() -> None:
         print(case)
         table = pd.DataFrame([CASES[case](seed) for seed in range(given.seeds)])
         table.loc["median"] = table.median()
-        print(table.to_string(float_format=lambda number: f"{number:.2g}"))
+        print(table.T.to_string(float_format=lambda number: f"{number:.2g}"))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from swarmnet.data.constraints import Require
 from swarmnet.data.data_frames import pd
 from swarmnet.data.dataset import Dataset
 from swarmnet.data.logarithms import Logarithms
@@ -86,6 +87,7 @@ def compare(
     l2: float | None = None,
     degree: str | int = "auto",
     log: str | Sequence[str] | None = None,
+    require: Require = (),
     test: Data | None = None,
     test_fraction: float = 0.2,
     progress: Watch | None = None,
@@ -124,6 +126,7 @@ def compare(
         l2=l2,
         degree=degree,
         log=log,
+        require=require,
         memory_limit=memory_limit,
         client=client,
     )

@@ -16,6 +16,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from swarmnet.data.constraints import Require
 from swarmnet.data.data_frames import as_pandas
 from swarmnet.data.definitions import Define
 from swarmnet.data.mixed_data import MixedData
@@ -57,7 +58,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
     Args:
         hidden, activation, trainer, iterations, seconds, particles, loss, scaling: as in
             `swarmnet.fitting.options.FitOptions`; with `seconds` the model depends on the machine's speed.
-        derivative_weight, l2, degree, log: likewise.
+        derivative_weight, l2, degree, log, require: likewise.
         random_state: a whole number is the seed of `swarmnet.fit`. With None the seed is drawn from NumPy's
             global generator, with a `RandomState` from that.
         define: formulas of columns of `dydx` (and `dydx_sigma`), such as ``{"cp": "dh/dT/1000"}``; see
@@ -94,6 +95,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         l2: float | None = None,
         degree: str | int = "auto",
         log: str | Sequence[str] | None = None,
+        require: Require = (),
         random_state: int | np.random.RandomState | None = 0,
         define: Define | None = None,
     ) -> None:
@@ -109,6 +111,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         self.l2 = l2
         self.degree = degree
         self.log = log
+        self.require = require
         self.random_state = random_state
         self.define = define
 

@@ -53,6 +53,14 @@ Definitions = Annotated[
         "--define", metavar="NAME = FORMULA", help='What a column holds, as in "Fx = -dE/dx"; repeatable.'
     ),
 ]
+Requirements = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--require",
+        metavar="CONSTRAINT",
+        help='What holds within the ranges of the inputs, as in "dh/dT >= 0"; repeatable.',
+    ),
+]
 Hidden = Annotated[
     str,
     typer.Option(help="Units of the hidden layers, as in 16,16; auto; or none for a polynomial."),

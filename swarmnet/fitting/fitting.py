@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swarmnet.data.canonical_order import canonical, mean_point
+from swarmnet.data.constraints import Require
 from swarmnet.data.data_frames import pd
 from swarmnet.data.dataset import Dataset
 from swarmnet.data.logarithms import Logarithms
 from swarmnet.data.readers import Data, Size
 from swarmnet.errors import SwarmnetError, warn_user
 from swarmnet.fitting.candidates import candidates_for
+from swarmnet.fitting.constraints import Constraints
 from swarmnet.fitting.data_location import cluster_of, located, source_of
 from swarmnet.fitting.data_warnings import refuse_nothing_to_learn, warn_of_kinks, warn_of_weights
 from swarmnet.fitting.error_bar_parts import other_fits, spread_of
@@ -59,6 +61,7 @@ def fit(
     *,
     degree: str | int = "auto",
     log: str | Sequence[str] | None = None,
+    require: Require = (),
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = EVERY,
     callback: Callback | None = None,
@@ -94,6 +97,7 @@ def fit(
         l2=l2,
         degree=degree,
         log=log,
+        require=require,
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
         callback=callback,
@@ -127,14 +131,17 @@ def fitted(data: Data, options: FitOptions) -> FittedModel:
     refuse_nothing_to_learn(known, options.derivative_weight)
     warn_of_kinks(known, nets[0])
     free = free_outputs(ordered)
+    constraints = Constraints(learnt, options, nets[0], free, logs)
     centre = _centre(learnt, logs) if free else {}
     warn_of_free_outputs(free, centre)
     warn_of_free_slopes(ordered)
     preparation = _preparation(learnt, nets[0], options)
-    objective, result = _trained(learnt, nets, preparation, options, cluster, logs)
+    candidates, result = _trained(learnt, nets, preparation, options, cluster, logs)
     if result.status == "interrupted":
         warn_user(result.message)
     warn_of_weights(given.statistics, result)
+    result = constraints.trained(candidates, result, preparation.scaling)
+    objective = candidates[result.network]
     outcome = Outcome(
         objective,
         result,
@@ -142,7 +149,7 @@ def fitted(data: Data, options: FitOptions) -> FittedModel:
         preparation.scaling,
         options.configured_trainer,
     )
-    for line in outcome.warnings():
+    for line in (*outcome.warnings(), *constraints.warnings()):
         warn_user(line)
     model = FittedModel(
         objective.net,
@@ -150,7 +157,7 @@ def fitted(data: Data, options: FitOptions) -> FittedModel:
         replace(preparation.scaling, logs=logs or None),
         ordered.inputs,
         ordered.outputs,
-        record_of(given, ordered, options) | outcome.record(nets) | result.record,
+        record_of(given, ordered, options) | outcome.record(nets) | result.record | constraints.record,
         pd.DataFrame(result.history),
         spread_of(objective, result),
         other_fits(nets, result),
@@ -194,8 +201,8 @@ def _trained(
     options: FitOptions,
     cluster: "Cluster | None",
     logs: Logarithms,
-) -> tuple[Objective, TrainResult]:
-    """Return the objective of the chosen network, and the result of training."""
+) -> tuple[list[Objective], TrainResult]:
+    """Return the objectives of the networks, and the result of training."""
     trainer, validation, settings = options.configured_trainer, options.validation, options.of_objective
     if validation is not None:
         validation = validation.select(data.inputs, data.outputs)
@@ -229,4 +236,4 @@ def _trained(
         )
     finally:
         candidates[0].candidates = ()  # otherwise a reference cycle would keep their rows in memory
-    return candidates[result.network], result
+    return candidates, result

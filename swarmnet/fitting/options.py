@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from swarmnet.data.constraints import Require, as_requirements
 from swarmnet.data.dataset import Dataset, is_dataset
 from swarmnet.data.readers import Size
 from swarmnet.errors import SwarmnetError, unknown
@@ -61,6 +62,10 @@ class FitOptions:
             several decades; they must be positive. Data, formulas and answers are still those of the numbers
             themselves. Such outputs are always positive, and their errors without a sigma are relative; so
             are those of its derivatives in rows that have its value too.
+        require: constraints that hold in the box of the training inputs, such as ("dh/dT >= 0", "h <= 5"):
+            formulas of inputs, outputs, first and second derivatives and defined names on either side of
+            >= or <=; > and < mean the same. After training, it goes on under them; the record has their
+            largest violations. Data in files or with a client cannot have them.
         checkpoint: file for the state of training. If it holds a state of the same run, training continues
             from there, and the model is the same, bit for bit, as without the stop. With a time limit it is
             not the same; the seconds before the stop count.
@@ -94,6 +99,7 @@ class FitOptions:
     l2: float | None = None
     degree: str | int = "auto"
     log: str | Sequence[str] | None = None
+    require: Require = ()
     checkpoint: str | os.PathLike[str] | None = None
     checkpoint_every: float = EVERY
     callback: Callback | None = None
@@ -126,6 +132,7 @@ class FitOptions:
 
     def _check_network(self) -> None:
         _ = self.widths, self.log_names
+        object.__setattr__(self, "require", as_requirements(self.require))
         if self.degree != "auto" and (not is_count(self.degree) or int(self.degree) < 0):
             raise SwarmnetError(f"degree must be 'auto' or a whole number of 0 or more, not {self.degree!r}")
         given = self.activation

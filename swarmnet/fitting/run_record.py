@@ -28,6 +28,7 @@ def fingerprint_of(
         "scaling": options.scaling,
         **({"log": sorted(options.log_names)} if options.log_names else {}),
         **options.of_objective,
+        "constraints": list(options.require),
         "seed": int(options.seed),
         "trainer": trainer.name,
         **{f"{trainer.name}'s {name}": value for name, value in _settings(trainer).items()},
