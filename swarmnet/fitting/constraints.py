@@ -124,7 +124,7 @@ class Constraints:
                 )
 
     def _points(self, seed: int) -> Array:
-        """Return quasi-random points (n, d) of the network in the box, some on its faces and edges."""
+        """Return quasi-random points (n, d) of the network in the box; some lie on its faces."""
         from scipy.stats import qmc  # noqa: PLC0415  # takes 0.3 s to import
 
         unit = qmc.Sobol(len(self._inputs), seed=seed).random_base2(_POINTS)
