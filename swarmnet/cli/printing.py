@@ -13,6 +13,7 @@ from swarmnet.comparison import Comparison
 from swarmnet.data.data_frames import pd
 from swarmnet.data.inspection import RANGE, DataInspection, digits_of
 from swarmnet.errors import printable
+from swarmnet.model.audit import audit_lines
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.training_record import for_people, two_numbers
 from swarmnet.number_format import ends
@@ -84,6 +85,7 @@ def show_model(model: FittedModel, json: bool) -> None:
     }
     told = for_people(model.training)
     facts |= {name: _listed(value) if isinstance(value, dict) else value for name, value in told.items()}
+    facts |= audit_lines(model.training)
     console.show(
         pd.DataFrame({"what": list(facts), "value": [printable(str(v)) for v in facts.values()]}), "model"
     )

@@ -4,12 +4,14 @@ import os
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from swarmnet.data.canonical_order import canonical, mean_point
 from swarmnet.data.data_frames import pd
 from swarmnet.data.dataset import Dataset
 from swarmnet.data.readers import Data, Size
 from swarmnet.errors import warn_user
+from swarmnet.fitting.auditing import audited
 from swarmnet.fitting.candidates import candidates_for
 from swarmnet.fitting.data_location import cluster_of, located, source_of
 from swarmnet.fitting.data_warnings import refuse_nothing_to_learn, warn_of_kinks, warn_of_weights
@@ -23,6 +25,7 @@ from swarmnet.fitting.free_outputs import (
 from swarmnet.fitting.options import Activations, FitOptions, Hidden
 from swarmnet.fitting.outcome import Outcome
 from swarmnet.fitting.run_record import fingerprint_of, record_of
+from swarmnet.model.audit import verdicts
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.reordering import reordered
 from swarmnet.network.network import Network
@@ -99,8 +102,17 @@ def fit(
     return fitted(data, options)
 
 
-def fitted(data: Data, options: FitOptions) -> FittedModel:
+def fitted(
+    data: Data,
+    options: FitOptions,
+    *,
+    checked: bool = True,
+    row_numbers: NDArray[np.intp] | None = None,
+) -> FittedModel:
     """Return the model for data and options, as `fit` does.
+
+    With `checked`, suspect columns are checked by refits. `row_numbers` (n,) are the numbers by which the
+    audit names the rows; by default 0 to n - 1.
 
     Data that stay in files keep the order of their rows, which affects rounding, and of their columns. Equal
     entries are not combined, and sigmas of any size are used. In the mean of the inputs, at which outputs
@@ -135,8 +147,6 @@ def fitted(data: Data, options: FitOptions) -> FittedModel:
         preparation.scaling,
         options.configured_trainer,
     )
-    for line in outcome.warnings():
-        warn_user(line)
     model = FittedModel(
         objective.net,
         result.theta,
@@ -150,7 +160,12 @@ def fitted(data: Data, options: FitOptions) -> FittedModel:
     )
     if free:
         model = with_pinned_outputs(model, free, centre)
-    return reordered(model, given.inputs, given.outputs)
+    checked = checked and outcome.is_complete and options.loss == "squared"
+    model = reordered(model, given.inputs, given.outputs)
+    model, explained = audited(model, given, row_numbers, checked)
+    for line in (*outcome.warnings(explained), *verdicts(model.training)):
+        warn_user(line)
+    return model
 
 
 def _preparation(data: Dataset, net: Network, options: FitOptions) -> Preparation:

@@ -116,6 +116,7 @@ def for_people(record: Record) -> dict[str, Any]:
             shown[name] = {key: _in_few_digits(value) for key, value in parts.items()}
     if tried := candidates(record):
         shown["candidates"] = _in_a_line(tried)
+    shown.pop("audit", None)  # a table of its own
     return {name: value for name, value in shown.items() if value is not None and value != {}}
 
 
