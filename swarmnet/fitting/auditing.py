@@ -5,6 +5,7 @@ left unexplained, or to which the model may have been fitted without being teste
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -46,9 +47,11 @@ def audited(
     held = data.in_memory
     if held is None:
         return model, []
+    found: dict[str, Finding] = {}
     with np.errstate(all="ignore"):
         columns = column_fits(model, held)
-        found = _findings(model, held, columns, row_numbers) if checked else {}
+        with suppress(KeyboardInterrupt):  # the model is trained: it is kept without the checks
+            found = _findings(model, held, columns, row_numbers) if checked else {}
         record = audit_record(columns, model.training.get("noise") or {}, found, row_numbers)
     blamed = [
         column.name
@@ -94,7 +97,7 @@ def is_suspect(column: ColumnFit) -> bool:
         if known.all():
             return False
     rms, (factor, _) = column.rms, column.factor
-    if not rms**2 > _UNEXPLAINED * column.spread**2:
+    if not (column.size > 0 and rms**2 > _UNEXPLAINED * column.spread**2):
         return False
     unsure = rms / (column.size * n**0.5)
     return bool(

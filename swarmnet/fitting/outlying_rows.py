@@ -18,6 +18,7 @@ Out = dict[str, NDArray[np.bool_]]  # by column, (m,) which entries are left out
 
 _ROUNDS = 4  # only bound time
 _FAR = 8.0  # noise from which an entry is left out; Gaussian: 1e-15 by chance
+_MOST_FAR = 0.5  # of a column's entries: where more are far, the fit is wrong
 _TOLD = 10.0  # noise from which it is told
 _MOST_SHARE = 0.1  # of a column's entries that may stick out
 _LEAST_SHARE = 0.01  # least noise, as a share of a column's deviation: refits are short
@@ -54,7 +55,7 @@ def _far(fits: Sequence[ColumnFit] | None, searched: Sequence[str], out: Out | N
         if fit.name in searched:
             kept = ~out[fit.name] if out and fit.name in out else np.ones(len(fit.rows), bool)
             far = np.abs(fit.residual / _unit(fit, kept)) > _FAR
-            if far.any():
+            if 0.0 < far.mean() <= _MOST_FAR:
                 found[fit.name] = far
     return found
 
