@@ -15,7 +15,7 @@ from swarmnet.data.dataset import Dataset
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.fitting.column_fits import column_fits
 from swarmnet.fitting.cross_checks import misfit_of, odd_column
-from swarmnet.fitting.outlying_rows import outlying_rows
+from swarmnet.fitting.outlying_rows import LEAST_ENTRIES, outlying_rows
 from swarmnet.fitting.polynomial_checks import polynomial_fits
 from swarmnet.fitting.refits import Refits
 from swarmnet.model.audit import ColumnFit, Finding, audit_record
@@ -49,7 +49,7 @@ def audited(
         return model, []
     found: dict[str, Finding] = {}
     with np.errstate(all="ignore"):
-        columns = column_fits(model, held)
+        columns = column_fits(replace(model, spread=None), held)
         with suppress(KeyboardInterrupt):  # the model is trained: it is kept without the checks
             found = _findings(model, held, columns, row_numbers) if checked else {}
         record = audit_record(columns, model.training.get("noise") or {}, found, row_numbers)
@@ -133,4 +133,5 @@ def _may_interpolate(model: FittedModel, data: MixedData) -> bool:
         for row in candidates
         if (row["hidden"], row.get("degree")) == own and "left_out_error" in row
     ]
-    return model.net.size > data.n_entries / 2 and any(error > _LEFT_OUT for error in errors)
+    many = model.net.size > data.n_entries / 2 and data.n_entries >= LEAST_ENTRIES
+    return many and any(error > _LEFT_OUT for error in errors)

@@ -17,7 +17,7 @@ def column_fits(model: FittedModel, data: MixedData) -> list[ColumnFit]:
     """Return the fit of each column that has entries, in the order of `MixedData.entry_columns`.
 
     Args:
-        model: a model; if it has a `spread`, predictions have standard deviations.
+        model: a model; if it has a `spread`, predictions have standard deviations, which take the most time.
         data: rows with the model's inputs and outputs, in its order.
     """
     answers: dict[str, tuple[Array, Array]] = {}
