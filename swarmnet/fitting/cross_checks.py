@@ -12,8 +12,11 @@ which is minus the logarithm of the likelihood, if each column has a noise of it
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
+
+from swarmnet.data.mixed_data import MixedData
 from swarmnet.fitting.refits import Refits
 from swarmnet.model.audit import ColumnFit, Finding, factor_verdict
 
@@ -24,6 +27,7 @@ _DIFFERENT = 0.2  # least difference of a factor from 1, and of its size in nois
 _SURE = 4.0  # standard deviations of the prediction by which a factor must change it
 # Residuals below these shares of a column's deviation, and of its size, count as equal: refits are short.
 _SMALL, _SMALL_SIZE = 1e-2, 1e-3
+_FREE_DEGREE, _ENTRIES_A_TERM = 5, 5  # of a free function; fewest entries for each of its terms; chosen
 _GAIN = 10.0  # least gain of log likelihood by a factor, and over the fit to all columns
 _TIE = 5.0, 0.1  # difference of log likelihoods that says little: at least, and for each entry
 
@@ -59,6 +63,24 @@ class _Trial:
         return misfit_of(self.others) + _misfit(self.column, self.column.rms_with(self.factor))
 
 
+def _determined(column: ColumnFit, others: Sequence[ColumnFit], data: MixedData) -> ColumnFit:
+    """Return a column without what the others leave free.
+
+    Without values, the other partials leave a function of the column's own input free. So the polynomial of
+    this input that fits best is taken off observations and predictions. The standard deviations of the
+    predictions are then not known.
+    """
+    n = len(column.rows)
+    if column.place.array != "J" or any(other.place.array != "J" for other in others):
+        return column
+    x = data.X[column.rows, column.place.index[1]]
+    degree = min(_FREE_DEGREE, n // _ENTRIES_A_TERM - 1)
+    span = float(np.ptp(x)) or 1.0
+    terms = np.linalg.qr(np.vander((x - x.min()) / span, degree + 1))[0] if degree >= 0 else np.zeros((n, 0))
+    observed, predicted = (y - terms @ (terms.T @ y) for y in (column.observed, column.predicted))
+    return replace(column, observed=observed, predicted=predicted, deviation=np.zeros(n))
+
+
 def misfit_of(columns: Sequence[ColumnFit]) -> float:
     """Return minus the log likelihood of columns, each with the noise that fits best."""
     return sum(_misfit(column, column.rms) for column in columns)
@@ -90,7 +112,8 @@ def odd_column(refits: Refits, family: Sequence[ColumnFit], reference: float | N
         own = {fit.name: fit for fit in fits}
         names = [c.name for c in family if c is not column]
         if column.name in own and own.keys() >= set(names):
-            trials.append(_Trial(own[column.name], [own[name] for name in names]))
+            rest = [own[name] for name in names]
+            trials.append(_Trial(_determined(own[column.name], rest, refits.data), rest))
     odd = sorted((trial for trial in trials if trial.is_odd), key=lambda trial: trial.misfit)
     if not odd or (reference is not None and odd[0].misfit > reference - _GAIN):
         return None
