@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 import swarmnet
@@ -114,14 +115,8 @@ def units() -> Iterator[Case]:
     yield Case("slopes only, 1 %", times(slopes, 1, [[1, 57.3]]), "du/dp looks ")
     x = np.linspace(1, 2, 40)
     frame = {"x": x, "z": np.where(np.arange(40) % 2, x**3, np.nan), "q": 2 * (x**3 + 3 * x**3)}
-    data = MixedData.from_frame(swarmnet_frame(frame), define={"q": "z + x*dz/dx"})
+    data = MixedData.from_frame(pd.DataFrame(frame), define={"q": "z + x*dz/dx"})
     yield Case("a formula, twice", data, "z looks like 0.50 times")
-
-
-def swarmnet_frame(columns: dict[str, Array]) -> Any:
-    import pandas as pd  # noqa: PLC0415
-
-    return pd.DataFrame(columns)
 
 
 def outliers() -> Iterator[Case]:
