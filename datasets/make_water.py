@@ -1,4 +1,5 @@
-"""Write the water data sets: the specific enthalpy of compressed liquid water and its slopes.
+"""Write the water data sets: the specific enthalpy of compressed liquid water and its slopes, and what
+instruments measure of its Gibbs energy.
 
 Run with ``python datasets/make_water.py`` (needs CoolProp). The files are written beside this
 script, and every run writes the same bytes. Properties come from the IAPWS-95 equation of state
@@ -8,6 +9,10 @@ script, and every run writes the same bytes. Properties come from the IAPWS-95 e
     dh/dT = cp    at constant p, the isobaric heat capacity, J/(kg K)
     dh/dp         at constant T, the isothermal Joule-Thomson slope v (1 - alpha T), J/(kg Pa),
                   with v the specific volume and alpha the isobaric thermal expansivity
+    w             speed of sound, m/s
+    mu            Joule-Thomson coefficient, dT/dp at constant h, K/Pa
+    rho           density, kg/m3
+    s             specific entropy, J/(kg K)
 """
 
 import CoolProp.CoolProp as CP
@@ -17,6 +22,7 @@ from make_small import digits, keep, one_entry_points, write_csv
 LOW, HIGH = (275.0, 1e6), (450.0, 1e8)  # T in K, p in Pa
 TARGETS = ["h", "dh/dT", "dh/dp"]
 COUNTS = [12, 118, 70]
+MEASURED, OTHERS = ["w", "cp", "mu", "rho"], ["h", "s"]
 LIQUID = (CP.iphase_liquid, CP.iphase_supercritical_liquid)  # the latter: p > p_c, T < T_c
 WATER = CP.AbstractState("HEOS", "Water")
 
@@ -70,6 +76,31 @@ def write_test() -> None:
     write_csv("water_enthalpy_test.csv", ["T", "p", *TARGETS], rows)
 
 
+def measured(T: float, p: float) -> list[float]:
+    """Return w, cp, mu, rho, h and s, in the order of `MEASURED` and `OTHERS`."""
+    properties(T, p)
+    coefficient = WATER.first_partial_deriv(CP.iT, CP.iP, CP.iHmass)
+    own = WATER.speed_sound(), WATER.cpmass(), coefficient, WATER.rhomass()
+    return [*own, WATER.hmass(), WATER.smass()]
+
+
+def write_properties() -> None:
+    """Write 50 of each of four measured properties, one a row, and h and s at the middle of the box."""
+    points, kinds = one_entry_points([50] * len(MEASURED), LOW, HIGH, np.random.default_rng(3))
+    middle = np.mean([LOW, HIGH], axis=0)
+    points, kinds = np.vstack([points, middle, middle]), [*kinds, len(MEASURED), len(MEASURED) + 1]
+    rows = []
+    for point, kind in zip(points, kinds, strict=True):
+        T, p = printed(*point)
+        rows.append([T, p, *keep(measured(float(T), float(p)), [kind])])
+    write_csv("water_properties.csv", ["T", "p", *MEASURED, *OTHERS], rows)
+    axes = [np.linspace(low, high, 12) for low, high in zip(LOW, HIGH, strict=True)]
+    cells = [printed(T, p) for T in axes[0] for p in axes[1]]
+    rows = [[T, p, *map(digits, measured(float(T), float(p)))] for T, p in cells]
+    write_csv("water_properties_test.csv", ["T", "p", *MEASURED, *OTHERS], rows)
+
+
 if __name__ == "__main__":
     write_training()
     write_test()
+    write_properties()

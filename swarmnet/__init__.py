@@ -25,6 +25,7 @@ from swarmnet.fitting.fitting import fit as fit
 from swarmnet.model.fitted_model import FittedModel as FittedModel
 from swarmnet.model.fitted_model import load as load
 from swarmnet.model.metrics import evaluate as evaluate
+from swarmnet.model.worst_entries import worst_entries as worst_entries
 from swarmnet.network.activations import Activation as Activation
 from swarmnet.network.network import Network as Network
 from swarmnet.objective.objective import Objective as Objective

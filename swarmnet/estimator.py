@@ -2,6 +2,8 @@
 
 import inspect
 import traceback
+from collections.abc import Sequence
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -14,7 +16,9 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from swarmnet.data.constraints import Require
 from swarmnet.data.data_frames import as_pandas
+from swarmnet.data.definitions import Define
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.name_matching import Tables
 from swarmnet.errors import warn_user
@@ -54,9 +58,11 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
     Args:
         hidden, activation, trainer, iterations, seconds, particles, loss, scaling: as in
             `swarmnet.fitting.options.FitOptions`; with `seconds` the model depends on the machine's speed.
-        derivative_weight, l2, degree: likewise.
+        derivative_weight, l2, degree, log, require: likewise.
         random_state: a whole number is the seed of `swarmnet.fit`. With None the seed is drawn from NumPy's
             global generator, with a `RandomState` from that.
+        define: formulas of columns of `dydx` (and `dydx_sigma`), such as ``{"cp": "dh/dT/1000"}``; see
+            `swarmnet.read_csv`. They use the names of X and y.
 
     Attributes:
         model_: the `FittedModel`.
@@ -89,7 +95,10 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         derivative_weight: float | None = None,
         l2: float | None = None,
         degree: str | int = "auto",
+        log: str | Sequence[str] | None = None,
+        require: Require = (),
         random_state: int | np.random.RandomState | None = 0,
+        define: Define | None = None,
     ) -> None:
         self.hidden = hidden
         self.activation = activation
@@ -102,7 +111,10 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         self.derivative_weight = derivative_weight
         self.l2 = l2
         self.degree = degree
+        self.log = log
+        self.require = require
         self.random_state = random_state
+        self.define = define
 
     def fit(
         self,
@@ -121,7 +133,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
             y: (n,), or (n, k) for several outputs, NaN where not observed; None if only `dydx` is known.
             dydx: (n, d) partials for one output, (n, k, d) for several, NaN where not observed. The columns
                 of a table are matched by name, such as "dy/dx1" with the names of X and y, in any order;
-                missing columns were not observed.
+                missing columns were not observed. Columns with other names are read by `define`.
             sample_weight: (n,) how often each row counts; relative if they are less than 1 on average, over
                 the rows that have an entry and a positive weight.
             y_sigma: shaped like `y`, the standard deviation of each value, NaN if unknown. The columns of a
@@ -136,7 +148,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         points = validate_data(self, with_names(tables.frame("X")), dtype=np.float64)
         inputs = getattr(self, "feature_names_in_", [f"x{j + 1}" for j in range(points.shape[1])])
         _warn_of_transformed_target(derived)
-        data, self._one_output = mixed(points, tables, tuple(inputs))
+        data, self._one_output = mixed(points, tables, tuple(inputs), self.define)
         if dydx is not None:
             _warn_of_scaler(points)
         self.model_ = fitted(with_counts(data), self._options())
@@ -190,12 +202,14 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         check_is_fitted(self)
         tables = Tables({"X": X, "y": y, "dydx": dydx, "sample_weight": sample_weight})
         points = self._points(tables.frame("X"))
-        model = self.model_
-        data, _ = mixed(points, tables, model.inputs, model.outputs)
+        model = replace(self.model_, warns_outside=False)
+        data, _ = mixed(points, tables, model.inputs, self.define, model.outputs)
         predicted = MixedData(points, model.predict(points), None if dydx is None else model.jacobian(points))
-        columns = zip(data.entry_columns(), predicted.entry_columns(), strict=True)
-        counts = data.row_weights > 0
-        pairs = [(target, answer, counts & ~np.isnan(target)) for (_, target, _), (_, answer, _) in columns]
+        targets = [target for _, target, _ in (*data.entry_columns(), *data.quantity_columns())]
+        answers = [answer for _, answer, _ in predicted.entry_columns()]
+        answers += [model.quantity(quantity, points) for quantity in data.quantities]
+        counts, columns = data.row_weights > 0, zip(targets, answers, strict=True)
+        pairs = [(target, answer, counts & ~np.isnan(target)) for target, answer in columns]
         several = [pair for pair in pairs if pair[2].sum() > 1] or [pair for pair in pairs if pair[2].any()]
         scores = [_r2(target[seen], answer[seen], data.row_weights[seen]) for target, answer, seen in several]
         return float(np.mean(scores))
@@ -216,6 +230,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
     def _options(self) -> FitOptions:
         own = {name: getattr(self, name) for name in inspect.signature(SwarmNetRegressor).parameters}
         seed = own.pop("random_state")
+        del own["define"]  # is of the data
         if not isinstance(seed, Integral):
             seed = check_random_state(seed).randint(2**31 - 1)
         return FitOptions(**own, seed=int(seed))

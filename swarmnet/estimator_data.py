@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import _check_sample_weight
 
-from swarmnet.data.column_names import listed
-from swarmnet.data.data_frames import is_frame
+from swarmnet.data.column_names import SECOND_DERIVATIVE, listed, sigma_name
+from swarmnet.data.data_frames import is_frame, pd
+from swarmnet.data.definitions import Define, as_definitions
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.name_matching import Tables, is_counted
 from swarmnet.errors import SwarmnetError
@@ -25,13 +26,21 @@ def with_names(X: Any) -> Any:
 
 
 def mixed(
-    points: Array, tables: Tables, inputs: tuple[str, ...], outputs: tuple[str, ...] | None = None
+    points: Array,
+    tables: Tables,
+    inputs: tuple[str, ...],
+    define: Define | None = None,
+    outputs: tuple[str, ...] | None = None,
 ) -> tuple[MixedData, bool]:
     """What scikit-learn's users pass, as MixedData, and whether they speak of one output without an axis.
 
-    Without `outputs`, the outputs are named as y's columns are.
+    Without `outputs`, the outputs are named as y's columns are; with them, data are given to a model, and
+    need not have a column for each definition.
     """
-    n = len(points)
+    n, formulas = len(points), as_definitions(define)
+    second = any(SECOND_DERIVATIVE.fullmatch(name) for name in tables.names("dydx") or ())
+    if second or (formulas and (outputs is None or tables.selected("dydx", None) is not None)):
+        return _by_formulas(points, tables, inputs, formulas, outputs)
     Y = _targets("y", tables.selected("y", None), n)
     slopes = _targets("dydx", tables.selected("dydx", None), n)
     if Y is None and slopes is None:
@@ -43,11 +52,52 @@ def mixed(
     J, J_sigma = (partials(what, tables, points.shape, inputs, names) for what in ("dydx", "dydx_sigma"))
     if J is None and J_sigma is not None:
         raise SwarmnetError("dydx_sigma are the standard deviations of dydx: give dydx, too")
-    weights = tables.selected("sample_weight", None)
-    if weights is not None:
-        weights = _check_sample_weight(weights, points, dtype=np.float64)
+    weights = _weights(tables, points)
     Y_sigma = _targets("y_sigma", tables.placed("y_sigma", names), n)
     return MixedData(points, Y, J, like_values(Y_sigma, Y), J_sigma, inputs, names, weights), one
+
+
+def _by_formulas(
+    points: Array,
+    tables: Tables,
+    inputs: tuple[str, ...],
+    define: dict[str, str],
+    outputs: tuple[str, ...] | None,
+) -> tuple[MixedData, bool]:
+    """As `mixed`, with columns of dydx that are read by their definitions."""
+    n, own = len(points), tables.names("dydx")
+    slopes = _targets("dydx", tables.selected("dydx", None), n)
+    if own is None or slopes is None:
+        raise SwarmnetError("define= is for columns of dydx with names: give dydx as a table")
+    Y = _targets("y", tables.selected("y", None), n)
+    names, one = named_outputs(tables, inputs, Y, slopes)
+    if outputs is not None:
+        Y, names = in_the_models_order(Y, names, outputs, tables.names("y") is not None), outputs
+    columns = dict(zip(inputs, points.T, strict=True))
+    if Y is not None:
+        columns |= zip(names, Y.reshape(n, -1).T, strict=True)
+    if taken := [name for name in own if name in columns]:
+        raise SwarmnetError(f"dydx has the column {listed(taken)}, which is in X or y: rename one")
+    columns |= zip(own, slopes.reshape(n, -1).T, strict=True)
+    Y_sigma = like_values(_targets("y_sigma", tables.placed("y_sigma", names), n), Y)
+    if Y_sigma is not None:
+        columns |= zip(map(sigma_name, names), Y_sigma.reshape(n, -1).T, strict=True)
+    J_sigma = _targets("dydx_sigma", tables.placed("dydx_sigma", own), n)
+    if J_sigma is not None:
+        columns |= zip(map(sigma_name, own), J_sigma.reshape(n, -1).T, strict=True)
+    if outputs is not None:
+        columns |= {name: np.full(n, np.nan) for name in define if name not in columns}
+    known = None if Y is None and outputs is None else names
+    data = MixedData.from_frame(pd.DataFrame(columns), inputs, known, define=define)
+    return replace(data, weights=_weights(tables, points)), one if Y is not None else data.k == 1
+
+
+def _weights(tables: Tables, points: Array) -> Array | None:
+    weights = tables.selected("sample_weight", None)
+    if weights is None:
+        return None
+    checked: Array = _check_sample_weight(weights, points, dtype=np.float64)
+    return checked
 
 
 def _targets(name: str, targets: Any, n: int) -> Array | None:

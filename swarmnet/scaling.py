@@ -1,7 +1,8 @@
 """Scaling of values and partials together, from the data's units to the network's units and back.
 
 The network's value is (y - y_offset) / y_scale at inputs (x - x_offset) / x_scale. By the chain rule,
-partials are multiplied by x_scale / y_scale and second derivatives by x_scale^2 / y_scale.
+partials are multiplied by x_scale / y_scale and second derivatives by x_scale^2 / y_scale. With logarithms, x
+and y are those of the data's numbers.
 """
 
 import warnings
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from swarmnet.data.column_names import derivative_name
 from swarmnet.data.dataset import Dataset
+from swarmnet.data.logarithms import Logarithms
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.quantities import Quantity
 from swarmnet.data.statistics import Moments, Statistics
@@ -24,17 +26,23 @@ KINDS = ("standard", "minmax")
 _MOST = 1e50  # largest scaled number: a product of squares of such numbers is finite
 _SCALES_TRIED = np.logspace(-12, 12, 49)  # of an output that only quantities tell; the best is near enough
 _TRIALS, _FAR = 200, 100.0  # random points; the misfit of a quantity that is nowhere a positive number
+_SIGN = 0.1  # chosen: what an error of a quantity's mean, in units of its size, adds to its misfit
 _LEAST_SHARE = 1e-3  # smallest scale of a partial's residual, in units of the output's scale
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """Offsets and positive scales: x_offset (d,), x_scale (d,), y_offset (k,), y_scale (k,)."""
+    """Offsets and positive scales: x_offset (d,), x_scale (d,), y_offset (k,), y_scale (k,).
+
+    With `logs`, they are those of the logarithms of some inputs and outputs. Training has no `logs`: its data
+    are logarithms already.
+    """
 
     x_offset: Array
     x_scale: Array
     y_offset: Array
     y_scale: Array
+    logs: Logarithms | None = None
 
     @classmethod
     def identity(cls, d: int, k: int) -> "Scaling":
@@ -67,20 +75,34 @@ class Scaling:
 
     def scale_X(self, X: Array) -> Array:
         """Return inputs (n, d) in the network's units."""
+        X = X if self.logs is None else self.logs.of_inputs(X)
         return (X - self.x_offset) / self.x_scale
 
     def unscale_Y(self, Y: Array) -> Array:
         """Return the network's values (n, k) in the data's units."""
-        return Y * self.y_scale + self.y_offset
+        found = Y * self.y_scale + self.y_offset
+        return found if self.logs is None else self.logs.outputs_of(found)
 
     def unscale_J(self, J: Array) -> Array:
-        """Return the network's partials (n, k, d) in the data's units."""
+        """Return the network's partials (n, k, d) in the data's units, before the chain rule of `logs`."""
         return J * (self.y_scale[:, None] / self.x_scale)
 
     def unscale_H(self, H: Array) -> Array:
-        """Return the network's second derivatives (n, k, d, d) in the data's units."""
+        """Return the same of the network's second derivatives (n, k, d, d)."""
         # Two divisions, because the product of two tiny scales may underflow to 0
         return H * (self.y_scale[:, None, None] / self.x_scale[:, None] / self.x_scale)
+
+    @property
+    def usual_range(self) -> Array:
+        """Two scales (2, d) below and above the offsets of the inputs, in the data's units."""
+        ends = self.x_offset + np.array([[-2.0], [2.0]]) * self.x_scale
+        return ends if self.logs is None else self.logs.inputs_of(ends)
+
+    def reordered(self, inputs: Sequence[int], outputs: Sequence[int]) -> "Scaling":
+        """Return the scaling for inputs and outputs in another order."""
+        j, o = list(inputs), list(outputs)
+        logs = None if self.logs is None else self.logs.reordered(j, o)
+        return Scaling(self.x_offset[j], self.x_scale[j], self.y_offset[o], self.y_scale[o], logs)
 
     def scale_data(
         self, data: MixedData, balance: bool = True, reference: Dataset | Statistics | None = None
@@ -109,7 +131,8 @@ class Scaling:
                 values, partials = self._spread(known)
                 Y_sigma = np.where(np.isnan(Y_sigma), values, Y_sigma)
                 J_sigma = np.where(np.isnan(J_sigma), partials, J_sigma)
-            _refuse_extremes(data, X, (Y, J), (Y_sigma, J_sigma))
+            Q, Q_sigma = data.Q / unit, None if data.Q_sigma is None else data.Q_sigma / unit
+            _refuse_extremes(data, X, (Y, J, Q), (Y_sigma, J_sigma, Q_sigma))
         return replace(
             data,
             X=X,
@@ -117,8 +140,8 @@ class Scaling:
             J=J,
             Y_sigma=Y_sigma,
             J_sigma=J_sigma,
-            Q=data.Q / unit,
-            Q_sigma=None if data.Q_sigma is None else data.Q_sigma / unit,
+            Q=Q,
+            Q_sigma=Q_sigma,
             quantities=quantities,
         )
 
@@ -154,6 +177,7 @@ class Scaling:
         self, known: Statistics, quantities: Sequence[Quantity], numbers: Sequence[int], output: int
     ) -> "Scaling":
         rng, size = np.random.default_rng(0), known.Q.root_mean_square[list(numbers)]
+        mean = known.Q.mean[list(numbers)]
         spread = known.rows.mean + known.rows.deviation * rng.normal(size=(_TRIALS, known.d))
         X = self.scale_X(np.clip(spread, known.rows.low, known.rows.high))
         random = [rng.normal(size=(len(quantity.arguments), _TRIALS)) for quantity in quantities]
@@ -163,10 +187,13 @@ class Scaling:
 
         def misfit(scale: float) -> float:
             scaled = scaled_by(scale).scale_quantities(quantities, None)
-            values = (q.evaluate(X, a)[0] for q, a in zip(scaled, random, strict=True))
-            found = np.array([np.median(np.abs(value[np.isfinite(value)])) for value in values])
+            values = [q.evaluate(X, a)[0] for q, a in zip(scaled, random, strict=True)]
+            finite = [value[np.isfinite(value)] for value in values]
+            found = np.array([np.median(np.abs(value)) for value in finite])
+            middle = np.array([np.median(value) for value in finite])
             with np.errstate(all="ignore"):
-                apart = np.abs(np.log(found / size))
+                # The sign decides between nearly equal sizes: log(1e-6) is as large as log(1e6)
+                apart = np.abs(np.log(found / size)) + _SIGN * np.abs((middle - mean) / size)
             return float(np.where(np.isfinite(apart), apart, _FAR).sum())
 
         with warnings.catch_warnings():
@@ -207,19 +234,21 @@ class Preparation:
 
 
 def _refuse_extremes(
-    data: MixedData, X: Array, targets: tuple[Array, Array], sigmas: tuple[Array, Array]
+    data: MixedData,
+    X: Array,
+    targets: tuple[Array, Array, Array],
+    sigmas: tuple[Array, Array, Array | None],
 ) -> None:
     partials = [derivative_name(out, into) for out in data.outputs for into in data.inputs]
-    for names, given, scaled in (
-        (data.inputs, data.X, X),
-        (data.outputs, data.Y, targets[0]),
-        (partials, data.J, targets[1]),
-    ):
+    names = data.outputs, partials, [quantity.name for quantity in data.quantities]
+    observed = list(zip(names, (data.Y, data.J, data.Q), targets, sigmas, strict=True))
+    for columns, given, scaled, _ in ((data.inputs, data.X, X, None), *observed):
         bad = ~np.isnan(given) & ~(np.abs(scaled) <= _MOST)
-        _refuse_column(names, bad, "has numbers too far apart, or too small,")
-    for names, given, sigma in (data.outputs, data.Y, sigmas[0]), (partials, data.J, sigmas[1]):
-        bad = ~np.isnan(given) & ((sigma > _MOST) | (sigma < 1.0 / _MOST))
-        _refuse_column(names, bad, "has standard deviations too large or too small")
+        _refuse_column(columns, bad, "has numbers too far apart, or too small,")
+    for columns, given, _, sigma in observed:
+        if sigma is not None:
+            bad = ~np.isnan(given) & ((sigma > _MOST) | (sigma < 1.0 / _MOST))
+            _refuse_column(columns, bad, "has standard deviations too large or too small")
 
 
 def _refuse_column(names: Sequence[str], bad: NDArray[np.bool_], what: str) -> None:

@@ -455,6 +455,7 @@ def main() -> None:
     parser.add_argument("--found", type=Path, default=Path("found"), help="folder for the files of findings")
     options = parser.parse_args()
     warnings.simplefilter("error")
+    warnings.filterwarnings("ignore", ".*the training range")
     signal.signal(signal.SIGALRM, hung)
     sys.exit(1 if fuzz(options.inputs, options.seed, options.only, options.found) else 0)
 

@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -529,3 +530,57 @@ def test_rows_of_weight_0_are_not_scored():
     assert net.score(np.append(x, [[0.0]], axis=0), far, sample_weight=weights) == pytest.approx(
         net.score(x, y)
     )
+
+
+# Columns with formulas
+
+DEFINE = {"cp": "dh/dT/1000", "ratio": "-(dh/dp)/(dh/dT + 9)", "twice": "2*d2h/dT2"}
+
+
+@pytest.fixture
+def defined():
+    """T, p, h, and columns that formulas define; h = sin(T) p."""
+    rng = np.random.default_rng(3)
+    X = pd.DataFrame(rng.uniform(-1.0, 3.0, (30, 2)), columns=["T", "p"])
+    s, c, p = np.sin(X["T"]), np.cos(X["T"]), X["p"]
+    h = pd.Series(s * p, name="h").where(X.index % 3 > 0)
+    slopes = {"twice": -2.0 * s * p, "cp": c * p / 1000.0, "ratio": -s / (c * p + 9.0)}
+    return X, h, pd.DataFrame(slopes | {"d2h/dTdp": c})
+
+
+def test_columns_of_dydx_are_read_by_their_formulas(defined):
+    X, h, slopes = defined
+    settings = {"hidden": (3,), "trainer": "lm", "iterations": 10}
+    sigma, weights = pd.DataFrame({"sigma(cp)": np.full(30, 1e-5)}), np.arange(1, 31)
+    net = SwarmNetRegressor(**settings, define=DEFINE)
+    net.fit(X, h, slopes, weights, y_sigma=h * 0.0 + 0.1, dydx_sigma=sigma)
+    frame = pd.concat([X, h, slopes, sigma], axis=1).assign(**{"sigma(h)": 0.1})
+    data = MixedData.from_frame(frame, ["T", "p"], ["h"], define=DEFINE)
+    model = swarmnet.fit(replace(data, weights=weights), **settings)
+    assert np.array_equal(net.model_.theta, model.theta)
+    assert net.predict(X).shape == (30,)
+    np.testing.assert_allclose(net.model_.quantity("cp", X), model.jacobian(X)[:, 0, 0] / 1000.0, rtol=1e-12)
+    for names in (["cp"], ["ratio", "d2h/dTdp"]):
+        of_slopes = net.score(X, None, slopes[names])
+        known = [r2_score(slopes[name], model.quantity(name, X)) for name in names]
+        assert of_slopes == pytest.approx(np.mean(known), abs=1e-9)
+    assert net.score(X[h.notna()], h.dropna()) == pytest.approx(
+        r2_score(h.dropna(), model.predict(X)[h.notna(), 0])
+    )
+    with pytest.warns(SwarmnetWarning, match="constant is free"):
+        alone = clone(net).fit(X, None, slopes)
+    assert alone.predict(X).shape == (30,) and alone.model_.outputs == ("h",)
+
+
+def test_definitions_that_fit_no_column_are_refused(defined):
+    X, h, slopes = defined
+    net = SwarmNetRegressor(**FAST, define=DEFINE)
+    for dydx in (None, slopes.to_numpy()):
+        with pytest.raises(SwarmnetError, match="give dydx as a table"):
+            net.fit(X, h, dydx)
+    with pytest.raises(SwarmnetError, match="names 'cp', which is no column"):
+        net.fit(X, h, slopes.drop(columns="cp"))
+    with pytest.raises(SwarmnetError, match="dydx has the column p, which is in X or y"):
+        net.fit(X, h, slopes.rename(columns={"cp": "p"}))
+    with pytest.raises(SwarmnetError, match="define= must map"):
+        SwarmNetRegressor(**FAST, define=["cp"]).fit(X, h, slopes)

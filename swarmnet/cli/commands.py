@@ -19,6 +19,7 @@ from swarmnet.errors import SwarmnetError
 from swarmnet.explanation.explanation import explain as explain_row
 from swarmnet.model.fitted_model import load
 from swarmnet.model.metrics import evaluate as errors_of
+from swarmnet.model.worst_entries import worst_entries
 from swarmnet.version import __version__
 
 app = typer.Typer(cls=console.Commands, pretty_exceptions_enable=False)
@@ -53,15 +54,21 @@ def predict(
         list[str] | None,
         typer.Option("--quantity", help='Add a formula, as "h - T*dh/dT", or a name defined in training.'),
     ] = None,
+    outside: Annotated[
+        bool, typer.Option("--outside", help="Add a column of the inputs beyond their training range.")
+    ] = False,
     output: console.Output = None,
 ) -> None:
     """Values, and derivatives and formulas if asked for, at the points of a file; CSV."""
     console.refuse_output(output, model, query)
-    fitted = load(model)
+    fitted = replace(load(model), warns_outside=False)  # the note below names the file
     points, ignored = read_query(query, fitted.inputs)
     if ignored:
         console.note(f"{query}: columns not needed: {listed(ignored)}")
-    console.write(console.csv(fitted.table(points, jacobian, hessian, std, quantity or ())), output)
+    table = fitted.table(points, jacobian, hessian, std, quantity or (), outside)
+    if not outside and (note := fitted.region.note(points)):
+        console.note(f"warning: {query}: {note}; --outside tells each row")
+    console.write(console.csv(table), output)
 
 
 @app.command(epilog=console.example("swarmnet evaluate water.json water_test.csv"))
@@ -69,6 +76,9 @@ def evaluate(
     model: console.ModelFile,
     data: console.DataFile,
     define: console.Definitions = None,
+    worst: Annotated[
+        int | None, typer.Option(help="Show so many entries with the largest residuals instead.", min=1)
+    ] = None,
     memory_limit: console.MemoryLimit = None,
     output: console.Output = None,
     json: console.Json = False,
@@ -78,12 +88,19 @@ def evaluate(
     fitted = load(model)
     formulas = console.definitions(define)
     tested = read(data, fitted.inputs, fitted.outputs, memory_limit, define=formulas)
-    errors = errors_of(fitted, tested)
+    missed = None
+    if worst is not None:
+        if tested.in_memory is None:
+            raise SwarmnetError("--worst needs the data in memory: raise --memory-limit, or leave it out")
+        missed = printing.rows_from_1(worst_entries(fitted, tested.in_memory, worst))
     if json:
-        found = {"model": str(model), "rows": tested.n, "errors": console.records(errors)}
-        console.show_json(found, output)
+        errors = console.records(errors_of(fitted, tested))
+        found = {"model": str(model), "rows": tested.n, "errors": errors}
+        console.show_json(found | ({} if missed is None else {"worst": console.records(missed)}), output)
+    elif missed is not None:
+        printing.show_worst(missed, tested.n, output)
     else:
-        console.show(errors, f"errors on {tested.n} rows", output)
+        console.show(errors_of(fitted, tested), f"errors on {tested.n} rows", output)
 
 
 app.command(epilog=console.example("swarmnet compare water.csv --trainers hybrid,adam --seconds 5"))(compare)

@@ -15,8 +15,8 @@ from swarmnet.data.inspection import RANGE, DataInspection, digits_of
 from swarmnet.errors import printable
 from swarmnet.model.audit import audit_lines
 from swarmnet.model.fitted_model import FittedModel
-from swarmnet.model.training_record import for_people, two_numbers
-from swarmnet.number_format import ends
+from swarmnet.model.training_record import MEANINGS, for_people, two_numbers
+from swarmnet.number_format import ends, for_offset
 
 
 def show_data(found: DataInspection, json: bool) -> None:
@@ -60,6 +60,24 @@ def _in_digits(columns: pd.DataFrame) -> pd.DataFrame:
     return columns.assign(**texts)
 
 
+def rows_from_1(worst: pd.DataFrame) -> pd.DataFrame:
+    """Return the entries with row 1 as the first below the header, as in `explain --row`."""
+    return worst.assign(row=worst["row"] + 1)
+
+
+def show_worst(worst: pd.DataFrame, rows: int, output: Path | None) -> None:
+    """The entries with the largest residuals, on a terminal in as many digits as show these."""
+    shown = worst
+    if output is None and sys.stdout.isatty():
+        digits = [for_offset(o, abs(r)) for o, r in zip(worst["observed"], worst["residual"], strict=True)]
+        texts = {
+            name: [f"{x:.{count}g}" for x, count in zip(worst[name], digits, strict=True)]
+            for name in ("observed", "predicted")
+        }
+        shown = worst.assign(**texts)
+    console.show(shown, f"largest residuals on {rows} rows, relative to the noise", output)
+
+
 def show_model(model: FittedModel, json: bool) -> None:
     """Its names, its network and how it was trained."""
     net, trend = model.net, model.net.trend
@@ -86,9 +104,11 @@ def show_model(model: FittedModel, json: bool) -> None:
     told = for_people(model.training)
     facts |= {name: _listed(value) if isinstance(value, dict) else value for name, value in told.items()}
     facts |= audit_lines(model.training)
-    console.show(
-        pd.DataFrame({"what": list(facts), "value": [printable(str(v)) for v in facts.values()]}), "model"
-    )
+    texts = [printable(str(value)) for value in facts.values()]
+    console.show(pd.DataFrame({"what": list(facts), "value": texts}), "model")
+    if sys.stdout.isatty():  # a pipe gets one table
+        said = [name for name in facts if name in MEANINGS]
+        console.show(pd.DataFrame({"what": said, "meaning": [MEANINGS[name] for name in said]}), "in words")
 
 
 def _listed(facts: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from swarmnet import interrupts
 from swarmnet.cli import console, progress
-from swarmnet.cli.opening import opened
+from swarmnet.cli.opening import opened, refuse_non_positive
 from swarmnet.data.dataset import Dataset
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.splitting import LEAST_HELD_OUT, split, usual_fraction
@@ -57,6 +57,8 @@ def train(
     derivative_weight: console.WeightOption = None,
     l2: console.PenaltyOption = None,
     degree: console.DegreeOption = "auto",
+    log: console.Logarithms = None,
+    require: console.Requirements = None,
     seed: console.Seed = 0,
     checkpoint: CheckpointFile = None,
     checkpoint_every: CheckpointEvery = None,
@@ -83,11 +85,14 @@ def train(
         derivative_weight=derivative_weight,
         l2=l2,
         degree=console.degree(degree),
+        log=log,
+        require=require or (),
         checkpoint=checkpoint,
         checkpoint_every=EVERY if checkpoint_every is None else checkpoint_every,
         dtype=dtype,
     )
     with interrupts.keeping(), opened(data, inputs, outputs, define, memory_limit, scheduler) as found:
+        refuse_non_positive(found, log, data, define)
         fraction = usual_fraction(found) if test_fraction is None else test_fraction
         kept, held_out = split(found, fraction, seed)
         model = _trained(kept, options, _row_numbers(found, held_out))

@@ -19,7 +19,7 @@ from swarmnet.data.column_names import (
 )
 from swarmnet.data.defined_columns import DefinedColumns, second_derivatives
 from swarmnet.data.definitions import Define, as_definitions, refuse_taken_names
-from swarmnet.data.look_alikes import LookAlikes, looks_like, refuse_look_alikes, second_output
+from swarmnet.data.look_alikes import LookAlikes, looks_like, refuse_look_alikes, second_output, with_unit
 from swarmnet.data.quantities import Quantity
 from swarmnet.errors import SwarmnetError, suggestion
 
@@ -190,14 +190,14 @@ def _read_pair(name: str, inputs: Collection[str], outputs: Collection[str]) -> 
     try:
         return read_derivative(name, inputs, outputs)
     except SwarmnetError as error:
-        raise SwarmnetError(f"column {name!r} {error}") from None
+        raise SwarmnetError(f"column {name!r} {with_unit(name, inputs, outputs) or error}") from None
 
 
 def _read_target(name: str, inputs: Collection[str], outputs: Collection[str]) -> tuple[str, str]:
     try:
         return read_derivative(name, inputs, outputs)
     except SwarmnetError as error:
-        raise TargetError(name, str(error)) from None
+        raise TargetError(name, with_unit(name, inputs, outputs) or str(error)) from None
 
 
 def _decide(

@@ -12,6 +12,14 @@ from swarmnet.data.quantities import Quantity, leaves
 from swarmnet.errors import SwarmnetError
 
 
+class ColumnError(SwarmnetError):
+    """A mistake in what one column or target holds."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"column {name!r} {reason}")
+        self.name, self.reason = name, reason
+
+
 @dataclass(frozen=True)
 class DefinedColumns:
     """What defined columns or targets hold.
@@ -56,7 +64,7 @@ class DefinedColumns:
         """Return the other formulas, without those that need a name in `left_out` that has no role.
 
         Raises:
-            SwarmnetError: a formula has an unknown name, or no output.
+            ColumnError: a formula has an unknown name, or no output.
         """
         unused = set(left_out) - {*inputs, *outputs}
         found = []
@@ -65,7 +73,7 @@ class DefinedColumns:
                 try:
                     found.append(Quantity.of(name, tree, inputs, outputs))
                 except SwarmnetError as error:
-                    raise SwarmnetError(f"column {name!r} as a formula: {error}") from None
+                    raise ColumnError(name, f"as a formula: {error}") from None
         return tuple(found)
 
 
@@ -83,13 +91,17 @@ def _names(tree: Formula) -> set[str]:
 def second_derivatives(
     names: Sequence[str], inputs: Collection[str], outputs: Collection[str]
 ) -> dict[str, Formula]:
-    """Return those of the names that are second derivatives."""
+    """Return those of the names that are second derivatives.
+
+    Raises:
+        ColumnError: a name can be read as more than one.
+    """
     found: dict[str, Formula] = {}
     for name in names:
         try:
             partial = second_derivative(name, inputs, outputs)
         except SwarmnetError as error:
-            raise SwarmnetError(f"column {name!r} {error}") from None
+            raise ColumnError(name, str(error)) from None
         if partial is not None:
             found[name] = partial
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from swarmnet.data.column_names import is_made, listed, shortened
@@ -98,7 +99,18 @@ def meanings_of(
 def quantity_of(
     formula: str, define: Mapping[str, str], inputs: Sequence[str], outputs: Sequence[str]
 ) -> Quantity:
-    """Return the quantity of a formula, which may use the defined names.
+    """Return the quantity of a formula, which may use the defined names, but not those of columns left out.
+
+    Raises:
+        SwarmnetError: the formula is not valid.
+    """
+    return Quantity.of(formula, tree_of(formula, define, inputs, outputs), inputs, outputs)
+
+
+def tree_of(
+    formula: str, define: Mapping[str, str], inputs: Collection[str], outputs: Collection[str]
+) -> Formula:
+    """Return the tree of a formula, with the formulas of the defined names in their places.
 
     Raises:
         SwarmnetError: the formula is not valid.
@@ -106,8 +118,23 @@ def quantity_of(
     known = Known(inputs, outputs, define)
     trees: dict[str, Formula] = {}
     for name, text in define.items():
-        trees[name] = inlined(parse(text, known), trees)
-    return Quantity.of(formula, inlined(parse(formula, known), trees), inputs, outputs)
+        with suppress(SwarmnetError):  # it has a name that is neither an input nor an output
+            trees[name] = inlined(parse(text, known), trees)
+    return inlined(parse(formula, known), trees)
+
+
+def quantities_of(define: object, inputs: Sequence[str], outputs: Sequence[str]) -> list[Quantity]:
+    """Return the quantities of the definitions in a model's record, without those of columns left out.
+
+    A record may hold anything: there are none if it holds something else.
+    """
+    found: list[Quantity] = []
+    with suppress(SwarmnetError):
+        formulas = as_definitions(define)  # type: ignore[arg-type]  # it checks
+        for name in formulas:
+            with suppress(SwarmnetError):
+                found.append(quantity_of(name, formulas, inputs, outputs))
+    return found
 
 
 def refuse_taken_names(define: Collection[str], inputs: Collection[str], outputs: Collection[str]) -> None:

@@ -6,7 +6,7 @@ An *entry* is one observed value, partial or quantity. NaN always means "not obs
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -15,15 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from swarmnet.data.arrays import matched, most_rows, of_quantities
-from swarmnet.data.column_names import (
-    Array,
-    as_list,
-    derivative_name,
-    listed,
-    refuse_same_names,
-    sigma_name,
-)
+from swarmnet.data.column_names import Array, as_list, derivative_name, listed, refuse_same_names, sigma_name
 from swarmnet.data.column_roles import TargetError, is_long
+from swarmnet.data.concatenation import concatenated
 from swarmnet.data.data_frames import as_pandas, is_frame, pd
 from swarmnet.data.definitions import Define
 from swarmnet.data.name_matching import Tables
@@ -299,6 +293,19 @@ class MixedData:
             quantities=tuple(q.reordered(inputs, outputs) for q in self.quantities),
         )
 
+    @classmethod
+    def concat(cls, parts: Iterable[MixedData]) -> MixedData:
+        """Return the rows of all parts; inputs and outputs, matched by name, are in the order of the first.
+
+        Raises:
+            SwarmnetError: there is no part, names differ, or a name has another formula in another part.
+        """
+        given = list(parts)
+        if not given or not all(isinstance(part, MixedData) for part in given):
+            raise SwarmnetError("concat takes a list of MixedData, with at least one")
+        selected = [part.select(given[0].inputs, given[0].outputs) for part in given]
+        return cls(**concatenated([{f.name: getattr(p, f.name) for f in fields(p)} for p in selected]))
+
     def values_only(self) -> MixedData:
         """Return the values without the partials, and without the rows that have no value.
 
@@ -359,11 +366,6 @@ class MixedData:
             if sigma is not None and np.isfinite(sigma).any():
                 sigmas[sigma_name(name)] = sigma
         return pd.DataFrame(columns | sigmas)
-
-
-def along_rows(weights: Array, ndim: int) -> Array:
-    """Reshape row weights (n,) to `ndim` axes, to broadcast against an array with rows first."""
-    return weights.reshape(-1, *[1] * (ndim - 1))
 
 
 def from_table(

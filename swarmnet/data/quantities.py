@@ -20,6 +20,7 @@ from swarmnet.errors import SwarmnetError, suggestion
 
 Array = NDArray[Any]
 _MOST_NODES = 400  # of a formula; only bounds the stack: each takes at most one call
+_LOG_OF_NONE = float(np.log(np.finfo(float).eps))  # what the extended logarithm is at most where u <= 0
 Argument = tuple[int, tuple[int, ...]]  # output, and the inputs of the derivative, in ascending order
 
 
@@ -138,6 +139,28 @@ class Quantity:
         """The highest order of its derivatives."""
         return max(len(along) for _, along in self.arguments)
 
+    @cached_property
+    def is_linear(self) -> bool:
+        """Whether the formula is linear in its arguments, with factors that may depend on the inputs."""
+        return self._degree(self.tree) <= 1
+
+    def _degree(self, node: Formula) -> int:
+        """Return the degree in the arguments: 0, 1, or 2 for all that are not linear."""
+        match node:
+            case Name() | Partial():
+                return int(self._is_argument(node))
+            case Call():
+                inner = self._degree(node.argument)
+                return inner if inner == 0 or node.function == "-" else 2
+            case Operation():
+                left, right = self._degree(node.left), self._degree(node.right)
+                if node.operator in "+-":
+                    return max(left, right)
+                if node.operator == "*":
+                    return min(left + right, 2)
+                return 2 if right or (left and node.operator == "**") else left
+        return 0
+
     def evaluate(self, X: Array, arguments: Array, extended: bool = False) -> tuple[Array, Array]:
         """Return its values (n,), and their derivatives by the arguments (arguments, n).
 
@@ -146,8 +169,9 @@ class Quantity:
         Args:
             X: (n, d) points.
             arguments: (arguments, n) the arguments there.
-            extended: whether roots of negative numbers are minus the roots of their sizes. Training begins
-                with networks for which a formula is often not defined; so extended, its residuals lead on.
+            extended: whether roots of negative numbers are minus the roots of their sizes, and logarithms of
+                other than positive numbers are very small. Training begins with networks for which a formula
+                is often not defined; so extended, its residuals lead on.
         """
         given = self.offset[:, None] + self.scale[:, None] * arguments
         with np.errstate(all="ignore"):
@@ -163,15 +187,17 @@ class Quantity:
             case Number():
                 return Dual(np.asarray(node.value), {})
             case Name() | Partial():
-                if not self._is_argument(node):
+                number = self.number_of(node)
+                if number is None:
                     assert isinstance(node, Name)
                     return Dual(at.x[:, self.inputs.index(node.name)], {})
-                number = self.arguments.index(self._argument(node))
                 return Dual(at.arguments[number], {number: np.ones_like(at.arguments[number])})
             case Call():
                 u = self._value(node.argument, at)
                 if node.function == "sqrt":
                     return _power(u, Dual(np.asarray(0.5), {}), at.extended)
+                if node.function == "log" and at.extended:
+                    return _extended_log(u)
                 f, slope = _FUNCTIONS[node.function]
                 value = f(u.value)
                 return u.chain(value, slope(u.value, value))
@@ -180,6 +206,10 @@ class Quantity:
                 if node.operator == "**":
                     return _power(left, right, at.extended)
                 return _combined(node.operator, left, right)
+
+    def number_of(self, node: Name | Partial) -> int | None:
+        """Return the number of a node among the arguments; None if it is an input."""
+        return self.arguments.index(self._argument(node)) if self._is_argument(node) else None
 
     def _is_argument(self, node: Formula) -> bool:
         return isinstance(node, Partial) or (isinstance(node, Name) and node.name in self.outputs)
@@ -261,6 +291,16 @@ def _power(base: Dual, exponent: Dual, extended: bool) -> Dual:
         return found
     slope = value * np.log(base.value)
     return Dual(value, (found + exponent.chain(value, slope)).slopes)
+
+
+def _extended_log(u: Dual) -> Dual:
+    """Return the logarithm, and where u <= 0 log(2^-52) - log(1 - u).
+
+    This rises with u, and is below what may have been observed, so that residuals lead to positive u.
+    """
+    positive = u.value > 0.0
+    value = np.where(positive, np.log(u.value), _LOG_OF_NONE - np.log1p(-u.value))
+    return u.chain(value, 1.0 / np.where(positive, u.value, 1.0 - u.value))
 
 
 def _refuse_unknown(tree: Formula, inputs: Collection[str], outputs: Collection[str]) -> None:

@@ -273,7 +273,7 @@ def bytes_of(size: Size) -> float:
     match = _SIZE.fullmatch(str(size).strip())
     if match is None:
         raise SwarmnetError(f"{str(size)!r} is not a size: write it as in 1.5GB or 800MB")
-    exponent = " KMGT".index((match["unit"] or " ")[0].upper())
+    exponent = "BKMGT".index((match["unit"] or "B")[0].upper())
     return float(float(match["number"]) * 1000**exponent)
 
 

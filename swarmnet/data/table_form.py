@@ -15,6 +15,7 @@ from swarmnet.data.column_names import (
     Entry,
 )
 from swarmnet.data.column_roles import Roles, TargetError, long_roles_of, roles_of
+from swarmnet.data.defined_columns import ColumnError
 from swarmnet.data.definitions import Define
 from swarmnet.data.tables import Table
 from swarmnet.errors import SwarmnetError
@@ -48,7 +49,10 @@ class Form:
         """
         if targets is None:
             return cls(roles_of(columns, inputs, outputs, define), False, False)
-        roles = long_roles_of(columns, targets, inputs, outputs, define)
+        try:
+            roles = long_roles_of(columns, targets, inputs, outputs, define)
+        except ColumnError as error:
+            raise TargetError(error.name, error.reason) from None
         return cls(roles, True, "sigma" in columns and "sigma" not in roles.inputs)
 
     @property

@@ -75,17 +75,18 @@ def refuse_unsolvable(options: FitOptions, net: Network) -> None:
 
 
 def refuse_quantities(data: Dataset, options: FitOptions) -> None:
-    """Refuse a trainer that solves for the output layer if the data have quantities.
+    """Refuse a trainer that solves for the output layer if formulas of the data are not linear in it.
 
     Raises:
         SwarmnetError: the trainer is refused.
     """
     trainer = options.configured_trainer
-    if trainer.solves_output and data.statistics.Q.count.any():
-        names = listed([quantity.name for quantity in data.quantities])
+    seen = zip(data.quantities, data.statistics.Q.count, strict=True)
+    bent = [quantity.name for quantity, count in seen if count and not quantity.is_linear]
+    if trainer.solves_output and bent:
         raise SwarmnetError(
-            f"{trainer.name} solves for a linear output layer, which formulas of derivatives ({names}) "
-            "do not allow: use another trainer, such as pso or hybrid"
+            f"{trainer.name} solves for a linear output layer, for which {listed(bent)} must be linear in "
+            "values and derivatives: use another trainer, such as pso or hybrid"
         )
 
 

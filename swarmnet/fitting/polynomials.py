@@ -37,13 +37,14 @@ def trend_for(data: Dataset, degree: int, options: FitOptions, least: int = 1) -
 def polynomials(data: Dataset, options: FitOptions) -> list[Network]:
     """Return the polynomials to try as models of their own, by number of terms.
 
-    There are none for data in files, nor for so many entries that few terms would take long. With quantities
-    they are of rising total degree, so that each contains the one before, with no more terms than entries.
+    There are none for data in files, nor for so many entries that few terms would take long. With nonlinear
+    quantities they are of rising total degree, so that each contains the one before, with no more terms than
+    entries.
     """
     if data.in_memory is None:
         return []
     most = int(min(_MOST_TERMS, _MOST_PER_ENTRY * data.n_entries, MOST_NUMBERS / data.n_entries) / data.k)
-    if data.in_memory.n_quantities:
+    if not all(quantity.is_linear for quantity in data.quantities):
         found = list(_total_degrees(data.d, int(min(most, data.n_entries / data.k)), 2))
     else:
         sets = {frozenset(powers): powers for powers in _sets(data.d, most)}

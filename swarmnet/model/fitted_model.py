@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from functools import partial
+from functools import cached_property, partial
 from itertools import combinations_with_replacement, product
 from typing import Any, Literal, overload
 
@@ -17,10 +17,11 @@ from swarmnet.data.arrays import as_numbers
 from swarmnet.data.column_names import derivative_name, second_derivative_name, sigma_name, two_columns
 from swarmnet.data.data_frames import as_pandas, is_frame, pd
 from swarmnet.data.definitions import as_definitions, quantity_of
+from swarmnet.data.logarithms import partial_of
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.quantities import Quantity
 from swarmnet.data.readers import read_query
-from swarmnet.errors import SwarmnetError
+from swarmnet.errors import SwarmnetError, warn_user
 from swarmnet.model import point_queries as queries
 from swarmnet.model.audit import audit_frame
 from swarmnet.model.error_bars import (
@@ -33,10 +34,13 @@ from swarmnet.model.error_bars import (
 from swarmnet.model.forms import FORMS
 from swarmnet.model.model_file import HISTORY, read, written
 from swarmnet.model.training_record import no_error_bars
+from swarmnet.model.training_region import Region, TrainingPoints
 from swarmnet.network.network import Network
 from swarmnet.scaling import Scaling
 
 Array = NDArray[Any]
+
+_ROWS_TRIED = 1000  # rows of a query that are compared with the training points before a warning: 2 ms
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +61,8 @@ class FittedModel:
             40,000 three of four, and so on; the last row and the best row are always kept.
         spread: packed factor of the weights' covariance, see `model.error_bars`; None without error bars.
         others: fits from other starts and of other networks, which widen the error bars.
+        points: some of the training points, see `far`; None in files of 0.1 and for data that stay in files.
+        warns_outside: whether the next query at a point outside the training data warns; then it is False.
     """
 
     net: Network
@@ -68,6 +74,8 @@ class FittedModel:
     history: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(HISTORY)))
     spread: NDArray[np.float64] | None = None
     others: tuple[OtherFit, ...] = ()
+    points: TrainingPoints | None = None
+    warns_outside: bool = field(default=True, repr=False)
 
     def __repr__(self) -> str:
         return f"FittedModel({', '.join(self.inputs)} -> {', '.join(self.outputs)}, {self.net!r})"
@@ -92,8 +100,10 @@ class FittedModel:
             values = _finite(self.scaling.unscale_Y(best))
             if not return_std:
                 return values
-            std = self._deviations(value_deviations, queries.outputs, points, best)
-            return values, _finite(std * self.scaling.y_scale)
+            std = self._deviations(value_deviations, queries.outputs, points, best) * self.scaling.y_scale
+            if self.scaling.logs is not None:
+                std *= np.where(self.scaling.logs.outputs, values, 1.0)
+            return values, _finite(std)
 
     @overload
     def jacobian(self, X: ArrayLike | pd.DataFrame, return_std: Literal[False] = False) -> Array: ...
@@ -107,11 +117,22 @@ class FittedModel:
         with np.errstate(all="ignore"):
             points = self._scaled(X)
             best = queries.jacobian(self.net, self.theta, points)
-            partials = _finite(self.scaling.unscale_J(best))
+            partials = self.scaling.unscale_J(best)
+            if (logs := self.scaling.logs) is not None:
+                partials = logs.jacobian(partials, self._points(X), self.predict(X))
             if not return_std:
-                return partials
+                return _finite(partials)
+            if logs is not None:
+                return _finite(partials), self._jacobian_deviations(X)
             std = self._deviations(jacobian_deviations, queries.jacobian, points, best)
-            return partials, _finite(self.scaling.unscale_J(std))
+            return _finite(partials), _finite(self.scaling.unscale_J(std))
+
+    def _jacobian_deviations(self, X: ArrayLike | pd.DataFrame) -> Array:
+        """Return the deviations of partials as those of formulas of the network's logarithms."""
+        rows, columns = range(len(self.outputs)), range(len(self.inputs))
+        partials = [[partial_of(self.inputs, self.outputs, o, j) for j in columns] for o in rows]
+        deviations = [[self.quantity(each, X, return_std=True)[1] for each in row] for row in partials]
+        return np.moveaxis(np.array(deviations), -1, 0)
 
     def _deviations(
         self, deviations: Callable[..., Array], query: Callable[..., Array], points: Array, best: Array
@@ -127,8 +148,12 @@ class FittedModel:
     def hessian(self, X: ArrayLike | pd.DataFrame) -> Array:
         """Return second derivatives (n, k, d, d), [i, o, j, m] = d2Y_o/dx_j dx_m; raises like `predict`."""
         with np.errstate(all="ignore"):
-            found = queries.hessian(self.net, self.theta, self._scaled(X))
-            return _finite(self.scaling.unscale_H(found))
+            points = self._scaled(X)
+            found = self.scaling.unscale_H(queries.hessian(self.net, self.theta, points))
+            if self.scaling.logs is not None:
+                J = self.scaling.unscale_J(queries.jacobian(self.net, self.theta, points))
+                found = self.scaling.logs.hessian(found, J, self._points(X), self.predict(X))
+            return _finite(found)
 
     @overload
     def quantity(
@@ -154,6 +179,8 @@ class FittedModel:
             found = quantity_of(formula, define, self.inputs, self.outputs)
         else:
             found = formula.reordered(self.inputs, self.outputs)
+        if self.scaling.logs is not None:
+            found = self.scaling.logs.quantity(found)
         scaled = self.scaling.scale_quantities([found], None)[0]
         with np.errstate(all="ignore"):
             points = self._scaled(X)
@@ -169,6 +196,31 @@ class FittedModel:
             deviations = partial(quantity_deviations, quantity=scaled)
             return best, _finite(self._deviations(deviations, query, points, best))
 
+    @cached_property
+    def region(self) -> Region:
+        """Where the training points are."""
+        return Region.of(self.inputs, self.training, self.points)
+
+    def outside(self, X: ArrayLike | pd.DataFrame) -> NDArray[np.bool_]:
+        """Return (n, d): whether each input of each row is beyond its range in the training rows.
+
+        The ranges are `training["input_ranges"]`; a difference by rounding is none. An input without a known
+        range is never outside. Raises for the same X as `predict`.
+        """
+        return self.region.outside(self._points(X))
+
+    def far(self, X: ArrayLike | pd.DataFrame) -> NDArray[np.bool_]:
+        """Return (n,): whether each row is far from all training rows: beyond, or in a gap or corner.
+
+        Inputs are divided by half their training range. A row is far if the nearest of up to 200 training
+        points, each the farthest from those before (Gonzalez 1985), is more than 1.5 times the usual spacing
+        of these points away; for more than 9 inputs d, half the square root of d instead of 1.5. The usual
+        spacing is the second-longest edge of their minimum spanning tree, so that a gap counts as one unless
+        there are others as wide. False for all rows if the model has no points, see above. Raises for the
+        same X as `predict`.
+        """
+        return self.region.far(self._points(X))
+
     def table(
         self,
         X: ArrayLike | pd.DataFrame,
@@ -176,11 +228,13 @@ class FittedModel:
         hessian: bool = False,
         std: bool = False,
         quantities: Sequence[str] = (),
+        outside: bool = False,
     ) -> pd.DataFrame:
         """Return a table of inputs, values and derivatives: T, p, h, dh/dT, d2h/dT2, d2h/dTdp.
 
         The formulas in `quantities` are columns too. With `std` it also has the error bars of values, first
-        derivatives and quantities: sigma(h), sigma(dh/dT).
+        derivatives and quantities: sigma(h), sigma(dh/dT). With `outside` the last column has the inputs that
+        are beyond their training range, "T + p", or "far from all rows", or nothing.
         """
         points = self._points(X)
         columns: dict[str, Array] = dict(zip(self.inputs, points.T, strict=True))
@@ -206,6 +260,10 @@ class FittedModel:
                 if name in columns:
                     raise two_columns(name)
                 columns[name] = numbers
+        if outside:
+            if "outside" in columns:
+                raise two_columns("outside")
+            columns["outside"] = np.array(self.region.words(points), dtype=object)
         return pd.DataFrame(columns)
 
     @property
@@ -236,9 +294,10 @@ class FittedModel:
         """Write the model as an ONNX graph, for onnxruntime and other tools, completely or not at all.
 
         The graph takes `X` (n, d), for any n, and gives `values` (n, k) and `jacobian` (n, k, d), all in the
-        data's units and in `dtype`, "float64" or "float32". Its metadata name the columns. It has no error
-        bars and no second derivatives. In float32, numbers are rounded to 6e-8 of their size; a warning names
-        the inputs and outputs whose rounding error exceeds 1/50,000 of their spread.
+        data's units and in `dtype`, "float64" or "float32". `quantities` (n, q) are the formulas that were
+        defined for training, without those of second derivatives. Its metadata name the columns. It has no
+        error bars and no second derivatives. In float32, numbers are rounded to 6e-8 of their size; a warning
+        names the inputs and outputs whose rounding error exceeds 1/50,000 of their spread.
 
         Raises:
             SwarmnetError: onnx is not installed (`pip install ".[onnx]"`), the path cannot be written, the
@@ -252,7 +311,8 @@ class FittedModel:
         """Return the source of a Python module without dependencies that computes the model; `path` saves it.
 
         Its predict(x) takes one point of d numbers and returns k numbers. Its jacobian(x) returns k lists of
-        d partial derivatives. All are in the data's units.
+        d partial derivatives. Its quantities(x) returns the formulas that were defined for training, without
+        those of second derivatives. All are in the data's units.
 
         Raises:
             SwarmnetError: the path cannot be written, or an activation is not one of swarmnet's own.
@@ -294,7 +354,13 @@ class FittedModel:
         return _finite(points, "X has an input that is missing or infinite in row {row}")
 
     def _scaled(self, X: ArrayLike | pd.DataFrame) -> Array:
-        return self.scaling.scale_X(self._points(X))
+        points = self._points(X)
+        if self.scaling.logs is not None:
+            self.scaling.logs.refuse_inputs(points, self.inputs)
+        if self.warns_outside and (note := self.region.note(points, gaps=len(points) <= _ROWS_TRIED)):
+            object.__setattr__(self, "warns_outside", False)
+            warn_user(f"{note}; said once for this model: outside(X) and far(X) tell each row")
+        return self.scaling.scale_X(points)
 
 
 def load(path: str | os.PathLike[str]) -> FittedModel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from itertools import chain
 
@@ -33,7 +33,7 @@ def evaluate(model: FittedModel, data: Dataset) -> pd.DataFrame:
     """
     if not is_dataset(data):
         raise SwarmnetError("data must be MixedData: read_csv reads a file, MixedData.from_frame a DataFrame")
-    data = data.select(model.inputs, model.outputs)
+    model, data = replace(model, warns_outside=False), data.select(model.inputs, model.outputs)
     each = map if data.pool is None else data.pool.map
     errors = reduce(_Errors.__add__, chain.from_iterable(each(partial(_of_part, model), data.parts)))
     columns = [*columns_of(model.inputs, model.outputs), *(q.name for q in data.quantities)]
@@ -56,7 +56,7 @@ class _Errors:
         """Return the errors of some rows."""
         Y = model.predict(data.X) if data.n_values else data.Y
         J = model.jacobian(data.X) if data.n_derivatives else data.J
-        Q = _quantities_at(model, data)
+        Q = quantities_at(model, data)
         target, predicted = (
             np.concatenate([np.concatenate([y[:, :, None], j], axis=2).reshape(data.n, -1), q], axis=1)
             for y, j, q in ((data.Y, data.J, data.Q), (Y, J, Q))
@@ -90,7 +90,7 @@ class _Errors:
         }
 
 
-def _quantities_at(model: FittedModel, data: MixedData) -> Array:
+def quantities_at(model: FittedModel, data: MixedData) -> Array:
     """Return what the model predicts for the observed quantities (n, q); NaN for the others."""
     Q = np.full_like(data.Q, np.nan)
     for number, quantity in enumerate(data.quantities):

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from swarmnet.data.column_names import listed, refuse_dangerous_name, refuse_same_names
 from swarmnet.data.data_frames import pd
+from swarmnet.data.logarithms import Logarithms
 from swarmnet.errors import SwarmnetError
 from swarmnet.model.error_bars import OtherFit
-from swarmnet.model.training_record import with_ranges_mended
+from swarmnet.model.training_record import number, with_ranges_mended
+from swarmnet.model.training_region import TrainingPoints
 from swarmnet.network.network import Network
 from swarmnet.network.trend import Trend
 from swarmnet.scaling import Scaling
@@ -24,7 +26,7 @@ from swarmnet.scaling import Scaling
 Array = NDArray[Any]
 
 _FORMAT = "swarmnet-model"
-_PLAIN, _VERSION = 2, 3  # the version of files without a trend, which 0.1 reads too, and with one
+_PLAIN, _VERSION = 2, 3  # of files without a trend and logarithms, which 0.1 reads too, and of others
 _BYTES = {1: "<f4", 2: "<f8", 3: "<f8"}  # number format of the error bars in each version of the file format
 HISTORY = ("iteration", "evaluations", "seconds", "loss", "validation_loss", "stage")
 _SCALES = ("x_offset", "x_scale", "y_offset", "y_scale")
@@ -34,7 +36,8 @@ def written(model: Mapping[str, Any]) -> str:
     """Return the text of a model file, with every bit, from the fields of `FittedModel` by name."""
     spread: Array | None = model["spread"]
     nets = [model["net"], *(other.net for other in model["others"])]
-    version = _PLAIN if all(net.trend is None for net in nets) else _VERSION
+    plain = all(net.trend is None for net in nets) and model["scaling"].logs is None
+    version = _PLAIN if plain else _VERSION
     document = {
         "format": _FORMAT,
         "version": version,
@@ -48,6 +51,7 @@ def written(model: Mapping[str, Any]) -> str:
             network_record(other.net) | {"theta": other.theta.tolist(), "share": other.share}
             for other in model["others"]
         ],
+        "points": None if model["points"] is None else _points_record(model["points"]),
         "training": model["training"],
         "history": {name: _nulls(column) for name, column in model["history"].items()},
     }
@@ -88,13 +92,16 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _built(document: dict[str, Any]) -> dict[str, Any]:
     net, theta = _network(document)
-    scaling = Scaling(*(_vector(document["scaling"][name]) for name in _SCALES))
+    scales = document["scaling"]
+    vectors = {name: _vector(scales[name]) for name in _SCALES}
+    scaling = Scaling(**vectors, logs=_logarithms(scales.get("log")))
     inputs, outputs = _names(document, "inputs"), _names(document, "outputs")
     if len({*inputs, *outputs}) < len(inputs) + len(outputs):
         raise SwarmnetError("two of its names are the same")
     refuse_same_names(inputs, outputs)
-    widths = [len(v) for v in (scaling.x_offset, scaling.x_scale, inputs)]
-    heights = [len(v) for v in (scaling.y_offset, scaling.y_scale, outputs)]
+    logs = scaling.logs or Logarithms((False,) * len(inputs), (False,) * len(outputs))
+    widths = [len(v) for v in (scaling.x_offset, scaling.x_scale, inputs, logs.inputs)]
+    heights = [len(v) for v in (scaling.y_offset, scaling.y_scale, outputs, logs.outputs)]
     if set(widths) != {net.d} or set(heights) != {net.k}:
         raise SwarmnetError("names, scaling and layer sizes do not fit together")
     if min(scaling.x_scale.min(), scaling.y_scale.min()) <= 0:
@@ -124,6 +131,7 @@ def _built(document: dict[str, Any]) -> dict[str, Any]:
         "history": history,
         "spread": _spread(document.get("spread"), net.size, _BYTES[document["version"]]),
         "others": tuple(_other(net, record) for record in document.get("others", ())),
+        "points": _points(document.get("points"), net.d),
     }
 
 
@@ -136,9 +144,12 @@ def network_record(net: Network) -> dict[str, Any]:
     return record
 
 
-def scaling_record(scaling: Scaling) -> dict[str, list[float]]:
+def scaling_record(scaling: Scaling) -> dict[str, Any]:
     """Return a scaling's record for model files and reports."""
-    return {name: getattr(scaling, name).tolist() for name in _SCALES}
+    record = {name: getattr(scaling, name).tolist() for name in _SCALES}
+    if scaling.logs is not None:
+        record["log"] = {"inputs": list(scaling.logs.inputs), "outputs": list(scaling.logs.outputs)}
+    return record
 
 
 def _network(record: dict[str, Any]) -> tuple[Network, Array]:
@@ -167,6 +178,23 @@ def _other(net: Network, record: dict[str, Any]) -> OtherFit:
     if (other.d, other.k) != (net.d, net.k) or not 0 <= share <= 1:
         raise SwarmnetError("what widens its error bars does not fit its network")
     return OtherFit(other, theta, share)
+
+
+def _points_record(points: TrainingPoints) -> dict[str, Any]:
+    return {"X": points.X.tolist(), "unit": points.unit.tolist(), "reach": points.reach}
+
+
+def _points(record: Any, d: int) -> TrainingPoints | None:
+    if record is None:
+        return None
+    X, unit = np.array(record["X"], dtype=np.float64), np.array(record["unit"], dtype=np.float64)
+    reach = number(record["reach"])
+    fits = X.ndim == 2 and X.shape[1:] == unit.shape == (d,) and len(X) > 0
+    if not fits or reach is None or not (np.isfinite(X).all() and np.isfinite(unit).all()):
+        raise SwarmnetError("its training points do not fit its inputs")
+    if reach < 0 or (unit < 0).any():
+        raise SwarmnetError("a distance of its training points is negative")
+    return TrainingPoints(X, unit, reach)
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
@@ -203,6 +231,15 @@ def _weights(sizes: Sequence[Any], terms: int) -> int:
         raise SwarmnetError("its layer sizes are not whole numbers")
     layers = [(a + 1) * b for a, b in zip(sizes[:-1], sizes[1:], strict=True)]
     return sum(layers) + terms * sizes[-1] if layers else 0
+
+
+def _logarithms(record: Any) -> Logarithms | None:
+    if record is None:
+        return None
+    logs = Logarithms(tuple(record["inputs"]), tuple(record["outputs"]))
+    if not all(isinstance(log, bool) for log in logs.inputs + logs.outputs):
+        raise SwarmnetError("the logarithms of its scaling are not true or false")
+    return logs
 
 
 def _vector(values: Any) -> NDArray[np.float64]:

@@ -12,7 +12,40 @@ from swarmnet.scaling import KINDS, Scaling
 Record = Mapping[str, Any]
 
 UNKNOWN = "unknown"
+_NEVER = 1_000_000  # a patience of so many iterations ends no run
 _SHOWN = 6  # models that were tried in a line for people
+
+MEANINGS = {
+    "swarmnet": "version that trained the model",
+    "trainer": "the optimiser",
+    "settings": "of the optimiser; the reference of the trainers describes them",
+    "seed": "of the random numbers",
+    "rows": "training rows",
+    "values": "observed numbers of outputs",
+    "derivatives": "observed numbers of derivatives",
+    "input_ranges": "lowest and highest number of each input in the training rows",
+    "sigma": "mean size of the standard deviations that were given, in each column's unit",
+    "define": "formulas of column names",
+    "scaling": "of inputs and outputs before training",
+    "loss_function": "how errors of values count",
+    "derivative_weight": "how much derivatives count beside values; estimated: found from the data",
+    "l2": "penalty for large weights; estimated: found from the data",
+    "noise": "estimated standard deviation of the measurement errors, in each column's unit",
+    "prior": "estimated usual size of the weights: W and b of each layer, and terms of each degree",
+    "derivative_balance": "the derivative_weight that the estimated noise amounts to",
+    "chi2_per_entry": "mean of (error / given sigma) squared: 1 where the model meets the sigmas",
+    "log_evidence": "logarithm of the probability of the data under the model; compares models of the same "
+    "data, and higher is better",
+    "candidates": "networks that were tried, the best first; the left-out error is that of predictions of "
+    "entries left out, relative to the size of their column",
+    "no_error_bars": "why the model has none",
+    "zero_at": "where outputs without observed values are set to 0",
+    "status": "why training ended, in a word",
+    "message": "why training ended",
+    "loss": "mean square of the errors, relative to the size or sigma of their column",
+    "evaluations": "how often the loss of all rows was computed",
+    "seconds": "how long training took",
+}
 
 
 def number(value: object) -> float | None:
@@ -114,10 +147,22 @@ def for_people(record: Record) -> dict[str, Any]:
     for name in ("noise", "sigma", "prior", "chi2_per_entry"):
         if isinstance(parts := record.get(name), Mapping):
             shown[name] = {key: _in_few_digits(value) for key, value in parts.items()}
+    if isinstance(settings := record.get("settings"), Mapping):
+        shown["settings"] = _without_limits(settings)
     if tried := candidates(record):
         shown["candidates"] = _in_a_line(tried)
     shown.pop("audit", None)  # a table of its own
     return {name: value for name, value in shown.items() if value is not None and value != {}}
+
+
+def _without_limits(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a trainer's settings without a patience that ends no run."""
+    kept = {
+        name: value
+        for name, value in settings.items()
+        if name != "patience" or (number(value) or 0.0) < _NEVER
+    }
+    return {name: _without_limits(v) if isinstance(v, Mapping) else v for name, v in kept.items()}
 
 
 def _in_few_digits(value: object) -> object:

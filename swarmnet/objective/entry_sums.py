@@ -170,6 +170,33 @@ class EntrySums(ABC):
         self._run(len(spans), work, 3.0 * self._quantity_work)
         return np.asarray(self.terms.unit.partial * sums.sum(0))
 
+    def quantity_grams(self, theta: Array) -> Sums:
+        """Return G (s, w, w) and g (s, w) of the w output weights, from linear quantities, and squares (s,).
+
+        Args:
+            theta: (s, p) weights, those of the output layer 0.
+        """
+        s, first = len(theta), self.terms.net.layers[-1].start
+        w, swarm = theta.shape[1] - first, np.asarray(theta, np.float64, order="C")
+        G, g, squares, one = (
+            np.zeros((s, w, w)),
+            np.zeros((s, w)),
+            np.zeros(s),
+            np.ones(self.group_sums.shape[1]),
+        )
+
+        def work(particle: int) -> None:
+            with self._lent() as memory:
+                for block in self._quantity_blocks:
+                    r, J = block.gradients(self._kernels, memory, swarm[particle], one)
+                    G[particle] += J[first:] @ J[first:].T
+                    g[particle] -= J[first:] @ r
+                    squares[particle] += r @ r
+
+        self._run(s, work, s * self._quantity_work * 3.0)
+        unit = self.terms.unit.partial
+        return unit * G, unit * g, unit * squares
+
     @cached_property
     def _entries(self) -> Entries:
         return Entries.of(self.parts, self.terms.unit)

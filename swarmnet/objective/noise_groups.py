@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.data.mixed_data import MixedData, along_rows
+from swarmnet.data.mixed_data import MixedData
 
 Array = NDArray[Any]
 
@@ -49,7 +49,7 @@ class Grouping:
         )
         with np.errstate(all="ignore"):  # the loss will then be inf
             for kind, own, target, sigma, known in kinds:
-                often = np.broadcast_to(along_rows(data.row_weights, target.ndim), target.shape)
+                often = np.broadcast_to(_along_rows(data.row_weights, target.ndim), target.shape)
                 seen = ~np.isnan(target) & (often > 0)
                 group = self.of(np.broadcast_to(own, target.shape), known, kind)[seen]
                 often = often[seen]
@@ -93,17 +93,27 @@ class Groups(Grouping):
     def _noises(self) -> NDArray[np.intp]:
         """Return the group whose noise each group has: its own or, for equal targets, that of varying ones.
 
+        A single target, such as a reference value, counts as equal targets.
+
         A constant fits equal targets exactly. By themselves they would get no noise, and the evidence would
         prefer to fit only them and treat the varying targets as noise.
         """
         noise_of = np.arange(len(self.variance))
+        own = self.quantities[self.count[self.quantities] > 0]
+        alike = self.variance[own] <= _ROUNDED**2 * self.square[own]
+        # Residuals are in units of their columns' root mean square, so any quantity that varies will do.
+        quantity = own[~alike][:1]
+        if len(quantity):
+            noise_of[own[alike]] = quantity
         for value, partials in zip(self.values, self.partials, strict=True):
             own = np.array([value, *partials])
             own = own[self.count[own] > 0]
             # Partials computed where they are 0 are about 1e-16; scaled inputs vary by about 1.
             most = self.variance[value] or self.square[partials].max()
             alike = self.variance[own] <= _ROUNDED**2 * most
-            varied = own if alike.all() else own[~alike]
+            varied = own[~alike]
+            if not len(varied):
+                varied = quantity if len(quantity) else own
             if len(own):
                 noise_of[own[alike]] = varied[self.square[varied].argmax()]
         return noise_of
@@ -123,10 +133,15 @@ class EntryWeights:
 
         `rows` are the row weights; an entry of weight 0 counts as not observed.
         """
-        often = np.ones(1) if rows is None else along_rows(rows, target.ndim)
+        often = np.ones(1) if rows is None else _along_rows(rows, target.ndim)
         seen = ~np.isnan(target) & (often > 0)
         with np.errstate(all="ignore"):  # the loss will then be inf
             weight = np.where(seen, factor * often, 0.0)
             if sigma is not None:
                 weight /= np.where(np.isnan(sigma), 1.0, sigma * sigma)
         return np.where(seen, target, 0.0), weight
+
+
+def _along_rows(weights: Array, ndim: int) -> Array:
+    """Reshape row weights (n,) to `ndim` axes, to broadcast against an array with rows first."""
+    return weights.reshape(-1, *[1] * (ndim - 1))

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from swarmnet.data.dataset import Dataset, is_dataset
 from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.quantities import Quantity
 from swarmnet.errors import SwarmnetError
 from swarmnet.floating_point import far_out, float_type
 from swarmnet.linalg import mirror
@@ -26,6 +27,7 @@ from swarmnet.objective.noise_groups import EntryWeights, Groups
 from swarmnet.objective.row_source import Batch, RowSums, Source, Terms
 from swarmnet.objective.row_sums import HeldRows
 from swarmnet.objective.value_losses import CROSS_ENTROPY, LOSSES, SQUARED, value_loss
+from swarmnet.objective.variable_projection import LinearSystems
 from swarmnet.threads import one_blas_thread
 
 Array = NDArray[Any]
@@ -78,6 +80,7 @@ class Objective:
         self._weights = EntryWeights(1.0 / (values or 1.0), derivative_weight / (partials or 1.0))
         self._dtype = float_type(dtype)
         quantities = data.preparation.quantities(known) if isinstance(data, Source) else known.quantities
+        self._quantities = quantities
         if any(quantity.order == 2 for quantity in quantities):
             net.need_third()
         terms = Terms(net, self._value_loss, self._weights, self._dtype, quantities)
@@ -152,9 +155,15 @@ class Objective:
 
     @property
     def can_project(self) -> bool:
-        """Whether `projected` is available: a linear output layer, the squared loss, and no quantities."""
-        has_quantities = self.groups.entries[self.groups.quantities].any()
-        return output_is_solvable(self.net, self._value_loss) and not has_quantities
+        """Whether `projected` is available: a linear output layer, the squared loss, linear quantities."""
+        return output_is_solvable(self.net, self._value_loss) and all(
+            quantity.is_linear for quantity in self._seen_quantities
+        )
+
+    @property
+    def _seen_quantities(self) -> list[Quantity]:
+        count = self.groups.entries[self.groups.quantities]
+        return [quantity for quantity, n in zip(self._quantities, count, strict=True) if n]
 
     def initial(self, rng: np.random.Generator, particles: int | None = None) -> Array:
         """Return random weights from the network's initialiser: (p,), or (particles, p)."""
@@ -305,40 +314,22 @@ class Objective:
         """
         if not self.can_project:
             raise SwarmnetError(
-                "only a linear output layer with the squared loss can be solved for: "
+                "only a linear output layer with the squared loss and linear formulas can be solved for: "
                 "use another trainer, or a linear output"
             )
         hidden = self._weight_array(hidden_swarm, ("particles", self.hidden_size))
         theta = np.zeros((len(hidden), self.size), self._dtype)
         theta[:, : self.hidden_size] = hidden
-        units = self.net.sizes[-2] + 1 + self.net.terms
-        sums, squares = self._rows.total(HeldRows.grams, theta, 1 if self._rows.one_gram else self.net.k)
-        G = sums[..., :units]  # (s, grams, units, units)
-        g = sums[..., units:]  # (s, 1, units, k), or (s, k, units, 1)
-        g = g.swapaxes(-1, -2).reshape(len(theta), self.net.k, units)
+        units, grams = self.net.sizes[-2] + 1 + self.net.terms, 1 if self._rows.one_gram else self.net.k
+        sums, squares = self._rows.total(HeldRows.grams, theta, grams)
+        systems = LinearSystems.of_sums(sums, squares, self.net.k, units)
         with far_out():
-            return self._solve(theta, G, g, float(squares), ridge)
-
-    def _solve(self, theta: Array, G: Array, g: Array, squares: float, ridge: float) -> tuple[Array, Array]:
-        units = G.shape[-1]
-        penalised = np.delete(np.arange(units), self.net.sizes[-2])  # all but the constant
-        G[..., penalised, penalised] += self.l2
-        trace = np.trace(G, axis1=-2, axis2=-1)[..., None, None]
-        good = np.isfinite(G).all((1, 2, 3)) & np.isfinite(g).all((1, 2))
-        good &= np.isfinite(trace).all((1, 2, 3)) & np.isfinite(theta).all(1)
-        G[~good], trace[~good], g[~good] = 0.0, 1.0, 0.0
-        # Without any ridge, the Gram matrix of two equal units or of a constant one is singular.
-        ridge = max(ridge, 4.0 * units * float(np.finfo(float).eps))
-        tiny = np.finfo(float).tiny
-        stiff = (np.maximum(ridge * trace / units, tiny)) * np.eye(units)
-        w = np.linalg.solve(G + stiff, g[..., None])[..., 0]  # (s, k, units)
-        # |target - Phi w|^2 + l2 |w|^2 = squares - 2 g.w + w G w
-        fit = np.einsum("skh,skh->s", w, g)
-        bent = np.einsum("skh,skh->s", w, (G @ w[..., None])[..., 0])
-        loss = np.maximum(squares - 2.0 * fit + bent, np.finfo(float).eps * squares)
-        loss += self.l2 * self._square_weights(theta)
-        loss[~good] = np.inf
-        return loss, np.moveaxis(w, 1, -1).reshape(len(theta), self.size - self.hidden_size)
+            if self._seen_quantities:
+                systems = systems.joined().plus(*self._rows.total(HeldRows.quantity_grams, theta))
+            output, loss = systems.solved(self.l2, self._is_weight[self.hidden_size :], ridge)
+            loss += self.l2 * self._square_weights(theta)
+        loss[~np.isfinite(theta).all(1)] = np.inf
+        return loss, output
 
     def _square_weights(self, theta: Array) -> Array:
         if self.l2 == 0.0:

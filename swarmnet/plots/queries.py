@@ -1,7 +1,7 @@
 """Queries of plots to a model and data by column name, and their errors."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Real
 from typing import TypeAlias
@@ -41,20 +41,24 @@ class Answers:
         return _finite(f"the error bar of {column.name}", column.of(known))
 
     @cached_property
+    def _quiet(self) -> FittedModel:
+        return replace(self.model, warns_outside=False)  # figures may go beyond the training range
+
+    @cached_property
     def _values(self) -> Array:
-        return self.model.predict(self.X)
+        return self._quiet.predict(self.X)
 
     @cached_property
     def _partials(self) -> Array:
-        return self.model.jacobian(self.X)
+        return self._quiet.jacobian(self.X)
 
     @cached_property
     def _value_deviations(self) -> Array:
-        return np.asarray(self.model.predict(self.X, return_std=True)[1])
+        return np.asarray(self._quiet.predict(self.X, return_std=True)[1])
 
     @cached_property
     def _partial_deviations(self) -> Array:
-        return np.asarray(self.model.jacobian(self.X, return_std=True)[1])
+        return np.asarray(self._quiet.jacobian(self.X, return_std=True)[1])
 
 
 def require_model(model: FittedModel) -> None:
@@ -124,7 +128,9 @@ def place(model: FittedModel, point: Array, names: Sequence[str]) -> str:
     told = []
     for name in names:
         j = model.inputs.index(name)
-        digits = for_offset(float(point[j]), float(model.scaling.x_scale[j]))
+        logs, unit = model.scaling.logs, float(model.scaling.x_scale[j])
+        unit = unit * abs(float(point[j])) if logs is not None and logs.inputs[j] else unit
+        digits = for_offset(float(point[j]), unit)
         told.append(f"{name} = {point[j]:.{digits}g}")
     return ", ".join(told)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.model_file import network_record, scaling_record
 from swarmnet.model.training_record import input_range
 from swarmnet.network.network import Network
+from swarmnet.report.formulas import columns_of_page, formulas_of
 
 Array = NDArray[np.float64]
 
@@ -25,6 +27,7 @@ MOST_WEIGHTS = 1200  # maximum for error bars, which then take 4 MB, and 0.1 s f
 MOST_POINTS = 1000  # maximum number of points drawn for a column
 MOST_COLUMNS = 24  # maximum number of columns with figures of their errors
 _MOST_PANELS = 24  # maximum number of panels shown at first
+_MOST_AGAINST = 48  # maximum number of pictures of residuals against inputs
 _CURVE = 400  # points of a loss curve
 
 
@@ -40,11 +43,12 @@ def page_content(
     """
     model = next(iter(models.values()))
     columns = list(columns_of(model.inputs, model.outputs).values())
+    formulas = formulas_of(model)
     return {
         "inputs": list(model.inputs),
         "ranges": _ranges(model),
-        "quantities": [{"name": c.name, "o": c.output, "j": c.input} for c in columns],
-        "shown": _shown(columns, len(model.inputs)),
+        "quantities": [*columns_of_page(model, columns), *formulas],
+        "shown": _shown(columns, len(formulas), len(model.inputs)),
         "models": [_record(name, each) for name, each in models.items()],
         "observed": None if observed is None else _observed(observed),
         "errors": [] if tested is None else _errors(list(models.values()), tested),
@@ -94,10 +98,10 @@ def _encoded(numbers: ArrayLike) -> str:
     return b64encode(np.ascontiguousarray(numbers, dtype="<f8").tobytes()).decode()
 
 
-def _shown(columns: Sequence[Column], d: int) -> list[int]:
-    """Return all columns, or the values, or the first one: as many as fit the panels shown at first."""
+def _shown(columns: Sequence[Column], formulas: int, d: int) -> list[int]:
+    """Return all, or all but the formulas, or the values, or the first: as many as fit the first panels."""
     values = [number for number, column in enumerate(columns) if column.input is None]
-    for choice in (list(range(len(columns))), values):
+    for choice in (list(range(len(columns) + formulas)), list(range(len(columns))), values):
         if len(choice) * d <= _MOST_PANELS:
             return choice
     return values[:1]
@@ -106,9 +110,8 @@ def _shown(columns: Sequence[Column], d: int) -> list[int]:
 def _ranges(model: FittedModel) -> list[list[float]]:
     """Return [low, high] of each input: the training range or, if unknown, offset +- 2 scales."""
     ranges = []
-    for name, offset, scale in zip(model.inputs, model.scaling.x_offset, model.scaling.x_scale, strict=True):
-        known = input_range(model.training, name)
-        low, high = known or (float(offset - 2 * scale), float(offset + 2 * scale))
+    for name, usual in zip(model.inputs, model.scaling.usual_range.T.tolist(), strict=True):
+        low, high = input_range(model.training, name) or usual
         if not low < high:  # a constant input
             room = 0.05 * abs(low) or 1.0
             low, high = low - room, high + room
@@ -118,12 +121,18 @@ def _ranges(model: FittedModel) -> list[list[float]]:
 
 def _observed(data: MixedData) -> dict[str, Any]:
     rows = _sample(np.flatnonzero(data.row_weights > 0))
-    columns = {name: _numbers(numbers[rows]) for name, numbers, _ in data.entry_columns()}
+    observed = (*data.entry_columns(), *data.quantity_columns())
+    columns = {name: _numbers(numbers[rows]) for name, numbers, _ in observed}
     return {"X": data.X[rows].tolist(), "columns": columns}
 
 
 def _errors(models: Sequence[FittedModel], data: MixedData) -> list[dict[str, Any]]:
-    """Return each column's observations and predictions of each model, in the data's units."""
+    """Return each column's observations and predictions of each model, in the data's units.
+
+    `X` has the drawn rows' numbers of each input (d, rows), for the first columns, up to `_MOST_AGAINST`
+    inputs in all.
+    """
+    models = [replace(model, warns_outside=False) for model in models]
     Y = [model.predict(data.X) for model in models]
     J = [model.jacobian(data.X) for model in models]
     errors: list[dict[str, Any]] = []
@@ -142,6 +151,7 @@ def _errors(models: Sequence[FittedModel], data: MixedData) -> list[dict[str, An
                 "rows": rows.tolist(),
                 "actual": _numbers(actual[rows]),
                 "predicted": [_numbers(column.of(answer[rows])) for answer in answers],
+                "X": data.X[rows].T.tolist() if (len(errors) + 1) * data.d <= _MOST_AGAINST else [],
             }
         )
     return errors

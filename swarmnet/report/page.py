@@ -14,7 +14,16 @@ from swarmnet.network.activations import TABLE
 from swarmnet.version import __version__
 
 _TEMPLATES = files("swarmnet.report") / "templates"
-_SCRIPTS = ("charts.js", "network.js", "model.js", "profiler.js", "cards.js", "errors.js", "main.js")
+_SCRIPTS = (
+    "charts.js",
+    "network.js",
+    "formula.js",
+    "model.js",
+    "profiler.js",
+    "cards.js",
+    "errors.js",
+    "main.js",
+)
 # uPlot draws at the screen's resolution; at least twice that is also sharp when printed.
 _RESOLUTION = "const devicePixelRatio = Math.max(2, window.devicePixelRatio);\n"
 

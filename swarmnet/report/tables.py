@@ -14,7 +14,7 @@ from swarmnet.comparison import Comparison
 from swarmnet.data.data_frames import pd
 from swarmnet.data.inspection import RANGE, DataInspection, digits_of
 from swarmnet.model.fitted_model import FittedModel
-from swarmnet.model.training_record import candidates, for_people, two_numbers
+from swarmnet.model.training_record import MEANINGS, candidates, for_people, two_numbers
 from swarmnet.number_format import for_range
 
 _PATTERNS = 20  # rows of the table of patterns, the most frequent ones
@@ -116,11 +116,12 @@ def training_table(records: dict[str, dict[str, Any]]) -> Table:
     """Return the content of training records but for the candidates, a column for each model."""
     records = {model: for_people(record) for model, record in records.items()}
     names = dict.fromkeys(name for record in records.values() for name in record if name != "candidates")
-    rows = [
-        [Cell(name.replace("_", " ")), *(Cell(_told(record.get(name))) for record in records.values())]
-        for name in names
-    ]
-    return Table("Settings and outcome", [Cell(""), *map(Cell, records)], rows)
+    rows = []
+    for name in names:
+        told = (Cell(_told(record.get(name))) for record in records.values())
+        rows.append([Cell(name.replace("_", " ")), *told, Cell(MEANINGS.get(name, ""))])
+    heads = [Cell(""), *map(Cell, records), Cell("meaning")]
+    return Table("Settings and outcome", heads, rows)
 
 
 def candidates_table(record: Mapping[str, Any], chosen: str) -> Table | None:

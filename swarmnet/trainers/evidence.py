@@ -73,7 +73,9 @@ class Hyperparameters:
         self.estimates_noise = objective.estimates_balance or objective.estimates_l2
         if objective.estimates_balance:
             self._block = groups.noise_of
-            self._share = groups.unit / groups.unit[self._block]
+            # A quantity is in units of its root mean square, and so is the noise that others have from it.
+            of_quantity = np.isin(self._block, groups.quantities)
+            self._share = np.where(of_quantity, 1.0, groups.unit / groups.unit[self._block])
             self._tells = self._block == np.arange(len(count))
             self._fixed = np.arange(len(count)) >= groups.first_known
         else:

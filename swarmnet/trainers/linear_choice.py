@@ -25,7 +25,7 @@ _EXACT = -27.0
 _ALIKE = 3  # polynomials that must have such a score
 _PATIENCE = 4  # polynomials in a row that predict no better and end the search
 _FEW = 60  # terms up to which all are tried: they take milliseconds
-_BETTER = 0.05  # decrease of the score that counts as better
+BETTER = 0.05  # decrease of the score that counts as better
 _BESIDE = 4  # other fits in the error bars of a fit; each takes as long as its own prediction
 # Difference of scores up to which predictions count as equal, because those of few entries vary. Then the
 # evidence decides among polynomials, and networks are preferred: polynomials vary more at the edges.
@@ -87,7 +87,7 @@ def polynomials_by_score(objectives: Sequence[Trainable]) -> list[Predictor]:
             break
         found = Predictor.of(objective, fitted(objective))
         tried.append(found)
-        missed = 0 if found.score < best - _BETTER else missed + 1
+        missed = 0 if found.score < best - BETTER else missed + 1
         best = min(best, found.score)
 
     def order(found: Predictor) -> tuple[bool, float]:
@@ -102,10 +102,14 @@ def are_exact(polynomials: Sequence[Predictor]) -> bool:
 
     Rounding ends the decrease of the score, so several polynomials must have nearly the same. A single low
     one can be luck: 58 terms for 60 entries of one input had -28.6, the next ones -27.6 and -24.8, and the
-    errors at unseen points were as of -22.
+    errors at unseen points were as of -22. For formulas that are not linear, the score still falls where the
+    entries allow no higher degree, so several low ones are enough.
     """
-    scores = sorted(polynomial.score for polynomial in polynomials)
-    return len(scores) >= _ALIKE and scores[0] <= _EXACT and scores[_ALIKE - 1] <= scores[0] + _EQUAL
+    scores = sorted(polynomial.score for polynomial in polynomials)[:_ALIKE]
+    if len(scores) < _ALIKE:
+        return False
+    most = scores[0] + _EQUAL if is_linear(polynomials[0].objective) else _EXACT
+    return scores[0] <= _EXACT and scores[-1] <= most
 
 
 def network_found(monitor: Monitor, candidates: Sequence[Trainable]) -> Predictor | None:
@@ -143,9 +147,19 @@ def report(polynomials: Sequence[Predictor], monitor: Monitor) -> None:
     monitor.record(best.loss, best.theta, len(polynomials), posterior, best.objective.number)
 
 
+def _with_rival(posterior: Posterior, network: Predictor) -> Posterior:
+    """Return a posterior with a network of share 0: under constraints it may be the better one."""
+    return replace(
+        posterior,
+        others=(*posterior.others, network.theta),
+        networks=np.append(posterior.networks, network.objective.number),
+        share=np.append(posterior.share, 0.0),
+    )
+
+
 def keep_better(polynomials: Sequence[Predictor], monitor: Monitor, candidates: Sequence[Trainable]) -> None:
     """Make the first polynomial the result again if it predicts better than the network that was found."""
     network, best = network_found(monitor, candidates), polynomials[0]
     if network is not None and best.score < network.score - _EQUAL:
-        posterior = best.beside(polynomials)
+        posterior = _with_rival(best.beside(polynomials), network)
         monitor.found.offer(best.loss, best.theta, best.objective.number, posterior)

@@ -17,6 +17,7 @@ import pytest
 
 import swarmnet
 from swarmnet.cli import commands as cli
+from swarmnet.data.readers import open_files
 from swarmnet.network.trend import Trend
 from swarmnet.scaling import Scaling
 from tests import sharded
@@ -43,7 +44,7 @@ def folder(tmp_path, monkeypatch):
     """A folder with data, where the command runs."""
     monkeypatch.chdir(tmp_path)
     Path("data.csv").write_text(example())
-    Path("query.csv").write_text("T,p\n0.5,1\n2,3.25\n")
+    Path("query.csv").write_text("T,p\n0.5,1\n2,2.25\n")
     return tmp_path
 
 
@@ -161,7 +162,7 @@ def test_the_same_seed_gives_the_same_weights(run):
 
 def test_predict_gives_values_and_derivatives(run, model):
     code, out, err = run("predict", "m.json", "query.csv", "--jacobian", "--hessian")
-    expected = model.table([[0.5, 1.0], [2.0, 3.25]], jacobian=True, hessian=True)
+    expected = model.table([[0.5, 1.0], [2.0, 2.25]], jacobian=True, hessian=True)
     assert (code, err) == (0, "")
     assert list(table(out)) == COLUMNS
     pd.testing.assert_frame_equal(table(out), expected, rtol=1e-14)
@@ -176,8 +177,22 @@ def test_predict_gives_what_is_asked_for(run, model):
         assert list(table(run("predict", "m.json", "query.csv", *options).out)) == columns
 
 
+def test_predict_notes_what_lies_outside_the_training_range(run, model):
+    Path("far.csv").write_text("T,p\n0.5,1\n10,1\n-2,7\n2.5,1.5\n")
+    code, _, err = run("predict", "m.json", "far.csv", "--jacobian")
+    assert (code, err) == (
+        0,
+        "warning: far.csv: 2 of 4 rows lie outside the training range: "
+        "T -2 to 10 (range 0 to 5), p 7 (range 0 to 3); --outside tells each row\n",
+    )
+    code, flagged, err = run("predict", "m.json", "far.csv", "--outside")
+    assert (code, err) == (0, "")
+    assert list(table(flagged)) == [*COLUMNS[:3], "outside"]
+    assert table(flagged)["outside"].fillna("").tolist() == ["", "T", "T + p", ""]
+
+
 def test_query_columns_go_by_name(run, model):
-    Path("more.csv").write_text("p,note,T\n1,a,0.5\n3.25,b,2\n")
+    Path("more.csv").write_text("p,note,T\n1,a,0.5\n2.25,b,2\n")
     code, out, err = run("predict", "m.json", "more.csv")
     assert (code, err) == (0, "more.csv: columns not needed: note\n")
     assert out == run("predict", "m.json", "query.csv").out
@@ -194,6 +209,19 @@ def test_columns_that_are_left_out_are_named(run, folder, command):
     }[command]
     code, _, err = run(command, "n.csv", "--inputs", "x", "--outputs", "y", *short)
     assert (code, err.splitlines()[0]) == (0, "n.csv: columns not needed: density")
+
+
+def test_train_and_compare_take_constraints(run):
+    require = ("--require", "dh/dT >= 3", "--require", "h<=60")
+    assert run("train", "data.csv", *SHORT, *require).code == 0
+    model = swarmnet.load("model.json")
+    assert [*model.training["require"]] == ["dh/dT >= 3", "h<=60"]
+    assert model.jacobian([[1.0, 1.0], [0.0, 3.0]])[:, 0, 0].min() >= 3.0
+    compared = ("compare", "data.csv", "--trainers", "lbfgs", "--hidden", "3", "--repeats", 1)
+    assert run(*compared, "--evaluations", 20, *require).code == 0
+    failed = run("train", "data.csv", *SHORT, "--require", "dh/dT")
+    assert failed.code == 2
+    assert failed.err.startswith("error: require= (--require) of 'dh/dT': expected '>=' or '<='")
 
 
 FORCES = ("--define", "Fp = -dh/dp", "--define", "cp=dh/dT/1000")
@@ -281,7 +309,7 @@ def test_predict_adds_error_bars(run, folder):
     found = table(out)
     names = ["h", "sigma(h)", "dh/dT", "dh/dp", "sigma(dh/dT)", "sigma(dh/dp)"]
     assert list(found) == ["T", "p", *names]
-    expected = model.table([[0.5, 1], [2, 3.25]], jacobian=True, std=True)
+    expected = model.table([[0.5, 1], [2, 2.25]], jacobian=True, std=True)
     np.testing.assert_allclose(found[names], expected[names], rtol=1e-12)
     out = run("predict", "m.json", "query.csv", "--std").out
     assert list(table(out)) == ["T", "p", "h", "sigma(h)"]
@@ -297,6 +325,23 @@ def test_what_predict_writes_can_be_read_and_evaluated(run, model):
     assert (code, err) == (0, "")
     assert table(out)["column"].tolist() == COLUMNS[2:5]
     assert table(out)["rmse"].max() < 1e-12
+
+
+def test_evaluate_lists_the_largest_residuals(run, model):
+    expected = swarmnet.worst_entries(model, swarmnet.read_csv("data.csv"), 3)
+    expected["row"] += 1  # row 1 is the first below the header
+    code, out, err = run("evaluate", "m.json", "data.csv", "--worst", "3")
+    assert (code, err) == (0, "")
+    pd.testing.assert_frame_equal(table(out), expected, rtol=1e-14, check_dtype=False)
+    found = json.loads(run("evaluate", "m.json", "data.csv", "--worst", "3", "--json").out)
+    assert found["worst"] == expected.to_dict("records")
+    assert len(found["errors"]) == 3
+
+
+def test_evaluate_refuses_the_largest_residuals_of_data_in_files(refuse, model, monkeypatch):
+    monkeypatch.setattr(cli, "read", lambda data, *_, **__: open_files(data))
+    refuse("evaluate", "m.json", "data.csv", "--worst", "3", words="--worst needs the data in memory")
+    refuse("evaluate", "m.json", "data.csv", "--worst", "0", words="--worst")
 
 
 def test_evaluate_gives_the_metrics(run, model):
@@ -730,7 +775,7 @@ def test_the_commands_pipe(folder, model):
     predicting = start("predict", "m.json", "query.csv", "--hessian")
     out, err = predicting.communicate(timeout=60)
     assert (predicting.returncode, err) == (0, "")
-    np.testing.assert_allclose(table(out)["h"], model.predict([[0.5, 1], [2, 3.25]])[:, 0], rtol=1e-14)
+    np.testing.assert_allclose(table(out)["h"], model.predict([[0.5, 1], [2, 2.25]])[:, 0], rtol=1e-14)
 
 
 def test_what_is_piped_is_utf8_whatever_the_locale(folder):

@@ -91,7 +91,8 @@ def test_a_limit_decides_where_the_rows_are(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [("1.5GB", 1.5e9), (" 800 mb", 8e8), (12, 12.0), ("2e9", 2e9), ("3kB", 3e3)]
+    ("size", "expected"),
+    [("1.5GB", 1.5e9), (" 800 mb", 8e8), (12, 12.0), ("2e9", 2e9), ("3kB", 3e3), ("500B", 500.0)],
 )
 def test_sizes(size, expected):
     assert bytes_of(size) == expected

@@ -38,6 +38,14 @@ DATASETS = sorted((Path(__file__).parents[2] / "datasets").glob("*.csv"))
         ("-diff(E, x1)", "-dE/dx1"),
         ("dg1dT", "dg_1/dT"),
         ("g_1_p", "dg_1/dp"),
+        ("dh_dT [K]", "dh/dT"),
+        ("-dE/dx1 (eV)", "-dE/dx1"),
+        ("-dE/dx1 [eV/(nm s)]", "-dE/dx1"),
+        ("-dE/dx1 (eV/(nm s))", "-dE/dx1"),
+        ("h_T [J/K]", "dh/dT"),
+        ("d(h)/d(T) [J]", "dh/dT"),
+        ("-d2h/dT2", "-d2h/dT2"),
+        ("d2h/dTdp (J)", "d2h/dTdp"),
     ],
 )
 def test_look_alikes(name: str, formula: str) -> None:
@@ -69,10 +77,36 @@ def test_look_alikes(name: str, formula: str) -> None:
         "d2hdT2",
         "_",
         "-",
+        "h [K]",
+        "T (K)",
+        "[K]",
+        "h_T [x] mean",
+        "-d2f/dT2",
     ],
 )
 def test_other_names_look_like_nothing(name: str) -> None:
     assert ALIKE.formula(name) is None
+
+
+@pytest.mark.parametrize(
+    ("columns", "formula"),
+    [
+        (["T", "h", "dh/dT [J/kg/K]"], "dh/dT"),
+        (["T", "h", "d2h/dT2 (J)"], "d2h/dT2"),
+        (["T [K]", "h [J]", "dh/dT [J/K]"], "`dh [J]/dT [K]`"),
+        (["T [K]", "h [J]", "h_T [J/K]"], "`dh [J]/dT [K]`"),
+    ],
+)
+def test_a_derivative_with_a_unit_is_an_error_with_its_formula(columns: list[str], formula: str) -> None:
+    for target in (False, True):
+        with pytest.raises(SwarmnetError, match="looks like a derivative") as caught:
+            if target:
+                long_roles_of([columns[0], "target", "value"], columns[1:], columns[:1], columns[1:2])
+            else:
+                roles_of(columns, columns[:1], columns[1:2])
+        assert f"{columns[2]} = {formula}" in str(caught.value)
+    roles = roles_of(columns, columns[:1], columns[1:2], {columns[2]: formula})
+    assert columns[2] in roles.entries
 
 
 def test_the_message_is_one_line() -> None:

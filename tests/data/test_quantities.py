@@ -1,10 +1,13 @@
 """Quantities: values of formulas, their derivatives, and how tables are read by them."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from swarmnet import MixedData, SwarmnetError
+from swarmnet import MixedData, SwarmnetError, read_csv
 from swarmnet.data.definitions import quantity_of
 from swarmnet.data.quantities import Quantity
 
@@ -75,6 +78,18 @@ def test_where_a_formula_is_not_defined_it_is_not_finite() -> None:
     assert np.isnan(value[0]) and value[1] == 0.0
 
 
+def test_the_extended_logarithm_rises_towards_positive_numbers() -> None:
+    q = quantity("log(h)")
+    h = np.array([-1e6, -3.0, -1.0, -1e-9, 0.0, 1e-9, 2.0])
+    X, step = np.zeros((len(h), 2)), 1e-6 * np.maximum(np.abs(h), 1e-9)
+    value, (slope,) = q.evaluate(X, h[None], extended=True)
+    np.testing.assert_array_equal(value[5:], np.log(h[5:]))
+    assert (np.diff(value[:5]) > 0).all() and value[4] < value[5] and (slope > 0).all()
+    above, below = (q.evaluate(X, (h + move)[None], extended=True)[0] for move in (step, -step))
+    smooth = [0, 1, 2, 5, 6]  # not about the jump
+    np.testing.assert_allclose(((above - below) / (2 * step))[smooth], slope[smooth], rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("formula", "words"),
     [
@@ -123,6 +138,19 @@ def test_a_long_table_is_read_by_formulas() -> None:
     assert np.nanmax(data.Q) == 5.0 and data.Q_sigma is not None and np.nansum(data.Q_sigma) == 0.2
 
 
+def test_a_bad_formula_of_a_long_table_is_found_in_its_line(tmp_path: Path) -> None:
+    for target, define, words in (
+        ("d2h/dT2", {}, "as a formula: 'h' is no output: there are g"),
+        ("w", {"w": "d2h/dT2 + g"}, "as a formula: 'h' is no output: there are g"),
+        ("d2h/dTdTdT", {}, "can be read as more than one derivative"),
+    ):
+        inputs = ["T", "TdT"] if "dTdT" in target else ["T"]
+        (tmp_path / "d.csv").write_text(f"T,p,TdT,target,value\n1,2,3,g,4\n1,2,3,{target},5\n")
+        with pytest.raises(SwarmnetError) as caught:
+            read_csv(tmp_path / "d.csv", inputs, ["g"], define=define)
+        assert f"d.csv, line 3, column 'target': target {target!r} {words}" in str(caught.value)
+
+
 def test_rows_columns_and_values_can_be_selected() -> None:
     data = MixedData.from_frame(table(), ["T", "p"], ["G"], define={"v": "dG/dp", "cp": "-T*d2G/dT2"})
     other = data.select(["p", "T"], ["G"])
@@ -140,3 +168,46 @@ def test_names_of_columns_that_are_left_out_leave_the_formula_out() -> None:
     frame = table().rename(columns={"v": "w"})
     data = MixedData.from_frame(frame, ["T"], ["G"], define={"cp": "-T*d2G/dT2", "w": "dG/dT*p"})
     assert [q.name for q in data.quantities] == ["cp"]
+
+
+def test_rows_are_put_together_by_name() -> None:
+    define = {"v": "dG/dp", "cp": "-T*d2G/dT2", "mu": "dG/dT*dG/dp"}
+    first = MixedData.from_frame(table(), define={name: define[name] for name in ("v", "cp")})
+    frame = table().rename(columns={"d2G/dTdp": "mu"}).drop(columns="sigma(cp)")[::-1].assign(G=1.0)
+    second = MixedData.from_frame(frame, ["p", "T"], ["G"], define=define)
+    second = replace(second, weights=np.arange(1.0, 7.0), Y_sigma=np.full((6, 1), 0.5))
+    data = MixedData.concat([first, second])
+    assert (data.n, data.inputs, data.outputs) == (12, ("T", "p"), ("G",))
+    assert [q.name for q in data.quantities] == ["d2G/dTdp", "cp", "mu"] and data.define == define
+    assert (data.n_values, data.n_derivatives) == (6, 12)
+    np.testing.assert_array_equal(data.X[6:, ::-1], second.X)
+    np.testing.assert_array_equal(data.J[:, 0], np.concatenate([first.J[:, 0], second.J[:, 0, ::-1]]))
+    np.testing.assert_array_equal(data.Q[6:, 1], second.Q[:, [q.name for q in second.quantities].index("cp")])
+    assert np.isnan(data.Q[:6, 2]).all() and np.isnan(data.Q[6:, 0]).all()
+    assert data.Q_sigma is not None and np.isfinite(data.Q_sigma).sum() == 5
+    assert data.Y_sigma is not None and np.nansum(data.Y_sigma) == 3.0 and data.J_sigma is None
+    np.testing.assert_array_equal(data.row_weights, [1] * 6 + [1, 2, 3, 4, 5, 6])
+    again = MixedData.concat([data.take(slice(0, 6)), data.take(slice(6, 12))])
+    np.testing.assert_array_equal(again.Q, data.Q)
+    plain = MixedData.concat([MixedData([[0.0]], [1.0]), MixedData([[1.0]], [2.0])])
+    assert plain.weights is None and plain.Q.shape == (2, 0) and plain.Y.tolist() == [[1.0], [2.0]]
+
+
+@pytest.mark.parametrize(
+    ("define", "names", "words"),
+    [
+        ({"cp": "-T*d2G/dT2", "v": "2*dG/dp"}, {}, "'v' is 'dG/dp' in one part and '2*dG/dp' in another"),
+        ({"cp": "T*d2G/dT2", "v": "dG/dp"}, {}, "'cp' is '-T*d2G/dT2' in one part and 'T*d2G/dT2'"),
+        ({"cp": "-T*d2F/dT2", "v": "dF/dp"}, {"d2G/dTdp": "d2F/dTdp"}, "outputs are F, where G are needed"),
+    ],
+)
+def test_rows_of_other_columns_are_not_put_together(
+    define: dict[str, str], names: dict[str, str], words: str
+) -> None:
+    first = MixedData.from_frame(table(), define={"v": "dG/dp", "cp": "-T*d2G/dT2"})
+    with pytest.raises(SwarmnetError) as caught:
+        MixedData.concat([first, MixedData.from_frame(table().rename(columns=names), define=define)])
+    assert words in str(caught.value)
+    for wrong in ([], [first, table()]):
+        with pytest.raises(SwarmnetError, match="concat takes a list of MixedData"):
+            MixedData.concat(wrong)  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ import weakref
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import swarmnet
@@ -93,6 +94,16 @@ def test_the_networks_are_chosen_on_the_workers_as_here(monkeypatch, client):
 def test_polynomials_are_chosen_with_workers_as_here(client):
     model = swarmnet.fit(problem(), hidden=(), client=client)
     assert_same_model(model, swarmnet.fit(problem(), hidden=()))
+
+
+@pytest.mark.parametrize("trainer", ["hybrid", "lm"])
+def test_quantities_are_learnt_with_workers_as_here(client, trainer):
+    X = np.random.default_rng(0).uniform(0.5, 1.5, (30, 2))
+    frame = pd.DataFrame({"x1": X[:, 0], "x2": X[:, 1], "y": X.prod(1), "q": X[:, 0] / X[:, 1]})
+    frame.loc[3:, "y"] = np.nan
+    data = MixedData.from_frame(frame, ["x1", "x2"], ["y"], define={"q": "dy/dx2/(dy/dx1) + d2y/dx12"})
+    settings = {"hidden": (3,), "trainer": trainer, "iterations": 10}
+    assert_same_model(swarmnet.fit(data, **settings, client=client), swarmnet.fit(data, **settings))
 
 
 @pytest.mark.parametrize("here", [True, False])

@@ -101,6 +101,21 @@ def test_sums_are_those_of_one_machine_whatever_the_number_of_shards(tmp_path, c
         assert np.array_equal(found, expected)
 
 
+@pytest.mark.parametrize("trainer", ["lm", "adam"])
+def test_quantities_are_learnt_on_workers_as_on_one_machine(tmp_path, client, trainer):
+    wide = table(300, sigmas=True, outputs=1).rename(columns={"dy/dx1": "a", "sigma(dy/dx1)": "sigma(a)"})
+    wide["b"] = np.where(wide["y"].isna(), np.cos(wide["x1"]), np.nan)
+    define = {"a": "dy/dx1 + y/1000", "b": "100*d2y/dx1dx2 - y"}
+    filed = open_files(written(tmp_path, wide), ["x1", "x2"], ["y"], define=define)
+    settings = {"hidden": (3,), "trainer": trainer, "iterations": 6}
+    here = swarmnet.fit(filed, **settings)
+    there = swarmnet.fit(replace(filed, pool=Cluster(client)), **settings)
+    assert np.array_equal(there.theta, here.theta)
+    assert there.training["define"] == define
+    errors = [swarmnet.evaluate(here, data) for data in (filed, replace(filed, pool=Cluster(client)))]
+    assert errors[0].equals(errors[1]) and {"a", "b"} < set(errors[0]["column"])
+
+
 @pytest.mark.parametrize("shards", [3, 8])
 def test_minibatches_that_leave_blocks_out_are_those_of_one_machine(tmp_path, client, shards):
     filed, net = open_files(written(tmp_path)), Network((2, 4, 1))

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -392,3 +393,54 @@ def test_a_failed_export_leaves_the_old_file(tmp_path, monkeypatch):
             export(tmp_path / ("m.py" if export == model.to_python else "m.onnx"))
     assert sorted(os.listdir(tmp_path)) == ["m.onnx", "m.py"]
     assert {path.read_text() for path in tmp_path.iterdir()} == {"old"}
+
+
+DEFINE = {
+    "slope": "-dy1/dx0/1000",
+    "ratio": "-(dy0/dx1)/(3 + dy0/dx0**2) + 2*slope",
+    "others": "exp(tanh(y0)) + log(2 + sin(x0)) - sqrt(cos(y1)**2 + x1**2) + tan(y0/1e6)*abs0**0.5",
+    "bend": "d2y0/dx02*y1",
+    "lost": "dy0/dq",
+}
+
+
+@pytest.fixture
+def defined():
+    """A model with formulas, one of which has second derivatives, and one an unknown name."""
+    define = {"abs0": "(y0**2)"} | DEFINE
+    model = a_model((2, 5, 2), "tanh", offset=10.0)
+    return replace(model, training=model.training | {"define": define})
+
+
+KEPT = ("abs0", "slope", "ratio", "others")
+LEFT_OUT = "not exported, as they have second derivatives: bend"
+
+
+@needs_onnx
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_onnxruntime_gives_the_same_quantities(dtype, defined, tmp_path):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "float32 rounds", SwarmnetWarning)
+        with pytest.warns(SwarmnetWarning, match=LEFT_OUT):
+            defined.to_onnx(tmp_path / "m.onnx", dtype)
+    opened = session(tmp_path / "m.onnx")
+    assert json.loads(opened.get_modelmeta().custom_metadata_map["quantities"]) == list(KEPT)
+    X = points_for(defined, dtype=dtype)
+    values, quantities = opened.run(["values", "quantities"], {"X": X})
+    assert (quantities.shape, quantities.dtype) == ((100, 4), dtype) and values.shape == (100, 2)
+    for name, found in zip(KEPT, quantities.T, strict=True):
+        expected = defined.quantity(name, X)
+        assert np.abs(found - expected).max() <= 100 * TOLERANCE[dtype] * np.abs(expected).max()
+    assert opened.run(["quantities"], {"X": X[:0]})[0].shape == (0, 4)
+
+
+def test_the_module_gives_the_same_quantities(defined):
+    with pytest.warns(SwarmnetWarning, match=LEFT_OUT):
+        source = defined.to_python()
+    module = {}
+    exec(compile(source, "exported", "exec"), module)
+    X = points_for(defined)
+    assert module["QUANTITIES"] == list(KEPT)
+    expected = np.column_stack([defined.quantity(name, X) for name in KEPT])
+    np.testing.assert_allclose([module["quantities"](x) for x in X.tolist()], expected, rtol=1e-9)
+    assert "quantities" not in a_model((2, 5, 2), "tanh").to_python()

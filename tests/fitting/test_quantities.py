@@ -1,6 +1,8 @@
 """Fits to quantities: formulas of values, first and second partial derivatives."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -107,14 +109,14 @@ def test_a_formula_equal_to_a_partial_gives_the_same_model() -> None:
 
 @pytest.mark.parametrize("trainer", ["hybrid", "lm", "lbfgs", "adam", "pso"])
 def test_trainers_learn_from_quantities(trainer: str) -> None:
-    iterations = {"hybrid": 60, "lm": 100, "lbfgs": 300, "adam": 400, "pso": 400}[trainer]
+    iterations = {"hybrid": 20, "lm": 100, "lbfgs": 300, "adam": 400, "pso": 100}[trainer]
     hidden = "auto" if trainer == "hybrid" else (8,)
     model = swarmnet.fit(data(60), hidden, trainer=trainer, iterations=iterations)
     X = np.random.default_rng(9).uniform(-0.9, 0.9, (50, 2))
     true = truth(X)
     names = ("h", "slope", "ratio", "root", "d2h/dT2")
     errors = [np.abs(model.quantity(name, X) - true[name]).max() / np.ptp(true[name]) for name in names]
-    most = {"hybrid": 1e-4, "lm": 0.01, "lbfgs": 0.4, "adam": 0.4, "pso": 0.6}
+    most = {"hybrid": 1e-4, "lm": 0.01, "lbfgs": 0.4, "adam": 0.4, "pso": 0.8}
     assert max(errors) < most[trainer]
 
 
@@ -151,7 +153,7 @@ def test_polynomials_learn_a_formula_that_networks_do_not() -> None:
     frame.loc[::2, "v"] = np.nan
     frame.loc[:2, "g"] = 1.0 / (p * T)[:3]
     define = {"w": "sqrt(d2g/dp2*d2g/dT2 - (d2g/dTdp)**2)", "v": "dg/dp"}
-    model = swarmnet.fit(MixedData.from_frame(frame, define=define), iterations=40)
+    model = swarmnet.fit(MixedData.from_frame(frame, define=define), iterations=20)
     test = rng.uniform(1.1, 1.9, (50, 2))
     true = 3.0**0.5 / np.prod(test, axis=1) ** 2
     assert np.median(np.abs(model.quantity("w", test) / true - 1.0)) < 1e-3
@@ -180,11 +182,65 @@ def test_errors_of_quantities_are_measured_and_columns_inspected() -> None:
     assert inspected.loc["ratio", "kind"] == "quantity" and inspected.loc["ratio", "entries"] == 27
 
 
-def test_projected_refuses_quantities() -> None:
-    with pytest.raises(SwarmnetError, match=r"projected solves .* formulas of derivatives"):
+def test_projected_refuses_formulas_that_are_not_linear() -> None:
+    names = "ratio, root, both must be linear"
+    with pytest.raises(SwarmnetError, match=rf"projected solves .* {names}"):
         swarmnet.fit(data(30), hidden=(4,), trainer="projected")
-    with pytest.raises(SwarmnetError, match=r"projected solves .* formulas of derivatives"):
+    with pytest.raises(SwarmnetError, match=rf"projected solves .* {names}"):
         swarmnet.compare(data(30), hidden=(4,), trainers=["projected"], repeats=1)
+
+
+LINEAR = {"sum": "h*T - 2*g + 3*p", "flow": "exp(p)*(dh/dT + dg/dp)/2", "bend": "d2h/dTdp - d2g/dT2"}
+
+
+def linear_data(rows: int) -> MixedData:
+    rng = np.random.default_rng(5)
+    p, T = X = rng.uniform(-1.0, 1.0, (2, rows))
+    known = truth(X.T)
+    slopes = 0.5 * np.exp(p) * (np.cos(T) * np.exp(0.3 * p) + T**3)
+    frame = pd.DataFrame({"p": p, "T": T, "h": known["h"], "d2h/dT2": known["d2h/dT2"], "flow": slopes})
+    frame["sum"] = known["h"] * T - 2.0 * known["g"] + 3.0 * p
+    frame["bend"] = 0.3 * np.cos(T) * np.exp(0.3 * p) - 6.0 * T * p
+    frame.loc[::2, ["h", "flow"]] = np.nan
+    return MixedData.from_frame(frame, ["p", "T"], ["h", "g"], define=LINEAR)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_output_layer_is_solved_for_with_linear_formulas(dtype: str) -> None:
+    net = Network((2, 4, 3, 2), "tanh")
+    of = Objective(net, linear_data(30), derivative_weight=0.6, l2=1e-3, dtype=dtype)
+    swarm = net.init(np.random.default_rng(1), 3)
+    losses, output = of.projected(swarm[:, : of.hidden_size], ridge=0.0)
+    solved = np.concatenate([swarm[:, : of.hidden_size], output], axis=1)
+    np.testing.assert_allclose(losses, of.loss(solved), rtol=1e-9 if dtype == "float64" else 1e-3)
+    if dtype == "float64":
+        for theta in solved:
+            gradient = of.loss_and_gradient(theta)[1]
+            assert np.abs(gradient[of.hidden_size :]).max() < 1e-9 * np.abs(gradient).max()
+
+
+def test_polynomials_are_solved_for_with_linear_formulas() -> None:
+    X = np.random.default_rng(9).uniform(-0.9, 0.9, (50, 2))
+    true = truth(X)
+    model = swarmnet.fit(linear_data(120), hidden=(), degree=6)
+    for name in ("h", "g"):
+        assert np.abs(model.quantity(name, X) - true[name]).max() < 1e-4 * np.ptp(true[name])
+
+
+def test_projected_learns_linear_formulas_better_than_pso() -> None:
+    losses = {
+        trainer: swarmnet.fit(linear_data(60), (6,), trainer=trainer, iterations=40).training["loss"]
+        for trainer in ("projected", "pso")
+    }
+    assert losses["projected"] < 0.8 * losses["pso"]
+
+
+def test_a_single_slope_is_learnt_beside_quantities() -> None:
+    x = np.linspace(0.0, 2.0, 30)
+    frame = pd.DataFrame({"x": x, "power": np.sin(x) ** 2})
+    frame.loc[7, ["y", "dy/dx"]] = np.sin(x[7]), 5.0 + np.cos(x[7])
+    model = swarmnet.fit(MixedData.from_frame(frame, define={"power": "(d2y/dx2)**2"}))
+    assert model.jacobian([[x[7]]]).item() == pytest.approx(frame["dy/dx"][7], abs=1e-4)
 
 
 def test_explain_says_what_it_leaves_out() -> None:
@@ -251,10 +307,10 @@ def test_definitions_that_grow_without_end_are_refused() -> None:
 
 
 def test_limits_hold_for_polynomials_of_rising_degree() -> None:
-    model = swarmnet.fit(data(60), iterations=4)
+    model = swarmnet.fit(data(30), iterations=4)
     assert model.training["status"] == "iterations" and len(model.history) <= 5
     seen: list[int] = []
-    stopped = swarmnet.fit(data(60), callback=lambda progress: seen.append(1) or len(seen) == 2)
+    stopped = swarmnet.fit(data(30), callback=lambda progress: seen.append(1) or len(seen) == 2)
     assert stopped.training["status"] == "callback" and len(stopped.history) <= 3
 
 
@@ -267,3 +323,74 @@ def test_a_model_whose_record_is_no_mapping_of_formulas_says_so(tmp_path) -> Non
     (tmp_path / "m.json").write_text(json.dumps(document))
     with pytest.raises(SwarmnetError, match="define= must map"):
         swarmnet.load(tmp_path / "m.json").quantity("h", [[0.0, 0.0]])
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+def test_logarithms_lead_to_positive_numbers(unit: float) -> None:
+    """Half the numbers of a network from random weights are negative, and have no logarithm."""
+    rng = np.random.default_rng(1)
+    X = rng.uniform(-1.0, 1.0, (40, 2))
+    log = np.log(unit) + np.sin(2.0 * X[:, 0]) + X[:, 1]
+    frame = pd.DataFrame({"x": X[:, 0], "z": X[:, 1], "L": log, "y": np.nan})
+    rows = MixedData.from_frame(frame, ["x", "z"], ["y"], define={"L": "log(y)"})
+    model = swarmnet.fit(rows, hidden=(4,), trainer="lm", iterations=100)
+    assert np.abs(model.predict(X)[:, 0] / np.exp(log) - 1.0).max() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("sigma", "number", "words"),
+    [
+        (1e-70, 1.0, "'ratio' has standard deviations too large or too small"),
+        (1e70, 1.0, "'ratio' has standard deviations too large or too small"),
+        (1.0, 1e70, "'ratio' has numbers too far apart, or too small,"),
+    ],
+)
+def test_extreme_numbers_of_quantities_are_refused(sigma: float, number: float, words: str) -> None:
+    rows = data(20)
+    Q, Q_sigma = rows.Q.copy(), np.full(rows.Q.shape, np.nan)
+    row = int(np.flatnonzero(np.isfinite(Q[:, 1]))[0])
+    Q[row, 1], Q_sigma[row, 1] = number, sigma
+    with pytest.raises(SwarmnetError, match=words):
+        swarmnet.fit(replace(rows, Q=Q, Q_sigma=Q_sigma), hidden=(3,), trainer="lm", scaling=None)
+
+
+@pytest.mark.parametrize("trainer", ["lm", "adam"])
+def test_a_stopped_fit_goes_on_to_the_same_model(trainer: str, tmp_path: Path) -> None:
+    rows, seen = data(30, sigma=True), []
+    options = {"hidden": (3,), "trainer": trainer, "iterations": 12}
+    whole = swarmnet.fit(rows, **options)
+    kept = {"checkpoint": tmp_path / "run.ckpt", "checkpoint_every": 0}
+    stopped = swarmnet.fit(rows, **options, **kept, callback=lambda now: seen.append(now) or len(seen) == 5)
+    resumed = swarmnet.fit(rows, **options, **kept)
+    assert len(stopped.history) < len(whole.history)
+    np.testing.assert_array_equal(resumed.theta, whole.theta)
+    define = {name: formula for name, formula in DEFINE.items() if name != "slope"} | {"ratio": "dh/dp*g"}
+    other = MixedData.from_frame(rows.to_frame(), ["p", "T"], ["h", "g"], define=define)
+    with pytest.raises(SwarmnetError, match="checkpoint of another run, which differs in data"):
+        swarmnet.fit(other, **options, **kept)
+
+
+def files_of(folder: Path, rows: MixedData) -> str:
+    """The rows in three files, with the names that `DEFINE` explains."""
+    frame = rows.to_frame().rename(columns={"dh/dT": "slope"})
+    frame["slope"] *= -2.0
+    for number in range(3):
+        frame[number::3].to_csv(folder / f"{number}.csv", index=False)
+    return str(folder / "*.csv")
+
+
+@pytest.mark.parametrize("trainer", ["lm", "adam"])
+def test_rows_that_stay_in_files_give_a_model_of_quantities(trainer: str, tmp_path: Path) -> None:
+    from swarmnet.data.readers import open_files
+
+    path, options = files_of(tmp_path, data(60, sigma=True)), {"hidden": (3,), "trainer": trainer}
+    filed = open_files(path, ["p", "T"], ["h", "g"], define=DEFINE)
+    held = swarmnet.read_csv(path, ["p", "T"], ["h", "g"], define=DEFINE)
+    assert filed.n_entries == held.n_entries and filed.define == held.define
+    model = swarmnet.fit(filed, **options, iterations=10)
+    X = held.X[:5]
+    assert np.isfinite(model.quantity("both", X)).all()
+    errors = swarmnet.evaluate(model, filed).set_index("column")
+    expected = swarmnet.evaluate(model, held).set_index("column")
+    pd.testing.assert_frame_equal(errors, expected, rtol=1e-9)
+    assert "ratio" in errors.index

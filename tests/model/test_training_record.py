@@ -1,15 +1,16 @@
 """Training records of model files: whatever stands in one, what is known is told and the rest is unknown."""
 
 import json
+import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import swarmnet
-from swarmnet import SwarmnetError
+from swarmnet import MixedData, SwarmnetError
 from swarmnet.cli import printing
-from swarmnet.model.training_record import candidates, for_people
+from swarmnet.model.training_record import MEANINGS, candidates, for_people
 from tests.report_cases import data_of, model_of
 
 ODD = [
@@ -142,3 +143,19 @@ def test_ranges_that_the_first_version_told_of_other_inputs_are_mended(tmp_path,
     assert told_by_the_first_version(data, right, tmp_path, scaling=scaling) == ranges
     strange = [[7.0, 8.0], right[1], right[2]]  # whatever they are, they are none of these inputs
     assert told_by_the_first_version(data, strange, tmp_path)["w"] == [7.0, 8.0]
+
+
+def test_every_field_of_a_record_has_a_meaning():
+    data = MixedData([[0.0], [1.0], [2.0]], J=np.ones((3, 1, 1)), J_sigma=np.ones((3, 1, 1)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = swarmnet.fit(data, hidden=(2,), trainer="lm", iterations=3)
+    assert model.training.keys() <= MEANINGS.keys()
+
+
+def test_a_patience_that_ends_no_run_is_not_shown():
+    settings = {"patience": 1_000_000, "swarm": {"patience": 500}, "stages": {"patience": 2_000_000}}
+    assert for_people({"settings": settings})["settings"] == {
+        "swarm": {"patience": 500},
+        "stages": {},
+    }

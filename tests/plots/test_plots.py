@@ -278,6 +278,19 @@ def test_the_base_point(model, data):
     assert known.lines[0].get_xdata()[0] == pytest.approx(middle)
 
 
+def test_a_profile_shades_what_is_outside_the_training_range(model, data):
+    low, high = model.training["input_ranges"]["T"]
+    wide = MixedData(
+        [[low - 1.0, 1.0], [high, 1.0]], Y=[[0.0, 1.0]] * 2, inputs=data.inputs, outputs=data.outputs
+    )
+    within, beyond = (plots.profile(model, "h", "T", data=rows) for rows in (data, wide))
+    assert "outside the training range" not in within.get_legend_handles_labels()[1]
+    (shade,) = [p for p in beyond.patches if p.get_label() == "outside the training range"]
+    np.testing.assert_allclose(
+        shade.get_extents().transformed(beyond.transData.inverted()).intervalx, [low - 1, low]
+    )
+
+
 def test_profile_panels_have_a_row_a_column_and_share_its_axis(model, data):
     axes = plots.profile_panels(model, ["h", "dh/dT"], data=data)
     assert list(axes) == [(c, i) for c in ("h", "dh/dT") for i in ("T", "p")]

@@ -10,13 +10,16 @@ import pytest
 
 import swarmnet.report
 from swarmnet import Network
+from swarmnet.data.definitions import quantity_of
 from swarmnet.model.model_file import network_record
 from swarmnet.network.trend import Trend
 from swarmnet.report.content import network_content
+from swarmnet.report.formulas import tree_of
 from swarmnet.report.page import activations
 
 NODE = shutil.which("node")
-SCRIPT = Path(swarmnet.report.__file__).parent / "templates" / "network.js"
+TEMPLATES = Path(swarmnet.report.__file__).parent / "templates"
+SCRIPT = TEMPLATES / "network.js"
 ASK = """
 const { net, theta, x } = JSON.parse(process.argv[1]);
 const network = new Network(net.sizes, net.activations, new Float64Array(theta), net.trend);
@@ -58,3 +61,28 @@ def test_a_network_with_a_trend(hidden: tuple[int, ...], degree: int, least: int
     right = [passes.weight_gradients(1)[:, 0], passes.weight_gradients(1, np.eye(3)[:, [2]])[:, 0]]
     np.testing.assert_allclose(found["g"], right, **close)
     assert network_content(net).keys() == network_record(net).keys()
+
+
+FORMULAS = [
+    "-(dh/dp)/(dh/dT) + 2 - T",
+    "exp(h) + log(dh/dT)*sqrt(p) + 2**h",
+    "sin(h) - cos(d2h/dTdp)*tan(dh/dT) + tanh(d2h/dp2)",
+    "(-h)**3 + h**0.5 + h**dh/dT + p**T",
+]
+
+
+@pytest.mark.skipif(NODE is None, reason="needs node")
+def test_formulas_and_their_derivatives() -> None:
+    assert NODE is not None
+    quantities = [quantity_of(formula, {}, ["p", "T"], ["h"]) for formula in FORMULAS]
+    rng = np.random.default_rng(0)
+    X, given = rng.uniform(0.5, 1.5, (1, 2)), [rng.uniform(0.5, 1.5, len(q.arguments)) for q in quantities]
+    asked = [[tree_of(q.tree, q), X[0].tolist(), a.tolist()] for q, a in zip(quantities, given, strict=True)]
+    code = "const found = JSON.parse(process.argv[1]).map((asked) => evaluated(...asked));"
+    code += "console.log(JSON.stringify(found.map(({ value, slopes }) => [value, ...slopes])));"
+    scripts = [SCRIPT.read_text(encoding="utf-8"), (TEMPLATES / "formula.js").read_text(encoding="utf-8")]
+    command = [NODE, "-e", "\n".join([*scripts, code]), json.dumps(asked)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    for quantity, a, found in zip(quantities, given, json.loads(done.stdout), strict=True):
+        value, slopes = quantity.evaluate(X, a[:, None])
+        np.testing.assert_allclose(found, np.concatenate([value, slopes[:, 0]]), rtol=1e-13)

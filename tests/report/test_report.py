@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,21 @@ def test_a_models_report_has_its_parts(tmp_path: Path) -> None:
     assert page.content["ranges"] == [[-10.0, 30.0], [-100.0, 300.0]]
 
 
+def test_a_page_holds_the_formulas_that_the_model_answers(tmp_path: Path) -> None:
+    define = {"cp": "dh/dT/1000", "mu": "d2h/dTdp + T*cp", "lost": "dh/dq", "wrong": "2*("}
+    model = model_of()
+    shown = _model_page(tmp_path, replace(model, training=model.training | {"define": define})).content
+    assert [q["name"] for q in shown["quantities"][6:]] == ["cp", "mu"]
+    assert shown["quantities"][7] == {
+        "name": "mu",
+        "tree": ["+", ["a", 1], ["*", ["x", 0], ["/", ["a", 0], 1000.0]]],
+        "arguments": [{"o": 0, "j": 0, "i": None}, {"o": 0, "j": 0, "i": 1}],
+    }
+    assert shown["shown"] == list(range(8))
+    odd = replace(model, training=model.training | {"define": ["cp"]})
+    assert len(_model_page(tmp_path, odd).content["quantities"]) == 6
+
+
 def test_a_report_tells_of_a_trend(tmp_path: Path) -> None:
     trend = Trend.of_degree(3, [-1.0, -2.0], [3.0, 3.0], 2)
     page = _model_page(tmp_path, model_of(hidden=(), trend=trend))
@@ -174,6 +190,17 @@ def test_errors_are_drawn_at_what_was_observed_and_predicted(tmp_path: Path) -> 
     assert column["rows"] == rows.tolist()
     np.testing.assert_allclose(column["actual"], data.J[rows, 0, 1], rtol=1e-8)
     np.testing.assert_allclose(column["predicted"][0], model.jacobian(data.X)[rows, 0, 1], rtol=1e-8)
+
+
+def test_errors_are_drawn_against_each_input_of_the_first_columns(tmp_path: Path) -> None:
+    model = model_of()
+    data = data_of(model)
+    columns = _model_page(tmp_path, model, data).content["errors"]
+    for column in columns:
+        np.testing.assert_allclose(column["X"], data.X[column["rows"]].T, rtol=1e-15)
+    model = model_of(inputs=tuple(f"x{j}" for j in range(10)), outputs=("y",))
+    columns = _model_page(tmp_path, model, data_of(model)).content["errors"]
+    assert [len(column["X"]) for column in columns] == [10] * 4 + [0] * (len(columns) - 4)
 
 
 def test_large_data_are_drawn_in_part(tmp_path: Path) -> None:

@@ -346,6 +346,12 @@ def test_a_number_outside_the_data_is_computed_and_said_to_be_outside(page: Page
     np.testing.assert_allclose(page.numbers()[0], _answers(model, [[1000.0, 0.0]])[0][0], rtol=1e-9)
     assert [note.is_displayed() for note in page.find(".outside")] == [True, False]
     assert page.curves()[0][0][-1] == 1000.0
+    shaded = page.script(
+        "return [...document.querySelectorAll('.panel .chart')].map((chart) => chart.outside)"
+    )
+    high = model.training["input_ranges"]["T"][1]
+    half = len(shaded) // 2
+    assert shaded == [[[high, 1000.0]]] * half + [[]] * half
 
 
 def test_choosing_quantities(page: Page, tmp_path: Path) -> None:
@@ -360,6 +366,40 @@ def test_choosing_quantities(page: Page, tmp_path: Path) -> None:
     boxes[4].click()
     page.settle()
     assert [panel.text.split()[0] for panel in page.find(".panel figcaption")] == ["h", "dv/dT"] * 2
+    assert page.complaints() == []
+
+
+def test_defined_formulas_are_quantities_of_the_profiler(page: Page, tmp_path: Path) -> None:
+    define = {
+        "ratio": "-(dh/dp)/(dh/dT + T)",
+        "bend": "d2h/dTdp*v - d2v/dp2",
+        "both": "exp(h/1000) + 2*ratio**2 - tanh(bend)/3",
+        "root": "sqrt(dv/dp) + h*0",
+        "lost": "dh/dq",
+    }
+    model = model_of()
+    model = replace(model, training=model.training | {"define": define})
+    model.report(tmp_path / "report.html", data_of(model))
+    page.open(tmp_path / "report.html")
+    names = [box.text for box in page.find(".quantities label")]
+    assert names[6:] == ["ratio", "bend", "both", "root"]
+    for x in ([3.0, 20.0], [-7.0, -90.0]):
+        page.type(x)
+        (value, sigma), X = page.numbers(), np.array([x])
+        for n, name in enumerate(names[6:9], 6):
+            expected, std = model.quantity(name, X, return_std=True)
+            np.testing.assert_allclose((value[n], sigma[n]), (expected[0], 2.0 * std[0]), rtol=1e-6)
+        step = np.array([[1e-4, 0.0]])
+        slope = (model.quantity("both", X + step) - model.quantity("both", X - step)) / 2e-4
+        shown = [panel.text for panel in page.find(".panel figcaption") if panel.text.startswith("both")]
+        np.testing.assert_allclose(float(shown[0].split()[-1]), slope[0], rtol=1e-3)
+        (curve,) = (
+            c
+            for c, f in zip(page.curves(), page.find(".panel figcaption"), strict=True)
+            if f.text == shown[0]
+        )
+        points = np.column_stack([curve[0], np.full(len(curve[0]), x[1])])
+        np.testing.assert_allclose(curve[3], model.quantity("both", points), rtol=1e-9)
     assert page.complaints() == []
 
 

@@ -92,7 +92,7 @@ class Card {
 
   extremes(q) {
     const n = this.profiler.shown.indexOf(q);
-    return n < 0 ? [] : [...this.curves, ...(this.besides ?? [])].map((row) => row[n]);
+    return n < 0 ? [] : [...this.curves, ...(this.besides ?? [])].map((row) => row[n]).filter(Number.isFinite);
   }
 
   // The standard deviations along this input.
@@ -130,13 +130,13 @@ class Panel {
       xs.map((_, i) => card.besides && card.besides[i][n]),
       xs.map((x) => (Math.abs(x - here) <= reach ? value + slope * (x - here) : null)),
       xs.map((x) => (x === here ? value : null)),
-    ];
+    ].map((numbers) => numbers.map((y) => (Number.isFinite(y) ? y : null))); // a formula may be undefined somewhere
     this.element.querySelector(".here").textContent = short(value, digitsIn(profiler.extents[number]));
     this.element.querySelector(".slope").textContent = `slope ${short(slope, 4)}`;
     this.element.querySelector(".chart").setAttribute("aria-label", this.description(value, slope));
     if (this.plot) this.plot.setData(data);
     else this.plot = this.make(data);
-    this.element.querySelector(".chart").observed = this.observed();
+    Object.assign(this.element.querySelector(".chart"), { observed: this.observed(), outside: this.outside() });
   }
 
   description(value, slope) {
@@ -179,7 +179,7 @@ class Panel {
           { paths: () => null, points: dot },
         ],
         bands: [{ series: [2, 1], fill: () => colour("band") }],
-        hooks: { drawAxes: [(u) => this.drawObserved(u)] },
+        hooks: { drawClear: [(u) => this.shadeOutside(u)], drawAxes: [(u) => this.drawObserved(u)] },
       },
       data,
     );
@@ -195,6 +195,23 @@ class Panel {
     const [low, high] = this.card.range;
     const x = plot.posToVal(event.clientX - plot.over.getBoundingClientRect().left, "x");
     return Math.min(high, Math.max(low, round(x, this.card.range)));
+  }
+
+  // The parts [from, to] of the curve beyond the training range.
+  outside() {
+    const { xs, range } = this.card;
+    return [[xs[0], range[0]], [range[1], xs.at(-1)]].filter(([from, to]) => from < to);
+  }
+
+  shadeOutside(u) {
+    const { ctx, bbox } = u;
+    ctx.save();
+    ctx.fillStyle = colour("grid");
+    for (const [from, to] of this.outside()) {
+      const left = u.valToPos(from, "x", true);
+      ctx.fillRect(left, bbox.top, u.valToPos(to, "x", true) - left, bbox.height);
+    }
+    ctx.restore();
   }
 
   // What was observed of this quantity near the curve.

@@ -1,11 +1,12 @@
-// Actual against predicted, and residuals, of each column that the data have entries of; and the loss in training.
+// Actual against predicted, and residuals, also against each input, of each column that the data have entries of; and the
+// loss in training.
 
 const DOT = 6;
 
 class Errors {
-  constructor(errors) {
+  constructor(errors, inputs) {
     this.root = document.getElementById("errors");
-    this.columns = errors.map((column) => new ErrorCard(this.root.querySelector(".agreement"), column));
+    this.columns = errors.map((column) => new ErrorCard(this.root.querySelector(".agreement"), column, inputs));
   }
 
   use(number) {
@@ -14,7 +15,7 @@ class Errors {
 }
 
 class ErrorCard {
-  constructor(holder, column) {
+  constructor(holder, column, inputs) {
     this.column = column;
     this.element = clone("agreement");
     this.element.querySelector("h3").textContent = column.name;
@@ -23,20 +24,28 @@ class ErrorCard {
     const [first, second] = this.element.querySelectorAll(".chart");
     first.setAttribute("aria-label", `${column.name}: actual against predicted`);
     second.setAttribute("aria-label", `${column.name}: predicted minus actual against predicted`);
-    this.order = [];
     const both = (u) => extent([...u.data[0], ...u.data[2]]);
-    this.parity = scatter(first, "actual", (u) => [both(u), both(u)]);
-    this.residuals = scatter(second, "predicted − actual", (u) => [extent(u.data[0]), extent([0, ...u.data[2]])]);
-    for (const plot of [this.parity, this.residuals]) this.pointOut(plot);
+    const around = (u) => [extent(u.data[0]), extent([0, ...u.data[2]])];
+    this.parity = scatter(first, "predicted", "actual", 230, (u) => [both(u), both(u)]);
+    this.residuals = scatter(second, "predicted", "predicted − actual", 230, around);
+    this.against = column.X.map((_, j) => {
+      const chart = document.createElement("div");
+      chart.className = "chart";
+      chart.setAttribute("role", "img");
+      chart.setAttribute("aria-label", `${column.name}: predicted minus actual against ${inputs[j]}`);
+      this.element.querySelector(".against").append(chart);
+      return scatter(chart, inputs[j], "predicted − actual", 170, around);
+    });
+    for (const plot of [this.parity, this.residuals, ...this.against]) this.pointOut(plot);
   }
 
   // Show what the model of that number predicts.
   use(number) {
     const { actual, predicted } = this.column, answers = predicted[number];
-    this.order = answers.map((_, n) => n).sort((a, b) => answers[a] - answers[b]);
-    const x = this.order.map((n) => answers[n]);
-    this.parity.setData([x, x, this.order.map((n) => actual[n])]);
-    this.residuals.setData([x, x.map(() => 0), this.order.map((n) => answers[n] - actual[n])]);
+    const residual = answers.map((answer, n) => answer - actual[n]);
+    setPoints(this.parity, answers, (x) => x, actual);
+    setPoints(this.residuals, answers, () => 0, residual);
+    this.against.forEach((plot, j) => setPoints(plot, this.column.X[j], () => 0, residual));
     this.number = number;
   }
 
@@ -50,8 +59,8 @@ class ErrorCard {
           plot.valToPos(plot.data[0][at], "x") - (event.clientX - box.left),
           plot.valToPos(plot.data[2][at], "y") - (event.clientY - box.top),
         );
-      const nearest = this.order.reduce((best, _, at) => (far(at) < far(best) ? at : best), 0);
-      const n = this.order[nearest], { rows, actual, predicted } = this.column;
+      const nearest = plot.order.reduce((best, _, at) => (far(at) < far(best) ? at : best), 0);
+      const n = plot.order[nearest], { rows, actual, predicted } = this.column;
       const digits = digitsIn([Math.min(...actual), Math.max(...actual)]);
       const pair = `actual ${short(actual[n], digits)}, predicted ${short(predicted[this.number][n], digits)}`;
       output.textContent = far(nearest) < 20 ? `row ${rows[n]}: ${pair}` : "";
@@ -62,19 +71,26 @@ class ErrorCard {
 
 const extent = (numbers) => padded(Math.min(...numbers), Math.max(...numbers));
 
-// Points against what was predicted, with the line on which they would be if all were right.
-function scatter(holder, label, ranges) {
+// Set the points of a plot, in the order of x, which uPlot needs, with the line on which they would be.
+function setPoints(plot, x, line, y) {
+  plot.order = x.map((_, n) => n).sort((a, b) => x[a] - x[b]);
+  const sorted = plot.order.map((n) => x[n]);
+  plot.setData([sorted, sorted.map(line), plot.order.map((n) => y[n])]);
+}
+
+// Points, with the line on which they would be if all predictions were right.
+function scatter(holder, across, label, height, ranges) {
   const dot = { show: true, size: DOT, space: 0, width: 1, fill: () => colour("page"), stroke: () => colour("ink") };
   return draw(
     holder,
-    230,
+    height,
     {
       scales: {
         x: { time: false, range: (u) => ranges(u)[0] },
         y: { range: (u) => ranges(u)[1] },
       },
       padding: [null, beyond, null, null],
-      axes: [xAxis("predicted"), yAxis(label)],
+      axes: [xAxis(across), yAxis(label)],
       series: [
         {},
         { stroke: () => colour("curve"), width: 1.5, points: { show: false } },

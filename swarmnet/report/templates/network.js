@@ -91,6 +91,7 @@ class Pass {
     this.S = [];
     this.C = [];
     this.tangents = [];
+    this.known = {};
     for (const [l, layer] of this.layers.entries()) {
       const [value, slope, curvature] = layer.f;
       const z = forwards(layer, this.A[l]).map((sum, u) => sum + layer.b[u]);
@@ -116,6 +117,16 @@ class Pass {
 
   get values() {
     return this.A.at(-1);
+  }
+
+  // The same pass with input i moved by a step.
+  moved(i, step) {
+    return this.network.at(this.A[0].with(i, this.A[0][i] + step));
+  }
+
+  // gradient(o, j), computed once.
+  partials(o, j = null) {
+    return (this.known[[o, j]] ??= this.gradient(o, j));
   }
 
   tangent(j) {

@@ -69,7 +69,7 @@ class Profiler {
     return this.quantities.map((q, n) => {
       const bar = [middle[n] - 2 * sigmas[n], middle[n] + 2 * sigmas[n]];
       const seen = (this.observed?.columns[q.name] ?? []).filter((value) => value !== null);
-      const all = [...answers.map((row) => row[n]), ...bar, ...seen];
+      const all = [...answers.map((row) => row[n]), ...bar, ...seen].filter(Number.isFinite);
       return [Math.min(...all), Math.max(...all)];
     });
   }
