@@ -66,6 +66,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
 
     Attributes:
         model_: the `FittedModel`.
+        audit_: how each observed column agrees with the fit, `FittedModel.audit`.
         n_features_in_: d.
         feature_names_in_: the names of the columns of X, if it was a DataFrame.
         n_iter_: number of training iterations.
@@ -151,6 +152,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         if dydx is not None:
             _warn_of_scaler(points)
         self.model_ = fitted(with_counts(data), self._options())
+        self.audit_ = self.model_.audit
         self.n_iter_ = int(self.model_.history["iteration"].iloc[-1])
         return self
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from swarmnet.data.canonical_order import canonical, mean_point
 from swarmnet.data.constraints import Require
@@ -14,6 +15,7 @@ from swarmnet.data.dataset import Dataset
 from swarmnet.data.logarithms import Logarithms
 from swarmnet.data.readers import Data, Size
 from swarmnet.errors import SwarmnetError, warn_user
+from swarmnet.fitting.auditing import audited
 from swarmnet.fitting.candidates import candidates_for
 from swarmnet.fitting.constraints import Constraints
 from swarmnet.fitting.data_location import cluster_of, located, source_of
@@ -29,6 +31,7 @@ from swarmnet.fitting.free_outputs import (
 from swarmnet.fitting.options import Activations, FitOptions, Hidden
 from swarmnet.fitting.outcome import Outcome
 from swarmnet.fitting.run_record import fingerprint_of, record_of
+from swarmnet.model.audit import verdicts
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.reordering import reordered
 from swarmnet.model.training_region import TrainingPoints
@@ -109,8 +112,13 @@ def fit(
     return fitted(data, options)
 
 
-def fitted(data: Data, options: FitOptions) -> FittedModel:
+def fitted(
+    data: Data, options: FitOptions, *, checked: bool = True, row_numbers: NDArray[np.intp] | None = None
+) -> FittedModel:
     """Return the model for data and options, as `fit` does.
+
+    With `checked`, suspect columns are checked by refits. `row_numbers` (n,), by default 0 to n - 1, are the
+    numbers by which the audit names the rows.
 
     Data that stay in files keep the order of their rows, which affects rounding, and of their columns. Equal
     entries are not combined, and sigmas of any size are used. In the mean of the inputs, at which outputs
@@ -142,15 +150,8 @@ def fitted(data: Data, options: FitOptions) -> FittedModel:
     warn_of_weights(given.statistics, result)
     result = constraints.trained(candidates, result, preparation.scaling)
     objective = candidates[result.network]
-    outcome = Outcome(
-        objective,
-        result,
-        *logs.labels(ordered.inputs, ordered.outputs),
-        preparation.scaling,
-        options.configured_trainer,
-    )
-    for line in (*outcome.warnings(), *constraints.warnings()):
-        warn_user(line)
+    labels = logs.labels(ordered.inputs, ordered.outputs)
+    outcome = Outcome(objective, result, *labels, preparation.scaling, options.configured_trainer)
     model = FittedModel(
         objective.net,
         result.theta,
@@ -165,7 +166,11 @@ def fitted(data: Data, options: FitOptions) -> FittedModel:
     )
     if free:
         model = with_pinned_outputs(model, free, centre)
-    return reordered(model, given.inputs, given.outputs)
+    refits = checked and outcome.is_complete and options.loss == "squared" and not logs
+    model, explained = audited(reordered(model, given.inputs, given.outputs), given, row_numbers, refits)
+    for line in (*outcome.warnings(explained), *verdicts(model.training), *constraints.warnings()):
+        warn_user(line)
+    return model
 
 
 def _in_logarithms(ordered: Dataset, options: FitOptions) -> tuple[Dataset, Logarithms]:

@@ -23,6 +23,7 @@ from swarmnet.data.quantities import Quantity
 from swarmnet.data.readers import read_query
 from swarmnet.errors import SwarmnetError, warn_user
 from swarmnet.model import point_queries as queries
+from swarmnet.model.audit import audit_frame
 from swarmnet.model.error_bars import (
     OtherFit,
     jacobian_deviations,
@@ -264,6 +265,20 @@ class FittedModel:
                 raise two_columns("outside")
             columns["outside"] = np.array(self.region.words(points), dtype=object)
         return pd.DataFrame(columns)
+
+    @property
+    def audit(self) -> pd.DataFrame:
+        """How each observed column agrees with the fit; empty for data in files, and for older model files.
+
+        Its columns are column, entries, noise, chi2_per_entry, largest_residual, row, factor, cosine and
+        verdict. The noise is in the column's unit. The largest residual, in this row of the data given to
+        `fit`, counted from 0, is in units of the noise, or of the entry's sigma. If rows stick out, these
+        numbers are those of a fit without them. The factor is <o, p> / <p, p>, of observations o and
+        predictions p, and the cosine <o, p> / (|o| |p|); of values, o and p are deviations from the mean. If
+        a column is a factor times what the others say, p is predicted from the others. A verdict says in a
+        line what is wrong, or is "".
+        """
+        return audit_frame(self.training)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model as JSON, completely or not at all, with every bit of the weights.
