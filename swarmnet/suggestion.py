@@ -19,7 +19,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -155,7 +154,7 @@ def _pool(
 ) -> _Pool:
     """Return all entries of the columns at points X (n, d), without those that are not defined."""
     answers = {name: _answers(model, quantity, X) for name, quantity in columns.items()}
-    noise = _noises(model, {name: _spread(values) for name, (values, _) in answers.items()})
+    noise = _noises(model, {name: values for name, (values, _) in answers.items()}, X)
     defined = {name: np.isfinite(values) & np.isfinite(_squares(r)) for name, (values, r) in answers.items()}
     rows = {name: np.flatnonzero(seen) for name, seen in defined.items()}
     names = [name for name, found in rows.items() for _ in found]
@@ -165,7 +164,7 @@ def _pool(
         names,
         np.concatenate(list(rows.values())),
         np.concatenate([answers[name][1][:, found] for name, found in rows.items()], axis=1),
-        np.array([noise[name] ** 2 for name in names]),
+        np.concatenate([noise[name][found] ** 2 for name, found in rows.items()]),
         np.array([prices[name] for name in names]),
     )
 
@@ -183,7 +182,9 @@ def _target_roots(model: FittedModel, columns: Mapping[str, Quantity], X: Array)
 def _answers(model: FittedModel, quantity: Quantity, X: Array) -> tuple[Array, Array]:
     """Return a quantity's values (n,) at X (n, d), and its r (q, n)."""
     assert model.spread is not None
-    scaled, points = model.scaling.scale_quantities([quantity], None)[0], model.scaling.scale_X(X)
+    logs = model.scaling.logs
+    of_network = quantity if logs is None else logs.quantity(quantity)
+    scaled, points = model.scaling.scale_quantities([of_network], None)[0], model.scaling.scale_X(X)
     with np.errstate(all="ignore"):
         best = queries.quantity(model.net, model.theta, points, scaled)
         own = quantity_roots(model.net, model.theta, model.spread, points, scaled)
@@ -191,26 +192,47 @@ def _answers(model: FittedModel, quantity: Quantity, X: Array) -> tuple[Array, A
         return best, np.concatenate([own, distances(best, model.others, others)])
 
 
-def _noises(model: FittedModel, spreads: Mapping[str, float]) -> dict[str, float]:
-    """Return the standard deviation of the noise of each column, whose answers have these spreads."""
-    known = {name: noise for name in spreads if (noise := _recorded_noise(model.training, name))}
-    share = float(np.median([noise / spreads[name] for name, noise in known.items()])) if known else 0.0
-    return {name: known.get(name, share * spread) for name, spread in spreads.items()}
+def _noises(model: FittedModel, answers: Mapping[str, Array], X: Array) -> dict[str, Array]:
+    """Return the standard deviations (n,) of the noise of each column, whose answers at X are given."""
+    known = {name: noise for name in answers if (noise := _recorded(model, name, X)) is not None}
+    spreads = {name: _spread(values) for name, values in answers.items()}
+    shares = [float(np.median(noise)) / spreads[name] for name, noise in known.items()]
+    share = float(np.median(shares)) if shares else 0.0
+    return {name: known.get(name, np.full(len(X), share * spread)) for name, spread in spreads.items()}
 
 
-def _recorded_noise(record: Mapping[str, Any], column: str) -> float | None:
-    """Return a column's noise in a training record, None if it has none."""
-    parts = [record.get(name) for name in ("noise", "sigma")]
-    found = [number(part.get(column)) for part in parts if isinstance(part, Mapping)]
-    return next((noise for noise in found if noise is not None and noise > 0), None)
+def _recorded(model: FittedModel, column: str, X: Array) -> Array | None:
+    """Return a column's noise (n,) at X (n, d) by the training record, None if that has none."""
+    noise, sigma = (_numbers(model, name) for name in ("noise", "sigma"))
+    label, logs = _labels(model).get(column, column), model.scaling.logs
+    if column in noise or label not in noise or logs is None:
+        found = noise.get(column, sigma.get(column))
+        return None if found is None else np.full(len(X), found)
+    own = columns_of(model.inputs, model.outputs)[column]
+    inputs, outputs = logs.factors(X, model.predict(X))
+    along = 1.0 if own.input is None else inputs[:, own.input]
+    return np.asarray(noise[label] * outputs[:, own.output] * along)
+
+
+def _numbers(model: FittedModel, field: str) -> dict[str, float]:
+    """Return the positive numbers by column in a field of the training record."""
+    part = model.training.get(field)
+    pairs = part.items() if isinstance(part, Mapping) else ()
+    return {str(name): found for name, value in pairs if (found := number(value) or 0.0) > 0}
+
+
+def _labels(model: FittedModel) -> dict[str, str]:
+    """Return by column what the network's own column is called: dlog(pv)/dT for dpv/dT."""
+    logs = model.scaling.logs
+    names = (model.inputs, model.outputs) if logs is None else logs.labels(model.inputs, model.outputs)
+    return dict(zip(columns_of(model.inputs, model.outputs), columns_of(*names), strict=True))
 
 
 def _observed(model: FittedModel) -> list[str]:
     """Return the columns that were observed in training, the outputs' values and partials first."""
-    parts = [model.training.get(name) for name in ("noise", "sigma")]
-    seen = dict.fromkeys(name for part in parts if isinstance(part, Mapping) for name in part)
-    own = columns_of(model.inputs, model.outputs)
-    return [name for name in own if name in seen] + [name for name in seen if name not in own]
+    seen, labels = {**_numbers(model, "noise"), **_numbers(model, "sigma")}, _labels(model)
+    own = [name for name, label in labels.items() if name in seen or label in seen]
+    return own + [name for name in seen if name not in {*labels, *labels.values()}]
 
 
 def _columns(model: FittedModel, what: str, names: Names) -> dict[str, Quantity]:

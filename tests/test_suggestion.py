@@ -241,3 +241,21 @@ def test_mistakes_on_the_command_line_take_one_line(run, arguments, message):
     code, out, err = run("m.json", *arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert message in err
+
+
+def test_a_column_with_a_logarithm_has_a_relative_noise():
+    x = np.linspace(0.5, 3.0, 16)
+    rng = np.random.default_rng(2)
+    y = np.exp(2.0 * x) * (1 + NOISE * rng.normal(size=16))
+    data = swarmnet.MixedData(x[:, None], y, inputs=("x",), outputs=("y",))
+    model = swarmnet.fit(data, hidden=(), degree=2, log=("y",))
+    X = np.array([[0.6], [1.7], [2.9]])
+    found = swarmnet.suggest(model, 3, X, entries=["y", "dy/dx"])
+    bars = {"y": model.predict(X, True)[1][:, 0], "dy/dx": model.jacobian(X, True)[1][:, 0, 0]}
+    wanted = [bars[name][row] for name, row in zip(found["entry"], found["row"], strict=True)]
+    np.testing.assert_allclose(found["error_bar"], wanted, rtol=1e-9)
+    assert set(swarmnet.suggest(model, 2)["entry"]) == {"y"}
+    # The first gain of the only candidate is v / (s^2 + v), where the noise s is relative
+    only = swarmnet.suggest(model, 1, X[2:])
+    v, s = only["error_bar"][0] ** 2, model.training["noise"]["log(y)"] * model.predict(X[2:])[0, 0]
+    assert only["gain"][0] == pytest.approx(v / (s**2 + v))

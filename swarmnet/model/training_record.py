@@ -151,6 +151,7 @@ def for_people(record: Record) -> dict[str, Any]:
         shown["settings"] = _without_limits(settings)
     if tried := candidates(record):
         shown["candidates"] = _in_a_line(tried)
+    shown.pop("audit", None)  # a table of its own
     return {name: value for name, value in shown.items() if value is not None and value != {}}
 
 
