@@ -2,7 +2,7 @@
 
 import inspect
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar
@@ -25,6 +25,7 @@ from swarmnet.errors import warn_user
 from swarmnet.estimator_data import mixed, with_counts, with_names
 from swarmnet.fitting.fitting import fitted
 from swarmnet.fitting.options import Activations, FitOptions, Hidden
+from swarmnet.suggestion import Names, Points, suggest
 from swarmnet.trainers import Trainer
 
 Array = NDArray[Any]
@@ -184,6 +185,22 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         points = self._points(X)
         found: Array = self._shaped(self.model_.hessian(points))
         return found
+
+    def suggest(
+        self,
+        n: int,
+        candidates: Points | None = None,
+        entries: Names | None = None,
+        costs: Mapping[str, float] | None = None,
+        target: Names | None = None,
+    ) -> pd.DataFrame:
+        """Return n entries to measure next, see `swarmnet.suggest`.
+
+        Raises:
+            NotFittedError, ValueError: as in `predict`; or as `swarmnet.suggest`.
+        """
+        check_is_fitted(self)
+        return suggest(self.model_, n, candidates, entries, costs, target)
 
     def score(
         self,
