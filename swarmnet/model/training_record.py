@@ -42,6 +42,7 @@ MEANINGS = {
     "entries left out, relative to the size of their column",
     "no_error_bars": "why the model has none",
     "zero_at": "where outputs without observed values are set to 0",
+    "audit": "what the data say about each observed column, see the table",
     "status": "why training ended, in a word",
     "message": "why training ended",
     "loss": "mean square of the errors, relative to the size or sigma of their column",
