@@ -103,7 +103,7 @@ def odd_column(refits: Refits, family: Sequence[ColumnFit], reference: float | N
         reference: their misfit, if the fit to all data did not just interpolate.
     """
     trials = []
-    for column in family[:_MOST_COLUMNS]:
+    for column in family[: min(_MOST_COLUMNS, refits.affordable)]:
         if len(column.rows) < LEAST_ENTRIES:
             continue
         fits = refits.fits(refits.without(column.name))

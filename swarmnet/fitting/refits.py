@@ -20,11 +20,13 @@ from swarmnet.objective.objective import Objective
 from swarmnet.objective.row_sums import HeldSource
 from swarmnet.scaling import Preparation, Scaling
 from swarmnet.trainers import LM, TrainResult, run
+from swarmnet.trainers.lm_run import multiplications
 
 _HIDDEN = ((8,), (8, 8))  # small networks, of which the evidence chooses
 _ITERATIONS = 150  # only bound time: less than a second for some hundred entries
 _ENTRIES_A_TERM = 4  # fewest entries for each term of the coarse fit; chosen
 _MOST_ENTRIES = 300  # of a column in a refit; only bounds time
+_MULTIPLICATIONS = 6e9  # of all refits for cross checks; only bounds time, to some seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,13 @@ class Refits:
         """Return the fits of all columns by a network trained on `kept`; None if it cannot be trained."""
         nets = [Network((kept.d, *hidden, kept.k), ["tanh"] * len(hidden) + ["linear"]) for hidden in _HIDDEN]
         return self._fits(nets, kept)
+
+    @property
+    def affordable(self) -> int:
+        """The number of columns for whose cross checks there is time."""
+        entries = with_fewer_entries(self.data).n_entries
+        sizes = (Network((self.data.d, *hidden, self.data.k)).size for hidden in _HIDDEN)
+        return int(_MULTIPLICATIONS / (_ITERATIONS * sum(multiplications(entries, size) for size in sizes)))
 
     def coarse_fits(self) -> list[ColumnFit] | None:
         """Return the fits of all columns by a polynomial of degree 2, or 1 if entries are few."""
