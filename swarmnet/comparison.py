@@ -84,6 +84,7 @@ def compare(
     derivative_weight: float | None = None,
     l2: float | None = None,
     degree: str | int = "auto",
+    noise: str = "gaussian",
     test: Data | None = None,
     test_fraction: float = 0.2,
     progress: Watch | None = None,
@@ -122,6 +123,7 @@ def compare(
         derivative_weight=derivative_weight,
         l2=l2,
         degree=degree,
+        noise=noise,
         memory_limit=memory_limit,
         client=client,
     )

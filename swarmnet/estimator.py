@@ -56,7 +56,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
     Args:
         hidden, activation, trainer, iterations, seconds, particles, loss, scaling: as in
             `swarmnet.fitting.options.FitOptions`; with `seconds` the model depends on the machine's speed.
-        derivative_weight, l2, degree: likewise.
+        derivative_weight, l2, degree, noise: likewise.
         random_state: a whole number is the seed of `swarmnet.fit`. With None the seed is drawn from NumPy's
             global generator, with a `RandomState` from that.
         define: formulas of columns of `dydx` (and `dydx_sigma`), such as ``{"cp": "dh/dT/1000"}``; see
@@ -92,6 +92,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         derivative_weight: float | None = None,
         l2: float | None = None,
         degree: str | int = "auto",
+        noise: str = "gaussian",
         random_state: int | np.random.RandomState | None = 0,
         define: Define | None = None,
     ) -> None:
@@ -106,6 +107,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         self.derivative_weight = derivative_weight
         self.l2 = l2
         self.degree = degree
+        self.noise = noise
         self.random_state = random_state
         self.define = define
 

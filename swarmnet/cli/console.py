@@ -79,6 +79,9 @@ DegreeOption = Annotated[
     str,
     typer.Option(help="Degree of the polynomial that is added: 0 for none, or auto."),
 ]
+NoiseOption = Annotated[
+    str, typer.Option(help="gaussian, or student for data with outliers, which then count less.")
+]
 Fraction = Annotated[float, typer.Option(help="Share of the points to hold out and test on.")]
 UsualFraction = Annotated[
     float | None,

@@ -1,6 +1,7 @@
 """fit: read and prepare data, train a network, and return the model."""
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,7 @@ from swarmnet.fitting.free_outputs import (
 )
 from swarmnet.fitting.options import Activations, FitOptions, Hidden
 from swarmnet.fitting.outcome import Outcome
+from swarmnet.fitting.reweighting import Trained, trained_robustly, with_outliers
 from swarmnet.fitting.run_record import fingerprint_of, record_of
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.reordering import reordered
@@ -29,7 +31,7 @@ from swarmnet.model.training_region import TrainingPoints
 from swarmnet.network.network import Network
 from swarmnet.objective.objective import Objective
 from swarmnet.scaling import Preparation, Scaling
-from swarmnet.trainers import Trainer, TrainResult, run
+from swarmnet.trainers import Trainer, run
 from swarmnet.trainers.checkpoint import EVERY, Checkpoint
 from swarmnet.trainers.result import Callback, Validate
 
@@ -54,6 +56,7 @@ def fit(
     l2: float | None = None,
     *,
     degree: str | int = "auto",
+    noise: str = "gaussian",
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = EVERY,
     callback: Callback | None = None,
@@ -89,6 +92,7 @@ def fit(
         derivative_weight=derivative_weight,
         l2=l2,
         degree=degree,
+        noise=noise,
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
         callback=callback,
@@ -123,8 +127,11 @@ def fitted(data: Data, options: FitOptions) -> FittedModel:
     centre = dict(zip(ordered.inputs, mean_point(ordered).tolist(), strict=True)) if free else {}
     warn_of_free_outputs(free, centre)
     warn_of_free_slopes(ordered)
-    preparation = _preparation(ordered, nets[0], options)
-    objective, result = _trained(ordered, nets, preparation, options, cluster)
+    if options.noise == "student":
+        found = trained_robustly(ordered, options, partial(_trained, nets, cluster))
+    else:
+        found = _trained(nets, cluster, ordered, options)
+    preparation, objective, result = found.preparation, found.objective, found.result
     if result.status == "interrupted":
         warn_user(result.message)
     warn_of_weights(given.statistics, result)
@@ -150,6 +157,8 @@ def fitted(data: Data, options: FitOptions) -> FittedModel:
         other_fits(nets, result),
         TrainingPoints.of(ordered),
     )
+    if options.noise == "student":
+        model = with_outliers(model, ordered, given)
     if free:
         model = with_pinned_outputs(model, free, centre)
     return reordered(model, given.inputs, given.outputs)
@@ -166,14 +175,9 @@ def _preparation(data: Dataset, net: Network, options: FitOptions) -> Preparatio
     return Preparation(scaling, None if options.scaling is None else known, scales_values=squared)
 
 
-def _trained(
-    data: Dataset,
-    nets: list[Network],
-    preparation: Preparation,
-    options: FitOptions,
-    cluster: "Cluster | None",
-) -> tuple[Objective, TrainResult]:
-    """Return the objective of the chosen network, and the result of training."""
+def _trained(nets: list[Network], cluster: "Cluster | None", data: Dataset, options: FitOptions) -> Trained:
+    """Return the chosen network's fit."""
+    preparation = _preparation(data, nets[0], options)
     trainer, validation, settings = options.configured_trainer, options.validation, options.of_objective
     if validation is not None:
         validation = validation.select(data.inputs, data.outputs)
@@ -206,4 +210,4 @@ def _trained(
         )
     finally:
         candidates[0].candidates = ()  # otherwise a reference cycle would keep their rows in memory
-    return candidates[result.network], result
+    return Trained(preparation, candidates[result.network], result)
