@@ -15,6 +15,7 @@ from swarmnet.fitting.options import FitOptions
 from swarmnet.fitting.student_noise import (
     DEGREES,
     OUTLIER,
+    are_alike,
     first_weights,
     names_of,
     residuals_of,
@@ -36,7 +37,7 @@ from swarmnet.trainers.lm_run import LMRun, cost
 Array = NDArray[Any]
 
 _FITS = 3  # most fits
-_SETTLED = 0.05  # mean change of the weights that ends their updates
+_SETTLED = 0.1  # mean change of the weights that ends their updates
 _UPDATES, _STEPS = 10, 5  # most updates of the weights after a fit, and steps between two
 _TOLD = 6  # outliers in a warning
 OUTLIERS = "outliers, entries of weight below 0.1: "  # the beginning of the warning
@@ -80,10 +81,10 @@ def trained_robustly(data: Dataset, options: FitOptions, train: Train) -> Traine
         found = replace(found, result=replace(result, seconds=spent, evaluations=evaluations))
         if left == 1 or result.status in ("callback", "interrupted"):
             break
-        before = weights < OUTLIER
+        before = weights
         with one_blas_thread(), far_out():
             weights = _updated(rows, found, options)
-        if left < _FITS and (before == (weights < OUTLIER)).all():
+        if left < _FITS and are_alike(before, weights):
             break
     return found
 
@@ -115,7 +116,7 @@ def _updated(data: MixedData, found: Trained, options: FitOptions) -> Array:
                 run.advance(alone=False)
             theta = run.theta
         before, weights = weights, _weights(data, net, theta, found)
-        if float(np.nanmean(np.abs(weights - before))) <= _SETTLED:
+        if float(np.nanmean(np.abs(weights - before))) <= _SETTLED and are_alike(before, weights):
             break
     return weights
 

@@ -25,11 +25,15 @@ Array = NDArray[np.float64]
 
 DEGREES = 4.0  # Lange, Little and Taylor (1989) take 4 where entries are too few to estimate it
 OUTLIER = 0.1  # weight below which an entry is named: a residual of more than 6.8 scales
+# Weight below which an entry is left out: beyond 70 scales it pulls less than a tenth as hard as one at 1.
+# But if the next fit is much closer, this scale is too large, and the outlier would pull harder.
+_LEFT_OUT = 1e-3
+_ALIKE = np.log(4.0)  # of weights: scales differ by a factor of up to 2
 # Distance from the column's median beyond which an entry is left out of the first fit; in standard deviations
 # as estimated by the median absolute deviation
 _FENCE = 10.0
 _DEVIATION = 1.4826  # standard deviation of a Gaussian in units of its median absolute deviation
-_ROUNDING = 1e-12  # smallest scale in units of the column's largest number: below it residuals are rounding
+_ROUNDING = 1e-15  # smallest scale in units of the column's largest number: below it residuals are rounding
 _SCALES = 100  # most updates of a scale
 _SETTLED = 1e-3  # relative change of a scale that ends them
 
@@ -96,6 +100,13 @@ def weights_of(data: MixedData, residuals: Array, scales: Array) -> Array:
     return _weight((residuals / scale) ** 2)
 
 
+def are_alike(before: Array, after: Array) -> bool:
+    """Return whether the outliers by weights (n, m) are the same, with weights of about the same size."""
+    low = (before < OUTLIER) | (after < OUTLIER)
+    sizes = (np.log(np.maximum(weights[low], _LEFT_OUT)) for weights in (before, after))
+    return bool((np.abs(np.subtract(*sizes)) <= _ALIKE).all())
+
+
 def names_of(data: MixedData) -> list[str]:
     """Return the names of the m columns."""
     partials = [derivative_name(out, into) for out in data.outputs for into in data.inputs]
@@ -105,10 +116,10 @@ def names_of(data: MixedData) -> list[str]:
 def weighted(data: MixedData, weights: Array) -> MixedData:
     """Return the entries with these weights (n, m) times those of their rows, in canonical form.
 
-    Entries of weight 0 are left out.
+    Those whose weight is nearly 0 are left out.
     """
     targets = _flat(data, data.Y, data.J, data.Q)
-    rows, columns = np.nonzero(~np.isnan(targets) & (weights > 0))
+    rows, columns = np.nonzero(~np.isnan(targets) & (weights > _LEFT_OUT))
     alone = np.where(columns[:, None] == np.arange(targets.shape[1]), targets[rows], np.nan)
     Y, J, Q = np.split(alone, [data.k, data.k * (1 + data.d)], axis=1)
     entries = replace(
