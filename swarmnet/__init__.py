@@ -29,6 +29,7 @@ from swarmnet.model.worst_entries import worst_entries as worst_entries
 from swarmnet.network.activations import Activation as Activation
 from swarmnet.network.network import Network as Network
 from swarmnet.objective.objective import Objective as Objective
+from swarmnet.suggestion import suggest as suggest
 from swarmnet.version import __version__ as __version__
 
 if TYPE_CHECKING:

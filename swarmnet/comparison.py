@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from swarmnet.data.constraints import Require
 from swarmnet.data.data_frames import pd
 from swarmnet.data.dataset import Dataset
+from swarmnet.data.logarithms import Logarithms
 from swarmnet.data.readers import Data, Size, loaded
 from swarmnet.data.splitting import split
 from swarmnet.errors import SwarmnetError
@@ -84,6 +86,8 @@ def compare(
     derivative_weight: float | None = None,
     l2: float | None = None,
     degree: str | int = "auto",
+    log: str | Sequence[str] | None = None,
+    require: Require = (),
     noise: str = "gaussian",
     test: Data | None = None,
     test_fraction: float = 0.2,
@@ -101,8 +105,7 @@ def compare(
         data: see `fit`. For arguments not listed here see `swarmnet.fitting.options.FitOptions`.
         trainers: names or configured trainers.
         repeats: number of runs of each trainer, with the seeds seed, seed + 1, ...
-        seconds: time limit of each run; 5 if neither this nor `evaluations` is given.
-        evaluations: limit of each run, in evaluations of the loss.
+        seconds, evaluations: limits of each run, the latter of the loss; 5 seconds if neither is given.
         test: test data; without them, `test_fraction` of the rows is held out.
         progress: called with the trainer, the repeat and a `Progress` at each iteration; or, if several runs
             go on at the same time, at the end of each. The run ends if it returns True.
@@ -123,13 +126,14 @@ def compare(
         derivative_weight=derivative_weight,
         l2=l2,
         degree=degree,
+        log=log,
+        require=require,
         noise=noise,
         memory_limit=memory_limit,
         client=client,
     )
     _refuse_numbers(repeats, jobs, client)
-    train, held_out = _train_and_test(data, test, test_fraction, options)
-    runs, rows = _runs(train, held_out, budgeted, repeats, options)
+    runs, rows = _runs(*_train_and_test(data, test, test_fraction, options), budgeted, repeats, options)
     return _compared(runs, rows, made(runs, rows, progress, jobs, client))
 
 
@@ -180,9 +184,11 @@ def _train_and_test(
     data: Data, test: Data | None, fraction: float, options: FitOptions
 ) -> tuple[Dataset, Dataset]:
     train = located(data, options.memory_limit)
+    logs = Logarithms.of(options.log_names, train.inputs, train.outputs)
+    train = logs.checked(train)
     if test is not None:
         found = loaded(test, train.inputs, train.outputs, options.memory_limit)
-        return train, found.select(train.inputs, train.outputs)
+        return train, logs.checked(found.select(train.inputs, train.outputs))
     kept, held_out = split(train, fraction, options.seed)
     if held_out is None:
         raise SwarmnetError("nothing to compare on: no row is held out; raise the test fraction")

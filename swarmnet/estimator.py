@@ -2,6 +2,7 @@
 
 import inspect
 import traceback
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar
@@ -15,6 +16,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from swarmnet.data.constraints import Require
 from swarmnet.data.data_frames import as_pandas
 from swarmnet.data.definitions import Define
 from swarmnet.data.mixed_data import MixedData
@@ -23,6 +25,7 @@ from swarmnet.errors import warn_user
 from swarmnet.estimator_data import mixed, with_counts, with_names
 from swarmnet.fitting.fitting import fitted
 from swarmnet.fitting.options import Activations, FitOptions, Hidden
+from swarmnet.suggestion import Names, Points, suggest
 from swarmnet.trainers import Trainer
 
 Array = NDArray[Any]
@@ -56,7 +59,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
     Args:
         hidden, activation, trainer, iterations, seconds, particles, loss, scaling: as in
             `swarmnet.fitting.options.FitOptions`; with `seconds` the model depends on the machine's speed.
-        derivative_weight, l2, degree, noise: likewise.
+        derivative_weight, l2, degree, log, require, noise: likewise.
         random_state: a whole number is the seed of `swarmnet.fit`. With None the seed is drawn from NumPy's
             global generator, with a `RandomState` from that.
         define: formulas of columns of `dydx` (and `dydx_sigma`), such as ``{"cp": "dh/dT/1000"}``; see
@@ -64,6 +67,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
 
     Attributes:
         model_: the `FittedModel`.
+        audit_: how each observed column agrees with the fit, `FittedModel.audit`.
         n_features_in_: d.
         feature_names_in_: the names of the columns of X, if it was a DataFrame.
         n_iter_: number of training iterations.
@@ -92,6 +96,8 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         derivative_weight: float | None = None,
         l2: float | None = None,
         degree: str | int = "auto",
+        log: str | Sequence[str] | None = None,
+        require: Require = (),
         noise: str = "gaussian",
         random_state: int | np.random.RandomState | None = 0,
         define: Define | None = None,
@@ -107,6 +113,8 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         self.derivative_weight = derivative_weight
         self.l2 = l2
         self.degree = degree
+        self.log = log
+        self.require = require
         self.noise = noise
         self.random_state = random_state
         self.define = define
@@ -147,6 +155,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         if dydx is not None:
             _warn_of_scaler(points)
         self.model_ = fitted(with_counts(data), self._options())
+        self.audit_ = self.model_.audit
         self.n_iter_ = int(self.model_.history["iteration"].iloc[-1])
         return self
 
@@ -178,6 +187,22 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         points = self._points(X)
         found: Array = self._shaped(self.model_.hessian(points))
         return found
+
+    def suggest(
+        self,
+        n: int,
+        candidates: Points | None = None,
+        entries: Names | None = None,
+        costs: Mapping[str, float] | None = None,
+        target: Names | None = None,
+    ) -> pd.DataFrame:
+        """Return n entries to measure next, see `swarmnet.suggest`.
+
+        Raises:
+            NotFittedError, ValueError: as in `predict`; or as `swarmnet.suggest`.
+        """
+        check_is_fitted(self)
+        return suggest(self.model_, n, candidates, entries, costs, target)
 
     def score(
         self,

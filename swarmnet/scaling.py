@@ -1,7 +1,8 @@
 """Scaling of values and partials together, from the data's units to the network's units and back.
 
 The network's value is (y - y_offset) / y_scale at inputs (x - x_offset) / x_scale. By the chain rule,
-partials are multiplied by x_scale / y_scale and second derivatives by x_scale^2 / y_scale.
+partials are multiplied by x_scale / y_scale and second derivatives by x_scale^2 / y_scale. With logarithms, x
+and y are those of the data's numbers.
 """
 
 import warnings
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from swarmnet.data.column_names import derivative_name
 from swarmnet.data.dataset import Dataset
+from swarmnet.data.logarithms import Logarithms
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.quantities import Quantity
 from swarmnet.data.statistics import Moments, Statistics
@@ -30,12 +32,17 @@ _LEAST_SHARE = 1e-3  # smallest scale of a partial's residual, in units of the o
 
 @dataclass(frozen=True)
 class Scaling:
-    """Offsets and positive scales: x_offset (d,), x_scale (d,), y_offset (k,), y_scale (k,)."""
+    """Offsets and positive scales: x_offset (d,), x_scale (d,), y_offset (k,), y_scale (k,).
+
+    With `logs`, they are those of the logarithms of some inputs and outputs. Training has no `logs`: its data
+    are logarithms already.
+    """
 
     x_offset: Array
     x_scale: Array
     y_offset: Array
     y_scale: Array
+    logs: Logarithms | None = None
 
     @classmethod
     def identity(cls, d: int, k: int) -> "Scaling":
@@ -68,20 +75,34 @@ class Scaling:
 
     def scale_X(self, X: Array) -> Array:
         """Return inputs (n, d) in the network's units."""
+        X = X if self.logs is None else self.logs.of_inputs(X)
         return (X - self.x_offset) / self.x_scale
 
     def unscale_Y(self, Y: Array) -> Array:
         """Return the network's values (n, k) in the data's units."""
-        return Y * self.y_scale + self.y_offset
+        found = Y * self.y_scale + self.y_offset
+        return found if self.logs is None else self.logs.outputs_of(found)
 
     def unscale_J(self, J: Array) -> Array:
-        """Return the network's partials (n, k, d) in the data's units."""
+        """Return the network's partials (n, k, d) in the data's units, before the chain rule of `logs`."""
         return J * (self.y_scale[:, None] / self.x_scale)
 
     def unscale_H(self, H: Array) -> Array:
-        """Return the network's second derivatives (n, k, d, d) in the data's units."""
+        """Return the same of the network's second derivatives (n, k, d, d)."""
         # Two divisions, because the product of two tiny scales may underflow to 0
         return H * (self.y_scale[:, None, None] / self.x_scale[:, None] / self.x_scale)
+
+    @property
+    def usual_range(self) -> Array:
+        """Two scales (2, d) below and above the offsets of the inputs, in the data's units."""
+        ends = self.x_offset + np.array([[-2.0], [2.0]]) * self.x_scale
+        return ends if self.logs is None else self.logs.inputs_of(ends)
+
+    def reordered(self, inputs: Sequence[int], outputs: Sequence[int]) -> "Scaling":
+        """Return the scaling for inputs and outputs in another order."""
+        j, o = list(inputs), list(outputs)
+        logs = None if self.logs is None else self.logs.reordered(j, o)
+        return Scaling(self.x_offset[j], self.x_scale[j], self.y_offset[o], self.y_scale[o], logs)
 
     def scale_data(
         self, data: MixedData, balance: bool = True, reference: Dataset | Statistics | None = None

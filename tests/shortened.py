@@ -12,6 +12,7 @@ _CUTS = [
     # Where every other training ends by itself, these pages show none of what it came to
     (r"\bseed=0\)", "seed=0, iterations=100)"),
     (r'fit\("datasets/smooth2d.csv"\)', 'fit("datasets/smooth2d.csv", iterations=60)'),
+    (r"total=26", "total=10"),
     (r"fit\(properties\)", "fit(properties, iterations=24)"),
     (r'trainer="lm"\)', 'trainer="lm", iterations=100)'),
 ]

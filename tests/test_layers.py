@@ -18,7 +18,7 @@ LAYERS = (
     "distributed",
     "model",
     "fitting",
-    "comparison estimator_data estimator testing",
+    "comparison suggestion estimator_data estimator testing",
     "explanation export plots report",
     "writers",
     "",  # swarmnet itself: the public names

@@ -14,7 +14,9 @@ from swarmnet.trainers import PSO
 
 OPTIONS = {field.name: field.default for field in fields(FitOptions)}
 COMMANDS = {command.callback.__name__: command.callback for command in cli.app.registered_commands}
-TEXTS = {"checkpoint_every": {None: OPTIONS["checkpoint_every"]}}  # as the command line has them
+TEXTS = {
+    name: {None: OPTIONS[name]} for name in ("checkpoint_every", "require")
+}  # as the command line has them
 OWN = {  # that mean nothing to FitOptions
     "compare": {"data", "trainers", "repeats", "evaluations", "test", "test_fraction", "progress", "jobs"},
     "swarmnet train": {"data", "output", "inputs", "outputs", "define", "test_fraction", "scheduler", "json"},

@@ -1,4 +1,4 @@
-"""The commands: swarmnet train, predict, evaluate, compare, report, inspect, explain, export."""
+"""The commands: swarmnet train, predict, evaluate, compare, suggest, report, inspect, explain, export."""
 
 import os
 import sys
@@ -11,6 +11,7 @@ import typer
 from swarmnet.cli import console, printing, progress
 from swarmnet.cli.comparing import compare
 from swarmnet.cli.opening import note_columns_left_out
+from swarmnet.cli.suggesting import suggest
 from swarmnet.cli.training import train
 from swarmnet.data.column_names import listed
 from swarmnet.data.inspection import inspect_data
@@ -104,6 +105,7 @@ def evaluate(
 
 
 app.command(epilog=console.example("swarmnet compare water.csv --trainers hybrid,adam --seconds 5"))(compare)
+app.command(epilog=console.example("swarmnet suggest water.json -n 4 --costs dh/dT=0.5 -o next.csv"))(suggest)
 
 
 @app.command(epilog=console.example("swarmnet report water.json water_test.csv -o water.html"))

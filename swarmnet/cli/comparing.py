@@ -7,7 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from swarmnet.cli import console, printing, progress
-from swarmnet.cli.opening import cluster_of, note_columns_left_out, refuse_limit_of_workers
+from swarmnet.cli.opening import (
+    cluster_of,
+    note_columns_left_out,
+    refuse_limit_of_workers,
+    refuse_non_positive,
+)
+from swarmnet.comparison import Comparison
 from swarmnet.comparison import compare as run_all
 from swarmnet.data.readers import read
 from swarmnet.data.splitting import LEAST_HELD_OUT
@@ -40,6 +46,8 @@ def compare(
     derivative_weight: console.WeightOption = None,
     l2: console.PenaltyOption = None,
     degree: console.DegreeOption = "auto",
+    log: console.Logarithms = None,
+    require: console.Requirements = None,
     noise: console.NoiseOption = "gaussian",
     inputs: console.Names = None,
     outputs: console.Names = None,
@@ -59,7 +67,7 @@ def compare(
     for number, made in enumerate((output, curves, report)):
         console.refuse_output(made, data, test, *(output, curves)[:number])
     refuse_limit_of_workers(scheduler, memory_limit)
-    rows, tested = _read(data, inputs, outputs, define, test, memory_limit, drawn=report is not None)
+    rows, tested = _read(data, inputs, outputs, define, log, test, memory_limit, drawn=report is not None)
     with cluster_of(scheduler) as cluster, progress.bar() as show:
         comparison = run_all(
             rows,
@@ -75,6 +83,8 @@ def compare(
             derivative_weight=derivative_weight,
             l2=l2,
             degree=console.degree(degree),
+            log=log,
+            require=require or (),
             noise=noise,
             test=tested,
             test_fraction=test_fraction,
@@ -84,11 +94,16 @@ def compare(
         )
     if test is None and comparison.test.n < LEAST_HELD_OUT:
         console.note(f"{comparison.test.n} of so few rows held out say little: --test FILE tests on others")
+    _write(comparison, curves, report)
+    printing.show_comparison(comparison, output, json)
+
+
+def _write(comparison: Comparison, curves: Path | None, report: Path | None) -> None:
+    """Write the files that were asked for beside the table."""
     if curves is not None:
         console.write(console.csv(comparison.curves), curves)
     if report is not None:
         comparison.report(report)
-    printing.show_comparison(comparison, output, json)
 
 
 def _read(
@@ -96,6 +111,7 @@ def _read(
     inputs: str | None,
     outputs: str | None,
     define: list[str] | None,
+    log: list[str] | None,
     test: str | None,
     memory_limit: str | None,
     drawn: bool,
@@ -108,9 +124,11 @@ def _read(
     note_columns_left_out(data, inputs, outputs, define)
     formulas = console.definitions(define)
     rows = read(data, console.names(inputs), console.names(outputs), memory_limit, define=formulas)
+    refuse_non_positive(rows, log, data, define)
     tested = None
     if test is not None:
         tested = read(test, rows.inputs, rows.outputs, memory_limit, define=formulas)
+        refuse_non_positive(tested, log, test, define)
     if drawn and None in (rows.in_memory, (tested or rows).in_memory):
         raise SwarmnetError("--report draws data in memory: raise --memory-limit, or leave one of them out")
     return rows, tested

@@ -53,6 +53,14 @@ Definitions = Annotated[
         "--define", metavar="NAME = FORMULA", help='What a column holds, as in "Fx = -dE/dx"; repeatable.'
     ),
 ]
+Requirements = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--require",
+        metavar="CONSTRAINT",
+        help='What holds within the ranges of the inputs, as in "dh/dT >= 0"; repeatable.',
+    ),
+]
 Hidden = Annotated[
     str,
     typer.Option(help="Units of the hidden layers, as in 16,16; auto; or none for a polynomial."),
@@ -78,6 +86,10 @@ PenaltyOption = Annotated[float | None, typer.Option(help="Weight of the squared
 DegreeOption = Annotated[
     str,
     typer.Option(help="Degree of the polynomial that is added: 0 for none, or auto."),
+]
+Logarithms = Annotated[
+    list[str] | None,
+    typer.Option("--log", metavar="NAME", help="Input or output to take the logarithm of; repeatable."),
 ]
 NoiseOption = Annotated[
     str, typer.Option(help="gaussian, or student for data with outliers, which then count less.")

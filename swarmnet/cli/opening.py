@@ -7,7 +7,10 @@ from typing import Any
 
 from swarmnet.cli import console
 from swarmnet.data.column_names import listed
+from swarmnet.data.dataset import Dataset
+from swarmnet.data.logarithms import Logarithms
 from swarmnet.data.readers import columns_left_out, open_files, read
+from swarmnet.data.table_files import files_of
 from swarmnet.errors import SwarmnetError
 
 
@@ -40,6 +43,22 @@ def opened(
     files = open_files(data, *roles, define=formulas)
     with cluster_of(scheduler) as cluster:
         yield replace(files, pool=cluster)
+
+
+def refuse_non_positive(data: Dataset, log: list[str] | None, path: str, define: list[str] | None) -> None:
+    """Refuse data in memory of which a number has no logarithm, before some of them are held out.
+
+    Raises:
+        SwarmnetError: the message says in which file and line, or in which row if they cannot be read twice.
+    """
+    logs = Logarithms.of(log or (), data.inputs, data.outputs)
+    try:
+        logs.checked(data)
+    except SwarmnetError:
+        if all(file.is_file() for file in files_of(path)):
+            found = open_files(path, data.inputs, data.outputs, define=console.definitions(define))
+            _ = logs.checked(found).statistics
+        raise
 
 
 def refuse_limit_of_workers(scheduler: str | None, memory_limit: str | None) -> None:

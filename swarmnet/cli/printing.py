@@ -13,6 +13,7 @@ from swarmnet.comparison import Comparison
 from swarmnet.data.data_frames import pd
 from swarmnet.data.inspection import RANGE, DataInspection, digits_of
 from swarmnet.errors import printable
+from swarmnet.model.audit import audit_lines
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.training_record import MEANINGS, for_people, two_numbers
 from swarmnet.number_format import ends, for_offset
@@ -102,6 +103,7 @@ def show_model(model: FittedModel, json: bool) -> None:
     }
     told = for_people(model.training)
     facts |= {name: _listed(value) if isinstance(value, dict) else value for name, value in told.items()}
+    facts |= audit_lines(model.training)
     texts = [printable(str(value)) for value in facts.values()]
     console.show(pd.DataFrame({"what": list(facts), "value": texts}), "model")
     if sys.stdout.isatty():  # a pipe gets one table

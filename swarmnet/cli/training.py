@@ -5,11 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from swarmnet import interrupts
 from swarmnet.cli import console, progress
-from swarmnet.cli.opening import opened
+from swarmnet.cli.opening import opened, refuse_non_positive
 from swarmnet.data.dataset import Dataset
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.splitting import LEAST_HELD_OUT, split, usual_fraction
@@ -55,6 +57,8 @@ def train(
     derivative_weight: console.WeightOption = None,
     l2: console.PenaltyOption = None,
     degree: console.DegreeOption = "auto",
+    log: console.Logarithms = None,
+    require: console.Requirements = None,
     noise: console.NoiseOption = "gaussian",
     seed: console.Seed = 0,
     checkpoint: CheckpointFile = None,
@@ -82,22 +86,34 @@ def train(
         derivative_weight=derivative_weight,
         l2=l2,
         degree=console.degree(degree),
+        log=log,
+        require=require or (),
         noise=noise,
         checkpoint=checkpoint,
         checkpoint_every=EVERY if checkpoint_every is None else checkpoint_every,
         dtype=dtype,
     )
     with interrupts.keeping(), opened(data, inputs, outputs, define, memory_limit, scheduler) as found:
+        refuse_non_positive(found, log, data, define)
         fraction = usual_fraction(found) if test_fraction is None else test_fraction
         kept, held_out = split(found, fraction, seed)
-        model = _trained(kept, options)
+        model = _trained(kept, options, _row_numbers(found, held_out))
         _save(model, output)
     _show(model, output, held_out, test_fraction, json)
     if model.training["status"] == "interrupted":
         raise typer.Exit(130)
 
 
-def _trained(data: Dataset, options: FitOptions) -> FittedModel:
+def _row_numbers(data: Dataset, held_out: MixedData | None) -> NDArray[np.intp] | None:
+    """Return the number that each training row has in the data, from 0; None for data in files."""
+    if data.in_memory is None:
+        return None
+    rows = np.flatnonzero(data.in_memory.row_weights > 0)
+    points = set() if held_out is None else set(map(tuple, held_out.X.tolist()))
+    return rows[[tuple(point) not in points for point in data.in_memory.X[rows].tolist()]]
+
+
+def _trained(data: Dataset, options: FitOptions, rows: NDArray[np.intp] | None) -> FittedModel:
     """The model, while a progress bar shows how far it is; notes where a checkpoint was gone on from."""
     checkpoint = options.checkpoint
     seen: list[int] = []
@@ -110,7 +126,9 @@ def _trained(data: Dataset, options: FitOptions) -> FittedModel:
             show("training", now)
 
     with progress.bar() as show:
-        model = fitted(data, replace(options, callback=watch if checkpoint or show else None))
+        model = fitted(
+            data, replace(options, callback=watch if checkpoint or show else None), row_numbers=rows
+        )
     if checkpoint and not seen:
         console.note(f"{checkpoint}: that run had ended: nothing was left to train")
     return model

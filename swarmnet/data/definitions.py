@@ -104,12 +104,23 @@ def quantity_of(
     Raises:
         SwarmnetError: the formula is not valid.
     """
+    return Quantity.of(formula, tree_of(formula, define, inputs, outputs), inputs, outputs)
+
+
+def tree_of(
+    formula: str, define: Mapping[str, str], inputs: Collection[str], outputs: Collection[str]
+) -> Formula:
+    """Return the tree of a formula, with the formulas of the defined names in their places.
+
+    Raises:
+        SwarmnetError: the formula is not valid.
+    """
     known = Known(inputs, outputs, define)
     trees: dict[str, Formula] = {}
     for name, text in define.items():
         with suppress(SwarmnetError):  # it has a name that is neither an input nor an output
             trees[name] = inlined(parse(text, known), trees)
-    return Quantity.of(formula, inlined(parse(formula, known), trees), inputs, outputs)
+    return inlined(parse(formula, known), trees)
 
 
 def quantities_of(define: object, inputs: Sequence[str], outputs: Sequence[str]) -> list[Quantity]:

@@ -24,6 +24,7 @@ from swarmnet.errors import SwarmnetError
 from swarmnet.threads import Pool
 
 Step = Callable[[MixedData], MixedData | None]  # returns the changed rows, or None if none is left
+Check = Callable[[MixedData, Callable[[int, str], str]], None]  # of rows that were read; takes Table.where
 
 _MOST_HELD_OUT = 100_000  # maximum rows of a test set
 
@@ -36,16 +37,25 @@ class Reader:
         form: the meaning of the columns.
         steps: functions applied in turn to each block of rows that was read.
         most_rows: maximum rows of a block.
+        check: called with all rows of the files, to refuse some.
+        quantities: the formulas of the quantities in blocks; those of the form by default.
     """
 
     form: Form
     steps: tuple[Step, ...] = ()
     most_rows: int = SIZES.block_rows
+    check: Check | None = None
+    quantities: tuple[Quantity, ...] | None = None
 
     @property
     def block_rows(self) -> int:
         """Number of rows read at a time."""
         return most_rows(len(self.form.roles.inputs), len(self.form.roles.outputs), self.most_rows)
+
+    @property
+    def observed_quantities(self) -> tuple[Quantity, ...]:
+        """The formulas of the quantities in blocks."""
+        return self.form.roles.quantities if self.quantities is None else self.quantities
 
     def blocks(self, piece: Piece) -> Iterator[MixedData]:
         """Yield the rows of a piece, a block at a time, without blocks that have no entry.
@@ -56,6 +66,8 @@ class Reader:
         for table in piece.tables(self.form.columns, self.block_rows):
             arrays = self.form.read(table)
             block = from_arrays(arrays, table) if arrays.any() else None
+            if block is not None and self.check is not None:
+                self.check(block, table.where)
             for step in self.steps:
                 block = None if block is None else step(block)
             if block is not None:
@@ -64,7 +76,7 @@ class Reader:
     def summary(self, piece: Piece) -> "Summary":
         """Return the summary of a piece."""
         parts = [Summary.of(block) for block in self.blocks(piece)]
-        return Summary.total([Summary.none(self.form), *parts])
+        return Summary.total([Summary.none(self.form, len(self.observed_quantities)), *parts])
 
 
 @dataclass(frozen=True)
@@ -95,10 +107,10 @@ class Summary:
         return cls(block.statistics, checksum)
 
     @classmethod
-    def none(cls, form: Form) -> "Summary":
-        """Return the summary of no rows."""
+    def none(cls, form: Form, q: int) -> "Summary":
+        """Return the summary of no rows with q quantities."""
         k, d = len(form.roles.outputs), len(form.roles.inputs)
-        X, Y, J, Q = (np.empty((0, *shape)) for shape in ((d,), (k,), (k, d), (len(form.roles.quantities),)))
+        X, Y, J, Q = (np.empty((0, *shape)) for shape in ((d,), (k,), (k, d), (q,)))
         return cls(Statistics.of(X, Y, J, None, Q), 0)
 
     @classmethod
@@ -143,7 +155,7 @@ class FileData:
     @property
     def quantities(self) -> tuple[Quantity, ...]:
         """The formulas of the observed quantities."""
-        return self.reader.form.roles.quantities
+        return self.reader.observed_quantities
 
     @property
     def define(self) -> dict[str, str]:
@@ -253,6 +265,15 @@ class FileData:
     def with_step(self, step: Step) -> "FileData":
         """Return the data with `step` applied to each block of rows after the earlier steps."""
         return replace(self, reader=replace(self.reader, steps=(*self.reader.steps, step)))
+
+    def checked(self, check: Check) -> "FileData":
+        """Return the data, of whose rows `check` refuses some when they are read."""
+        return replace(self, reader=replace(self.reader, check=check))
+
+    def with_quantities(self, step: Step, quantities: tuple[Quantity, ...]) -> "FileData":
+        """Return the data after a step that gives the rows these quantities."""
+        found = self.with_step(step)
+        return replace(found, reader=replace(found.reader, quantities=quantities))
 
     def select(self, inputs: Sequence[str], outputs: Sequence[str]) -> "FileData":
         """Return the data itself if its inputs and outputs have these names, in this order.

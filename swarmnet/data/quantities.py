@@ -139,6 +139,11 @@ class Quantity:
         """The highest order of its derivatives."""
         return max(len(along) for _, along in self.arguments)
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether the formula is a derivative as it is."""
+        return isinstance(self.tree, Partial)
+
     @cached_property
     def is_linear(self) -> bool:
         """Whether the formula is linear in its arguments, with factors that may depend on the inputs."""

@@ -72,7 +72,7 @@ def explain(
 
     Raises:
         SwarmnetError: no such row, a row without an entry, a learning rate that is not positive, or data
-            that do not fit the model.
+            that do not fit the model, or a model with logarithms.
 
     Example:
         >>> from swarmnet import FittedModel, MixedData, Network
@@ -87,6 +87,8 @@ def explain(
     """
     mixed = require_mixed_data(loaded(data, model.inputs, model.outputs))
     mixed = mixed.select(model.inputs, model.outputs)
+    if model.scaling.logs is not None:
+        raise SwarmnetError("explain cannot show a model of logarithms (log=): train one without")
     require_count("row", row, first_row)
     require_number("learning_rate", learning_rate, "a positive number", lambda rate: rate > 0)
     last_row = first_row + mixed.n - 1

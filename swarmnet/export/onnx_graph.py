@@ -5,6 +5,7 @@
     pullback   G_L = diag(y_scale),  G_(l-1) = (G_l S_l) W_l^T,  jacobian = G_1 S_1 (W_1 / x_scale)^T
     trend      phi by its recurrence, from u = (X - x_offset - x_scale centre) / (x_scale half), and with it
                dphi / dX;  values += phi C diag(y_scale),  jacobian += (C diag(y_scale))^T dphi / dX
+    logarithms X is ln X above, values become exp(values), and jacobian becomes values jacobian / X
 
 It asks only for operators that onnxruntime 1.17 has in float64 too, which Erf, Softplus and Cos are not. No
 scale is a factor beside a matrix product: onnxruntime would join a single number to it, kept in float32.
@@ -25,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet.data.column_names import derivative_name, listed
+from swarmnet.data.logarithms import Logarithms
 from swarmnet.errors import SwarmnetError, install_hint, unknown, warn_user
 from swarmnet.export.exported_quantities import cos, exported_quantities, write_quantities
 from swarmnet.model.fitted_model import FittedModel
@@ -89,10 +91,9 @@ def _roundings(model: FittedModel) -> Iterator[tuple[str, float, float]]:
 
     Those of outputs are measured at points all over the range of the inputs.
     """
-    offset, scale = model.scaling.x_offset, model.scaling.x_scale
     ranges = [input_range(model.training, name) for name in model.inputs]
-    usual = zip(offset - 2 * scale, offset + 2 * scale, strict=True)
-    low, high = np.array([known or ends for known, ends in zip(ranges, usual, strict=True)]).T
+    usual = model.scaling.usual_range.T
+    low, high = np.array([known or tuple(ends) for known, ends in zip(ranges, usual, strict=True)]).T
     points = low + (high - low) * np.random.default_rng(0).random((_POINTS, model.net.d))
     with np.errstate(all="ignore"):
         values = model.scaling.unscale_Y(model.net.forward(model.theta, model.scaling.scale_X(points)))
@@ -179,7 +180,7 @@ def _write(g: _Graph, model: FittedModel) -> None:
         with np.errstate(over="ignore", under="ignore"):
             if (getattr(scaling, name).astype(g.dtype) < np.finfo(g.dtype).tiny).any():
                 raise g.unfit(name)
-    A = "X"
+    A = "X" if scaling.logs is None else _logarithms(g, scaling.logs)
     for part in g.parts("x_offset", scaling.x_offset):
         A = g.node("Sub", A, part)
     trend = None if net.trend is None else _terms(g, net.trend, scaling.x_scale, A)
@@ -202,8 +203,33 @@ def _write(g: _Graph, model: FittedModel) -> None:
     *rest, last = reversed(g.parts("y_offset", scaling.y_offset))  # the smaller first, or it would be lost
     for part in rest:
         Y = g.node("Add", Y, part)
-    g.node("Add", Y, last, out="values")
-    _write_pullback(g, W, S, units, net.k, added)
+    if scaling.logs is None:
+        g.node("Add", Y, last, out="values")
+        _write_pullback(g, W, S, units, net.k, added, "jacobian")
+    else:
+        J = _write_pullback(g, W, S, units, net.k, added, None)
+        _write_exponentials(g, scaling.logs, g.node("Add", Y, last), J)
+
+
+def _logarithms(g: _Graph, logs: Logarithms) -> str:
+    """The network's inputs, without a branch: where an input is no logarithm, ln 1 is added to it."""
+    mask = np.array(logs.inputs, float)
+    logs_of = g.constant("log_inputs", mask)
+    others = g.constant("other_inputs", 1.0 - mask)
+    positive = g.node("Add", g.node("Mul", "X", logs_of), others, out="X_or_1")
+    return g.node("Add", g.node("Mul", "X", others), g.node("Log", positive))
+
+
+def _write_exponentials(g: _Graph, logs: Logarithms, Y: str, J: str) -> None:
+    """The values and the Jacobian from those of the logarithms; exp 0 is 1 for outputs that are none."""
+    mask = np.array(logs.outputs, float)
+    logs_of = g.constant("log_outputs", mask)
+    exp = g.node("Exp", g.node("Mul", Y, logs_of))
+    others = g.node("Mul", Y, g.constant("other_outputs", 1.0 - mask))
+    g.node("Add", others, g.node("Mul", exp, logs_of), out="values")
+    axes = (g.constant(f"unsqueezed_{axis}", np.array([axis])) for axis in (2, 1))
+    y, x = (g.node("Unsqueeze", factor, axis) for factor, axis in zip((exp, "X_or_1"), axes, strict=True))
+    g.node("Div", g.node("Mul", J, y), x, out="jacobian")
 
 
 def _terms(g: _Graph, trend: Trend, x_scale: Array, A: str) -> tuple[str, str]:
@@ -245,17 +271,22 @@ def _shape(g: _Graph, name: str, *sizes: int) -> str:
 
 
 def _write_pullback(
-    g: _Graph, W: list[str], S: list[str | None], units: str, k: int, added: str | None
-) -> None:
+    g: _Graph,
+    W: list[str],
+    S: list[str | None],
+    units: str,
+    k: int,
+    added: str | None,
+    out: str | None,
+) -> str:
     """The Jacobian (n, k, d) from the last layer to the first, and what is added; a slope of None is 1."""
     G = g.node("Expand", units, _shape(g, "k_k", k, k))
     for number, (weights, slope) in reversed(list(enumerate(zip(W, S, strict=True), 1))):
         if slope is not None:
             G = g.node("Mul", G, g.node("Unsqueeze", slope, g.constant("axis_1", np.array([1]))))
-        out = "jacobian" if number == 1 and added is None else None
-        G = g.node("MatMul", G, g.node("Transpose", weights), out=out)
-    if added is not None:
-        g.node("Add", G, added, out="jacobian")
+        last = out if number == 1 and added is None else None
+        G = g.node("MatMul", G, g.node("Transpose", weights), out=last)
+    return G if added is None else g.node("Add", G, added, out=out)
 
 
 def _nodes(g: _Graph, formula: str, known: dict[str, str]) -> str:

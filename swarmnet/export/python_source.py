@@ -58,7 +58,7 @@ OUTPUTS = {outputs}
 # The network takes (x - offset) / scale, and gives (y - offset) / scale.
 X_OFFSET, X_SCALE = {x_offset}, {x_scale}
 Y_OFFSET, Y_SCALE = {y_offset}, {y_scale}
-
+{logs}
 '''
 
 _TAIL = '''
@@ -83,7 +83,7 @@ def forward(x, T):
     """The outputs, and their derivatives along the directions T, which are carried along with them."""
     if len(x) != len(INPUTS) or not all(map(math.isfinite, x)):
         raise ValueError("x must be finite numbers, one for each of " + ", ".join(INPUTS))
-    a = [(v - offset) / scale for v, offset, scale in zip(x, X_OFFSET, X_SCALE)]
+{logs_before}    a = [(v - offset) / scale for v, offset, scale in zip({u}, X_OFFSET, X_SCALE)]
 {before}    for W, b, f, slope in LAYERS:
         z = [dot(a, W, u) + b[u] for u in range(len(b))]
         a = [f(v) for v in z]
@@ -91,7 +91,7 @@ def forward(x, T):
         T = [[S[u] * dot(t, W, u) for u in range(len(b))] for t in T]
 {after}    y = [v * scale + offset for v, scale, offset in zip(a, Y_SCALE, Y_OFFSET)]
     J = [[t[o] * (Y_SCALE[o] / scale) for t, scale in zip(T, X_SCALE)] for o in range(len(y))]
-    return y, J
+{logs_after}    return y, J
 
 
 def dot(a, W, unit):
@@ -139,9 +139,25 @@ _AFTER = """\
 """
 
 
+_LOGS = """
+# Of these the network takes the natural logarithms, to which offset and scale belong.
+X_LOG, Y_LOG = {inputs}, {outputs}
+"""
+_LOGS_BEFORE = """\
+    if not all(v > 0.0 for v, log in zip(x, X_LOG) if log):
+        raise ValueError("x must be positive where X_LOG is True")
+    u = [math.log(v) if log else v for v, log in zip(x, X_LOG)]
+"""
+_LOGS_AFTER = """\
+    y = [math.exp(v) if log else v for v, log in zip(y, Y_LOG)]
+    J = [[t * (y[o] if log else 1.0) for t in J[o]] for o, log in enumerate(Y_LOG)]
+    J = [[t / (v if log else 1.0) for t, v, log in zip(row, x, X_LOG)] for row in J]
+"""
+
+
 def python_module(model: FittedModel) -> str:
     """The source of the module, as `FittedModel.to_python` describes it."""
-    scaling, net = model.scaling, model.net
+    scaling, net, logs = model.scaling, model.net, model.scaling.logs
     with np.errstate(over="ignore"):
         if not np.isfinite(scaling.y_scale[:, None] / scaling.x_scale).all():
             raise SwarmnetError("the model's scale of partials is too large: its data need other units")
@@ -149,6 +165,7 @@ def python_module(model: FittedModel) -> str:
         version=__version__,
         inputs=ascii(list(model.inputs)),  # a name may hold any character, and must stay a name
         outputs=ascii(list(model.outputs)),
+        logs="" if logs is None else _LOGS.format(inputs=list(logs.inputs), outputs=list(logs.outputs)),
         **scaling_record(scaling),
     )
     used = dict.fromkeys(act.name for act in net.activations)
@@ -156,10 +173,12 @@ def python_module(model: FittedModel) -> str:
         _layer(W, b, act.name)
         for act, (W, b) in zip(net.activations, net.unflatten(model.theta), strict=True)
     )
-    parts = {"trend": "", "before": "", "after": ""}
+    parts = {"trend": "", "before": "", "after": "", "u": "x", "logs_before": "", "logs_after": ""}
+    if logs is not None:
+        parts |= {"u": "u", "logs_before": _LOGS_BEFORE, "logs_after": _LOGS_AFTER}
     if net.trend is not None:
         trend = _trend(net.trend, net.coefficients(model.theta))
-        parts = {"trend": trend, "before": _BEFORE, "after": _AFTER}
+        parts |= {"trend": trend, "before": _BEFORE, "after": _AFTER}
     return head + _functions(used) + _TAIL.format(layers=layers, **parts) + _quantities(model)
 
 

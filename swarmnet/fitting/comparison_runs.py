@@ -73,7 +73,7 @@ def made(
 
 
 def _made(run: Run, rows: AllRows, callback: Callback | None) -> Made:
-    model = fitted(rows.parts[run.part], replace(run.options, callback=callback))
+    model = fitted(rows.parts[run.part], replace(run.options, callback=callback), checked=False)
     return model, _outcome(model, rows.test)
 
 

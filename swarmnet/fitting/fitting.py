@@ -1,22 +1,30 @@
 """fit: read and prepare data, train a network, and return the model."""
 
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from swarmnet.data.canonical_order import canonical, mean_point
+from swarmnet.data.constraints import Require
 from swarmnet.data.data_frames import pd
 from swarmnet.data.dataset import Dataset
+from swarmnet.data.logarithms import Logarithms
 from swarmnet.data.readers import Data, Size
-from swarmnet.errors import warn_user
+from swarmnet.errors import SwarmnetError, warn_user
+from swarmnet.fitting.auditing import audited
 from swarmnet.fitting.candidates import candidates_for
+from swarmnet.fitting.constraints import Constraints
 from swarmnet.fitting.data_location import cluster_of, located, source_of
 from swarmnet.fitting.data_warnings import refuse_nothing_to_learn, warn_of_kinks, warn_of_weights
 from swarmnet.fitting.error_bar_parts import other_fits, spread_of
 from swarmnet.fitting.free_outputs import (
     free_outputs,
+    refuse_free_logarithms,
     warn_of_free_outputs,
     warn_of_free_slopes,
     with_pinned_outputs,
@@ -25,6 +33,7 @@ from swarmnet.fitting.options import Activations, FitOptions, Hidden
 from swarmnet.fitting.outcome import Outcome
 from swarmnet.fitting.reweighting import Trained, trained_robustly, with_outliers
 from swarmnet.fitting.run_record import fingerprint_of, record_of
+from swarmnet.model.audit import verdicts
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.reordering import reordered
 from swarmnet.model.training_region import TrainingPoints
@@ -56,6 +65,8 @@ def fit(
     l2: float | None = None,
     *,
     degree: str | int = "auto",
+    log: str | Sequence[str] | None = None,
+    require: Require = (),
     noise: str = "gaussian",
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = EVERY,
@@ -69,8 +80,7 @@ def fit(
 
     The model does not depend on the order of rows and named columns, or on how the entries at one point are
     divided into rows. An entry whose sigma is more than 10^12 times the largest number of its output counts
-    as not observed. For data that stay in files none of this holds: rows and columns keep their order, and
-    entries are used unchanged.
+    as not observed. None of this holds for data that stay in files: their order and entries are kept.
 
     Args:
         data: MixedData, FileData, or the path or glob of CSV or Parquet files.
@@ -92,6 +102,8 @@ def fit(
         derivative_weight=derivative_weight,
         l2=l2,
         degree=degree,
+        log=log,
+        require=require,
         noise=noise,
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
@@ -104,8 +116,13 @@ def fit(
     return fitted(data, options)
 
 
-def fitted(data: Data, options: FitOptions) -> FittedModel:
+def fitted(
+    data: Data, options: FitOptions, *, checked: bool = True, row_numbers: NDArray[np.intp] | None = None
+) -> FittedModel:
     """Return the model for data and options, as `fit` does.
+
+    With `checked`, suspect columns are checked by refits. `row_numbers` (n,), by default 0 to n - 1, are the
+    numbers by which the audit names the rows.
 
     Data that stay in files keep the order of their rows, which affects rounding, and of their columns. Equal
     entries are not combined, and sigmas of any size are used. In the mean of the inputs, at which outputs
@@ -118,50 +135,64 @@ def fitted(data: Data, options: FitOptions) -> FittedModel:
     cluster = cluster_of(given.pool, options.client)
     if cluster is not None:
         given = given.read_by(cluster)
+    given = Logarithms.of(options.log_names, given.inputs, given.outputs).checked(given)
     ordered = canonical(given)
-    known = ordered.statistics
-    nets = candidates_for(ordered, options)
+    learnt, logs = _in_logarithms(ordered, options)
+    known = learnt.statistics
+    nets = candidates_for(learnt, options)
     refuse_nothing_to_learn(known, options.derivative_weight)
     warn_of_kinks(known, nets[0])
     free = free_outputs(ordered)
-    centre = dict(zip(ordered.inputs, mean_point(ordered).tolist(), strict=True)) if free else {}
+    constraints = Constraints(learnt, options, nets[0], free, logs)
+    centre = _centre(learnt, logs) if free else {}
     warn_of_free_outputs(free, centre)
     warn_of_free_slopes(ordered)
-    if options.noise == "student":
-        found = trained_robustly(ordered, options, partial(_trained, nets, cluster))
-    else:
-        found = _trained(nets, cluster, ordered, options)
-    preparation, objective, result = found.preparation, found.objective, found.result
+    found = _found(learnt, nets, options, cluster, logs)
+    scaling, candidates, result = found.preparation.scaling, found.candidates, found.result
     if result.status == "interrupted":
         warn_user(result.message)
     warn_of_weights(given.statistics, result)
-    outcome = Outcome(
-        objective,
-        result,
-        ordered.inputs,
-        ordered.outputs,
-        preparation.scaling,
-        options.configured_trainer,
-    )
-    for line in outcome.warnings():
-        warn_user(line)
+    result = constraints.trained(candidates, result, scaling)
+    objective = candidates[result.network]
+    labels = logs.labels(ordered.inputs, ordered.outputs)
+    outcome = Outcome(objective, result, *labels, scaling, options.configured_trainer)
     model = FittedModel(
         objective.net,
         result.theta,
-        preparation.scaling,
+        replace(scaling, logs=logs or None),
         ordered.inputs,
         ordered.outputs,
-        record_of(given, ordered, options) | outcome.record(nets) | result.record,
+        record_of(given, ordered, options) | outcome.record(nets) | result.record | constraints.record,
         pd.DataFrame(result.history),
         spread_of(objective, result),
         other_fits(nets, result),
         TrainingPoints.of(ordered),
     )
     if options.noise == "student":
-        model = with_outliers(model, ordered, given)
+        model = with_outliers(model, scaling, learnt, given, logs)
     if free:
         model = with_pinned_outputs(model, free, centre)
-    return reordered(model, given.inputs, given.outputs)
+    usual = (options.loss, options.noise) == ("squared", "gaussian") and not logs
+    refits = checked and usual and outcome.is_complete
+    model, explained = audited(reordered(model, given.inputs, given.outputs), given, row_numbers, refits)
+    for line in (*outcome.warnings(explained), *verdicts(model.training), *constraints.warnings()):
+        warn_user(line)
+    return model
+
+
+def _in_logarithms(ordered: Dataset, options: FitOptions) -> tuple[Dataset, Logarithms]:
+    """Return the data as the network takes them, and of which columns it takes logarithms."""
+    logs = Logarithms.of(options.log_names, ordered.inputs, ordered.outputs)
+    if any(logs.outputs):
+        refuse_free_logarithms(ordered, options.log_names)
+        if options.loss != "squared":
+            raise SwarmnetError(f"{options.loss} takes outputs as they are: leave them out of log")
+    return logs.data(ordered), logs
+
+
+def _centre(learnt: Dataset, logs: Logarithms) -> dict[str, float]:
+    """Return the mean of the inputs, of those with a logarithm the geometric mean."""
+    return dict(zip(learnt.inputs, logs.inputs_of(mean_point(learnt)).tolist(), strict=True))
 
 
 def _preparation(data: Dataset, net: Network, options: FitOptions) -> Preparation:
@@ -175,12 +206,27 @@ def _preparation(data: Dataset, net: Network, options: FitOptions) -> Preparatio
     return Preparation(scaling, None if options.scaling is None else known, scales_values=squared)
 
 
-def _trained(nets: list[Network], cluster: "Cluster | None", data: Dataset, options: FitOptions) -> Trained:
-    """Return the chosen network's fit."""
+def _found(
+    data: Dataset,
+    nets: list[Network],
+    options: FitOptions,
+    cluster: "Cluster | None",
+    logs: Logarithms,
+) -> Trained:
+    """Return the fit of the networks with the kind of noise that the options say."""
+    one_fit = partial(_trained, nets, cluster, logs)
+    return trained_robustly(data, options, one_fit) if options.noise == "student" else one_fit(data, options)
+
+
+def _trained(
+    nets: list[Network], cluster: "Cluster | None", logs: Logarithms, data: Dataset, options: FitOptions
+) -> Trained:
+    """Return the fit of the networks."""
     preparation = _preparation(data, nets[0], options)
     trainer, validation, settings = options.configured_trainer, options.validation, options.of_objective
     if validation is not None:
         validation = validation.select(data.inputs, data.outputs)
+        validation = logs.data(logs.checked(validation))
     checkpoint = None
     if options.checkpoint is not None:
         of_run = fingerprint_of(data, nets, options, validation)
@@ -210,4 +256,4 @@ def _trained(nets: list[Network], cluster: "Cluster | None", data: Dataset, opti
         )
     finally:
         candidates[0].candidates = ()  # otherwise a reference cycle would keep their rows in memory
-    return Trained(preparation, candidates[result.network], result)
+    return Trained(preparation, candidates, result)

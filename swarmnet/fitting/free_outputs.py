@@ -7,7 +7,7 @@ import numpy as np
 
 from swarmnet.data.column_names import derivative_name, listed
 from swarmnet.data.dataset import Dataset
-from swarmnet.errors import warn_user
+from swarmnet.errors import SwarmnetError, warn_user
 from swarmnet.model.error_bars import OtherFit, pinned
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.network.activations import LINEAR
@@ -18,6 +18,20 @@ def free_outputs(data: Dataset) -> list[str]:
     told = {o for quantity in data.quantities for o, along in quantity.arguments if not along}
     counts = zip(data.outputs, data.statistics.Y.count, strict=True)
     return [name for o, (name, count) in enumerate(counts) if count == 0 and o not in told]
+
+
+def refuse_free_logarithms(data: Dataset, log: Sequence[str]) -> None:
+    """Refuse a logarithm of an output whose constant the data leave free: no constant makes it positive.
+
+    Raises:
+        SwarmnetError: nothing tells the values of such an output.
+    """
+    for name in free_outputs(data):
+        if name in log:
+            raise SwarmnetError(
+                f"no value of {name} was observed, which its logarithm needs: give one, or leave {name!r} "
+                "out of log"
+            )
 
 
 def warn_of_free_slopes(data: Dataset) -> None:

@@ -1,12 +1,13 @@
 """FitOptions: how a network is fitted, in one record that is checked once."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from swarmnet.data.constraints import Require, as_requirements
 from swarmnet.data.dataset import Dataset, is_dataset
 from swarmnet.data.readers import Size
 from swarmnet.errors import SwarmnetError, unknown
@@ -59,6 +60,14 @@ class FitOptions:
             regression. With "auto" and hidden="auto", hybrid tries polynomials of many degrees, and networks
             with a linear trend; it compares them by predictions of entries left out. With "auto" and
             hidden=() it chooses among the polynomials. In all other cases "auto" adds none.
+        log: names of inputs and outputs that the network takes as natural logarithms, such as numbers over
+            several decades; they must be positive. Data, formulas and answers are still those of the numbers
+            themselves. Such outputs are always positive, and their errors without a sigma are relative; so
+            are those of its derivatives in rows that have its value too.
+        require: constraints that hold in the box of the training inputs, such as ("dh/dT >= 0", "h <= 5"):
+            formulas of inputs, outputs, first and second derivatives and defined names on either side of
+            >= or <=; > and < mean the same. After training, it goes on under them; the record has their
+            largest violations. Data in files or with a client cannot have them.
         noise: distribution of the noise: "gaussian", or "student" for data with outliers. Student's t, with 4
             degrees of freedom, lets entries far from the fit count less. There are up to three fits, each
             with all iterations, which share seconds and evaluations; after each the entries get new weights.
@@ -95,6 +104,8 @@ class FitOptions:
     derivative_weight: float | None = None
     l2: float | None = None
     degree: str | int = "auto"
+    log: str | Sequence[str] | None = None
+    require: Require = ()
     noise: str = "gaussian"
     checkpoint: str | os.PathLike[str] | None = None
     checkpoint_every: float = EVERY
@@ -136,7 +147,8 @@ class FitOptions:
             raise SwarmnetError("noise 'student' takes several fits, which keep no checkpoint: leave it out")
 
     def _check_network(self) -> None:
-        _ = self.widths
+        _ = self.widths, self.log_names
+        object.__setattr__(self, "require", as_requirements(self.require))
         if self.degree != "auto" and (not is_count(self.degree) or int(self.degree) < 0):
             raise SwarmnetError(f"degree must be 'auto' or a whole number of 0 or more, not {self.degree!r}")
         given = self.activation
@@ -147,6 +159,14 @@ class FitOptions:
     def configured_trainer(self) -> Trainer:
         """The trainer with its limits."""
         return configured(self.trainer, self.iterations, self.seconds, self.particles)
+
+    @property
+    def log_names(self) -> tuple[str, ...]:
+        """The names in `log`, each once."""
+        names = [self.log] if isinstance(self.log, str) else self.log or ()
+        if not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
+            raise SwarmnetError(f"log must be names of inputs and outputs, not {self.log!r}")
+        return tuple(dict.fromkeys(names))
 
     @property
     def widths(self) -> tuple[int, ...] | None:

@@ -1,7 +1,7 @@
 """Results of training beside the weights: noise and priors, the quality of the fit, and warnings."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,24 +81,42 @@ class Outcome:
             "no_error_bars": self.no_error_bars() or None,
         }
 
-    def warnings(self) -> Iterator[str]:
-        """Yield warnings of one line each."""
-        result, trainer = self._result, self._trainer
+    @property
+    def _own_limit(self) -> bool:
+        """Whether training ended at the trainer's own limit of iterations."""
+        trainer = self._trainer
         usual = trainer.iterations == type(trainer)().iterations and getattr(trainer, "polish", None) is None
-        own_limit = usual and result.status == "iterations"
+        return usual and self._result.status == "iterations"
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether training was not cut short."""
+        return self._own_limit or self._result.status in ("converged", "tolerance", "stalled")
+
+    def warnings(self, explained: Collection[str] = ()) -> Iterator[str]:
+        """Yield warnings of one line each.
+
+        Args:
+            explained: columns of which the audit says what is wrong. Then neither their noise nor misfits nor
+                missing error bars are warned of, which follow from it.
+        """
+        result, trainer, own_limit = self._result, self._trainer, self._own_limit
         if own_limit and (result.posterior is not None or trainer.needs_squares):
             yield (
                 "training stopped at the trainer's own limit of iterations before it had converged: give it "
                 "more by iterations= or seconds="
             )
-        if result.status == "converged" and (names := self._taken_for_noise()):
+        taken = self._taken_for_noise() if result.status == "converged" else []
+        if names := [name for name in taken if name not in explained]:
             yield (
                 f"{TAKEN_FOR_NOISE}{listed(names)} was taken for noise: if it is none, give other sizes "
                 "(hidden=), or use trainer 'lbfgs', which fits whatever there is"
             )
+        if explained:
+            return
         if (why := self.no_error_bars()) and (own_limit or result.status not in _LIMITS):
             yield f"no error bars: {why}"
-        if own_limit or result.status in ("converged", "tolerance", "stalled"):
+        if self.is_complete:
             for kind, chi2 in self._misfits().items():
                 yield (
                     f"the fit misses the sigmas of the {kind}: chi2 per entry is {chi2:.3g} instead of 1; "

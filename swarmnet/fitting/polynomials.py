@@ -12,6 +12,7 @@ from swarmnet.scaling import Scaling
 from swarmnet.trainers.linear_evidence import MOST_NUMBERS
 
 _MOST_TERMS = 500  # terms times outputs: QR of as many columns takes a second for ten estimates
+_MOST_BENT = 800  # the same with second derivatives, which tell more at each point: degree 4 of nine inputs
 _MOST_PER_ENTRY = 2  # terms for each entry: priors decide between more terms than entries
 _LEVELS = (3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 20, 24, 28, 33, 39, 46, 55)  # each about a fifth more
 
@@ -43,7 +44,8 @@ def polynomials(data: Dataset, options: FitOptions) -> list[Network]:
     """
     if data.in_memory is None:
         return []
-    most = int(min(_MOST_TERMS, _MOST_PER_ENTRY * data.n_entries, MOST_NUMBERS / data.n_entries) / data.k)
+    terms = _MOST_BENT if data.in_memory.n_quantities else _MOST_TERMS
+    most = int(min(terms, _MOST_PER_ENTRY * data.n_entries, MOST_NUMBERS / data.n_entries) / data.k)
     if not all(quantity.is_linear for quantity in data.quantities):
         found = list(_total_degrees(data.d, int(min(most, data.n_entries / data.k)), 2))
     else:

@@ -1,6 +1,6 @@
 """Fits with Student's t noise: a fit, weights of the entries by its residuals, and another fit with these."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from swarmnet.data.column_names import listed
 from swarmnet.data.dataset import Dataset
+from swarmnet.data.logarithms import Logarithms
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError, warn_user
 from swarmnet.fitting.options import FitOptions
@@ -28,7 +29,7 @@ from swarmnet.model.fitted_model import FittedModel
 from swarmnet.network.network import Network
 from swarmnet.objective.objective import Objective
 from swarmnet.objective.row_sums import HeldSource
-from swarmnet.scaling import Preparation
+from swarmnet.scaling import Preparation, Scaling
 from swarmnet.threads import one_blas_thread
 from swarmnet.trainers import TrainResult
 from swarmnet.trainers.linear_evidence import fitted, is_linear
@@ -46,11 +47,16 @@ _MOST = 1e9  # multiplications of a step from which there are none; only bounds 
 
 @dataclass(frozen=True)
 class Trained:
-    """A fit: how the rows were prepared, the objective of the chosen network, and the result."""
+    """A fit: how the rows were prepared, the objectives of all networks, and the result."""
 
     preparation: Preparation
-    objective: Objective
+    candidates: Sequence[Objective]
     result: TrainResult
+
+    @property
+    def objective(self) -> Objective:
+        """That of the chosen network."""
+        return self.candidates[self.result.network]
 
 
 Train = Callable[[MixedData, FitOptions], Trained]
@@ -127,7 +133,9 @@ def _weights(data: MixedData, net: Network, theta: Array, found: Trained) -> Arr
     return weights_of(data, residuals, scales_of(data, residuals))
 
 
-def with_outliers(model: FittedModel, data: Dataset, given: Dataset) -> FittedModel:
+def with_outliers(
+    model: FittedModel, scaling: Scaling, data: Dataset, given: Dataset, logs: Logarithms
+) -> FittedModel:
     """Return the model with the outliers in its record, and warn of them.
 
     An entry of Student's t has (nu + 1) / (nu + 3) times the Fisher information of its weighted square
@@ -135,13 +143,16 @@ def with_outliers(model: FittedModel, data: Dataset, given: Dataset) -> FittedMo
 
     Args:
         model: the model.
+        scaling: from the units of these rows, which may be logarithms, to the network's.
         data: the training rows in canonical form, which tell the scale of the noise.
         given: the same rows as they were given, whose numbers are recorded.
+        logs: of which columns `data` has the logarithms.
     """
-    known, rows = data.in_memory, given.select(model.inputs, model.outputs).in_memory
+    known, rows = data.in_memory, logs.data(given.select(model.inputs, model.outputs)).in_memory
     assert known is not None and rows is not None  # `trained_robustly` requires it
-    scales = scales_of(known, residuals_of(model, known))
-    weights = weights_of(rows, residuals_of(model, rows), scales)
+    plain = replace(model, scaling=scaling)
+    scales = scales_of(known, residuals_of(plain, known))
+    weights = weights_of(rows, residuals_of(plain, rows), scales)
     at, columns = np.nonzero((weights < OUTLIER) & (rows.row_weights > 0)[:, None])
     names = names_of(rows)
     worst = sorted(zip(weights[at, columns], at.tolist(), columns.tolist(), strict=True))

@@ -26,7 +26,9 @@ def fingerprint_of(
         "validation data": None if validation is None else validation.content,
         "network": [_architecture(net) for net in nets],
         "scaling": options.scaling,
+        **({"log": sorted(options.log_names)} if options.log_names else {}),
         **options.of_objective,
+        "constraints": list(options.require),
         "seed": int(options.seed),
         "trainer": trainer.name,
         **{f"{trainer.name}'s {name}": value for name, value in _settings(trainer).items()},
@@ -42,13 +44,13 @@ def _architecture(net: Network) -> list[Any]:
     return own if net.trend is None else [*own, net.trend.powers.tolist()]
 
 
-def record_of(data: Dataset, prepared: Dataset, options: FitOptions) -> dict[str, Any]:
-    """Return the record of data and settings; `prepared` may have its columns in another order."""
+def record_of(data: Dataset, ordered: Dataset, options: FitOptions) -> dict[str, Any]:
+    """Return the record of data and settings; `ordered` are the data in canonical form."""
     data = data.counted()
-    known, trainer = prepared.statistics.X, options.configured_trainer
+    known, trainer = ordered.statistics.X, options.configured_trainer
     ranges = {
         name: [float(low), float(high)]
-        for name, low, high in zip(prepared.inputs, known.low, known.high, strict=True)
+        for name, low, high in zip(ordered.inputs, known.low, known.high, strict=True)
     }
     return {
         "swarmnet": __version__,
@@ -61,6 +63,7 @@ def record_of(data: Dataset, prepared: Dataset, options: FitOptions) -> dict[str
         "input_ranges": {name: ranges[name] for name in data.inputs},
         "sigma": data.sigma_rms,
         **({"define": dict(data.define)} if data.define else {}),
+        **({"log": list(options.log_names)} if options.log_names else {}),
         "scaling": options.scaling,
         "loss_function": options.loss,
     }

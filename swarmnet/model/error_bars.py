@@ -10,7 +10,7 @@ fits from other starts, and of other networks that were almost chosen, is added 
 Lakshminarayanan et al. 2017).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -87,17 +87,38 @@ def quantity_deviations(net: Network, theta: Array, packed: Array, X: Array, qua
     Raises:
         SwarmnetError: it has a second derivative, and an activation has no third one.
     """
+    out = np.empty(len(X))
+    for rows, V in _quantity_roots(net, theta, packed, X, quantity):
+        out[rows] = np.sqrt(np.einsum("pr,pr->r", V, V))
+    return out
+
+
+@one_blas_thread()
+def quantity_roots(net: Network, theta: Array, packed: Array, X: Array, quantity: Quantity) -> Array:
+    """Return V (p, n) such that V'V is the covariance (n, n) of a quantity's values at X (n, d).
+
+    Raises:
+        SwarmnetError: as in `quantity_deviations`.
+    """
+    out = np.empty((net.size, len(X)))
+    for rows, V in _quantity_roots(net, theta, packed, X, quantity):
+        out[:, rows] = V
+    return out
+
+
+def _quantity_roots(
+    net: Network, theta: Array, packed: Array, X: Array, quantity: Quantity
+) -> Iterator[tuple[slice, Array]]:
+    """Yield some rows and their V (p, rows), which the next one overwrites."""
     from swarmnet.objective.kernels.bound import BoundKernels, Workspace  # noqa: PLC0415  # imports Numba
 
     kernels, memory, C = BoundKernels(net, np.float64, SQUARED), Workspace(), unpack(packed, net.size)
-    out, one = np.empty(len(X)), np.ones(1)
+    one = np.ones(1)
     step = max(16, USUAL.numbers // (net.size * len(quantity.arguments)))
     for start in range(0, len(X), step):
         rows = slice(start, start + step)
         block = QuantityBlock.unweighted(quantity, X[rows])
-        V = blas.multiply(C, block.gradients(kernels, memory, theta, one)[1])
-        out[rows] = np.sqrt(np.einsum("pr,pr->r", V, V))
-    return out
+        yield rows, blas.multiply(C, block.gradients(kernels, memory, theta, one)[1])
 
 
 @one_blas_thread()
@@ -137,6 +158,14 @@ def widened(deviation: Array, best: Array, fits: Sequence[OtherFit], answers: Se
     for fit, answer in zip(fits, answers, strict=True):
         apart += fit.share * (answer - best) ** 2
     return np.asarray(np.sqrt(deviation**2 + apart / total))
+
+
+def distances(best: Array, fits: Sequence[OtherFit], answers: Sequence[Array]) -> Array:
+    """Return D (fits, n), whose sums of squares are what `widened` adds to the variances of `best` (n,)."""
+    total = 1.0 + sum(fit.share for fit in fits)
+    pairs = zip(fits, answers, strict=True)
+    apart = [np.sqrt(fit.share / total) * (answer - best) for fit, answer in pairs]
+    return np.reshape(apart, (len(fits), len(best)))
 
 
 def _deviations(

@@ -17,11 +17,13 @@ from swarmnet.data.arrays import as_numbers
 from swarmnet.data.column_names import derivative_name, second_derivative_name, sigma_name, two_columns
 from swarmnet.data.data_frames import as_pandas, is_frame, pd
 from swarmnet.data.definitions import as_definitions, quantity_of
+from swarmnet.data.logarithms import partial_of
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.quantities import Quantity
 from swarmnet.data.readers import read_query
 from swarmnet.errors import SwarmnetError, warn_user
 from swarmnet.model import point_queries as queries
+from swarmnet.model.audit import audit_frame
 from swarmnet.model.error_bars import (
     OtherFit,
     jacobian_deviations,
@@ -98,8 +100,10 @@ class FittedModel:
             values = _finite(self.scaling.unscale_Y(best))
             if not return_std:
                 return values
-            std = self._deviations(value_deviations, queries.outputs, points, best)
-            return values, _finite(std * self.scaling.y_scale)
+            std = self._deviations(value_deviations, queries.outputs, points, best) * self.scaling.y_scale
+            if self.scaling.logs is not None:
+                std *= np.where(self.scaling.logs.outputs, values, 1.0)
+            return values, _finite(std)
 
     @overload
     def jacobian(self, X: ArrayLike | pd.DataFrame, return_std: Literal[False] = False) -> Array: ...
@@ -113,11 +117,22 @@ class FittedModel:
         with np.errstate(all="ignore"):
             points = self._scaled(X)
             best = queries.jacobian(self.net, self.theta, points)
-            partials = _finite(self.scaling.unscale_J(best))
+            partials = self.scaling.unscale_J(best)
+            if (logs := self.scaling.logs) is not None:
+                partials = logs.jacobian(partials, self._points(X), self.predict(X))
             if not return_std:
-                return partials
+                return _finite(partials)
+            if logs is not None:
+                return _finite(partials), self._jacobian_deviations(X)
             std = self._deviations(jacobian_deviations, queries.jacobian, points, best)
-            return partials, _finite(self.scaling.unscale_J(std))
+            return _finite(partials), _finite(self.scaling.unscale_J(std))
+
+    def _jacobian_deviations(self, X: ArrayLike | pd.DataFrame) -> Array:
+        """Return the deviations of partials as those of formulas of the network's logarithms."""
+        rows, columns = range(len(self.outputs)), range(len(self.inputs))
+        partials = [[partial_of(self.inputs, self.outputs, o, j) for j in columns] for o in rows]
+        deviations = [[self.quantity(each, X, return_std=True)[1] for each in row] for row in partials]
+        return np.moveaxis(np.array(deviations), -1, 0)
 
     def _deviations(
         self, deviations: Callable[..., Array], query: Callable[..., Array], points: Array, best: Array
@@ -133,8 +148,12 @@ class FittedModel:
     def hessian(self, X: ArrayLike | pd.DataFrame) -> Array:
         """Return second derivatives (n, k, d, d), [i, o, j, m] = d2Y_o/dx_j dx_m; raises like `predict`."""
         with np.errstate(all="ignore"):
-            found = queries.hessian(self.net, self.theta, self._scaled(X))
-            return _finite(self.scaling.unscale_H(found))
+            points = self._scaled(X)
+            found = self.scaling.unscale_H(queries.hessian(self.net, self.theta, points))
+            if self.scaling.logs is not None:
+                J = self.scaling.unscale_J(queries.jacobian(self.net, self.theta, points))
+                found = self.scaling.logs.hessian(found, J, self._points(X), self.predict(X))
+            return _finite(found)
 
     @overload
     def quantity(
@@ -160,6 +179,8 @@ class FittedModel:
             found = quantity_of(formula, define, self.inputs, self.outputs)
         else:
             found = formula.reordered(self.inputs, self.outputs)
+        if self.scaling.logs is not None:
+            found = self.scaling.logs.quantity(found)
         scaled = self.scaling.scale_quantities([found], None)[0]
         with np.errstate(all="ignore"):
             points = self._scaled(X)
@@ -245,6 +266,20 @@ class FittedModel:
             columns["outside"] = np.array(self.region.words(points), dtype=object)
         return pd.DataFrame(columns)
 
+    @property
+    def audit(self) -> pd.DataFrame:
+        """How each observed column agrees with the fit; empty for data in files, and for older model files.
+
+        Its columns are column, entries, noise, chi2_per_entry, largest_residual, row, factor, cosine and
+        verdict. The noise is in the column's unit. The largest residual, in this row of the data given to
+        `fit`, counted from 0, is in units of the noise, or of the entry's sigma. If rows stick out, these
+        numbers are those of a fit without them. The factor is <o, p> / <p, p>, of observations o and
+        predictions p, and the cosine <o, p> / (|o| |p|); of values, o and p are deviations from the mean. If
+        a column is a factor times what the others say, p is predicted from the others. A verdict says in a
+        line what is wrong, or is "".
+        """
+        return audit_frame(self.training)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model as JSON, completely or not at all, with every bit of the weights.
 
@@ -320,6 +355,8 @@ class FittedModel:
 
     def _scaled(self, X: ArrayLike | pd.DataFrame) -> Array:
         points = self._points(X)
+        if self.scaling.logs is not None:
+            self.scaling.logs.refuse_inputs(points, self.inputs)
         if self.warns_outside and (note := self.region.note(points, gaps=len(points) <= _ROWS_TRIED)):
             object.__setattr__(self, "warns_outside", False)
             warn_user(f"{note}; said once for this model: outside(X) and far(X) tell each row")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from swarmnet.data.column_names import listed, refuse_dangerous_name, refuse_same_names
 from swarmnet.data.data_frames import pd
+from swarmnet.data.logarithms import Logarithms
 from swarmnet.errors import SwarmnetError
 from swarmnet.model.error_bars import OtherFit
 from swarmnet.model.training_record import number, with_ranges_mended
@@ -25,7 +26,7 @@ from swarmnet.scaling import Scaling
 Array = NDArray[Any]
 
 _FORMAT = "swarmnet-model"
-_PLAIN, _VERSION = 2, 3  # the version of files without a trend, which 0.1 reads too, and with one
+_PLAIN, _VERSION = 2, 3  # of files without a trend and logarithms, which 0.1 reads too, and of others
 _BYTES = {1: "<f4", 2: "<f8", 3: "<f8"}  # number format of the error bars in each version of the file format
 HISTORY = ("iteration", "evaluations", "seconds", "loss", "validation_loss", "stage")
 _SCALES = ("x_offset", "x_scale", "y_offset", "y_scale")
@@ -35,7 +36,8 @@ def written(model: Mapping[str, Any]) -> str:
     """Return the text of a model file, with every bit, from the fields of `FittedModel` by name."""
     spread: Array | None = model["spread"]
     nets = [model["net"], *(other.net for other in model["others"])]
-    version = _PLAIN if all(net.trend is None for net in nets) else _VERSION
+    plain = all(net.trend is None for net in nets) and model["scaling"].logs is None
+    version = _PLAIN if plain else _VERSION
     document = {
         "format": _FORMAT,
         "version": version,
@@ -90,13 +92,16 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _built(document: dict[str, Any]) -> dict[str, Any]:
     net, theta = _network(document)
-    scaling = Scaling(*(_vector(document["scaling"][name]) for name in _SCALES))
+    scales = document["scaling"]
+    vectors = {name: _vector(scales[name]) for name in _SCALES}
+    scaling = Scaling(**vectors, logs=_logarithms(scales.get("log")))
     inputs, outputs = _names(document, "inputs"), _names(document, "outputs")
     if len({*inputs, *outputs}) < len(inputs) + len(outputs):
         raise SwarmnetError("two of its names are the same")
     refuse_same_names(inputs, outputs)
-    widths = [len(v) for v in (scaling.x_offset, scaling.x_scale, inputs)]
-    heights = [len(v) for v in (scaling.y_offset, scaling.y_scale, outputs)]
+    logs = scaling.logs or Logarithms((False,) * len(inputs), (False,) * len(outputs))
+    widths = [len(v) for v in (scaling.x_offset, scaling.x_scale, inputs, logs.inputs)]
+    heights = [len(v) for v in (scaling.y_offset, scaling.y_scale, outputs, logs.outputs)]
     if set(widths) != {net.d} or set(heights) != {net.k}:
         raise SwarmnetError("names, scaling and layer sizes do not fit together")
     if min(scaling.x_scale.min(), scaling.y_scale.min()) <= 0:
@@ -139,9 +144,12 @@ def network_record(net: Network) -> dict[str, Any]:
     return record
 
 
-def scaling_record(scaling: Scaling) -> dict[str, list[float]]:
+def scaling_record(scaling: Scaling) -> dict[str, Any]:
     """Return a scaling's record for model files and reports."""
-    return {name: getattr(scaling, name).tolist() for name in _SCALES}
+    record = {name: getattr(scaling, name).tolist() for name in _SCALES}
+    if scaling.logs is not None:
+        record["log"] = {"inputs": list(scaling.logs.inputs), "outputs": list(scaling.logs.outputs)}
+    return record
 
 
 def _network(record: dict[str, Any]) -> tuple[Network, Array]:
@@ -223,6 +231,15 @@ def _weights(sizes: Sequence[Any], terms: int) -> int:
         raise SwarmnetError("its layer sizes are not whole numbers")
     layers = [(a + 1) * b for a, b in zip(sizes[:-1], sizes[1:], strict=True)]
     return sum(layers) + terms * sizes[-1] if layers else 0
+
+
+def _logarithms(record: Any) -> Logarithms | None:
+    if record is None:
+        return None
+    logs = Logarithms(tuple(record["inputs"]), tuple(record["outputs"]))
+    if not all(isinstance(log, bool) for log in logs.inputs + logs.outputs):
+        raise SwarmnetError("the logarithms of its scaling are not true or false")
+    return logs
 
 
 def _vector(values: Any) -> NDArray[np.float64]:

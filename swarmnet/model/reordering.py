@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from swarmnet.model.error_bars import permuted
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.network.network import Network
-from swarmnet.scaling import Scaling
 
 
 def reordered(model: FittedModel, inputs: Sequence[str], outputs: Sequence[str]) -> FittedModel:
@@ -23,12 +22,12 @@ def reordered(model: FittedModel, inputs: Sequence[str], outputs: Sequence[str])
         return model
     j = [model.inputs.index(name) for name in inputs]
     o = [model.outputs.index(name) for name in outputs]
-    order, old = _weights(model.net, j, o), model.scaling
+    order = _weights(model.net, j, o)
     return replace(
         model,
         net=_network(model.net, j),
         theta=model.theta[order],
-        scaling=Scaling(old.x_offset[j], old.x_scale[j], old.y_offset[o], old.y_scale[o]),
+        scaling=model.scaling.reordered(j, o),
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         spread=None if model.spread is None else permuted(model.spread, order),

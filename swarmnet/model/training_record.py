@@ -26,6 +26,8 @@ MEANINGS = {
     "input_ranges": "lowest and highest number of each input in the training rows",
     "sigma": "mean size of the standard deviations that were given, in each column's unit",
     "define": "formulas of column names",
+    "log": "inputs and outputs of which the network takes the logarithm",
+    "require": "constraints, each with its largest violation, where that is, and on what share of the box",
     "scaling": "of inputs and outputs before training",
     "loss_function": "how errors of values count",
     "derivative_weight": "how much derivatives count beside values; estimated: found from the data",
@@ -43,6 +45,7 @@ MEANINGS = {
     "entries left out, relative to the size of their column",
     "no_error_bars": "why the model has none",
     "zero_at": "where outputs without observed values are set to 0",
+    "audit": "what the data say about each observed column, see the table",
     "status": "why training ended, in a word",
     "message": "why training ended",
     "loss": "mean square of the errors, relative to the size or sigma of their column",
@@ -150,10 +153,13 @@ def for_people(record: Record) -> dict[str, Any]:
     for name in ("noise", "sigma", "prior", "chi2_per_entry"):
         if isinstance(parts := record.get(name), Mapping):
             shown[name] = {key: _in_few_digits(value) for key, value in parts.items()}
+    if isinstance(logs := record.get("log"), list):
+        shown["log"] = ", ".join(map(str, logs))
     if isinstance(settings := record.get("settings"), Mapping):
         shown["settings"] = _without_limits(settings)
     if tried := candidates(record):
         shown["candidates"] = _in_a_line(tried)
+    shown.pop("audit", None)  # a table of its own
     return {name: value for name, value in shown.items() if value is not None and value != {}}
 
 

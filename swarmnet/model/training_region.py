@@ -24,6 +24,7 @@ from swarmnet.number_format import ends, for_offset
 Array = NDArray[np.float64]
 
 FAR = "far from all rows"
+_MOST_NAMED = 4  # inputs in a note
 _MOST_POINTS, _MOST_NUMBERS = 200, 20_000  # kept points, and numbers in them; only bound a model file
 _SAMPLE = 10_000  # rows from which the kept points are chosen; bounds the time
 _BLOCK = 4096  # rows whose distances are computed at a time; bounds the memory
@@ -167,7 +168,10 @@ class Region:
         outside = np.asarray(beyond.any(1))
         parts = []
         if outside.any():
-            inputs = [self._beyond(j, X[beyond[:, j], j]) for j in np.flatnonzero(beyond.any(0)).tolist()]
+            found = np.flatnonzero(beyond.any(0)).tolist()
+            inputs = [self._beyond(j, X[beyond[:, j], j]) for j in found[:_MOST_NAMED]]
+            if len(found) > _MOST_NAMED:
+                inputs.append(f"and {len(found) - _MOST_NAMED} more inputs")
             parts.append(f"{_rows(outside)} outside the training range: {listed(inputs)}")
         if gaps and (far := self.far(X) & ~outside).any():
             parts.append(f"{_rows(far)} within the training range, but far from all training rows")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swarmnet import linalg as blas
-from swarmnet.objective.quantity_entries import Block, QuantityBlock, TableBlock, quantity_blocks
+from swarmnet.objective.quantity_entries import Block, TableBlock, quantity_blocks
 from swarmnet.objective.row_chunks import Chunks, Entries
 from swarmnet.objective.row_source import Array, Sums, Terms, joined
 
@@ -211,20 +211,20 @@ class EntrySums(ABC):
         return [*of_table, *_shared(self._quantity_blocks)]
 
     @cached_property
-    def _quantity_blocks(self) -> list[QuantityBlock]:
+    def _quantity_blocks(self) -> list[Block]:
         return quantity_blocks(self.parts, self.terms.quantities, self.terms.unit.partial)
 
     @cached_property
     def _quantity_work(self) -> float:
         """Multiplications of the loss of quantities."""
-        return float(sum(block.arguments.count for block in self._quantity_blocks) * self.terms.net.size)
+        return float(sum(block.passes for block in self._quantity_blocks) * self.terms.net.size)
 
     @cached_property
     def _entry_count(self) -> int:
-        return self._entries.count + sum(len(block.target) for block in self._quantity_blocks)
+        return self._entries.count + sum(len(block.group) for block in self._quantity_blocks)
 
 
-def _shared(blocks: Sequence[QuantityBlock]) -> list[Sequence[QuantityBlock]]:
+def _shared(blocks: Sequence[Block]) -> list[Sequence[Block]]:
     """Divide blocks among partial sums."""
     count = min(PARTS, len(blocks))
     return [blocks[len(blocks) * i // count : len(blocks) * (i + 1) // count] for i in range(count)]

@@ -32,6 +32,10 @@ class Block(Protocol):
     def group(self) -> Array:
         """(entries,) their noise groups."""
 
+    @property
+    def passes(self) -> int:
+        """The number of values and derivatives that are computed for them."""
+
     def divided(self, most: int) -> Iterator[Block]:
         """Yield blocks of up to `most` entries, if these can be chosen."""
 
@@ -59,6 +63,11 @@ class TableBlock:
     def group(self) -> Array:
         """(entries,) their noise groups."""
         return self.table.group[self.first : self.last]
+
+    @property
+    def passes(self) -> int:
+        """The number of values and derivatives that are computed for them."""
+        return self.last - self.first
 
     def divided(self, most: int) -> Iterator[TableBlock]:
         """Yield blocks of up to `most` entries."""
@@ -118,6 +127,11 @@ class QuantityBlock:
             np.zeros(size, np.intp),
         )
 
+    @property
+    def passes(self) -> int:
+        """The number of values and derivatives that are computed for them."""
+        return self.arguments.count
+
     def divided(self, most: int) -> Iterator[QuantityBlock]:
         """Yield this block, which is small."""
         yield self
@@ -142,22 +156,51 @@ class QuantityBlock:
         return np.asarray(np.sqrt(self.weight) * (value - self.target))
 
 
-def quantity_blocks(
-    parts: Sequence[Chunks], quantities: Sequence[Quantity], unit: float
-) -> list[QuantityBlock]:
-    """Return the observed quantities of chunks, whose weights also contain the factor `unit`."""
+def quantity_blocks(parts: Sequence[Chunks], quantities: Sequence[Quantity], unit: float) -> list[Block]:
+    """Return the observed quantities of chunks, whose weights also contain the factor `unit`.
+
+    Derivatives as they are share a table; there may be many, of few rows each.
+    """
     if unit == 0:
         return []
-    found: list[QuantityBlock] = []
+    found: list[Block] = []
     for chunks in parts if quantities else ():
         X = unchunked(chunks.inputs[:, 0]).astype(np.float64)
+        partials: list[QuantityBlock] = []
         for number, quantity in enumerate(quantities):
             target, weight, group = (
                 array[:, number].ravel() for array in (chunks.Q, chunks.Q_weight, chunks.Q_group)
             )
             target, weight = target.astype(np.float64), weight.astype(np.float64) / unit
             seen = np.flatnonzero(weight)
-            for start in range(0, len(seen), _ROWS):
-                rows = seen[start : start + _ROWS]
-                found.append(QuantityBlock(quantity, X[rows], target[rows], weight[rows], group[rows]))
+            blocks = [
+                QuantityBlock(quantity, X[rows], target[rows], weight[rows], group[rows])
+                for rows in (seen[start : start + _ROWS] for start in range(0, len(seen), _ROWS))
+            ]
+            (partials if quantity.is_partial else found).extend(blocks)
+        if partials:
+            table = _table(partials)
+            spans = range(0, table.count, _ROWS)
+            found += [TableBlock(table, start, min(start + _ROWS, table.count)) for start in spans]
     return found
+
+
+def _table(partials: Sequence[QuantityBlock]) -> Entries:
+    """Return the table of entries whose quantities are derivatives as they are."""
+    factor = np.array([block.quantity.scale[0] / block.quantity.unit for block in partials])
+    tables = [block.arguments for block in partials]
+    count = [table.count for table in tables]
+    factors = np.repeat(factor, count)
+    output, first, second = (
+        np.concatenate([getattr(table, name) for table in tables]) for name in ("output", "input", "second")
+    )
+    return Entries(
+        np.concatenate([block.X for block in partials]),
+        np.arange(sum(count)),
+        output,
+        first,
+        second,
+        np.concatenate([block.target for block in partials]) / factors,
+        np.concatenate([block.weight for block in partials]) * factors**2,
+        np.concatenate([block.group for block in partials]),
+    )

@@ -105,7 +105,7 @@ def edge_flows(model: FittedModel, point: Array, output: int, input: int) -> lis
     passes = model.net.passes(model.theta, model.scaling.scale_X(point)[:, None], order=1)
     tangents = [np.eye(model.net.d)[input], *(T[:, 0] for T in passes.tangent(unit(model.net.d, input))[0])]
     gradients = passes.pullback(unit(model.net.k, output))
-    factor = model.scaling.y_scale[output] / model.scaling.x_scale[input]
+    factor = _unit(model, point, output, input)
     flows = []
     for index, (W, _) in enumerate(model.net.unflatten(model.theta)):
         slope = passes.S[index][:, 0]
@@ -115,12 +115,22 @@ def edge_flows(model: FittedModel, point: Array, output: int, input: int) -> lis
 
 def trend_part(model: FittedModel, point: Array, output: int, input: int) -> float:
     """Return what the trend adds to a partial at the point (d,)."""
-    net, scaling = model.net, model.scaling
+    net = model.net
     if net.trend is None:
         return 0.0
-    slopes = net.trend.jets(scaling.scale_X(point)[:, None], 1)[1][:, input, 0]
-    factor = scaling.y_scale[output] / scaling.x_scale[input]
+    slopes = net.trend.jets(model.scaling.scale_X(point)[:, None], 1)[1][:, input, 0]
+    factor = _unit(model, point, output, input)
     return float(factor * (slopes @ net.coefficients(model.theta)[:, output]))
+
+
+def _unit(model: FittedModel, point: Array, output: int, input: int) -> float:
+    """Return by what a partial of the network is to be multiplied at the point (d,)."""
+    one = np.zeros((1, model.net.k, model.net.d))
+    one[0, output, input] = 1.0
+    found = model.scaling.unscale_J(one)
+    if model.scaling.logs is not None:
+        found = model.scaling.logs.jacobian(found, point[None], model.predict(point[None]))
+    return float(found[0, output, input])
 
 
 @dataclass(frozen=True, eq=False)

@@ -116,23 +116,29 @@ class _Line:
     answers: Answers  # along the line
     near: NDArray[np.bool_]
     note: str  # describes which observations are drawn
+    is_log: bool  # whether the model takes the logarithm of the input, which then has a logarithmic axis
 
     @classmethod
     def of(cls, base: Slice, input: str) -> "_Line":
         j = input_of(base.model, input)
         at = base.at[j]
-        x = np.linspace(min(base.low[j], at), max(base.high[j], at), _POINTS)
+        logs = base.model.scaling.logs
+        is_log = logs is not None and logs.inputs[j]
+        points = np.geomspace if is_log else np.linspace
+        x = points(min(base.low[j], at), max(base.high[j], at), _POINTS)
         if x[0] == x[-1]:
             raise SwarmnetError(f"{input} has only the value {at:g}: there is no profile along it")
         share = 100 * base.nearness
         note = f", shifted, others ± {share:.3g} % of range" if len(base.at) > 1 else ""
-        return cls(base, j, base.answers([j], x[:, None]), base.near([j]), note)
+        return cls(base, j, base.answers([j], x[:, None]), base.near([j]), note, is_log)
 
     def draw(self, column: Column, ax: Axes) -> None:
         """Draw the curve, its band, the base point and the dots."""
         x, curve = self.answers.X[:, self.input], self.answers.of(column)
         style.ticks(ax)
         self._shade(ax)
+        if self.is_log:
+            ax.set_xscale("log")
         ax.axvline(self.base.at[self.input], color="0.5", linewidth=1, linestyle=":", zorder=1)
         if self.base.model.spread is not None:
             reach = 2 * self.answers.deviation(column)
@@ -182,12 +188,16 @@ class _Line:
         along = derivative_name(column.name, self.base.model.inputs[self.input])
         slope = slopes[seen] + self.shift(column_of(self.base.model, along), X)
         y = np.where(np.isnan(value), self.in_slice(column, X), value + self.shift(column, X))
-        x = X[:, self.input]
-        (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+        x, ends_of_x = X[:, self.input], np.array(ax.get_xlim())
+        if self.is_log:  # the axis is linear in ln x, and the slope by it is x times as large
+            x, ends_of_x, slope = np.log(x), np.log(ends_of_x), slope * x
+        (left, right), (bottom, top) = ends_of_x, ax.get_ylim()
         # The length on the panel does not depend on units, and decreases with the number of strokes.
         half = np.clip(_STROKE / len(x), 0.012, 0.035)
         dx = half / np.hypot(1 / (right - left), slope / (top - bottom))
         ends = np.stack([[x - dx, y - slope * dx], [x + dx, y + slope * dx]]).transpose(2, 0, 1)
+        if self.is_log:
+            ends[:, :, 0] = np.exp(ends[:, :, 0])
         # Black like all observations, thicker than the curve and under the dots
         strokes = LineCollection(list(ends), colors=style.BLACK, linewidths=2.5, zorder=2.5)
         strokes.set_label(f"observed slopes{self.note}")

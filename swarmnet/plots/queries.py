@@ -128,7 +128,9 @@ def place(model: FittedModel, point: Array, names: Sequence[str]) -> str:
     told = []
     for name in names:
         j = model.inputs.index(name)
-        digits = for_offset(float(point[j]), float(model.scaling.x_scale[j]))
+        logs, unit = model.scaling.logs, float(model.scaling.x_scale[j])
+        unit = unit * abs(float(point[j])) if logs is not None and logs.inputs[j] else unit
+        digits = for_offset(float(point[j]), unit)
         told.append(f"{name} = {point[j]:.{digits}g}")
     return ", ".join(told)
 

@@ -19,7 +19,7 @@ from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.model_file import network_record, scaling_record
 from swarmnet.model.training_record import input_range
 from swarmnet.network.network import Network
-from swarmnet.report.formulas import formulas_of
+from swarmnet.report.formulas import columns_of_page, formulas_of
 
 Array = NDArray[np.float64]
 
@@ -47,7 +47,7 @@ def page_content(
     return {
         "inputs": list(model.inputs),
         "ranges": _ranges(model),
-        "quantities": [*({"name": c.name, "o": c.output, "j": c.input} for c in columns), *formulas],
+        "quantities": [*columns_of_page(model, columns), *formulas],
         "shown": _shown(columns, len(formulas), len(model.inputs)),
         "models": [_record(name, each) for name, each in models.items()],
         "observed": None if observed is None else _observed(observed),
@@ -110,9 +110,8 @@ def _shown(columns: Sequence[Column], formulas: int, d: int) -> list[int]:
 def _ranges(model: FittedModel) -> list[list[float]]:
     """Return [low, high] of each input: the training range or, if unknown, offset +- 2 scales."""
     ranges = []
-    for name, offset, scale in zip(model.inputs, model.scaling.x_offset, model.scaling.x_scale, strict=True):
-        known = input_range(model.training, name)
-        low, high = known or (float(offset - 2 * scale), float(offset + 2 * scale))
+    for name, usual in zip(model.inputs, model.scaling.usual_range.T.tolist(), strict=True):
+        low, high = input_range(model.training, name) or usual
         if not low < high:  # a constant input
             room = 0.05 * abs(low) or 1.0
             low, high = low - room, high + room

@@ -13,11 +13,13 @@ import numpy as np
 from swarmnet.comparison import Comparison
 from swarmnet.data.data_frames import pd
 from swarmnet.data.inspection import RANGE, DataInspection, digits_of
+from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.training_record import MEANINGS, candidates, for_people, two_numbers
 from swarmnet.number_format import for_range
 
 _PATTERNS = 20  # rows of the table of patterns, the most frequent ones
 _DIGITS = 4
+_AUDIT = "the largest residual is in units of noise"
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,15 @@ def candidates_table(record: Mapping[str, Any], chosen: str) -> Table | None:
         return None
     note = f"chosen: {chosen}; the left-out error is relative to the size of each column"
     return frame_table(pd.DataFrame(tried), "Models tried", note)
+
+
+def audit_table(model: FittedModel) -> Table | None:
+    """Return the audit of a model, a row for each observed column; None if it has none."""
+    found = model.audit
+    if not len(found):
+        return None
+    heads = {str(name): str(name).replace("_", " ").replace("chi2", "chi²") for name in found}
+    return frame_table(found.rename(columns=heads), "Audit of the training data", _AUDIT)
 
 
 def _told(value: Any) -> str:

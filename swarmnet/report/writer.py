@@ -49,6 +49,7 @@ def write_model_report(model: FittedModel, path: Path, data: MixedData | None = 
         data=None if tested is None else _data(tested),
         training=tables.training_table({"": model.training}),
         candidates=tables.candidates_table(model.training, _network(model)),
+        audit=tables.audit_table(model),
         content=content,
         losses_text="The training loss of each iteration." if content["losses"] else "",
         diagram=_diagram(model),
@@ -78,6 +79,7 @@ def write_comparison_report(comparison: Comparison, path: Path) -> None:
         data=_data(train),
         training=tables.training_table({name: model.training for name, model in models.items()}),
         candidates=None,  # all trainers had the same network
+        audit=None,
         content=content,
         losses_text=f"{_LOSSES}{': medians, and quartiles as bands' if several else ''}.",
         diagram=None,

@@ -25,7 +25,7 @@ _EXACT = -27.0
 _ALIKE = 3  # polynomials that must have such a score
 _PATIENCE = 4  # polynomials in a row that predict no better and end the search
 _FEW = 60  # terms up to which all are tried: they take milliseconds
-_BETTER = 0.05  # decrease of the score that counts as better
+BETTER = 0.05  # decrease of the score that counts as better
 _BESIDE = 4  # other fits in the error bars of a fit; each takes as long as its own prediction
 # Difference of scores up to which predictions count as equal, because those of few entries vary. Then the
 # evidence decides among polynomials, and networks are preferred: polynomials vary more at the edges.
@@ -87,7 +87,7 @@ def polynomials_by_score(objectives: Sequence[Trainable]) -> list[Predictor]:
             break
         found = Predictor.of(objective, fitted(objective))
         tried.append(found)
-        missed = 0 if found.score < best - _BETTER else missed + 1
+        missed = 0 if found.score < best - BETTER else missed + 1
         best = min(best, found.score)
 
     def order(found: Predictor) -> tuple[bool, float]:
@@ -147,9 +147,19 @@ def report(polynomials: Sequence[Predictor], monitor: Monitor) -> None:
     monitor.record(best.loss, best.theta, len(polynomials), posterior, best.objective.number)
 
 
+def _with_rival(posterior: Posterior, network: Predictor) -> Posterior:
+    """Return a posterior with a network of share 0: under constraints it may be the better one."""
+    return replace(
+        posterior,
+        others=(*posterior.others, network.theta),
+        networks=np.append(posterior.networks, network.objective.number),
+        share=np.append(posterior.share, 0.0),
+    )
+
+
 def keep_better(polynomials: Sequence[Predictor], monitor: Monitor, candidates: Sequence[Trainable]) -> None:
     """Make the first polynomial the result again if it predicts better than the network that was found."""
     network, best = network_found(monitor, candidates), polynomials[0]
     if network is not None and best.score < network.score - _EQUAL:
-        posterior = best.beside(polynomials)
+        posterior = _with_rival(best.beside(polynomials), network)
         monitor.found.offer(best.loss, best.theta, best.objective.number, posterior)

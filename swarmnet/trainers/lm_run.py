@@ -101,6 +101,7 @@ class LMRun:
         self.used, self.share = np.zeros(len(self.hyper.count)), np.zeros(len(theta))
         self.log_evidence = self.best = -np.inf
         self.best_at, self.done = 0, False
+        self.lowered = 0.0  # by which the last iteration lowered M
         self.warm_up = COLD if self.hyper.estimates_noise else 0
 
     @classmethod
@@ -182,8 +183,8 @@ class LMRun:
         self.iteration += 1
         self.clock += math.log(self.cooling) / math.log(COOLING)
         self.evaluations += 1
-        lowered = self._step(objective.group_squares, model, energy)
-        self._watch(energy, lowered)
+        self.lowered = self._step(objective.group_squares, model, energy)
+        self._watch(energy, self.lowered)
         if hyper.estimates_noise:
             hyper.update(self.theta, self.squares, self.used, self.share, self.cooling, _PRIOR_CHANGE)
 

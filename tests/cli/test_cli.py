@@ -211,6 +211,19 @@ def test_columns_that_are_left_out_are_named(run, folder, command):
     assert (code, err.splitlines()[0]) == (0, "n.csv: columns not needed: density")
 
 
+def test_train_and_compare_take_constraints(run):
+    require = ("--require", "dh/dT >= 3", "--require", "h<=60")
+    assert run("train", "data.csv", *SHORT, *require).code == 0
+    model = swarmnet.load("model.json")
+    assert [*model.training["require"]] == ["dh/dT >= 3", "h<=60"]
+    assert model.jacobian([[1.0, 1.0], [0.0, 3.0]])[:, 0, 0].min() >= 3.0
+    compared = ("compare", "data.csv", "--trainers", "lbfgs", "--hidden", "3", "--repeats", 1)
+    assert run(*compared, "--evaluations", 20, *require).code == 0
+    failed = run("train", "data.csv", *SHORT, "--require", "dh/dT")
+    assert failed.code == 2
+    assert failed.err.startswith("error: require= (--require) of 'dh/dT': expected '>=' or '<='")
+
+
 FORCES = ("--define", "Fp = -dh/dp", "--define", "cp=dh/dT/1000")
 
 

@@ -132,3 +132,11 @@ def test_a_limit_of_seconds_or_evaluations_holds_for_all_fits_together():
     trainer = swarmnet.trainers.LM(iterations=None, evaluations=90)
     model = fit(data, hidden=(3,), degree=0, trainer=trainer, noise="student")
     assert model.training["evaluations"] <= 130  # a step of three runs may be counted beyond
+
+
+def test_outliers_among_logarithms_are_those_of_their_ratio():
+    values = np.exp(3.0 * np.sin(X))
+    values[5] *= 1e3
+    model = fit(MixedData(X[::-1], values[::-1], outputs=["p"]), log="p", noise="student")
+    assert model.training["outliers"] == {"p": [18]}
+    assert np.allclose(model.predict(BETWEEN), np.exp(3.0 * np.sin(BETWEEN)), rtol=0.05)

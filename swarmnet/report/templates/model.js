@@ -15,6 +15,7 @@ const networkOf = ({ sizes, activations, theta, trend }) =>
 class Model {
   constructor(record) {
     this.scaling = record.scaling;
+    this.log = record.scaling.log?.inputs ?? []; // outputs are formulas of their logarithms
     this.network = networkOf(record);
     this.hasBars = record.spread !== null;
     if (!this.hasBars) return;
@@ -23,7 +24,8 @@ class Model {
   }
 
   scaled(x) {
-    return Float64Array.from(x, (number, j) => (number - this.scaling.x_offset[j]) / this.scaling.x_scale[j]);
+    const { x_offset, x_scale } = this.scaling;
+    return Float64Array.from(x, (number, j) => ((this.log[j] ? Math.log(number) : number) - x_offset[j]) / x_scale[j]);
   }
 
   // From the network's unit of a quantity to the data's; formulas are in the data's.
@@ -52,16 +54,21 @@ class Model {
     return j === null ? pass.values[o] : i === null ? pass.partials(o)[j] : pass.partials(o, j)[i];
   }
 
+  // The inputs in the data's units, before exp.
+  inputs(pass) {
+    return Array.from(pass.A[0], (number, j) => number * this.scaling.x_scale[j] + this.scaling.x_offset[j]);
+  }
+
   formula(pass, { tree, arguments: given }) {
-    const x = Array.from(pass.A[0], (number, j) => number * this.scaling.x_scale[j] + this.scaling.x_offset[j]);
-    return evaluated(tree, x, this.answers(pass, given));
+    return evaluated(tree, this.inputs(pass), this.answers(pass, given));
   }
 
   // The slopes (d) of a quantity along each input at a pass; of a formula by differences.
   slopes(pass, q) {
     const bare = (i) => (this.answer(pass.moved(i, STEP), q) - this.answer(pass.moved(i, -STEP), q)) / (2 * STEP);
     const slopes = q.tree !== undefined ? pass.A[0].map((_, i) => bare(i)) : pass.gradient(q.o, q.j);
-    return slopes.map((slope, j) => (slope * this.unit(q)) / this.scaling.x_scale[j]);
+    const x = this.inputs(pass).map((number, j) => (this.log[j] ? Math.exp(number) : 1));
+    return slopes.map((slope, j) => (slope * this.unit(q)) / this.scaling.x_scale[j] / x[j]);
   }
 
   // The gradient (p) of a quantity with respect to theta, in the quantity's unit; of a second derivative by differences.

@@ -1,0 +1,70 @@
+"""The command swarmnet suggest."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from swarmnet.cli import console, printing
+from swarmnet.data.column_names import listed
+from swarmnet.data.data_frames import pd
+from swarmnet.data.readers import read_query
+from swarmnet.errors import SwarmnetError
+from swarmnet.model.fitted_model import FittedModel, load
+from swarmnet.suggestion import suggest as suggest_entries
+
+Columns = Annotated[
+    str | None,
+    typer.Option(help="Columns that can be measured, as in h,dh/dT; by default those of the data."),
+]
+Costs = Annotated[str | None, typer.Option(help="Of a measurement, as in dh/dT=0.5,h=2; by default 1.")]
+Target = Annotated[
+    str | None, typer.Option(help="Columns whose error bars are to shrink; by default all outputs.")
+]
+Candidates = Annotated[
+    str | None, typer.Option(help="CSV or Parquet file of points; by default points of the training range.")
+]
+Form = Annotated[
+    Path | None, typer.Option("--output", "-o", help="CSV file to write, for the numbers to be measured.")
+]
+
+
+def suggest(
+    model: console.ModelFile,
+    n: Annotated[int, typer.Option("-n", help="How many measurements.", min=1)] = 8,
+    candidates: Candidates = None,
+    entries: Columns = None,
+    costs: Costs = None,
+    target: Target = None,
+    output: Form = None,
+) -> None:
+    """The measurements that would reduce a model's error bars most, chosen together."""
+    console.refuse_output(output, model, candidates)
+    fitted = load(model)
+    points = None if candidates is None else _points(candidates, fitted)
+    found = suggest_entries(fitted, n, points, console.names(entries), _costs(costs), console.names(target))
+    if output is not None:
+        form = found[[*fitted.inputs, "entry"]].rename(columns={"entry": "target"}).assign(value="")
+        console.write(console.csv(form), output)
+    console.show(found if points is None else printing.rows_from_1(found), "what to measure next")
+
+
+def _points(path: str, model: FittedModel) -> pd.DataFrame:
+    X, ignored = read_query(path, model.inputs)
+    if ignored:
+        console.note(f"{path}: columns not needed: {listed(ignored)}")
+    return pd.DataFrame(X, columns=list(model.inputs))
+
+
+def _costs(text: str | None) -> dict[str, float]:
+    """Return costs by column; of several equality signs the last separates both."""
+    found: dict[str, float] = {}
+    for part in console.names(text) or ():
+        name, _, cost = part.rpartition("=")
+        try:
+            found[name.strip()] = float(cost)
+        except ValueError:
+            name = ""
+        if not name.strip():
+            raise SwarmnetError(f"--costs must be COLUMN=NUMBER, as in dh/dT=0.5, not {part!r}")
+    return found
