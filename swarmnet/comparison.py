@@ -88,6 +88,7 @@ def compare(
     degree: str | int = "auto",
     log: str | Sequence[str] | None = None,
     require: Require = (),
+    noise: str = "gaussian",
     test: Data | None = None,
     test_fraction: float = 0.2,
     progress: Watch | None = None,
@@ -127,6 +128,7 @@ def compare(
         degree=degree,
         log=log,
         require=require,
+        noise=noise,
         memory_limit=memory_limit,
         client=client,
     )

@@ -59,7 +59,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
     Args:
         hidden, activation, trainer, iterations, seconds, particles, loss, scaling: as in
             `swarmnet.fitting.options.FitOptions`; with `seconds` the model depends on the machine's speed.
-        derivative_weight, l2, degree, log, require: likewise.
+        derivative_weight, l2, degree, log, require, noise: likewise.
         random_state: a whole number is the seed of `swarmnet.fit`. With None the seed is drawn from NumPy's
             global generator, with a `RandomState` from that.
         define: formulas of columns of `dydx` (and `dydx_sigma`), such as ``{"cp": "dh/dT/1000"}``; see
@@ -98,6 +98,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         degree: str | int = "auto",
         log: str | Sequence[str] | None = None,
         require: Require = (),
+        noise: str = "gaussian",
         random_state: int | np.random.RandomState | None = 0,
         define: Define | None = None,
     ) -> None:
@@ -114,6 +115,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         self.degree = degree
         self.log = log
         self.require = require
+        self.noise = noise
         self.random_state = random_state
         self.define = define
 

@@ -91,6 +91,9 @@ Logarithms = Annotated[
     list[str] | None,
     typer.Option("--log", metavar="NAME", help="Input or output to take the logarithm of; repeatable."),
 ]
+NoiseOption = Annotated[
+    str, typer.Option(help="gaussian, or student for data with outliers, which then count less.")
+]
 Fraction = Annotated[float, typer.Option(help="Share of the points to hold out and test on.")]
 UsualFraction = Annotated[
     float | None,

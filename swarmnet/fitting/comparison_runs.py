@@ -17,6 +17,7 @@ from swarmnet.errors import SwarmnetWarning, warn_user
 from swarmnet.fitting.fitting import fitted
 from swarmnet.fitting.options import FitOptions
 from swarmnet.fitting.outcome import TAKEN_FOR_NOISE
+from swarmnet.fitting.reweighting import OUTLIERS
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.metrics import evaluate
 from swarmnet.trainers.result import STATUS, Callback, Progress
@@ -28,8 +29,9 @@ Watch = Callable[[str, int, Progress], bool | None]
 Made = tuple[FittedModel, dict[str, float]]  # a model, and its row in the table
 
 # How warnings of single fits begin that a comparison does not show. Ctrl-C ends the whole comparison. And the
-# table shows the errors of columns taken for noise, which is common in the fit to the values alone.
-_UNSAID = STATUS["interrupted"], TAKEN_FOR_NOISE
+# table shows the errors of columns taken for noise, which is common in the fit to the values alone. Each
+# model has its outliers in its record.
+_UNSAID = STATUS["interrupted"], TAKEN_FOR_NOISE, OUTLIERS
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,7 @@ from swarmnet.fitting.free_outputs import (
 )
 from swarmnet.fitting.options import Activations, FitOptions, Hidden
 from swarmnet.fitting.outcome import Outcome
+from swarmnet.fitting.reweighting import Trained, trained_robustly, with_outliers
 from swarmnet.fitting.run_record import fingerprint_of, record_of
 from swarmnet.model.audit import verdicts
 from swarmnet.model.fitted_model import FittedModel
@@ -38,7 +40,7 @@ from swarmnet.model.training_region import TrainingPoints
 from swarmnet.network.network import Network
 from swarmnet.objective.objective import Objective
 from swarmnet.scaling import Preparation, Scaling
-from swarmnet.trainers import Trainer, TrainResult, run
+from swarmnet.trainers import Trainer, run
 from swarmnet.trainers.checkpoint import EVERY, Checkpoint
 from swarmnet.trainers.result import Callback, Validate
 
@@ -65,6 +67,7 @@ def fit(
     degree: str | int = "auto",
     log: str | Sequence[str] | None = None,
     require: Require = (),
+    noise: str = "gaussian",
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = EVERY,
     callback: Callback | None = None,
@@ -101,6 +104,7 @@ def fit(
         degree=degree,
         log=log,
         require=require,
+        noise=noise,
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
         callback=callback,
@@ -143,19 +147,19 @@ def fitted(
     centre = _centre(learnt, logs) if free else {}
     warn_of_free_outputs(free, centre)
     warn_of_free_slopes(ordered)
-    preparation = _preparation(learnt, nets[0], options)
-    candidates, result = _trained(learnt, nets, preparation, options, cluster, logs)
+    found = _found(learnt, nets, options, cluster, logs)
+    scaling, candidates, result = found.preparation.scaling, found.candidates, found.result
     if result.status == "interrupted":
         warn_user(result.message)
     warn_of_weights(given.statistics, result)
-    result = constraints.trained(candidates, result, preparation.scaling)
+    result = constraints.trained(candidates, result, scaling)
     objective = candidates[result.network]
     labels = logs.labels(ordered.inputs, ordered.outputs)
-    outcome = Outcome(objective, result, *labels, preparation.scaling, options.configured_trainer)
+    outcome = Outcome(objective, result, *labels, scaling, options.configured_trainer)
     model = FittedModel(
         objective.net,
         result.theta,
-        replace(preparation.scaling, logs=logs or None),
+        replace(scaling, logs=logs or None),
         ordered.inputs,
         ordered.outputs,
         record_of(given, ordered, options) | outcome.record(nets) | result.record | constraints.record,
@@ -164,9 +168,12 @@ def fitted(
         other_fits(nets, result),
         TrainingPoints.of(ordered),
     )
+    if options.noise == "student":
+        model = with_outliers(model, scaling, learnt, given, logs)
     if free:
         model = with_pinned_outputs(model, free, centre)
-    refits = checked and outcome.is_complete and options.loss == "squared" and not logs
+    usual = (options.loss, options.noise) == ("squared", "gaussian") and not logs
+    refits = checked and usual and outcome.is_complete
     model, explained = audited(reordered(model, given.inputs, given.outputs), given, row_numbers, refits)
     for line in (*outcome.warnings(explained), *verdicts(model.training), *constraints.warnings()):
         warn_user(line)
@@ -199,15 +206,23 @@ def _preparation(data: Dataset, net: Network, options: FitOptions) -> Preparatio
     return Preparation(scaling, None if options.scaling is None else known, scales_values=squared)
 
 
-def _trained(
+def _found(
     data: Dataset,
     nets: list[Network],
-    preparation: Preparation,
     options: FitOptions,
     cluster: "Cluster | None",
     logs: Logarithms,
-) -> tuple[list[Objective], TrainResult]:
-    """Return the objectives of the networks, and the result of training."""
+) -> Trained:
+    """Return the fit of the networks with the kind of noise that the options say."""
+    one_fit = partial(_trained, nets, cluster, logs)
+    return trained_robustly(data, options, one_fit) if options.noise == "student" else one_fit(data, options)
+
+
+def _trained(
+    nets: list[Network], cluster: "Cluster | None", logs: Logarithms, data: Dataset, options: FitOptions
+) -> Trained:
+    """Return the fit of the networks."""
+    preparation = _preparation(data, nets[0], options)
     trainer, validation, settings = options.configured_trainer, options.validation, options.of_objective
     if validation is not None:
         validation = validation.select(data.inputs, data.outputs)
@@ -241,4 +256,4 @@ def _trained(
         )
     finally:
         candidates[0].candidates = ()  # otherwise a reference cycle would keep their rows in memory
-    return candidates, result
+    return Trained(preparation, candidates, result)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Hidden = str | int | Sequence[int]
 Activations = str | Activation | Sequence[str | Activation]
 
+NOISE = ("gaussian", "student")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FitOptions:
@@ -66,6 +68,10 @@ class FitOptions:
             formulas of inputs, outputs, first and second derivatives and defined names on either side of
             >= or <=; > and < mean the same. After training, it goes on under them; the record has their
             largest violations. Data in files or with a client cannot have them.
+        noise: distribution of the noise: "gaussian", or "student" for data with outliers. Student's t, with 4
+            degrees of freedom, lets entries far from the fit count less. There are up to three fits, each
+            with all iterations, which share seconds and evaluations; after each the entries get new weights.
+            The history is that of the last one. It takes the squared loss, data in memory, and no checkpoint.
         checkpoint: file for the state of training. If it holds a state of the same run, training continues
             from there, and the model is the same, bit for bit, as without the stop. With a time limit it is
             not the same; the seconds before the stop count.
@@ -100,6 +106,7 @@ class FitOptions:
     degree: str | int = "auto"
     log: str | Sequence[str] | None = None
     require: Require = ()
+    noise: str = "gaussian"
     checkpoint: str | os.PathLike[str] | None = None
     checkpoint_every: float = EVERY
     callback: Callback | None = None
@@ -119,6 +126,7 @@ class FitOptions:
             require_number(
                 name, getattr(self, name), "a number of 0 or more", lambda x: x >= 0, optional=True
             )
+        self._check_noise()
         float_type(self.dtype)
         if self.validation is not None and not is_dataset(self.validation):
             raise SwarmnetError("validation must be MixedData that are held out: read_csv reads a file")
@@ -129,6 +137,14 @@ class FitOptions:
         _ = self.configured_trainer
         value_loss(self.loss)
         require_count("seed", self.seed, 0)
+
+    def _check_noise(self) -> None:
+        if self.noise not in NOISE:
+            raise unknown("noise", self.noise, NOISE)
+        if self.noise == "student" and self.loss != "squared":
+            raise SwarmnetError("noise 'student' needs the squared loss")
+        if self.noise == "student" and self.checkpoint is not None:
+            raise SwarmnetError("noise 'student' takes several fits, which keep no checkpoint: leave it out")
 
     def _check_network(self) -> None:
         _ = self.widths, self.log_names
