@@ -19,6 +19,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Union
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -41,7 +42,7 @@ from swarmnet.trainers.limits import require_count, require_number
 
 Array = NDArray[np.float64]
 Names = str | Sequence[str]
-Points = ArrayLike | pd.DataFrame | MixedData | os.PathLike[str]
+Points = Union[ArrayLike, "pd.DataFrame", MixedData, os.PathLike[str]]  # pandas is imported when it is used
 
 _POINTS = 1024  # quasi-random candidates
 _TARGETS = 512  # points at which the variance of the targets is averaged

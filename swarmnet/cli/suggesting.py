@@ -49,7 +49,7 @@ def suggest(
     console.show(found if points is None else printing.rows_from_1(found), "what to measure next")
 
 
-def _points(path: str, model: FittedModel) -> pd.DataFrame:
+def _points(path: str, model: FittedModel) -> "pd.DataFrame":
     X, ignored = read_query(path, model.inputs)
     if ignored:
         console.note(f"{path}: columns not needed: {listed(ignored)}")

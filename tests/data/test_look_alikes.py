@@ -204,7 +204,10 @@ def test_no_false_alarms(columns: list[str], inputs: Any, outputs: Any) -> None:
 
 @pytest.mark.parametrize("path", DATASETS, ids=lambda path: path.name)
 def test_no_dataset_raises_an_alarm(path: Path) -> None:
-    data = swarmnet.read_csv(path)
+    roles = {}
+    if path.name.startswith("water_properties"):  # formulas of one function, which its names do not tell
+        roles = {"inputs": ["T", "p"], "outputs": ["w", "cp", "mu", "rho", "h", "s"]}
+    data = swarmnet.read_csv(path, **roles)
     assert swarmnet.read_csv(path, data.inputs, data.outputs).n == data.n
 
 
