@@ -61,7 +61,7 @@ def split(data: Dataset, fraction: float, seed: int) -> tuple[Dataset, MixedData
 
 def _kinds(data: MixedData, point: NDArray[np.intp]) -> NDArray[np.intp]:
     """Return, for each point, a number for its pattern of observed entries; `point` (n,) is each row's."""
-    by_row = ~np.isnan(np.concatenate([data.Y, data.J.reshape(data.n, -1)], axis=1))
+    by_row = ~np.isnan(np.concatenate([data.Y, data.J.reshape(data.n, -1), data.Q], axis=1))
     seen = np.zeros((point.max() + 1, by_row.shape[1]), dtype=bool)
     np.logical_or.at(seen, point, by_row)
     return np.unique(seen, axis=0, return_inverse=True)[1].ravel()

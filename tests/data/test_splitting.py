@@ -1,6 +1,7 @@
 """Splitting: what may be held out, how much of each kind, and what must stay."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from swarmnet import MixedData, SwarmnetError
@@ -75,6 +76,15 @@ def test_every_point_has_the_same_chance():
 def test_the_only_value_is_not_held_out(seed):
     test = split(mixed(1, 9), 0.5, seed)[1]
     assert (test.n_values, test.n_derivatives) == (0, 5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_only_quantity_of_its_name_is_not_held_out(seed):
+    frame = pd.DataFrame({"x": np.arange(20.0), "bend": 1.0})
+    frame.loc[7, ["bend", "energy"]] = NAN, 2.0
+    define = {"bend": "d2y/dx2", "energy": "y + x*dy/dx"}
+    train, test = split(MixedData.from_frame(frame, ["x"], ["y"], define=define), 0.4, seed)
+    assert 7.0 in train.X and test.n == 8
 
 
 def test_kinds_with_one_point_each_can_still_be_split():
