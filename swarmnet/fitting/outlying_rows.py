@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.fitting.refits import Refits
+from swarmnet.fitting.student_noise import DEVIATION
 from swarmnet.model.audit import ColumnFit, Finding, rows_verdict
 
 Array = NDArray[np.float64]
@@ -22,7 +23,6 @@ _MOST_FAR = 0.5  # of a column's entries: where more are far, the fit is wrong
 _TOLD = 10.0  # noise from which it is told
 _MOST_SHARE = 0.1  # of a column's entries that may stick out
 _LEAST_SHARE = 0.01  # least noise, as a share of a column's deviation: refits are short
-_GAUSSIAN = 1.4826  # standard deviation of a Gaussian, in median absolute deviations
 LEAST_ENTRIES = 8  # of a column, for rows that stick out; chosen
 
 
@@ -63,7 +63,7 @@ def _far(fits: Sequence[ColumnFit] | None, searched: Sequence[str], out: Out | N
 def _noise(fit: ColumnFit, kept: NDArray[np.bool_]) -> float:
     """Return a robust estimate of the noise, which is not less than a small share of the deviation."""
     spread = float(np.std(fit.observed[kept]))
-    return max(_GAUSSIAN * float(np.median(np.abs(fit.residual[kept]))), _LEAST_SHARE * spread)
+    return max(DEVIATION * float(np.median(np.abs(fit.residual[kept]))), _LEAST_SHARE * spread)
 
 
 def _unit(fit: ColumnFit, kept: NDArray[np.bool_]) -> Array:

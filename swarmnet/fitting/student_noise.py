@@ -19,7 +19,7 @@ from swarmnet.data.canonical_order import canonical
 from swarmnet.data.column_names import derivative_name
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.model.fitted_model import FittedModel
-from swarmnet.model.metrics import quantities_at
+from swarmnet.model.metrics import predictions_at
 
 Array = NDArray[np.float64]
 
@@ -32,7 +32,7 @@ _ALIKE = np.log(4.0)  # of weights: scales differ by a factor of up to 2
 # Distance from the column's median beyond which an entry is left out of the first fit; in standard deviations
 # as estimated by the median absolute deviation
 _FENCE = 10.0
-_DEVIATION = 1.4826  # standard deviation of a Gaussian in units of its median absolute deviation
+DEVIATION = 1.4826  # standard deviation of a Gaussian in units of its median absolute deviation
 _ROUNDING = 1e-15  # smallest scale in units of the column's largest number: below it residuals are rounding
 _SCALES = 100  # most updates of a scale
 _SETTLED = 1e-3  # relative change of a scale that ends them
@@ -48,7 +48,7 @@ def first_weights(data: MixedData) -> Array:
     for column in _observed(targets):
         numbers = targets[column]
         apart = np.abs(numbers - np.median(numbers))
-        spread = _DEVIATION * np.median(apart)
+        spread = DEVIATION * np.median(apart)
         if spread > 0:
             weights[column] = np.where(apart <= _FENCE * spread, 1.0, 0.0)
     return weights
@@ -70,7 +70,7 @@ def scales_of(data: MixedData, residuals: Array) -> Array:
 
 
 def _scale(r: Array, often: Array, least: float) -> float:
-    square = max(_DEVIATION * float(np.median(np.abs(r))), least) ** 2
+    square = max(DEVIATION * float(np.median(np.abs(r))), least) ** 2
     for _ in range(_SCALES):
         before = square
         square = max(float(np.average(_weight(r * r / square) * r * r, weights=often)), least**2)
@@ -86,11 +86,8 @@ def _weight(square: Array) -> Array:
 
 def residuals_of(model: FittedModel, data: MixedData) -> Array:
     """Return prediction - target (n, m), in units of the entry's sigma if it has one; NaN if not observed."""
-    model = replace(model, warns_outside=False)
-    Y = model.predict(data.X) if data.n_values else data.Y
-    J = model.jacobian(data.X) if data.n_derivatives else data.J
-    errors = _flat(data, Y - data.Y, J - data.J, quantities_at(model, data) - data.Q)
-    sigmas = _sigmas(data)
+    Y, J, Q = predictions_at(replace(model, warns_outside=False), data)
+    errors, sigmas = _flat(data, Y - data.Y, J - data.J, Q - data.Q), _sigmas(data)
     return np.asarray(errors / np.where(np.isnan(sigmas), 1.0, sigmas))
 
 

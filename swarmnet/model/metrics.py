@@ -54,13 +54,7 @@ class _Errors:
     @classmethod
     def of(cls, model: FittedModel, data: MixedData) -> _Errors:
         """Return the errors of some rows."""
-        Y = model.predict(data.X) if data.n_values else data.Y
-        J = model.jacobian(data.X) if data.n_derivatives else data.J
-        Q = quantities_at(model, data)
-        target, predicted = (
-            np.concatenate([np.concatenate([y[:, :, None], j], axis=2).reshape(data.n, -1), q], axis=1)
-            for y, j, q in ((data.Y, data.J, data.Q), (Y, J, Q))
-        )
+        target, predicted = by_column(data.Y, data.J, data.Q), by_column(*predictions_at(model, data))
         counts = ~np.isnan(target) & (data.row_weights > 0)[:, None]
         with np.errstate(over="ignore", invalid="ignore"):  # near the largest doubles the table shows inf
             error = np.where(counts, predicted - target, 0.0)
@@ -90,8 +84,23 @@ class _Errors:
         }
 
 
-def quantities_at(model: FittedModel, data: MixedData) -> Array:
-    """Return what the model predicts for the observed quantities (n, q); NaN for the others."""
+def predictions_at(model: FittedModel, data: MixedData) -> tuple[Array, Array, Array]:
+    """Return what the model predicts for Y (n, k), J (n, k, d) and Q (n, q) of the data.
+
+    Without any observed value or partial these are not computed, and are NaN, as quantities not observed are.
+    """
+    Y = model.predict(data.X) if data.n_values else data.Y
+    J = model.jacobian(data.X) if data.n_derivatives else data.J
+    return Y, J, _quantities_at(model, data)
+
+
+def by_column(Y: Array, J: Array, Q: Array) -> Array:
+    """Return numbers as (n, m): each output's values and partials, then the quantities."""
+    entries = np.concatenate([Y[:, :, None], J], axis=2).reshape(len(Y), -1)
+    return np.concatenate([entries, Q], axis=1)
+
+
+def _quantities_at(model: FittedModel, data: MixedData) -> Array:
     Q = np.full_like(data.Q, np.nan)
     for number, quantity in enumerate(data.quantities):
         rows = np.flatnonzero(np.isfinite(data.Q[:, number]))

@@ -12,7 +12,7 @@ from swarmnet.data.dataset import require_mixed_data
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.model.columns import columns_of
 from swarmnet.model.fitted_model import FittedModel
-from swarmnet.model.metrics import quantities_at
+from swarmnet.model.metrics import by_column, predictions_at
 from swarmnet.model.training_record import number
 from swarmnet.trainers.limits import require_count
 
@@ -41,7 +41,7 @@ def worst_entries(model: FittedModel, data: MixedData, n: int = 10) -> pd.DataFr
     model = replace(model, warns_outside=False)
     data = require_mixed_data(data).select(model.inputs, model.outputs)
     columns = [*data.entry_columns(), *data.quantity_columns()]
-    predicted = _predicted(model, data)
+    predicted = by_column(*predictions_at(model, data)).T
     counts = data.row_weights > 0
     parts = []
     for (name, observed, sigma), answers in zip(columns, predicted, strict=True):
@@ -55,14 +55,6 @@ def worst_entries(model: FittedModel, data: MixedData, n: int = 10) -> pd.DataFr
     if model.spread is not None:
         table.insert(4, "error_bar", _error_bars(model, data, table))
     return table
-
-
-def _predicted(model: FittedModel, data: MixedData) -> Array:
-    """Return the predictions (m, n) of all columns: each output's values and partials, then quantities."""
-    Y = model.predict(data.X) if data.n_values else data.Y
-    J = model.jacobian(data.X) if data.n_derivatives else data.J
-    entries = np.concatenate([Y[:, :, None], J], axis=2).reshape(data.n, -1)
-    return np.concatenate([entries, quantities_at(model, data)], axis=1).T
 
 
 def _with_noise(table: pd.DataFrame, model: FittedModel, sigma: Array | None) -> pd.DataFrame:
