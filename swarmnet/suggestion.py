@@ -94,9 +94,7 @@ def suggest(
     """
     require_count("n", n, 1)
     model = replace(model, warns_outside=False)
-    names = [*model.inputs, "entry", "gain", "error_bar", *([] if candidates is None else ["row"])]
-    if len(set(names)) < len(names):
-        raise two_columns(next(name for name in names if names.count(name) > 1))
+    _refuse_taken_names(model, ["entry", "gain", "error_bar", *([] if candidates is None else ["row"])])
     X, rows = _box(model) if candidates is None else _given(model, candidates)
     model.predict(X[:1], return_std=True)  # raises if the model has no error bars
     chosen_from = _columns(model, "entries", _observed(model) if entries is None else entries)
@@ -113,6 +111,11 @@ def suggest(
     table["gain"] = [gain for _, gain in picked]
     table["error_bar"] = [pool.error_bar[entry] for entry, _ in picked]
     return table if candidates is None else table.assign(row=rows[sample][where])
+
+
+def _refuse_taken_names(model: FittedModel, columns: list[str]) -> None:
+    if taken := set(columns).intersection(model.inputs):
+        raise two_columns(min(taken))
 
 
 @dataclass(frozen=True, eq=False)

@@ -131,10 +131,7 @@ def fitted(
     Raises:
         SwarmnetError: as in `fit`.
     """
-    given = located(data, options.memory_limit, options.client)
-    cluster = cluster_of(given.pool, options.client)
-    if cluster is not None:
-        given = given.read_by(cluster)
+    given, cluster = _located(data, options)
     given = Logarithms.of(options.log_names, given.inputs, given.outputs).checked(given)
     ordered = canonical(given)
     learnt, logs = _in_logarithms(ordered, options)
@@ -172,12 +169,23 @@ def fitted(
         model = with_outliers(model, scaling, learnt, given, logs)
     if free:
         model = with_pinned_outputs(model, free, centre)
-    usual = (options.loss, options.noise) == ("squared", "gaussian") and not logs
-    refits = checked and usual and outcome.is_complete
+    refits = checked and outcome.is_complete and _can_be_refitted(options)
     model, explained = audited(reordered(model, given.inputs, given.outputs), given, row_numbers, refits)
     for line in (*outcome.warnings(explained), *verdicts(model.training), *constraints.warnings()):
         warn_user(line)
     return model
+
+
+def _located(data: Data, options: FitOptions) -> "tuple[Dataset, Cluster | None]":
+    """Return the data where they are to be read, and the cluster whose workers do so."""
+    given = located(data, options.memory_limit, options.client)
+    cluster = cluster_of(given.pool, options.client)
+    return (given if cluster is None else given.read_by(cluster)), cluster
+
+
+def _can_be_refitted(options: FitOptions) -> bool:
+    """Return whether refits for the audit, which are plain, say something about such a fit."""
+    return (options.loss, options.noise) == ("squared", "gaussian") and not options.log_names
 
 
 def _in_logarithms(ordered: Dataset, options: FitOptions) -> tuple[Dataset, Logarithms]:
