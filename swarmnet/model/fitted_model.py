@@ -273,9 +273,9 @@ class FittedModel:
         Its columns are column, entries, noise, chi2_per_entry, largest_residual, row, factor, cosine and
         verdict. The noise is in the column's unit. The largest residual, in this row of the data given to
         `fit`, counted from 0, is in units of the noise, or of the entry's sigma. If rows stick out, these
-        numbers are those of a fit without them. The factor is <o, p> / <p, p>, of observations o and
-        predictions p, and the cosine <o, p> / (|o| |p|); of values, o and p are deviations from the mean. If
-        a column is a factor times what the others say, p is predicted from the others. A verdict says in a
+        numbers are those of a fit without them. The factor is ``<o, p> / <p, p>``, of observations o and
+        predictions p, and the cosine ``<o, p> / (|o| |p|)``; of values, o and p are deviations from the mean.
+        If a column is a factor times what the others say, p is predicted from the others. A verdict says in a
         line what is wrong, or is "".
         """
         return audit_frame(self.training)
