@@ -73,8 +73,12 @@ class LeastSquares(Loss, Protocol):
         """(groups,) factors of the groups' squares in the loss."""
 
     @property
+    def layers(self) -> int:
+        """The number of layers."""
+
+    @property
     def weight_groups(self) -> Array:
-        """(p,) for each weight, the number of its prior."""
+        """(p,) for each weight, the number of its prior: two for each layer, then one for each degree."""
 
     @property
     def penalised(self) -> Array:
@@ -107,10 +111,6 @@ class LeastSquares(Loss, Protocol):
 
 class Trainable(DifferentiableLoss, SeparableLoss, LeastSquares, Protocol):
     """All of these protocols, with the objectives of other candidate networks."""
-
-    @property
-    def layers(self) -> int:
-        """The number of layers."""
 
     @property
     def candidates(self) -> Sequence["Trainable"]:
