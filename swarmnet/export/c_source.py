@@ -86,8 +86,8 @@ _HEADER = """\
 {prototypes}
 
    J[o][j] is the derivative of y[o] with respect to x[j].{std}
-   They return 0. Where {bad}, they return the number of the
-   first such input, counted from 1, and all answers are NaN. Nothing warns of x beyond the training ranges.
+   They return 0. If an x[j] is not finite{positive}, they return j + 1 for the first such
+   x[j], and all answers are NaN. Nothing warns of an x beyond the training ranges.
    They allocate nothing and write only their answers: threads may call them at the same time.{single}
 
    Compile it with  cc -std=c99 -O2 -c  and link with -lm; not with -ffast-math, which drops the checks. */"""
@@ -142,8 +142,8 @@ def _refuse_error_bars(model: FittedModel, dtype: str) -> None:
         )
     if model.net.size > MOST_WEIGHTS:
         raise SwarmnetError(
-            f"error bars of {model.net.size:,} weights are too much for a C file, which takes {MOST_WEIGHTS} at "
-            "most: leave out std, or fit a smaller network"
+            f"error bars of {model.net.size:,} weights are too much for a C file, which takes at most "
+            f"{MOST_WEIGHTS}: leave out std, or fit a smaller network"
         )
 
 
@@ -190,33 +190,31 @@ def _prototypes(name: str, net: Network, quantities: int, std: bool) -> list[str
 def _header(
     model: FittedModel, quantities: Sequence[Quantity], prototypes: Sequence[str], own: Mapping[str, bool]
 ) -> str:
-    logs = model.scaling.logs
-    taken = [] if logs is None else [f"x[{j}]" for j, log in enumerate(logs.inputs) if log]
     ranges = [input_range(model.training, name) for name in model.inputs]
     trained = ["" if ends is None else f", trained from {ends[0]!r} to {ends[1]!r}" for ends in ranges]
-    entries = {
-        "inputs": (
-            f"x[{j}] {_quoted(n)}{t}" for j, (n, t) in enumerate(zip(model.inputs, trained, strict=True))
-        ),
-        "outputs": (f"y[{o}] {_quoted(name)}" for o, name in enumerate(model.outputs)),
-        "formulas": (f"q[{i}] {_quoted(quantity.name)}" for i, quantity in enumerate(quantities)),
-    }
-    named = "".join(f"   {what}\n" + "".join(f"     {e}\n" for e in lines) for what, lines in entries.items())
+    inputs = [f"{_quoted(name)}{known}" for name, known in zip(model.inputs, trained, strict=True)]
+    outputs, formulas = list(map(_quoted, model.outputs)), [_quoted(quantity.name) for quantity in quantities]
+    named = {"inputs x": inputs, "outputs y": outputs, "formulas q": formulas}
+    logs = () if model.scaling.logs is None else model.scaling.logs.inputs
+    positive = ", ".join(f"x[{j}]" for j, log in enumerate(logs) if log)
     return _HEADER.format(
         version=__version__,
-        named=named if quantities else named.replace("   formulas\n", ""),
+        named="".join(_listed(what, entries) for what, entries in named.items() if entries),
         prototypes="\n".join(f"   {prototype}" for prototype in prototypes),
-        std="\n   std are standard deviations." if own["std"] else "",
-        bad=" or ".join(["x[j] is not finite", *(f"{', '.join(taken)} not positive" for _ in taken[:1])]),
-        single="\n   All is in single precision: numbers are rounded to 6e-8 of their size."
-        if own["single"]
-        else "",
+        std="\n   std are standard deviations, without measurement noise." if own["std"] else "",
+        positive=f" or {positive} not positive" if positive else "",
+        single="\n   float32 rounds numbers to 6e-8 of their size." if own["single"] else "",
     )
+
+
+def _listed(what: str, entries: Sequence[str]) -> str:
+    kind, letter = what.split()
+    return f"   {kind}\n" + "".join(f"     {letter}[{i}] {entry}\n" for i, entry in enumerate(entries))
 
 
 def _quoted(name: str) -> str:
     """Return a name as a JSON text of ASCII, which neither ends nor begins a comment."""
-    return json.dumps(name).replace("*/", "*\\/").replace("/*", "\\/*")
+    return json.dumps(name).replace("*/", "\\u002a/").replace("/*", "/\\u002a")
 
 
 def _functions(nets: Sequence[Network], std: bool) -> str:

@@ -1,4 +1,4 @@
-"""A model as a JavaScript module: the report's evaluator, the model's constants, and the functions it exports."""
+"""A model as a JavaScript module: the report's evaluator, the model's constants, and functions."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from swarmnet.report.page import evaluator
 from swarmnet.version import __version__
 
 _HEAD = """\
-// Made by swarmnet {version}: values and partial derivatives of a fitted model, in the units of its data. An ES module
-// for browsers and Node; what it exports is at its end.
+// Made by swarmnet {version}: values and partial derivatives of a fitted model, in the units of its data.
+// An ES module for browsers and Node; what it exports is at its end.
 
 """
 

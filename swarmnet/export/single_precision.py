@@ -1,4 +1,4 @@
-"""Exports in float32: what it rounds away, which a warning says, and what it cannot hold, which is refused."""
+"""Exports in float32: a warning says what it rounds away, and what it cannot hold is refused."""
 
 from __future__ import annotations
 

@@ -51,7 +51,9 @@ typedef struct {
 
 /* Derivatives along an input: T of the activations, and U before the slopes. */
 typedef struct {
+//if trend
     int input;
+//end
     double T[LAYERS + 1][WIDTH], U[LAYERS][WIDTH];
 } Tangent;
 
@@ -117,7 +119,9 @@ static void forward(const Network *net, Pass *p)
 
 static void tangent(const Network *net, const Pass *p, int j, Tangent *t)
 {
+//if trend
     t->input = j;
+//end
     for (int i = 0; i < D; i++)
         t->T[0][i] = i == j;
     for (int l = 0; l < net->layers; l++) {
