@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from swarmnet import Activation, SwarmnetError
+from swarmnet.data.formulas import quoted
 from swarmnet.network.activations import TABLE
 from tests.export.test_c import HOSTILE, MODELS, points_of
 from tests.export.test_export import KEPT, a_model, check
@@ -50,7 +51,7 @@ def test_values_and_partials_and_quantities(tmp_path):
         kept = (*KEPT, "bend") if name == "defined" else ("*/ x",) if name == "hostile" else ()
         assert [tuple(row) for row in quantities] == [kept] * len(X)
         for formula in kept:
-            expected = model.quantity(formula, X)
+            expected = model.quantity(quoted(formula), X)
             np.testing.assert_allclose([row[formula] for row in quantities], expected, rtol=1e-9)
 
 
