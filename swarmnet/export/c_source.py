@@ -280,7 +280,8 @@ def _networks(
     yield _table("Network", "NETWORKS", records, 1)
     if own["trend"]:
         trends = [net.trend for net, _ in nets if net.trend is not None]
-        rows = max(len(trend.centre) + len(trend.recurrence.rows) for trend in trends)
+        # One more than none, or a compiler that sees no step warns of the first one
+        rows = nets[0][0].d + max(1, *(len(trend.recurrence.rows) for trend in trends))
         yield f"enum {{ ROWS = {rows}, TERMS = {max(map(len, trends))} }};\n"
 
 

@@ -62,8 +62,10 @@ def models():
     trend = a_trend(2, 3, 1)
     others = (another((2, 3, 2), "gelu", 0.7), another((2, 2), "tanh", 0.2, trend))
     bars = [with_bars(a_model((2, 3, 2), ("sine", "sigmoid"), 4)), with_bars(smooth, others)]
+    plain = with_units_of_one(a_model((2, 3, 2), "silu", 8, trend=a_trend(2, 1, 1)))
     return {
         "several": mixed,
+        "planes": with_bars(plain, others[:1]),
         "others": a_model((2, 4, 4, 4, 3), ("sine", "relu", "tanh", "sigmoid"), 3),
         "linear degree 1": a_model((1, 1), "tanh", trend=a_trend(1, 1, 1)),
         "degree-4": a_model((2, 3, 2), "silu", 5, trend=a_trend(2, 4, 1)),
