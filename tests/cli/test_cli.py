@@ -415,6 +415,18 @@ def test_export_writes_what_the_name_says(run, model):
         assert Path("m.onnx").read_bytes() == Path("expected.onnx").read_bytes()
 
 
+def test_export_writes_source_code(run, model):
+    model.to_c("m.c", std=model.spread is not None)
+    model.to_javascript("m.js")
+    expected = [Path(name).read_text() for name in ("m.c", "m.js", "m.js")]
+    bars = [] if model.spread is None else ["--std"]
+    for name, options in (("m.c", bars), ("m.js", []), ("m.mjs", [])):
+        assert run("export", "m.json", "-o", name, *options) == (0, "", "")
+    assert [Path(name).read_text() for name in ("m.c", "m.js", "m.mjs")] == expected
+    assert run("export", "m.json", "-o", "m.c", "--dtype", "float32").code == 0
+    assert "const float x[" in Path("m.c").read_text()
+
+
 def test_slopes_alone_are_warned_of_in_one_line(run):
     code, _, err = run("train", SLOPES_ONLY, *SHORT)
     warnings = [line for line in err.splitlines() if line.startswith("warning: ")]
@@ -714,8 +726,9 @@ def test_what_cannot_be_explained_is_refused(refuse, model, options, words):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("-o", "m.h5"), "m.h5: the name says what to write: it must end in .onnx or .py"),
-        (("-o", "m.py", "--dtype", "float32"), "--dtype is for ONNX"),
+        (("-o", "m.h5"), "m.h5: the name says what to write: it must end in .onnx, .c, .js, .mjs or .py"),
+        (("-o", "m.py", "--dtype", "float32"), "--dtype is for ONNX and C: a .py file is in float64"),
+        (("-o", "m.js", "--std"), "--std is for C: a .js file has no error bars"),
         (("-o", "m.onnx", "--dtype", "float46"), "unknown dtype 'float46': did you mean 'float64'?"),
         (("-o", "nowhere/m.onnx"), "there is no folder"),
         ((), "Missing option"),
