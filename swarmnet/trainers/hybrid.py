@@ -374,7 +374,7 @@ class Hybrid(Trainer):
     def _swarm(self, objective: Trainable, starts: int) -> Swarm:
         """Return one start's swarm with its share of the budget."""
         swarm: Swarm = self.swarm
-        if not objective.can_project:
+        if not objective.can_project_start:
             common = {f.name: getattr(swarm, f.name) for f in fields(Swarm)}
             swarm = PSO(**common)
         share = self.swarm_share / starts

@@ -46,7 +46,11 @@ class SeparableLoss(Loss, Protocol):
 
     @property
     def can_project(self) -> bool:
-        """Whether the output layer is linear and the loss squared."""
+        """Whether the output layer is linear, the loss squared, and so are all its residuals."""
+
+    @property
+    def can_project_start(self) -> bool:
+        """Whether `projected` is available: enough residuals are linear to begin with."""
 
     def projected(self, hidden_swarm: Array, ridge: float = ...) -> tuple[Array, Array]:
         """Return losses (s,) and output weights (s, p - hidden_size), for hidden layers (s, hidden_size)."""
