@@ -186,7 +186,8 @@ class FitOptions:
             isinstance(size, whole) and not isinstance(size, bool) and size >= 1 for size in sizes
         ):
             raise SwarmnetError(
-                f"hidden must be 'auto' or whole numbers of 1 or more such as (16, 16), not {self.hidden!r}"
+                "hidden must be 'auto' or whole numbers of 1 or more such as (16, 16), not "
+                f"{' '.join(repr(self.hidden).split())}"
             )
         return tuple(int(size) for size in sizes)
 
