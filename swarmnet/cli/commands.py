@@ -1,4 +1,4 @@
-"""The commands: swarmnet train, predict, evaluate, compare, suggest, report, inspect, explain, export."""
+"""The commands: train, predict, evaluate, compare, suggest, report, inspect, explain, export, datasets."""
 
 import os
 import sys
@@ -10,6 +10,7 @@ import typer
 
 from swarmnet.cli import console, printing, progress
 from swarmnet.cli.comparing import compare
+from swarmnet.cli.example_data import datasets
 from swarmnet.cli.opening import note_columns_left_out
 from swarmnet.cli.suggesting import suggest
 from swarmnet.cli.training import train
@@ -201,6 +202,9 @@ def export(
         fitted.to_python(output)
     else:
         fitted.to_javascript(output)
+
+
+app.command(epilog=console.example("swarmnet datasets"))(datasets)
 
 
 def _is_model(file: str) -> bool:
