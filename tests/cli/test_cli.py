@@ -405,6 +405,24 @@ def test_explain_writes_a_page(run, model):
     assert page.count("<td class=") == len(cells)
 
 
+def test_explain_shows_formulas_and_logarithms(run):
+    T = np.linspace(1.0, 3.0, 12)
+    frame = pd.DataFrame({"T": T, "p": T[::-1] ** 2, "pv": np.exp(T), "mu": 1.0 / T})
+    frame.loc[::2, "pv"] = np.nan
+    frame.loc[::4, "dpv/dT"] = np.exp(T[::4])
+    frame.to_csv("vapour.csv", index=False)
+    define, log = ("--define", "mu = -(dpv/dp)/(dpv/dT + 9)"), ("--log", "pv", "--log", "p")
+    columns = ("--inputs", "T,p", "--outputs", "pv")
+    short = ("--hidden", "3", "--trainer", "lm", "--iterations", "3")
+    assert run("train", "vapour.csv", *columns, *define, *log, *short, "-o", "v.json").code == 0
+    code, out, err = run("explain", "v.json", "vapour.csv", "--row", "1", *define)
+    assert (code, err) == (0, "")
+    assert "Formulas of values and derivatives: mu = -(exp(log(pv))*(dlog(pv)/dlog(p))/exp(log(p)))" in out
+    assert "dpv/dT = exp(log(pv))*(dlog(pv)/dT), arguments in a2" in out
+    data = swarmnet.read_csv("vapour.csv", ["T", "p"], ["pv"], define={"mu": define[1].split(" = ")[1]})
+    assert swarmnet.explain(swarmnet.load("v.json"), data, 0).to_text().split("\n", 1)[1] in out
+
+
 def test_export_writes_what_the_name_says(run, model):
     pytest.importorskip("onnx")
     assert run("export", "m.json", "-o", "m.py") == (0, "", "")

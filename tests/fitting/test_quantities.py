@@ -279,14 +279,6 @@ def test_a_single_slope_is_learnt_beside_quantities() -> None:
     assert model.jacobian([[x[7]]]).item() == pytest.approx(frame["dy/dx"][7], abs=1e-4)
 
 
-def test_explain_says_what_it_leaves_out() -> None:
-    rows = data(30)
-    model = swarmnet.fit(rows, hidden=(4,), trainer="lm", iterations=10)
-    row = int(np.flatnonzero(np.isfinite(rows.Q[:, 1]) & np.isfinite(rows.Y[:, 0]))[0])
-    with pytest.warns(swarmnet.SwarmnetWarning, match=r"ratio.* are formulas of derivatives"):
-        swarmnet.explain(model, rows, row=row, first_row=0)
-
-
 def test_files_that_stay_files_give_the_same_sums(tmp_path) -> None:  # type: ignore[no-untyped-def]
     from swarmnet.data.readers import open_files
     from swarmnet.objective.out_of_core import StreamedSource
