@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from swarmnet import interrupts
 from swarmnet.cli import console, progress
+from swarmnet.cli.model_files import refuse_model
 from swarmnet.cli.opening import opened, refuse_non_positive
 from swarmnet.data.dataset import Dataset
 from swarmnet.data.mixed_data import MixedData
@@ -69,6 +70,7 @@ def train(
     json: console.Json = False,
 ) -> None:
     """Train a model, test it on rows held out, and save it."""
+    refuse_model(data)
     console.refuse_output(output, data)
     console.refuse_output(checkpoint, data, output)
     if checkpoint is None and checkpoint_every is not None:

@@ -175,9 +175,10 @@ def read_query(source: FilePath | pd.DataFrame, inputs: Sequence[str]) -> tuple[
         table = FrameTable(source) if is_frame(source) else _table(source, open_table)
         missing = [column for column in inputs if column not in table.columns]
         if missing:
+            hint = suggestion(missing[0], table.columns)
             raise SwarmnetError(
-                f"{table.name}: there is no column {listed(missing)}: "
-                f"{suggestion(missing[0], table.columns)}the inputs are {listed(inputs)}"
+                f"{table.name}: there is no column {listed(missing)}: {hint}"
+                f"the model needs {listed(inputs)}, and the columns are {listed(table.columns)}"
             )
         ignored = [column for column in table.columns if column not in inputs]
         return points_of(table, inputs), ignored
