@@ -27,11 +27,11 @@ def test_more_rows_take_longer() -> None:
 def test_train_announces_long_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    X = np.random.default_rng(0).uniform(-1, 1, (2500, 2))
+    X = np.random.default_rng(0).uniform(-1, 1, (4000, 2))
     frame = pd.DataFrame(X, columns=["T", "p"]).assign(u=X[:, 0] ** 2 + X[:, 1], h=X[:, 0] * X[:, 1])
     monkeypatch.chdir(tmp_path)
     command = "swarmnet train data.csv --inputs T,p --outputs u,h"
-    for rows, announced in ((2500, True), (40, False)):
+    for rows, announced in ((4000, True), (40, False)):
         frame.iloc[:rows].to_csv("data.csv", index=False)
         monkeypatch.setattr(sys, "argv", command.split())
         with pytest.raises(SystemExit) as ended:
