@@ -143,6 +143,7 @@ class Scaling:
             Q=Q,
             Q_sigma=Q_sigma,
             quantities=quantities,
+            units={},
         )
 
     def scale_quantities(

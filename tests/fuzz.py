@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 
 from swarmnet import MixedData, Network, Objective, SwarmnetError, load
+from swarmnet.data.csv_table import CsvTable
 from swarmnet.data.mixed_data import from_table
 from swarmnet.data.readers import read
-from swarmnet.data.table_files import CsvTable
 from swarmnet.trainers import TRAINERS, configured, run
 from swarmnet.trainers.checkpoint import Checkpoint
 from tests import hostile_files

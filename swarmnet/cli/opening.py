@@ -10,7 +10,7 @@ from swarmnet.data.column_names import listed
 from swarmnet.data.dataset import Dataset
 from swarmnet.data.logarithms import Logarithms
 from swarmnet.data.readers import columns_left_out, open_files, read
-from swarmnet.data.table_files import files_of
+from swarmnet.data.file_paths import files_of
 from swarmnet.errors import SwarmnetError
 
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import swarmnet.data.readers
+from swarmnet.data.csv_table import CsvTable
 from swarmnet.data.mixed_data import MixedData, from_table
 from swarmnet.data.readers import read, read_csv, read_parquet, read_query
-from swarmnet.data.table_files import CsvTable
 from swarmnet.errors import SwarmnetError
 
 NAN = np.nan
