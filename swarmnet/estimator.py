@@ -14,17 +14,20 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
+from sklearn.utils._set_output import ADAPTERS_MANAGER
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from swarmnet.data.column_names import derivative_name, sigma_name
 from swarmnet.data.constraints import Require
 from swarmnet.data.data_frames import as_pandas
 from swarmnet.data.definitions import Define
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.name_matching import Tables
-from swarmnet.errors import warn_user
+from swarmnet.errors import unknown, warn_user
 from swarmnet.estimator_data import mixed, with_counts, with_names
 from swarmnet.fitting.fitting import fitted
 from swarmnet.fitting.options import Activations, FitOptions, Hidden
+from swarmnet.model.fitted_model import FittedModel
 from swarmnet.suggestion import Names, Points, suggest
 from swarmnet.trainers import Trainer
 
@@ -64,6 +67,10 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
             global generator, with a `RandomState` from that.
         define: formulas of columns of `dydx` (and `dydx_sigma`), such as ``{"cp": "dh/dT/1000"}``; see
             `swarmnet.read_csv`. They use the names of X and y.
+        warm_start: whether `fit` goes on from the weights of the last fit, in its network and scaling. The
+            columns must be the same, and so must the settings that make the network: hidden, activation,
+            degree, log, scaling and loss. "auto" means the network of the last fit. All trainers can do
+            this; hybrid then tries no other networks and starts. Polynomials are solved for anew.
 
     Attributes:
         model_: the `FittedModel`.
@@ -101,6 +108,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         noise: str = "gaussian",
         random_state: int | np.random.RandomState | None = 0,
         define: Define | None = None,
+        warm_start: bool = False,
     ) -> None:
         self.hidden = hidden
         self.activation = activation
@@ -118,6 +126,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         self.noise = noise
         self.random_state = random_state
         self.define = define
+        self.warm_start = warm_start
 
     def fit(
         self,
@@ -148,45 +157,74 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         """
         derived = {"dydx": dydx, "y_sigma": y_sigma, "dydx_sigma": dydx_sigma}
         tables = Tables({"X": X, "y": y, "sample_weight": sample_weight, **derived})
-        points = validate_data(self, with_names(tables.frame("X")), dtype=np.float64)
+        start: FittedModel | None = getattr(self, "model_", None) if self.warm_start else None
+        points = validate_data(self, with_names(tables.frame("X")), dtype=np.float64, reset=start is None)
         inputs = getattr(self, "feature_names_in_", [f"x{j + 1}" for j in range(points.shape[1])])
         _warn_of_transformed_target(derived)
         data, self._one_output = mixed(points, tables, tuple(inputs), self.define)
         if dydx is not None:
             _warn_of_scaler(points)
-        self.model_ = fitted(with_counts(data), self._options())
+        self.model_ = fitted(with_counts(data), self._options(), start=start)
         self.audit_ = self.model_.audit
         self.n_iter_ = int(self.model_.history["iteration"].iloc[-1])
         return self
 
+    def set_output(self, *, transform: str | None = None) -> "SwarmNetRegressor":
+        """Set whether `predict`, `jacobian` and `hessian` return arrays or tables, see `predict`.
+
+        This is scikit-learn's method of transformers, with its argument. `sklearn.set_config` and a Pipeline
+        reach transformers only, so that they leave this estimator as it is. Clones keep it.
+
+        Args:
+            transform: "default" for arrays, "pandas" for tables with the index of X, "polars"; None for no
+                change.
+
+        Raises:
+            SwarmnetError: another name.
+        """
+        if transform is not None:
+            if transform not in ADAPTERS_MANAGER.supported_outputs:
+                raise unknown("output", transform, sorted(ADAPTERS_MANAGER.supported_outputs))
+            self._sklearn_output_config = {"transform": transform}
+        return self
+
     def predict(self, X: ArrayLike | pd.DataFrame, return_std: bool = False) -> Any:
         """Return values (n,) or (n, k), shaped like `y`; with `return_std` also their standard deviations.
+
+        After `set_output`, they are tables with a column for each output.
 
         Raises:
             NotFittedError: `fit` was not called.
             ValueError: X is invalid, or the model has no error bars, see `FittedModel.predict`.
         """
         points = self._points(X)
-        return self._shaped(self.model_.predict(points, return_std))
+        return self._shaped(self.model_.predict(points, return_std), X, self.model_.outputs)
 
     def jacobian(self, X: ArrayLike | pd.DataFrame, return_std: bool = False) -> Any:
         """Return partials by the columns of X, (n, d) or (n, k, d); optionally their standard deviations too.
 
+        After `set_output`, they are tables with columns such as dh/dT and sigma(dh/dT).
+
         Raises:
             NotFittedError, ValueError: as in `predict`.
         """
         points = self._points(X)
-        return self._shaped(self.model_.jacobian(points, return_std))
+        names = [derivative_name(out, into) for out in self.model_.outputs for into in self.model_.inputs]
+        return self._shaped(self.model_.jacobian(points, return_std), X, names)
 
-    def hessian(self, X: ArrayLike | pd.DataFrame) -> Array:
+    def hessian(self, X: ArrayLike | pd.DataFrame) -> Any:
         """Return second derivatives, (n, d, d) or (n, k, d, d).
 
+        After `set_output`, they are a table with columns such as d2h/dT2 and d2h/dTdp, each once.
+
         Raises:
             NotFittedError, ValueError: as in `predict`.
         """
-        points = self._points(X)
-        found: Array = self._shaped(self.model_.hessian(points))
-        return found
+        points, model = self._points(X), self.model_
+        if self._container == "default":
+            return self._shaped(model.hessian(points), X, ())
+        found = model.table(points, hessian=True).drop(columns=[*model.inputs, *model.outputs])
+        return self._shaped(found.to_numpy(), X, list(found.columns))
 
     def suggest(
         self,
@@ -240,16 +278,28 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         points: Array = validate_data(self, with_names(given), dtype=np.float64, reset=False)
         return points
 
-    def _shaped(self, answer: Any) -> Any:
-        """An array, or a pair of them, without the axis of the outputs, where y had none."""
+    @property
+    def _container(self) -> str:
+        """What `set_output` set; the name of the attribute is that which `sklearn.clone` copies."""
+        config: dict[str, str] = getattr(self, "_sklearn_output_config", {})
+        return config.get("transform", "default")
+
+    def _shaped(self, answer: Any, X: ArrayLike | pd.DataFrame, names: Sequence[str]) -> Any:
+        """An array, or a pair of them, without the axis of the outputs, where y had none; or tables."""
         if isinstance(answer, tuple):
-            return tuple(map(self._shaped, answer))
-        return answer[:, 0] if self._one_output else answer
+            best, std = answer
+            return self._shaped(best, X, names), self._shaped(std, X, list(map(sigma_name, names)))
+        if self._container == "default":
+            return answer[:, 0] if self._one_output else answer
+        adapter = ADAPTERS_MANAGER.adapters[self._container]
+        return adapter.create_container(
+            answer.reshape(len(answer), -1), X, columns=list(names), inplace=False
+        )
 
     def _options(self) -> FitOptions:
         own = {name: getattr(self, name) for name in inspect.signature(SwarmNetRegressor).parameters}
         seed = own.pop("random_state")
-        del own["define"]  # is of the data
+        del own["define"], own["warm_start"]  # are of the data and of `fit`
         if not isinstance(seed, Integral):
             seed = check_random_state(seed).randint(2**31 - 1)
         return FitOptions(**own, seed=int(seed))

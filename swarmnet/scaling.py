@@ -26,6 +26,7 @@ KINDS = ("standard", "minmax")
 _MOST = 1e50  # largest scaled number: a product of squares of such numbers is finite
 _SCALES_TRIED = np.logspace(-12, 12, 49)  # of an output that only quantities tell; the best is near enough
 _TRIALS, _FAR = 200, 100.0  # random points; the misfit of a quantity that is nowhere a positive number
+_LEVEL = 0.01  # difference of misfits that says nothing; only bounds rounding
 _SIGN = 0.1  # chosen: what an error of a quantity's mean, in units of its size, adds to its misfit
 _LEAST_SHARE = 1e-3  # smallest scale of a partial's residual, in units of the output's scale
 
@@ -199,7 +200,11 @@ class Scaling:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a median of no number
-            return scaled_by(min(_SCALES_TRIED, key=misfit))
+            misfits = np.array([misfit(scale) for scale in _SCALES_TRIED])
+        # A ratio of derivatives is the same at every scale
+        alike = _SCALES_TRIED[misfits <= misfits.min() + _LEVEL]
+        apart = np.abs(np.log(alike / self.y_scale[output]))
+        return scaled_by(float(alike[np.argmin(apart)]))
 
     def _spread(self, known: Statistics) -> tuple[Array, Array]:
         """Return the scales of values (k,) and partials (k, d) without a sigma; 1 for unobserved columns."""

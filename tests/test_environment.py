@@ -124,6 +124,8 @@ ACTIONS = {
     "predict": lambda model: [model.predict(X), model.jacobian(X, return_std=True), model.hessian(X)],
     "explain": lambda model: explain(model, DATA).to_html("steps.html"),
     "to_python": lambda model: model.to_python("m.py"),
+    "to_c": lambda model: model.to_c("m.c"),
+    "to_javascript": lambda model: model.to_javascript("m.js"),
     "to_onnx": export,
     "save and load": lambda model: [model.save("m.json"), swarmnet.load("m.json")],
     "estimator": estimate,

@@ -14,9 +14,15 @@ from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError, UndefinedMetricWarning
 from sklearn.metrics import r2_score
-from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, cross_validate
+from sklearn.model_selection import (
+    GridSearchCV,
+    KFold,
+    RandomizedSearchCV,
+    cross_val_predict,
+    cross_validate,
+)
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import swarmnet
@@ -426,6 +432,170 @@ def test_random_states(mixed):
     assert np.array_equal(theta(np.random.RandomState(1)), theta(np.random.RandomState(1)))
     np.random.seed(0)  # noqa: NPY002  # None means this generator
     assert not np.array_equal(theta(None), theta(None))
+
+
+# Searches over settings
+
+
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        ({"hidden": [4, 3]}, {"hidden": (4, 3)}),
+        ({"hidden": "4,3"}, {"hidden": (4, 3)}),
+        ({"hidden": "(4, 3)"}, {"hidden": (4, 3)}),
+        ({"hidden": "[4]"}, {"hidden": (4,)}),
+        ({"hidden": np.array([4, 3], dtype=object)}, {"hidden": (4, 3)}),
+        ({"hidden": np.int64(4), "degree": np.int32(2), "iterations": np.int64(30)}, {"degree": 2}),
+        (
+            {"log": np.array(["y", "x2"], dtype=object), "l2": np.float32(0.5)},
+            {"log": ("y", "x2"), "l2": 0.5},
+        ),
+        ({"log": np.array([])}, {}),
+        ({"activation": np.array(["sine", "linear"])}, {"activation": ("sine", "linear")}),
+        ({"noise": np.str_("student"), "loss": np.str_("squared")}, {"noise": "student"}),
+        ({"require": np.array(["y >= 0"], dtype=object)}, {"require": "y >= 0"}),
+    ],
+    ids=str,
+)
+def test_settings_may_come_from_arrays_and_files(given, plain):
+    X = np.random.default_rng(2).uniform(0.5, 2.0, (15, 2))
+    usual = {"hidden": (4,), "trainer": "lbfgs", "iterations": 30}
+    net = clone(SwarmNetRegressor(**(usual | given)))
+    assert all(net.get_params()[name] is value or name in repr(net) for name, value in given.items())
+    same = SwarmNetRegressor(**(usual | plain)).fit(X, X[:, 0] * X[:, 1])
+    assert np.array_equal(net.fit(X, X[:, 0] * X[:, 1]).model_.theta, same.model_.theta)
+
+
+def test_searches_over_every_kind_of_setting():
+    X = np.random.default_rng(2).uniform(0.5, 2.0, (15, 2))
+    y, quick = X[:, 1] ** 2 / X[:, 0], SwarmNetRegressor(trainer="lbfgs", iterations=8)
+    grid = {"hidden": [(8,), [3, 2], "4,4", 5], "log": [None, ["y", "x2"]]}
+    search = GridSearchCV(quick, grid, cv=2, error_score="raise").fit(X, y)
+    assert len(search.cv_results_["params"]) == 8
+    best = clone(quick).set_params(**search.best_params_).fit(X, y)
+    assert np.array_equal(search.best_estimator_.model_.theta, best.model_.theta)
+    drawn = {
+        "hidden": np.array([(8,), (3, 2), 6], dtype=object),
+        "degree": np.arange(3),
+        "noise": ["student", "gaussian"],
+        "l2": np.logspace(-6, -2, 3),
+        "activation": ["tanh", "sine"],
+    }
+    found = RandomizedSearchCV(quick, drawn, n_iter=4, cv=2, random_state=0, error_score="raise").fit(X, y)
+    assert np.isfinite(found.cv_results_["mean_test_score"]).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"activation": None}, "activation must be a name, or one for each layer, not None"),
+        ({"loss": ["squared"]}, "unknown loss"),
+        ({"noise": np.array(["student"])}, "unknown noise"),
+        ({"hidden": "8;8"}, "hidden must be 'auto' or whole numbers"),
+        ({"hidden": "(0, 8)"}, "hidden must be 'auto' or whole numbers"),
+    ],
+)
+def test_settings_of_another_kind_are_refused_in_one_line(given, words):
+    with pytest.raises(SwarmnetError, match=words):
+        SwarmNetRegressor(**(FAST | given)).fit([[0.0], [2.0], [1.0]], [0.0, 1.0, 3.0])
+
+
+# Tables as answers
+
+
+def test_answers_as_tables(named):
+    X, y, dydx = named
+    X = X.set_axis(range(7, 31))
+    net = SwarmNetRegressor(hidden=(4,), trainer="lm", iterations=15)
+    net.fit(X, y[["s", "h"]].set_axis(X.index), dydx.set_axis(X.index))
+    arrays = net.predict(X, return_std=True), net.jacobian(X, return_std=True), net.hessian(X)
+    net.set_output(transform="pandas")
+    (values, std), (partials, partials_std) = net.predict(X, True), net.jacobian(X, return_std=True)
+    second = net.hessian(X)
+    assert list(values) == ["s", "h"] and list(std) == ["sigma(s)", "sigma(h)"]
+    assert list(partials) == ["ds/dT", "ds/dp", "dh/dT", "dh/dp"]
+    assert list(partials_std) == [f"sigma({name})" for name in partials]
+    assert list(second) == ["d2s/dT2", "d2s/dTdp", "d2s/dp2", "d2h/dT2", "d2h/dTdp", "d2h/dp2"]
+    for table in (values, std, partials, partials_std, second):
+        assert table.index.equals(X.index)
+    assert np.array_equal(values, arrays[0][0]) and np.array_equal(std, arrays[0][1])
+    assert np.array_equal(partials, arrays[1][0].reshape(24, 4))
+    assert np.array_equal(partials_std, arrays[1][1].reshape(24, 4))
+    assert np.array_equal(second["d2h/dTdp"], arrays[2][:, 1, 0, 1])
+    assert np.array_equal(net.set_output(transform="default").predict(X), arrays[0][0])
+
+
+def test_tables_do_not_disturb_scikit_learns_tools(mixed):
+    X, y, dydx = mixed
+    net = SwarmNetRegressor(**FAST).set_output(transform="pandas").set_output()
+    plain = SwarmNetRegressor(**FAST).fit(X, y, dydx)
+    assert list(clone(net).fit(X, y, dydx).predict(X)) == ["y"]
+    assert clone(net).fit(X, y, dydx).score(X, y, dydx) == plain.score(X, y, dydx)
+    folds = cross_val_predict(net, X, y, cv=KFold(3), params={"dydx": dydx})
+    expected = cross_val_predict(plain, X, y, cv=KFold(3), params={"dydx": dydx})
+    assert np.array_equal(folds[:, 0], expected)
+    pipe = make_pipeline(MinMaxScaler(), SwarmNetRegressor(**FAST)).set_output(transform="pandas")
+    with sklearn.config_context(transform_output="pandas"):
+        answers = pipe.fit(X, y).predict(X)
+    assert isinstance(answers, np.ndarray) and answers.shape == (24,)
+    with pytest.raises(SwarmnetError, match="unknown output 'panda': did you mean 'pandas'"):
+        net.set_output(transform="panda")
+
+
+# Going on from the last fit
+
+
+@pytest.mark.parametrize("trainer", swarmnet.trainers.TRAINERS)
+def test_a_warm_start_goes_on_from_the_last_weights(mixed, trainer):
+    X, y, dydx = mixed
+    net = SwarmNetRegressor(hidden=(5,), trainer=trainer, iterations=40, warm_start=True).fit(X, y, dydx)
+    first, weights = net.score(X, y, dydx), net.model_.theta
+    net.set_params(iterations=3).fit(X, y, dydx)
+    assert net.score(X, y, dydx) > first - 1e-3
+    cold = clone(net).fit(X, y, dydx)
+    assert cold.score(X, y, dydx) < net.score(X, y, dydx)
+    assert not np.array_equal(cold.model_.theta, net.model_.theta)
+    again = SwarmNetRegressor(hidden=(5,), trainer=trainer, iterations=40, warm_start=True).fit(X, y, dydx)
+    assert np.array_equal(again.model_.theta, weights)
+    assert np.array_equal(again.set_params(iterations=3).fit(X, y, dydx).model_.theta, net.model_.theta)
+
+
+def test_a_warm_start_keeps_what_hybrid_chose(named):
+    """Columns not in alphabetical order, other rows, and their scaling."""
+    X, y, _ = named
+    X, y = X[["p", "T"]], y[["s", "h"]].fillna(1.0)
+    net = SwarmNetRegressor(warm_start=True, iterations=60).fit(X[:18], y[:18])
+    before = net.model_
+    net.fit(X[6:], y[6:])
+    assert (net.model_.net.sizes, net.model_.inputs) == (before.net.sizes, ("p", "T"))
+    assert net.model_.outputs == ("s", "h")
+    assert np.array_equal(net.model_.scaling.x_offset, before.scaling.x_offset)
+    assert net.n_iter_ <= 60
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"hidden": (5, 3)}, r"has hidden=\(5,\), not \(5, 3\): set warm_start=False"),
+        ({"activation": "sine"}, r"has activation=\['tanh', 'linear'\], not \['sine', 'linear'\]"),
+        ({"degree": 2}, "has degree=0, not 2"),
+        ({"log": "x2"}, r"has log=\[\], not \['x2'\]"),
+        ({"scaling": "minmax"}, "has scaling='standard', not 'minmax'"),
+    ],
+    ids=str,
+)
+def test_a_warm_start_with_another_network_is_refused(settings, words):
+    X = np.random.default_rng(0).uniform(1.0, 2.0, (12, 2))
+    y = pd.Series(X[:, 0] / X[:, 1], name="h")
+    net = SwarmNetRegressor(**FAST, warm_start=True).fit(X, y)
+    with pytest.raises(SwarmnetError, match=words):
+        clone(net).set_params(warm_start=True).fit(X, y).set_params(**settings).fit(X, y)
+    with pytest.raises(SwarmnetError, match="whose outputs are h, not y: set warm_start=False"):
+        net.fit(X, y.to_numpy())
+    with pytest.raises(ValueError, match="3 features, but SwarmNetRegressor is expecting 2"):
+        net.fit(X[:, [0, 1, 1]], y)
+    net.set_params(hidden="5", degree=0, **{"warm_start": True}).fit(X, y)
+    assert net.set_params(**settings, warm_start=False).fit(X, y).model_ is not None
 
 
 # Scores

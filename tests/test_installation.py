@@ -1,11 +1,17 @@
-"""The name to install it by: `swarmnet` on PyPI is another project, which nobody must be told to install."""
+"""What is built and installed, and by which name: `swarmnet` on PyPI is another project."""
 
+import os
 import re
+import subprocess
+import sys
+import tarfile
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
 
+import swarmnet
 from swarmnet.errors import install_hint
 
 ROOT = Path(__file__).parent.parent
@@ -56,3 +62,79 @@ def test_the_extras_are_those_of_the_distribution():
     told = {name for text in TEXTS.values() for pair in HINT.findall(text) for name in pair if name}
     assert len(told) > 5
     assert {extra for names in told for extra in names.split(",")} <= set(extras)
+
+
+# What is installed
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel, built without network."""
+    backend = pytest.importorskip("hatchling.build")
+    folder = tmp_path_factory.mktemp("wheel")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        return folder / backend.build_wheel(str(folder))
+
+
+def installed(wheel, folder):
+    """Unpack the wheel, and return how to run a Python that finds only this swarmnet, in another folder."""
+    zipfile.ZipFile(wheel).extractall(folder / "site")
+    environment = os.environ | {"PYTHONPATH": str(folder / "site"), "NUMBA_DISABLE_JIT": "1"}
+
+    def run(*arguments):
+        command = [sys.executable, "-W", "error", *arguments]
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+    return run
+
+
+def test_the_wheel_says_what_it_is(wheel):
+    archive = zipfile.ZipFile(wheel)
+    own = f"swarmnet_surrogate-{swarmnet.__version__}"
+    told = archive.read(f"{own}.dist-info/METADATA").decode()
+    lines = told.splitlines()
+    assert {f"Version: {swarmnet.__version__}", "Name: swarmnet-surrogate"} <= set(lines)
+    assert "Classifier: Development Status :: 4 - Beta" in lines
+    assert (
+        "swarmnet = swarmnet.cli.commands:main" in archive.read(f"{own}.dist-info/entry_points.txt").decode()
+    )
+    names = set(archive.namelist())
+    assert {f"{own}.dist-info/licenses/LICENSE", "swarmnet/py.typed"} <= names
+    assert not [name for name in names if name.startswith(("tests", "datasets", "docs", "benchmarks"))]
+
+
+def test_a_wheel_without_the_clone_has_the_data_of_the_examples(wheel, tmp_path):
+    run = installed(wheel, tmp_path)
+    written = run("-m", "swarmnet", "datasets")
+    assert written.returncode == 0, written.stderr
+    clone = {file.name for file in (ROOT / "datasets").iterdir() if file.is_file()}
+    found = {file.name: file.read_bytes() for file in (tmp_path / "datasets").iterdir()}
+    assert set(found) == clone
+    assert all(content == (ROOT / "datasets" / name).read_bytes() for name, content in found.items())
+    where = run("-c", "import swarmnet; print(swarmnet.__file__)")
+    assert where.stdout.strip() == str(tmp_path / "site" / "swarmnet" / "__init__.py")
+    line = run("-m", "swarmnet", "inspect", "datasets/xor.csv")
+    assert (line.returncode, line.stdout.splitlines()[1][:8]) == (0, "x1,input")
+
+
+def test_the_sdist_has_what_its_tests_need(tmp_path, monkeypatch):
+    backend = pytest.importorskip("hatchling.build")
+    monkeypatch.chdir(ROOT)
+    with tarfile.open(tmp_path / backend.build_sdist(str(tmp_path))) as archive:
+        names = {name.split("/", 1)[1] for name in archive.getnames()}
+    files = {
+        "CITATION.cff",
+        "CHANGELOG.md",
+        "datasets/xor.csv",
+        "docs/index.md",
+        "tests/kept/model-1-mixed.json",
+    }
+    assert files <= names
+    assert not [name for name in names if "__pycache__" in name or "_build" in name]
+
+
+def test_the_citation_is_of_this_version():
+    lines = (ROOT / "CITATION.cff").read_text(encoding="utf-8").splitlines()
+    holder = (ROOT / "LICENSE").read_text(encoding="utf-8").splitlines()[2].split(" ", 3)[3]
+    assert {f"version: {swarmnet.__version__}", "license: MIT", f"  - name: {holder}"} <= set(lines)

@@ -1,10 +1,12 @@
-"""Model files that version 0.1.0 wrote, which every later version reads.
+"""Model files that versions 0.1.0 and 0.2.0 wrote, which every later version reads.
 
 THE FILES IN tests/kept ARE NEVER REWRITTEN. They stand for the models that people have: a test that fails is
 mended in swarmnet, not by new files. A new version of the format gets new files beside these.
 
 `mixed` was trained by hybrid on values, derivatives and a sigma, and has error bars; `activations` has a
-layer of each of the eight, with weights drawn at random. Their answers are what that version gave.
+layer of each of the eight, with weights drawn at random. Version 0.2.0 wrote the formats 2, `plain`, and 3,
+`trend`, with logarithms; both learnt values, derivatives and the formula cp, and have error bars. The answers
+are what those versions gave.
 """
 
 import json
@@ -16,7 +18,8 @@ import pytest
 from swarmnet import load
 
 KEPT = Path(__file__).with_name("kept")
-MODELS = ["model-1-mixed", "model-1-activations"]
+BY_FORMULAS = ["model-3-trend", "model-2-plain"]
+MODELS = ["model-1-mixed", "model-1-activations", *BY_FORMULAS]
 
 
 def answers(name):
@@ -32,11 +35,21 @@ def test_a_kept_model_answers_as_ever(name, query):
     np.testing.assert_allclose(found, kept[query], rtol=1e-9, atol=1e-11 * np.abs(kept[query]).max())
 
 
+@pytest.mark.parametrize("name", ["model-1-mixed", *BY_FORMULAS])
 @pytest.mark.parametrize("query", ["predict", "jacobian"])
-def test_a_kept_model_has_its_error_bars(query):
-    kept = answers("model-1-mixed")
-    _, found = getattr(load(KEPT / "model-1-mixed.json"), query)(kept["X"], return_std=True)
+def test_a_kept_model_has_its_error_bars(name, query):
+    kept = answers(name)
+    _, found = getattr(load(KEPT / f"{name}.json"), query)(kept["X"], return_std=True)
     np.testing.assert_allclose(found, kept[f"{query}_std"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", BY_FORMULAS)
+def test_a_kept_model_knows_its_formulas(name):
+    kept, model = answers(name), load(KEPT / f"{name}.json")
+    assert (model.inputs, model.outputs) == (("p", "T"), ("s", "h"))
+    assert json.loads((KEPT / f"{name}.json").read_text())["version"] == int(name[6])
+    found = model.quantity("cp - 2*dh/dT + d2s/dT2", kept["X"])
+    np.testing.assert_allclose(found, kept["quantity"], rtol=1e-7)
 
 
 def test_a_kept_model_has_its_names_and_records():

@@ -2,6 +2,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from swarmnet.data.mixed_data import MixedData
@@ -364,3 +365,14 @@ def test_a_measured_sigma_has_no_floor(rng: np.random.Generator) -> None:
     scaled = scaling.scale_data(data)
     assert scaled.J_sigma is not None
     np.testing.assert_allclose(scaling.unscale_J(scaled.J_sigma), 1e-10, rtol=1e-12)
+
+
+def test_a_ratio_of_derivatives_says_nothing_of_an_outputs_scale(rng: np.random.Generator) -> None:
+    X = rng.uniform(-1, 1, (50, 2))
+    p, T = X.T
+    frame = pd.DataFrame({"p": p, "T": T, "h": 40.0 * (p + 2.0 * T) ** 3, "mu": np.full(50, -0.5)})
+    frame.loc[20:, "h"], frame.loc[:19, "mu"] = np.nan, np.nan
+    data = MixedData.from_frame(frame, ["p", "T"], ["h"], define={"mu": "-(dh/dp)/(dh/dT)"})
+    own = Scaling.of(data)
+    (found,) = own.for_quantities(data.statistics, data.quantities).y_scale / own.y_scale
+    assert 0.5 < found < 2.0

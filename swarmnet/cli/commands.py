@@ -1,4 +1,4 @@
-"""The commands: swarmnet train, predict, evaluate, compare, suggest, report, inspect, explain, export."""
+"""The commands: train, predict, evaluate, compare, suggest, report, inspect, explain, export, datasets."""
 
 import os
 import sys
@@ -10,6 +10,7 @@ import typer
 
 from swarmnet.cli import console, printing, progress
 from swarmnet.cli.comparing import compare
+from swarmnet.cli.example_data import datasets
 from swarmnet.cli.opening import note_columns_left_out
 from swarmnet.cli.suggesting import suggest
 from swarmnet.cli.training import train
@@ -171,22 +172,39 @@ def explain(
 def export(
     model: console.ModelFile,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="File to write: FILE.onnx, or FILE.py for a Python module.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="File to write: FILE.onnx, or source code in FILE.c, FILE.js or FILE.py."
+        ),
     ],
-    dtype: Annotated[str | None, typer.Option(help="float64 (the default) or float32, for ONNX.")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float64 (the default) or float32, for ONNX and C.")
+    ] = None,
+    std: Annotated[bool, typer.Option("--std", help="Add error bars, for C.")] = False,
 ) -> None:
-    """A model for other tools, with its derivatives: an ONNX graph, or a Python module that needs none."""
+    """A model for other tools, with its derivatives: an ONNX graph, or code in C, JavaScript or Python."""
     kind = output.suffix.lower()
-    if kind not in (".onnx", ".py"):
-        raise SwarmnetError(f"{output}: the name says what to write: it must end in .onnx or .py")
-    if kind == ".py" and dtype is not None:
-        raise SwarmnetError("--dtype is for ONNX: a Python module always computes in float64; leave it out")
+    if kind not in (".onnx", ".c", ".js", ".mjs", ".py"):
+        raise SwarmnetError(
+            f"{output}: the name says what to write: it must end in .onnx, .c, .js, .mjs or .py"
+        )
+    if kind not in (".onnx", ".c") and dtype is not None:
+        raise SwarmnetError(f"--dtype is for ONNX and C: a {kind} file is in float64; leave it out")
+    if kind != ".c" and std:
+        raise SwarmnetError(f"--std is for C: a {kind} file has no error bars; leave it out")
     console.refuse_output(output, model)
-    fitted = load(model)
-    if kind == ".py":
+    fitted, precision = load(model), "float64" if dtype is None else dtype
+    if kind == ".onnx":
+        fitted.to_onnx(output, precision)
+    elif kind == ".c":
+        fitted.to_c(output, precision, std)
+    elif kind == ".py":
         fitted.to_python(output)
     else:
-        fitted.to_onnx(output, "float64" if dtype is None else dtype)
+        fitted.to_javascript(output)
+
+
+app.command(epilog=console.example("swarmnet datasets"))(datasets)
 
 
 def _is_model(file: str) -> bool:

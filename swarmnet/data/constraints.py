@@ -48,7 +48,7 @@ def as_requirements(require: Require | None) -> tuple[str, ...]:
     texts = [require] if isinstance(require, str) else require
     if texts is None:
         return ()
-    if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
+    if not isinstance(texts, Sequence | np.ndarray) or not all(isinstance(text, str) for text in texts):
         raise SwarmnetError("require must be constraints such as ('dh/dT >= 0', 'h <= 5')")
     return tuple(text.strip() for text in texts)
 

@@ -13,7 +13,18 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from swarmnet.data.column_names import is_made, listed, shortened
-from swarmnet.data.formulas import FUNCTIONS, Call, Formula, Known, Name, Number, Operation, Partial, parse
+from swarmnet.data.formulas import (
+    FUNCTIONS,
+    Call,
+    Formula,
+    Known,
+    Name,
+    Number,
+    Operation,
+    Partial,
+    parse,
+    quoted,
+)
 from swarmnet.data.quantities import Quantity, inlined, leaves
 from swarmnet.errors import SwarmnetError, suggestion
 
@@ -133,7 +144,8 @@ def quantities_of(define: object, inputs: Sequence[str], outputs: Sequence[str])
         formulas = as_definitions(define)  # type: ignore[arg-type]  # it checks
         for name in formulas:
             with suppress(SwarmnetError):
-                found.append(quantity_of(name, formulas, inputs, outputs))
+                tree = tree_of(quoted(name), formulas, inputs, outputs)
+                found.append(Quantity.of(name, tree, inputs, outputs))
     return found
 
 

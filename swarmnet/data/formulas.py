@@ -14,10 +14,17 @@ binding powers. Formulas are never run as Python.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from swarmnet.data.column_names import input_pairs, parse_derivative, read_derivative, shortened
+from swarmnet.data.column_names import (
+    derivative_name,
+    input_pairs,
+    parse_derivative,
+    read_derivative,
+    second_derivative_name,
+    shortened,
+)
 from swarmnet.errors import SwarmnetError
 
 FUNCTIONS = ("exp", "log", "sqrt", "sin", "cos", "tan", "tanh")
@@ -26,6 +33,7 @@ FUNCTIONS = ("exp", "log", "sqrt", "sin", "cos", "tan", "tanh")
 _LONGEST, _MOST_TOKENS = 2000, 150
 _BINDING = {"+": 1, "-": 1, "*": 2, "/": 2, "**": 4}
 _SIGN = 3  # binding power of the unary minus: -a**2 is -(a**2)
+_SLASH, _ALONE = 1.5, 5  # of partials and of single operands in a text for people: a + dh/dT, but a*(dh/dT)
 _TOKEN = re.compile(
     r"(?P<number>([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?)"
     r"|`(?P<quoted>[^`]+)`"
@@ -113,6 +121,55 @@ def parse(text: str, known: Known) -> Formula:
 def quoted(name: str) -> str:
     """Return a name or the name of a partial as a formula writes it: in back quotes if it needs them."""
     return name if re.fullmatch(r"[^\W\d]\w*|d\w+/d\w+", name) else f"`{name}`"
+
+
+def written(node: Formula, labels: Mapping[str, str] | None = None) -> str:
+    """Return a formula as text, with the parentheses that it needs and with partials of products in some.
+
+    Args:
+        node: the formula.
+        labels: what to call inputs and outputs; by default their names, quoted where they need it.
+    """
+    names = labels or {}
+
+    def name_of(name: str) -> str:
+        return names.get(name, name)
+
+    def enclosed(inner: Formula, most: float, itself: bool) -> str:
+        """Return a part of a formula, in parentheses if it binds less than `most`, or like it if `itself`."""
+        text, binding = written(inner, labels), _binding_of(inner)
+        return f"({text})" if binding < most or (itself and binding == most) else text
+
+    match node:
+        case Number():
+            return node.part
+        case Name():
+            return names.get(node.name) or quoted(node.name)
+        case Partial():
+            output, *inputs = map(name_of, (node.output, *node.inputs))
+            name = derivative_name if len(inputs) == 1 else second_derivative_name
+            text = name(output, *inputs)
+            return text if labels else quoted(text)
+        case Call(function="-"):
+            return f"-{enclosed(node.argument, _SIGN, True)}"
+        case Call():
+            return f"{node.function}({written(node.argument, labels)})"
+        case Operation():
+            own, power = _BINDING[node.operator], node.operator == "**"
+            left, right = enclosed(node.left, own, power), enclosed(node.right, own, not power)
+            return f"{left} {node.operator} {right}" if own == 1 else f"{left}{node.operator}{right}"
+
+
+def _binding_of(node: Formula) -> float:
+    match node:
+        case Operation():
+            return _BINDING[node.operator]
+        case Call(function="-"):
+            return _SIGN
+        case Partial():
+            return _SLASH
+        case _:
+            return _ALONE
 
 
 def second_derivative(name: str, inputs: Collection[str], outputs: Collection[str]) -> Partial | None:

@@ -22,21 +22,37 @@ _WHAT = {
     "z": "hidden inputs",
     "T": "tangents of the activations",
     "U": "tangents of the hidden inputs",
+    "V": "second tangents of the hidden inputs",
+    "R": "second tangents of the activations",
+    "G": "the first tangent of each pair",
+    "H": "the second tangent of each pair",
+    "I": "tangents along the first of each pair",
+    "J": "tangents along the second of each pair",
+    "N": "products of both tangents",
     "S": "slopes",
     "C": "curvatures",
+    "D": "third derivatives",
     "E": "errors at the hidden inputs",
     "A'": "errors",
     "T'": "errors of the tangents",
     "U'": "deltas of the tangents",
+    "V'": "deltas of the second tangents",
+    "R'": "errors of the second tangents",
+    "I'": "errors of I",
+    "J'": "errors of J",
+    "N'": "errors of N",
     "B": "what bends the tangents",
+    "L": "what bends the second tangents",
     "P": "the trend's terms",
     "Q": "tangents of the trend's terms",
+    "O": "second tangents of the trend's terms",
     "K": "coefficients of the trend",
     "K'": "gradient of the coefficients",
     "z'": "deltas",
     "W'": "gradient of the weights",
     "b'": "gradient of the biases",
 }
+_FUNCTIONS = ("f(z)", "f'(z)", "f''(z)", "f'''(z)")
 
 
 class Calculation:
@@ -45,14 +61,20 @@ class Calculation:
     Args:
         units: the labels of each layer's units, beginning with the inputs.
         along: the labels of the tangents.
+        pairs: the labels of the second tangents.
         terms: the labels of the trend's terms.
     """
 
     def __init__(
-        self, units: Sequence[Sequence[str]], along: Sequence[str], terms: Sequence[str] = ()
+        self,
+        units: Sequence[Sequence[str]],
+        along: Sequence[str],
+        pairs: Sequence[str] = (),
+        terms: Sequence[str] = (),
     ) -> None:
         self.steps: list[Step] = []
         self._units, self._along, self._terms = units, along, terms
+        self._lines = dict.fromkeys("TUQ", along) | dict.fromkeys("VRGHIJNO", pairs) | {"K": terms}
         self._numbers: dict[str, Array] = {}
 
     def __getitem__(self, symbol: str) -> Array:
@@ -66,9 +88,9 @@ class Calculation:
         numbers = self[symbol]
         kind = symbol.rstrip("0123456789")
         layer = int(symbol[len(kind) :])
-        along = dict.fromkeys("TUQ", self._along)
-        lines = ({"W": self._units[layer - 1], "K": self._terms} | along).get(kind[0], [""])
-        columns = self._terms if kind in ("P", "Q") else self._units[layer]
+        lines = self._units[layer - 1] if kind[0] == "W" else self._lines.get(kind[0], [""])
+        others = dict.fromkeys("PQO", self._terms) | dict.fromkeys("GH", self._along)
+        columns = others.get(kind, self._units[layer])
         # A copy, not the model's own array
         frame = pd.DataFrame(numbers, list(lines), list(columns), copy=True)
         last = len(self._units) - 1
@@ -86,17 +108,26 @@ class Calculation:
         """Add a step."""
         self.steps.append(Step(title, formula, matrices))
 
-    def activate(self, layer: int, act: Activation, bends: bool) -> None:
-        """Add the step from z to A, to the slopes S and, with `bends`, to the curvatures C."""
+    def activate(self, layer: int, act: Activation, order: int) -> None:
+        """Add the step from z to A, the slopes S and, with first and second derivatives, also C and D.
+
+        Args:
+            layer: its number.
+            act: its activation.
+            order: the highest order of the row's derivatives.
+        """
         z = self[f"z{layer}"]
-        A, S, C = np.empty_like(z), np.empty_like(z), np.empty_like(z)
+        A, S, C, D = (np.empty_like(z) for _ in range(4))
         act.value(z, A)
         act.slope(z, A, S)
         act.curvature(z, A, S, C)
-        written = TABLE[act.name].written if act.built_in else ("f(z)", "f'(z)", "f''(z)")
-        made = dict(zip("ASC" if bends else "AS", (A, S, C), strict=False))
+        if order == 2:
+            assert act.third is not None  # the objective of the row needs it too
+            act.third(z, A, S, C, D)
+        written = TABLE[act.name].written if act.built_in else _FUNCTIONS
+        made = dict(zip("ASCD"[: order + 2], (A, S, C, D), strict=False))
         formulas = [
-            f"{letter}{layer} = " + re.sub(r"\b([zAS])\b", rf"\g<1>{layer}", formula)
+            f"{letter}{layer} = " + re.sub(r"\b([zASC])\b", rf"\g<1>{layer}", formula)
             for letter, formula in zip(made, written, strict=False)
         ]
         self.show(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import numpy as np
@@ -72,13 +73,16 @@ def cos(g: Nodes, z: str) -> str:
     return g.node("Sub", g.number(1.0), g.node("Add", square, square))
 
 
-def python_formula(quantity: Quantity) -> str:
-    """Return the formula in Python, of a point `x`, its outputs `y` and its partials `J`."""
+def formula_text(quantity: Quantity, prefix: str) -> str:
+    """Return the formula in Python or C, of a point `x`, its outputs `y` and its partials `J`.
+
+    `prefix` is that of functions and of infinity, such as "math.".
+    """
 
     def write(node: Formula) -> str:
         match node:
             case Number():
-                return repr(node.value)
+                return repr(node.value) if math.isfinite(node.value) else f"{prefix}inf"
             case Name() | Partial():
                 number = quantity.number_of(node)
                 if number is None:
@@ -87,13 +91,13 @@ def python_formula(quantity: Quantity) -> str:
                 output, along = quantity.arguments[number]
                 return f"J[{output}][{along[0]}]" if along else f"y[{output}]"
             case Call():
-                function = "-" if node.function == "-" else f"math.{node.function}"
+                function = "-" if node.function == "-" else f"{prefix}{node.function}"
                 return f"{function}({write(node.argument)})"
             case Operation():
                 left, right = write(node.left), write(node.right)
-                # A power would be complex where the base is negative
+                # In Python, ** would be complex where the base is negative
                 return (
-                    f"math.pow({left}, {right})"
+                    f"{prefix}pow({left}, {right})"
                     if node.operator == "**"
                     else f"({left} {node.operator} {right})"
                 )

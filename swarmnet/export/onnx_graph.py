@@ -19,16 +19,17 @@ import ast
 import importlib
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from swarmnet.data.column_names import derivative_name, listed
+from swarmnet.data.column_names import derivative_name
 from swarmnet.data.logarithms import Logarithms
-from swarmnet.errors import SwarmnetError, install_hint, unknown, warn_user
+from swarmnet.errors import SwarmnetError, install_hint
 from swarmnet.export.exported_quantities import cos, exported_quantities, write_quantities
+from swarmnet.export.single_precision import checked_dtype, fitted_to
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.training_record import input_range
 from swarmnet.network.activations import TABLE
@@ -37,23 +38,17 @@ from swarmnet.version import __version__
 
 Array = NDArray[Any]
 
-DTYPES = ("float64", "float32")
-_MUCH = 2e-5  # of its deviation, to which an input or an output is rounded
-_POINTS = 256
 _OPSET, _IR = 13, 7  # of 2020: what is needed is there, and old runtimes read it
 
 
 def onnx_model(model: FittedModel, dtype: str = "float64") -> bytes:
     """The model in ONNX's format, as `FittedModel.to_onnx` describes it."""
-    if dtype not in DTYPES:
-        raise unknown("dtype", dtype, DTYPES)
+    found = checked_dtype(model, dtype)
     try:
         onnx = importlib.import_module("onnx")
     except ImportError:
         raise SwarmnetError(f"writing ONNX needs onnx: {install_hint('onnx')}") from None
-    if dtype == "float32":
-        _warn_of_rounding(model)
-    graph = _Graph(onnx, dtype)
+    graph = _Graph(onnx, found)
     _write(graph, model)
     d, k, quantities = model.net.d, model.net.k, exported_quantities(model)
     outputs: dict[str, list[Any]] = {"values": ["n", k], "jacobian": ["n", k, d]}
@@ -75,35 +70,6 @@ def onnx_model(model: FittedModel, dtype: str = "float64") -> bytes:
     return data
 
 
-def _warn_of_rounding(model: FittedModel) -> None:
-    """Say so where float32 rounds inputs or outputs to much of what they differ by."""
-    told = [
-        f"{name} to {step:.2g}, {100 * step / spread:.2g} % of its spread"
-        for name, step, spread in _roundings(model)
-        if step > _MUCH * spread
-    ]
-    if told:
-        warn_user(f"float32 rounds {listed(told)}: export float64, or train on data less an offset")
-
-
-def _roundings(model: FittedModel) -> Iterator[tuple[str, float, float]]:
-    """Each input and output, how far from each other the float32 about its numbers lie, and its deviation.
-
-    Those of outputs are measured at points all over the range of the inputs.
-    """
-    ranges = [input_range(model.training, name) for name in model.inputs]
-    usual = model.scaling.usual_range.T
-    low, high = np.array([known or tuple(ends) for known, ends in zip(ranges, usual, strict=True)]).T
-    points = low + (high - low) * np.random.default_rng(0).random((_POINTS, model.net.d))
-    with np.errstate(all="ignore"):
-        values = model.scaling.unscale_Y(model.net.forward(model.theta, model.scaling.scale_X(points)))
-        for name, numbers in zip((*model.inputs, *model.outputs), (*points.T, *values.T), strict=True):
-            size, spread = float(np.abs(numbers).max()), float(numbers.std())
-            step = float(np.spacing(np.float32(size)))
-            if np.isfinite(step) and spread > 0:
-                yield name, step, spread
-
-
 def _metadata(model: FittedModel) -> dict[str, str]:
     """What the numbers mean, as JSON wherever it is more than a word: names may hold any character."""
     partials = [[derivative_name(out, into) for into in model.inputs] for out in model.outputs]
@@ -120,8 +86,8 @@ def _metadata(model: FittedModel) -> dict[str, str]:
 class _Graph:
     """Nodes and constants in one dtype; what is handed around are the names of tensors."""
 
-    def __init__(self, onnx: Any, dtype: str) -> None:
-        self._onnx, self.dtype = onnx, np.dtype(dtype)
+    def __init__(self, onnx: Any, dtype: np.dtype[Any]) -> None:
+        self._onnx, self.dtype = onnx, dtype
         self._nodes: list[Any] = []
         self._outputs: dict[tuple[Any, ...], str] = {}
         self._constants: dict[str, Any] = {}
@@ -139,17 +105,9 @@ class _Graph:
     def constant(self, name: str, numbers: Array | float) -> str:
         """Add a constant in the graph's dtype, or integers as they are."""
         exact = np.asarray(numbers)
-        with np.errstate(over="ignore"):
-            array = exact if exact.dtype.kind == "i" else exact.astype(self.dtype)
-        if not np.isfinite(array).all():
-            raise self.unfit(name)
+        array = exact if exact.dtype.kind == "i" else fitted_to(name, exact, self.dtype)
         self._constants[name] = self._onnx.numpy_helper.from_array(array, name)
         return name
-
-    def unfit(self, name: str) -> SwarmnetError:
-        """The error for a constant that the dtype cannot hold."""
-        hint = "export float64" if self.dtype == np.float32 else "train it on data in other units"
-        return SwarmnetError(f"the model's {name} is too large or too small for {self.dtype}: {hint}")
 
     def parts(self, name: str, numbers: Array) -> list[str]:
         """Constants whose sum is `numbers`, the larger first: one where the dtype holds them exactly."""
@@ -176,10 +134,6 @@ class _Graph:
 
 def _write(g: _Graph, model: FittedModel) -> None:
     scaling, net = model.scaling, model.net
-    for name in ("x_scale", "y_scale"):
-        with np.errstate(over="ignore", under="ignore"):
-            if (getattr(scaling, name).astype(g.dtype) < np.finfo(g.dtype).tiny).any():
-                raise g.unfit(name)
     A = "X" if scaling.logs is None else _logarithms(g, scaling.logs)
     for part in g.parts("x_offset", scaling.x_offset):
         A = g.node("Sub", A, part)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swarmnet.errors import SwarmnetError
-from swarmnet.export.exported_quantities import exported_quantities, python_formula
+from swarmnet.export.exported_quantities import exported_quantities, formula_text
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.model_file import scaling_record
 from swarmnet.network.activations import TABLE
@@ -186,7 +186,7 @@ def _quantities(model: FittedModel) -> str:
     found = exported_quantities(model)
     if not found:
         return ""
-    formulas = "".join(f"        {python_formula(quantity)},\n" for quantity in found)
+    formulas = "".join(f"        {formula_text(quantity, 'math.')},\n" for quantity in found)
     return _QUANTITIES.format(names=ascii([quantity.name for quantity in found]), formulas=formulas)
 
 

@@ -7,7 +7,7 @@ from swarmnet.data.dataset import Dataset
 from swarmnet.errors import SwarmnetError
 from swarmnet.fitting.options import FitOptions
 from swarmnet.fitting.polynomials import polynomials, trend_for
-from swarmnet.network.activations import LINEAR, Activation
+from swarmnet.network.activations import LINEAR, Activation, activation
 from swarmnet.network.network import Network
 from swarmnet.objective.objective import output_is_solvable
 from swarmnet.objective.value_losses import value_loss
@@ -36,13 +36,14 @@ _AUTOMATIC_DEGREE = 1
 _WIDTHS = (3, 4, 6, 8, 12, 16, 24, 32)
 
 
-def candidates_for(data: Dataset, options: FitOptions) -> list[Network]:
-    """Return the networks to train on `data`: one, or those among which hybrid chooses.
+def candidates_for(data: Dataset, options: FitOptions, given: Network | None = None) -> list[Network]:
+    """Return the networks to train on `data`: the given one, the one of the options, or hybrid's candidates.
 
     Raises:
         SwarmnetError: the network is not possible, or the trainer cannot train it.
     """
-    net, chooses = network_for(data, options), not options.widths and _may_choose(options)
+    net = network_for(data, options) if given is None else given
+    chooses = given is None and not options.widths and _may_choose(options)
     refuse_unsolvable(options, net)
     refuse_quantities(data, options)
     nets = default_networks(data, options) if chooses and options.widths is None else []
@@ -120,17 +121,21 @@ def network_for(data: Dataset, options: FitOptions, widths: Sequence[int] | None
     """
     widths = options.widths if widths is None else widths
     widths = _automatic(data) if widths is None else widths
-    activations = options.activation
-    if isinstance(activations, str | Activation):
-        last = "sigmoid" if options.loss == "cross-entropy" else "linear"
-        activations = [activations] * len(widths) + [last]
-    plain = Network((data.d, *widths, data.k), activations)
+    plain = Network((data.d, *widths, data.k), activations_for(options, len(widths)))
     degree = options.degree
     if degree == "auto":
         chosen = options.widths is None and _may_choose(options) and plain.activations[-1] is LINEAR
         degree = _AUTOMATIC_DEGREE if chosen else 0
     trend = trend_for(data, int(degree), options, least=1 if widths else 2) if degree else None
     return plain if trend is None else Network(plain.sizes, plain.activations, trend)
+
+
+def activations_for(options: FitOptions, hidden: int) -> list[Activation]:
+    """Return the activations of so many hidden layers, as far as the options name them, and of the output."""
+    given = options.activation
+    if isinstance(given, str | Activation):
+        given = [given] * hidden + ["sigmoid" if options.loss == "cross-entropy" else "linear"]
+    return [activation(name) for name in given]
 
 
 def _automatic(data: Dataset) -> tuple[int, int]:

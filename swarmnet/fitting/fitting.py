@@ -33,6 +33,7 @@ from swarmnet.fitting.options import Activations, FitOptions, Hidden
 from swarmnet.fitting.outcome import Outcome
 from swarmnet.fitting.reweighting import Trained, trained_robustly, with_outliers
 from swarmnet.fitting.run_record import fingerprint_of, record_of
+from swarmnet.fitting.warm_start import checked_start
 from swarmnet.model.audit import verdicts
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.reordering import reordered
@@ -117,12 +118,17 @@ def fit(
 
 
 def fitted(
-    data: Data, options: FitOptions, *, checked: bool = True, row_numbers: NDArray[np.intp] | None = None
+    data: Data,
+    options: FitOptions,
+    *,
+    checked: bool = True,
+    row_numbers: NDArray[np.intp] | None = None,
+    start: FittedModel | None = None,
 ) -> FittedModel:
     """Return the model for data and options, as `fit` does.
 
     With `checked`, suspect columns are checked by refits. `row_numbers` (n,), by default 0 to n - 1, are the
-    numbers by which the audit names the rows.
+    numbers by which the audit names the rows. Training goes on from the weights of the model `start`.
 
     Data that stay in files keep the order of their rows, which affects rounding, and of their columns. Equal
     entries are not combined, and sigmas of any size are used. In the mean of the inputs, at which outputs
@@ -132,22 +138,17 @@ def fitted(
         SwarmnetError: as in `fit`.
     """
     given, cluster = _located(data, options)
-    given = Logarithms.of(options.log_names, given.inputs, given.outputs).checked(given)
     ordered = canonical(given)
     learnt, logs = _in_logarithms(ordered, options)
-    known = learnt.statistics
-    nets = candidates_for(learnt, options)
-    refuse_nothing_to_learn(known, options.derivative_weight)
-    warn_of_kinks(known, nets[0])
+    start = None if start is None else checked_start(start, ordered, options)
+    nets = _networks(learnt, options, start)
     free = free_outputs(ordered)
     constraints = Constraints(learnt, options, nets[0], free, logs)
     centre = _centre(learnt, logs) if free else {}
     warn_of_free_outputs(free, centre)
     warn_of_free_slopes(ordered)
-    found = _found(learnt, nets, options, cluster, logs)
+    found = _found(learnt, nets, options, cluster, logs, start)
     scaling, candidates, result = found.preparation.scaling, found.candidates, found.result
-    if result.status == "interrupted":
-        warn_user(result.message)
     warn_of_weights(given.statistics, result)
     result = constraints.trained(candidates, result, scaling)
     objective = candidates[result.network]
@@ -180,7 +181,8 @@ def _located(data: Data, options: FitOptions) -> "tuple[Dataset, Cluster | None]
     """Return the data where they are to be read, and the cluster whose workers do so."""
     given = located(data, options.memory_limit, options.client)
     cluster = cluster_of(given.pool, options.client)
-    return (given if cluster is None else given.read_by(cluster)), cluster
+    given = given if cluster is None else given.read_by(cluster)
+    return Logarithms.of(options.log_names, given.inputs, given.outputs).checked(given), cluster
 
 
 def _can_be_refitted(options: FitOptions) -> bool:
@@ -198,18 +200,28 @@ def _in_logarithms(ordered: Dataset, options: FitOptions) -> tuple[Dataset, Loga
     return logs.data(ordered), logs
 
 
+def _networks(data: Dataset, options: FitOptions, start: FittedModel | None) -> list[Network]:
+    """Return the networks to train on data from which there is something to learn."""
+    nets = candidates_for(data, options, None if start is None else start.net)
+    refuse_nothing_to_learn(data.statistics, options.derivative_weight)
+    warn_of_kinks(data.statistics, nets[0])
+    return nets
+
+
 def _centre(learnt: Dataset, logs: Logarithms) -> dict[str, float]:
     """Return the mean of the inputs, of those with a logarithm the geometric mean."""
     return dict(zip(learnt.inputs, logs.inputs_of(mean_point(learnt)).tolist(), strict=True))
 
 
-def _preparation(data: Dataset, net: Network, options: FitOptions) -> Preparation:
-    """Return how rows are scaled before training on `data`."""
+def _preparation(data: Dataset, net: Network, options: FitOptions, start: FittedModel | None) -> Preparation:
+    """Return how rows are scaled before training on `data`: as they were for `start`, if there is one."""
     squared, known = options.loss == "squared", data.statistics
     scales_outputs = squared and net.activations[-1].name == "linear"
     scaling = Scaling.of(known, options.scaling, outputs=scales_outputs)
     if scales_outputs and options.scaling is not None:
         scaling = scaling.for_quantities(known, data.quantities)
+    if start is not None:
+        scaling = replace(start.scaling, logs=None)
     # With cross-entropy, values are probabilities and are not scaled.
     return Preparation(scaling, None if options.scaling is None else known, scales_values=squared)
 
@@ -220,17 +232,26 @@ def _found(
     options: FitOptions,
     cluster: "Cluster | None",
     logs: Logarithms,
+    start: FittedModel | None,
 ) -> Trained:
     """Return the fit of the networks with the kind of noise that the options say."""
-    one_fit = partial(_trained, nets, cluster, logs)
-    return trained_robustly(data, options, one_fit) if options.noise == "student" else one_fit(data, options)
+    one_fit = partial(_trained, nets, cluster, logs, start)
+    found = trained_robustly(data, options, one_fit) if options.noise == "student" else one_fit(data, options)
+    if found.result.status == "interrupted":
+        warn_user(found.result.message)
+    return found
 
 
 def _trained(
-    nets: list[Network], cluster: "Cluster | None", logs: Logarithms, data: Dataset, options: FitOptions
+    nets: list[Network],
+    cluster: "Cluster | None",
+    logs: Logarithms,
+    start: FittedModel | None,
+    data: Dataset,
+    options: FitOptions,
 ) -> Trained:
     """Return the fit of the networks."""
-    preparation = _preparation(data, nets[0], options)
+    preparation = _preparation(data, nets[0], options, start)
     trainer, validation, settings = options.configured_trainer, options.validation, options.of_objective
     if validation is not None:
         validation = validation.select(data.inputs, data.outputs)
@@ -257,6 +278,7 @@ def _trained(
             trainer,
             candidates[0],
             np.random.default_rng(options.seed),
+            start=None if start is None else start.theta,
             callback=options.callback,
             validate=validate,
             checkpoint=checkpoint,

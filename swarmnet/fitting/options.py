@@ -1,6 +1,7 @@
 """FitOptions: how a network is fitted, in one record that is checked once."""
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ Hidden = str | int | Sequence[int]
 Activations = str | Activation | Sequence[str | Activation]
 
 NOISE = ("gaussian", "student")
+# "16,16" as on the command line, and "(16, 16)" or "[16, 16]" as in files of settings
+_WIDTHS = re.compile(r"[(\[]?\s*[0-9]+(\s*,\s*[0-9]+)*\s*,?\s*[)\]]?")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,9 +40,9 @@ class FitOptions:
     meanings and defaults.
 
     Args:
-        hidden: units of each hidden layer, () for none. With "auto", hybrid chooses among networks of one to
-            three hidden layers by their evidence, and other trainers take two equal layers, with at most as
-            many weights as there are entries.
+        hidden: units of each hidden layer, such as (16, 16) or "16,16"; () for none. With "auto", hybrid
+            chooses among networks of one to three hidden layers by their evidence, and other trainers take
+            two equal layers, with at most as many weights as there are entries.
         activation: one name for all hidden layers, or one for each layer, with the output layer last.
         trainer: a name (hybrid, pso, projected, sgd, adam, lbfgs, lm) or a configured trainer.
         seed: the same seed gives the same model.
@@ -139,7 +142,7 @@ class FitOptions:
         require_count("seed", self.seed, 0)
 
     def _check_noise(self) -> None:
-        if self.noise not in NOISE:
+        if not isinstance(self.noise, str) or self.noise not in NOISE:
             raise unknown("noise", self.noise, NOISE)
         if self.noise == "student" and self.loss != "squared":
             raise SwarmnetError("noise 'student' needs the squared loss")
@@ -152,6 +155,8 @@ class FitOptions:
         if self.degree != "auto" and (not is_count(self.degree) or int(self.degree) < 0):
             raise SwarmnetError(f"degree must be 'auto' or a whole number of 0 or more, not {self.degree!r}")
         given = self.activation
+        if not isinstance(given, str | Activation | Sequence | np.ndarray):
+            raise SwarmnetError(f"activation must be a name, or one for each layer, not {given!r}")
         for name in [given] if isinstance(given, str | Activation) else given:
             activation(name)
 
@@ -163,7 +168,7 @@ class FitOptions:
     @property
     def log_names(self) -> tuple[str, ...]:
         """The names in `log`, each once."""
-        names = [self.log] if isinstance(self.log, str) else self.log or ()
+        names = [self.log] if isinstance(self.log, str) else () if self.log is None else self.log
         if not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
             raise SwarmnetError(f"log must be names of inputs and outputs, not {self.log!r}")
         return tuple(dict.fromkeys(names))
@@ -175,11 +180,14 @@ class FitOptions:
             return None
         whole = int | np.integer
         sizes: Any = [self.hidden] if isinstance(self.hidden, whole) else self.hidden
+        if isinstance(sizes, str) and _WIDTHS.fullmatch(sizes):
+            sizes = [int(size) for size in re.findall("[0-9]+", sizes)]
         if not isinstance(sizes, Sequence | np.ndarray) or not all(
             isinstance(size, whole) and not isinstance(size, bool) and size >= 1 for size in sizes
         ):
             raise SwarmnetError(
-                f"hidden must be 'auto' or whole numbers of 1 or more such as (16, 16), not {self.hidden!r}"
+                "hidden must be 'auto' or whole numbers of 1 or more such as (16, 16), not "
+                f"{' '.join(repr(self.hidden).split())}"
             )
         return tuple(int(size) for size in sizes)
 

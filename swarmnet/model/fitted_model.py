@@ -18,7 +18,6 @@ from swarmnet.data.column_names import derivative_name, second_derivative_name, 
 from swarmnet.data.data_frames import as_pandas, is_frame, pd
 from swarmnet.data.definitions import as_definitions, quantity_of
 from swarmnet.data.logarithms import partial_of
-from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.quantities import Quantity
 from swarmnet.data.readers import read_query
 from swarmnet.errors import SwarmnetError, warn_user
@@ -31,9 +30,9 @@ from swarmnet.model.error_bars import (
     value_deviations,
     widened,
 )
-from swarmnet.model.forms import FORMS
+from swarmnet.model.exports import Exports
 from swarmnet.model.model_file import HISTORY, read, written
-from swarmnet.model.training_record import no_error_bars
+from swarmnet.model.training_record import without_error_bars
 from swarmnet.model.training_region import Region, TrainingPoints
 from swarmnet.network.network import Network
 from swarmnet.scaling import Scaling
@@ -44,7 +43,7 @@ _ROWS_TRIED = 1000  # rows of a query that are compared with the training points
 
 
 @dataclass(frozen=True, eq=False)
-class FittedModel:
+class FittedModel(Exports):
     """A trained network. X may be an array (n, d), or a table whose columns are matched by name.
 
     A table is a pandas DataFrame, or one of pyarrow, Polars, Dask and others.
@@ -139,8 +138,7 @@ class FittedModel:
     ) -> Array:
         """Return the deviations of the answers `best` to a query at points, widened by the other fits'."""
         if self.spread is None:
-            usual = "train it by hybrid or lm, derivative_weight or l2 left open"
-            raise SwarmnetError(f"this model has no error bars: {no_error_bars(self.training) or usual}")
+            raise without_error_bars(self.training)
         own = deviations(self.net, self.theta, self.spread, points)
         answers = [query(other.net, other.theta, points) for other in self.others]
         return widened(own, best, self.others, answers)
@@ -289,57 +287,6 @@ class FittedModel:
         self._refuse_own_activations("saved")
         own = {f.name: getattr(self, f.name) for f in fields(self)}
         write_atomically(path, written(own))
-
-    def to_onnx(self, path: str | os.PathLike[str], dtype: str = "float64") -> None:
-        """Write the model as an ONNX graph, for onnxruntime and other tools, completely or not at all.
-
-        The graph takes `X` (n, d), for any n, and gives `values` (n, k) and `jacobian` (n, k, d), all in the
-        data's units and in `dtype`, "float64" or "float32". `quantities` (n, q) are the formulas that were
-        defined for training, without those of second derivatives. Its metadata name the columns. It has no
-        error bars and no second derivatives. In float32, numbers are rounded to 6e-8 of their size; a warning
-        names the inputs and outputs whose rounding error exceeds 1/50,000 of their spread.
-
-        Raises:
-            SwarmnetError: onnx is not installed (`pip install ".[onnx]"`), the path cannot be written, the
-                dtype is another one, a number is too large for float32, or an activation is not swarmnet's
-                own.
-        """
-        self._refuse_own_activations("exported")
-        write_atomically(path, FORMS["onnx"](self, dtype))
-
-    def to_python(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Return the source of a Python module without dependencies that computes the model; `path` saves it.
-
-        Its predict(x) takes one point of d numbers and returns k numbers. Its jacobian(x) returns k lists of
-        d partial derivatives. Its quantities(x) returns the formulas that were defined for training, without
-        those of second derivatives. All are in the data's units.
-
-        Raises:
-            SwarmnetError: the path cannot be written, or an activation is not one of swarmnet's own.
-        """
-        self._refuse_own_activations("exported")
-        source: str = FORMS["python"](self)
-        if path is not None:
-            write_atomically(path, source)
-        return source
-
-    def report(self, path: str | os.PathLike[str], data: MixedData | None = None) -> None:
-        """Write a report of the model with figures and interactive profiles as one HTML file.
-
-        Args:
-            path: the file to write, such as "report.html".
-            data: data on which errors are measured, and which are drawn with the curves.
-
-        Raises:
-            SwarmnetError: jinja2 or matplotlib is missing, the data have other columns, or the path cannot be
-                written.
-        """
-        FORMS["report"](self, path, data)
-
-    def _refuse_own_activations(self, done: str) -> None:
-        for act in self.net.activations:
-            if not act.built_in:
-                raise SwarmnetError(f"a model with your own activation {act.name!r} cannot be {done}")
 
     def _points(self, X: ArrayLike | pd.DataFrame) -> Array:
         table = as_pandas("X", X)

@@ -26,7 +26,7 @@ from swarmnet.scaling import Scaling
 Array = NDArray[Any]
 
 _FORMAT = "swarmnet-model"
-_PLAIN, _VERSION = 2, 3  # of files without a trend and logarithms, which 0.1 reads too, and of others
+_PLAIN, _VERSION = 2, 3  # of files without a trend and logarithms, and of others; 0.1 has 1
 _BYTES = {1: "<f4", 2: "<f8", 3: "<f8"}  # number format of the error bars in each version of the file format
 HISTORY = ("iteration", "evaluations", "seconds", "loss", "validation_loss", "stage")
 _SCALES = ("x_offset", "x_scale", "y_offset", "y_scale")

@@ -137,6 +137,12 @@ def no_error_bars(record: Record) -> str:
     return why if isinstance(why, str) and why.isprintable() else ""
 
 
+def without_error_bars(record: Record) -> SwarmnetError:
+    """Return the error for a model that has no error bars."""
+    usual = "train it by hybrid or lm, derivative_weight or l2 left open"
+    return SwarmnetError(f"this model has no error bars: {no_error_bars(record) or usual}")
+
+
 def scaling(record: Record) -> str | None:
     """Return the kind of scaling; None if the data were not scaled or the record has no entry."""
     kind = record.get("scaling")

@@ -72,13 +72,13 @@ class BuiltIn(Activation):
 
     Args:
         formulas: f, f' and f'' of z, a and s, as the module's docstring describes them.
-        written: the same as one would check them by hand, of z, A and S.
+        written: the same as one would check them by hand, and f''', of z, A, S and C.
         onnx_slope: f' for ONNX, where `formulas` would keep few digits of float32's or need what ONNX does
             not have; it may use rest(z) = 1 - gate(z), to all digits.
     """
 
     formulas: tuple[str, str, str]
-    written: tuple[str, str, str]
+    written: tuple[str, str, str, str]
     onnx_slope: str
 
 
@@ -245,7 +245,7 @@ def _built_in(
     *,
     functions: tuple[Callable[..., object], Callable[..., object], Callable[..., object]],
     third: Callable[..., object],
-    written: tuple[str, str, str],
+    written: tuple[str, str, str, str],
     init: str = "glorot",
     smooth: bool = True,
     onnx_slope: str = "",
@@ -272,7 +272,7 @@ TABLE: dict[str, BuiltIn] = {
             "gate(z)",
             "a - a * a",
             "(1.0 - 2.0 * a) * s",
-            written=("1 / (1 + exp(-z))", "A * (1 - A)", "S * (1 - 2 * A)"),
+            written=("1 / (1 + exp(-z))", "A * (1 - A)", "S * (1 - 2 * A)", "S * (1 - 6 * S)"),
             functions=(_sigmoid, _sigmoid_slope, _sigmoid_curvature),
             third=_sigmoid_third,
             onnx_slope="a * rest(z)",
@@ -282,7 +282,7 @@ TABLE: dict[str, BuiltIn] = {
             "tanh(z)",
             "1.0 - a * a",
             "-2.0 * a * s",
-            written=("tanh(z)", "1 - A^2", "-2 * A * S"),
+            written=("tanh(z)", "1 - A^2", "-2 * A * S", "S * (4 - 6 * S)"),
             functions=(np.tanh, _tanh_slope, _tanh_curvature),
             third=_tanh_third,
             onnx_slope="exp(-2.0 * abs(z)) * 4.0 / ((1.0 + exp(-2.0 * abs(z))) * (1.0 + exp(-2.0 * abs(z))))",
@@ -292,7 +292,7 @@ TABLE: dict[str, BuiltIn] = {
             "max(z, 0.0) + log1p(exp(-abs(z)))",  # log(1 + exp(z)), never overflows
             "-expm1(-a)",
             "exp(-a) * s",
-            written=("log(1 + exp(z))", "1 / (1 + exp(-z))", "S * (1 - S)"),
+            written=("log(1 + exp(z))", "1 / (1 + exp(-z))", "S * (1 - S)", "C * (1 - 2 * S)"),
             functions=(_softplus, _softplus_slope, _softplus_curvature),
             third=_softplus_third,
             init="he",
@@ -303,7 +303,7 @@ TABLE: dict[str, BuiltIn] = {
             "sin(z)",
             "cos(z)",
             "-a",
-            written=("sin(z)", "cos(z)", "-A"),
+            written=("sin(z)", "cos(z)", "-A", "-S"),
             functions=(
                 np.sin,
                 lambda z, a, out: np.cos(z, out=out),
@@ -321,6 +321,8 @@ TABLE: dict[str, BuiltIn] = {
                 "z * sigmoid(z)",
                 "sigmoid(z) + A * (1 - sigmoid(z))",
                 "sigmoid(z) * (1 - sigmoid(z)) * (2 + z * (1 - 2 * sigmoid(z)))",
+                "sigmoid(z) * (1 - sigmoid(z)) * "
+                "(3 - 6 * sigmoid(z) + z * (1 - 6 * sigmoid(z) * (1 - sigmoid(z))))",
             ),
             functions=(_silu, _silu_slope, _silu_curvature),
             third=_silu_third,
@@ -332,7 +334,7 @@ TABLE: dict[str, BuiltIn] = {
             "z * distribution(z)",
             "distribution(z) + moment(z)",
             "(2.0 - z * z) * density(z)",
-            written=("z * Phi(z)", "Phi(z) + z * phi(z)", "phi(z) * (2 - z^2)"),
+            written=("z * Phi(z)", "Phi(z) + z * phi(z)", "phi(z) * (2 - z^2)", "z * phi(z) * (z^2 - 4)"),
             functions=(_gelu, _gelu_slope, _gelu_curvature),
             third=_gelu_third,
             init="he",
@@ -342,7 +344,7 @@ TABLE: dict[str, BuiltIn] = {
             "max(z, 0.0)",
             "a > 0.0",
             "0.0",
-            written=("max(z, 0)", "(z > 0)", "0"),
+            written=("max(z, 0)", "(z > 0)", "0", "0"),
             functions=(
                 lambda z, out: np.maximum(z, 0.0, out=out),
                 lambda z, a, out: np.greater(a, 0.0, out=out, casting="unsafe"),
@@ -357,7 +359,7 @@ TABLE: dict[str, BuiltIn] = {
             "z",
             "1.0",
             "0.0",
-            written=("z", "1", "0"),
+            written=("z", "1", "0", "0"),
             functions=(
                 lambda z, out: None if out is z else np.copyto(out, z),
                 lambda z, a, out: out.fill(1.0),

@@ -63,7 +63,7 @@ class ConstrainedObjective:
         self._kernels, self._work = ready(terms), terms.workspace()
         self.size, self.l2, self.n_rows = data.size, data.l2, data.n_rows
         self.estimates_l2, self.estimates_balance = data.estimates_l2, data.estimates_balance
-        self.weight_groups, self.penalised = data.weight_groups, data.penalised
+        self.layers, self.weight_groups, self.penalised = data.layers, data.weight_groups, data.penalised
         self.can_linearise, self.threads = data.can_linearise, data.threads
         self.unit_precision = np.append(data.unit_precision, 1.0)
         self.groups = _with_one_more(data.groups)

@@ -184,10 +184,11 @@ class EntrySums(ABC):
             np.zeros(s),
             np.ones(self.group_sums.shape[1]),
         )
+        linear = [block for block in self._quantity_blocks if block.is_linear]
 
         def work(particle: int) -> None:
             with self._lent() as memory:
-                for block in self._quantity_blocks:
+                for block in linear:
                     r, J = block.gradients(self._kernels, memory, swarm[particle], one)
                     G[particle] += J[first:] @ J[first:].T
                     g[particle] -= J[first:] @ r

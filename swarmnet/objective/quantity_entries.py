@@ -36,6 +36,10 @@ class Block(Protocol):
     def passes(self) -> int:
         """The number of values and derivatives that are computed for them."""
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether they are linear in values and derivatives."""
+
     def divided(self, most: int) -> Iterator[Block]:
         """Yield blocks of up to `most` entries, if these can be chosen."""
 
@@ -68,6 +72,11 @@ class TableBlock:
     def passes(self) -> int:
         """The number of values and derivatives that are computed for them."""
         return self.last - self.first
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether they are linear in values and derivatives."""
+        return True
 
     def divided(self, most: int) -> Iterator[TableBlock]:
         """Yield blocks of up to `most` entries."""
@@ -131,6 +140,11 @@ class QuantityBlock:
     def passes(self) -> int:
         """The number of values and derivatives that are computed for them."""
         return self.arguments.count
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether they are linear in values and derivatives."""
+        return self.quantity.is_linear
 
     def divided(self, most: int) -> Iterator[QuantityBlock]:
         """Yield this block, which is small."""

@@ -12,6 +12,6 @@ def value_loss(name: str) -> int:
     Raises:
         SwarmnetError: no such name.
     """
-    if name not in LOSSES:
+    if not isinstance(name, str) or name not in LOSSES:
         raise unknown("loss", name, LOSSES)
     return LOSSES[name]

@@ -72,12 +72,16 @@ def _record(name: str, model: FittedModel) -> dict[str, Any]:
         )
     return {
         "name": name,
-        **_network(model.net, model.theta),
-        "scaling": scaling_record(model.scaling),
+        **model_content(model),
         "spread": None if model.spread is None or reason else _encoded(model.spread),
         "others": [_network(other.net, other.theta) | {"share": other.share} for other in model.others],
         "no_bars": reason,
     }
+
+
+def model_content(model: FittedModel) -> dict[str, Any]:
+    """Return a model's record for its values and derivatives, without error bars."""
+    return {**_network(model.net, model.theta), "scaling": scaling_record(model.scaling)}
 
 
 def _network(net: Network, theta: Array) -> dict[str, Any]:

@@ -14,16 +14,8 @@ from swarmnet.network.activations import TABLE
 from swarmnet.version import __version__
 
 _TEMPLATES = files("swarmnet.report") / "templates"
-_SCRIPTS = (
-    "charts.js",
-    "network.js",
-    "formula.js",
-    "model.js",
-    "profiler.js",
-    "cards.js",
-    "errors.js",
-    "main.js",
-)
+_EVALUATOR = ("network.js", "formula.js", "model.js")
+_PAGE = ("charts.js", "profiler.js", "cards.js", "errors.js", "main.js")
 # uPlot draws at the screen's resolution; at least twice that is also sharp when printed.
 _RESOLUTION = "const devicePixelRatio = Math.max(2, window.devicePixelRatio);\n"
 
@@ -58,8 +50,13 @@ def rendered(**context: Any) -> str:
 
 def _script() -> str:
     licence = f"/* uPlot\n{_text('uplot/LICENSE')}*/\n"
-    ours = [activations(), *map(_text, _SCRIPTS)]
+    ours = [evaluator(), *map(_text, _PAGE)]
     return licence + _RESOLUTION + _text("uplot/uPlot.iife.min.js") + "\n" + "\n".join(ours)
+
+
+def evaluator() -> str:
+    """Return the script that evaluates models, which defines Model."""
+    return "\n".join([activations(), *map(_text, _EVALUATOR)])
 
 
 def activations() -> str:

@@ -10,7 +10,10 @@ are its negative logarithm and Gauss-Newton Hessian. With the effective numbers 
 
     gamma_g = beta_g tr(A^-1 J_g' J_g),   gamma_a = sum over a of (1 - alpha_a (A^-1)_ii)
 
-the updates are alpha_a = gamma_a / |w_a|^2 and beta_g = (N_g - gamma_g) / |r_g|^2. The log evidence
+the updates are alpha_a = gamma_a / |w_a|^2 and beta_g = (N_g - gamma_g) / |r_g|^2. The coefficients of each
+degree of a trend have an alpha. It may not fall from one degree to the next: degrees that would have a lower
+one share the alpha of all their weights (isotonic regression). With free ones, a polynomial with as many
+terms as entries fits their noise. The log evidence
 
     -M - 1/2 log|A| + 1/2 sum_i log alpha_i + 1/2 sum_g N_g log(beta_g / 2 pi)
 
@@ -68,7 +71,7 @@ class Hyperparameters:
         self.count = np.where(unit > 0, count, 0.0)
         self.entries = int(groups.entries[unit > 0].sum())
         self._unit, self._l2, self._penalised = unit, objective.l2, objective.penalised
-        self.weight_group = objective.weight_groups
+        self.weight_group, self._first_degree = objective.weight_groups, 2 * objective.layers
         self.estimates_prior = objective.estimates_l2
         self.estimates_noise = objective.estimates_balance or objective.estimates_l2
         if objective.estimates_balance:
@@ -178,9 +181,7 @@ class Hyperparameters:
     ) -> None:
         """Re-estimate from the effective numbers of parameters, changing by at most these factors."""
         if self.estimates_prior:
-            weights = np.bincount(self.weight_group, theta * theta)
-            gamma = np.bincount(self.weight_group, share)
-            target = np.clip(gamma / np.maximum(weights, 1e-300), LEAST_PRIOR, self._most_prior)
+            target = np.clip(self._wanted_prior(theta, share), LEAST_PRIOR, self._most_prior)
             self.prior = np.clip(target, self.prior / prior_change, self.prior * prior_change)
         count, gamma, squares = self._by_noise(self.count, used, self._share * squares)
         free = np.maximum(count - gamma, 1e-3 * count)
@@ -191,6 +192,16 @@ class Hyperparameters:
         fast = np.where((wanted > _FAR) & (self._matters < 1.0 / _FAR), cooling**2, cooling)
         change = np.clip(wanted, 1.0 / cooling, fast)
         self.precision = np.where(self.estimated, self.precision * change, self.precision)
+
+    def _wanted_prior(self, theta: Array, share: Array) -> Array:
+        """Return gamma / |w|^2 of each group of weights, not falling with the degree of a trend."""
+        weights = np.maximum(np.bincount(self.weight_group, theta * theta), 1e-300)
+        wanted, degrees = np.bincount(self.weight_group, share) / weights, slice(self._first_degree, None)
+        if len(wanted[degrees]) > 1:
+            from scipy.optimize import isotonic_regression  # noqa: PLC0415  # takes 0.3 s to import
+
+            wanted[degrees] = isotonic_regression(wanted[degrees], weights=weights[degrees]).x
+        return np.asarray(wanted)
 
 
 def covariance_root(objective: LeastSquares, theta: Array, posterior: Posterior) -> Array:

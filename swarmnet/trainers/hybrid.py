@@ -13,7 +13,7 @@ from swarmnet.trainers.evidence import NOISES
 from swarmnet.trainers.lbfgs import LBFGS
 from swarmnet.trainers.lbfgs_stages import RIDGE, judging, polishing, solved_start
 from swarmnet.trainers.levenberg_marquardt import LM
-from swarmnet.trainers.limits import require_count, require_number
+from swarmnet.trainers.limits import lesser, part, require_count, require_number
 from swarmnet.trainers.linear_choice import are_exact, keep_better, polynomials_by_score, report
 from swarmnet.trainers.linear_evidence import is_linear
 from swarmnet.trainers.lm_run import MOST_WEIGHTS, STALE, LMRun, Optimum, cost, is_cheap
@@ -67,6 +67,8 @@ class Hybrid(Trainer):
     estimated at the end. The swarm's ridge is large, because a start with small solved output weights is a
     better start than one with a lower loss. If the output layer cannot be solved for, the swarm moves over
     all weights.
+
+    From given weights, Levenberg-Marquardt or L-BFGS goes on, without swarms and other starts.
 
     Iterations, seconds or evaluations are the budget. The swarms use at most `swarm_share` of it, and the
     rest is for the other stages; limits given for stages apply too. Without a budget, Levenberg-Marquardt
@@ -127,15 +129,26 @@ class Hybrid(Trainer):
         self, networks: Sequence[Trainable], start: Array | None, rng: np.random.Generator, monitor: Monitor
     ) -> None:
         objective, polish = networks[0], self._polish(networks[0])
-        if len(networks) > 1:
+        if start is not None:
+            self._go_on(polish, objective, start, rng, monitor)
+        elif len(networks) > 1:
             self._choose_and_minimise(networks, rng, monitor)
         elif isinstance(polish, LM):
-            self._minimise(objective, start, rng, monitor)
+            self._minimise(objective, rng, monitor)
         else:
-            whole = self if self._has_budget else replace(self, evaluations=_part(polish.iterations, 1.0))
-            thetas = whole._search_starts([objective], start, rng, monitor, 1, {})
+            whole = self if self._has_budget else replace(self, evaluations=part(polish.iterations, 1.0))
+            thetas = whole._search_starts([objective], rng, monitor, 1, {})
             if thetas:
                 self._descend(polish, objective, thetas[0], rng, monitor)
+
+    def _go_on(
+        self, polish: LM | LBFGS, net: Trainable, start: Array, rng: np.random.Generator, monitor: Monitor
+    ) -> None:
+        if isinstance(polish, LBFGS):
+            self._descend(polish, net, start, rng, monitor)
+        else:
+            with monitor.limits(polish, network=net.number):
+                polish.train(net, start, rng, monitor)
 
     def _descend(
         self,
@@ -159,13 +172,11 @@ class Hybrid(Trainer):
         most = _ESTIMATE_TIMED if self.seconds is not None else _ESTIMATE_UNTIMED
         return net.can_linearise and net.size <= MOST_WEIGHTS and cost(net) <= most
 
-    def _minimise(
-        self, net: Trainable, start: Array | None, rng: np.random.Generator, monitor: Monitor
-    ) -> None:
+    def _minimise(self, net: Trainable, rng: np.random.Generator, monitor: Monitor) -> None:
         """Minimise from all starts with the only network."""
         starts = min(self.starts or self._usual_starts(net, chosen=False), self._affordable)
         noises = [NOISES[number % len(NOISES)] for number in range(starts)]
-        self._minimise_from([net] * starts, noises, Choice(), start, rng, monitor, starts, {})
+        self._minimise_from([net] * starts, noises, Choice(), rng, monitor, starts, {})
 
     def _choose_and_minimise(
         self, candidates: Sequence[Trainable], rng: np.random.Generator, monitor: Monitor
@@ -190,21 +201,20 @@ class Hybrid(Trainer):
         order = [winner.noise, *(noise for noise in NOISES if noise != winner.noise)]
         noises = [order[number % len(order)] for number in range(1, starts)]
         objectives = [candidates[number] for number in chosen.shared_out(len(noises), variants)]
-        self._minimise_from(objectives, noises, chosen, None, rng, monitor, swarms, before)
+        self._minimise_from(objectives, noises, chosen, rng, monitor, swarms, before)
 
     def _minimise_from(
         self,
         objectives: Sequence[Trainable],
         noises: Sequence[float],
         chosen: "Choice",
-        start: Array | None,
         rng: np.random.Generator,
         monitor: Monitor,
         swarms: int,
         before: State,
     ) -> None:
         """Minimise from a swarm's result for each of `objectives`, together with the choice's winner."""
-        thetas = self._search_starts(objectives, start, rng, monitor, swarms, before)
+        thetas = self._search_starts(objectives, rng, monitor, swarms, before)
         if len(thetas) < len(objectives):
             return
         leading = [] if chosen.winner is None else [chosen.winner]
@@ -251,7 +261,7 @@ class Hybrid(Trainer):
             return Choice.restored(saved, candidates)
         if not pairs:
             return Choice()
-        thetas = self._search_starts([candidate for candidate, _ in pairs], None, rng, monitor, swarms, {})
+        thetas = self._search_starts([candidate for candidate, _ in pairs], rng, monitor, swarms, {})
         if len(thetas) < len(pairs):
             return None
         share = _share(self._levenberg_marquardt(), self, self._choice_share)
@@ -322,7 +332,6 @@ class Hybrid(Trainer):
     def _search_starts(
         self,
         objectives: Sequence[Trainable],
-        start: Array | None,
         rng: np.random.Generator,
         monitor: Monitor,
         swarms: int,
@@ -341,7 +350,7 @@ class Hybrid(Trainer):
             monitor.checkpoint(partial(_state, thetas, before))
             span = (self.swarm_share * number / swarms, self.swarm_share * (number + 1) / swarms)
             with monitor.limits(swarm, span=span, network=objectives[number].number):
-                best = swarm.search(objectives[number], None if number else start, rng, monitor)
+                best = swarm.search(objectives[number], None, rng, monitor)
             if monitor.status:
                 return []
             thetas.append(objectives[number].initial(rng) if best is None else best)
@@ -352,7 +361,7 @@ class Hybrid(Trainer):
     def _affordable(self) -> int:
         """The number of one-iteration swarms that their share of the budget allows, at least 1."""
         swarms = [
-            _part(limit, self.swarm_share / particles)
+            part(limit, self.swarm_share / particles)
             for limit, particles in ((self.iterations, 1), (self.evaluations, self.swarm.particles))
             if limit is not None
         ]
@@ -365,14 +374,14 @@ class Hybrid(Trainer):
     def _swarm(self, objective: Trainable, starts: int) -> Swarm:
         """Return one start's swarm with its share of the budget."""
         swarm: Swarm = self.swarm
-        if not objective.can_project:
+        if not objective.can_project_start:
             common = {f.name: getattr(swarm, f.name) for f in fields(Swarm)}
             swarm = PSO(**common)
         share = self.swarm_share / starts
         limits: dict[str, Any] = {
-            "iterations": _less(swarm.iterations, _part(self.iterations, share)),
-            "evaluations": _less(swarm.evaluations, _part(self.evaluations, share)),
-            "seconds": _less(swarm.seconds, self.seconds and self.seconds * share),
+            "iterations": lesser(swarm.iterations, part(self.iterations, share)),
+            "evaluations": lesser(swarm.evaluations, part(self.evaluations, share)),
+            "seconds": lesser(swarm.seconds, self.seconds and self.seconds * share),
         }
         return replace(swarm, **limits)
 
@@ -385,16 +394,7 @@ def _share(polish: P, whole: "Hybrid", share: float) -> P:
     """Return the polish with a share of the whole budget."""
     return replace(
         polish,
-        iterations=_less(polish.iterations, _part(whole.iterations, share)),
-        evaluations=_less(polish.evaluations, _part(whole.evaluations, share)),
-        seconds=_less(polish.seconds, whole.seconds and whole.seconds * share),
+        iterations=lesser(polish.iterations, part(whole.iterations, share)),
+        evaluations=lesser(polish.evaluations, part(whole.evaluations, share)),
+        seconds=lesser(polish.seconds, whole.seconds and whole.seconds * share),
     )
-
-
-def _part(count: int | None, share: float) -> int | None:
-    return None if count is None else max(1, int(count * share))
-
-
-def _less(first: float | None, second: float | None) -> Any:
-    given = [value for value in (first, second) if value is not None]
-    return min(given) if given else None

@@ -43,7 +43,7 @@ def judging(net: Trainable, stages: Stages) -> LBFGS:
 def solved_start(net: Trainable, rng: np.random.Generator) -> Array:
     """Return random weights (p,) with the output layer solved for, if it can be."""
     theta = net.initial(rng)
-    if net.can_project:
+    if net.can_project_start:
         hidden = theta[: net.hidden_size]
         theta = np.concatenate([hidden, net.projected(hidden[None], RIDGE)[1][0]])
     return theta

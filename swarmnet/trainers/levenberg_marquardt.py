@@ -24,7 +24,8 @@ class LM(Trainer):
 
     It estimates the noise of values and of each derivative column, and the size of the weights, unless
     derivative_weight or l2 is given. With both given it minimises the loss. Three runs with different
-    initial noises go on at the same time; after 150 iterations only the best continues.
+    initial noises go on at the same time; after 150 iterations only the best continues. From weights that are
+    given there is one run, whose noise and weight sizes begin at estimates from these weights.
     """
 
     name: ClassVar[str] = "lm"
@@ -55,4 +56,8 @@ class LM(Trainer):
             )
             LBFGS(iterations=None).train(objective, theta, rng, monitor)
             return
-        successive_halving([LMRun(objective, theta, noise) for noise in NOISES], monitor, alone=ALONE)
+        if start is None:
+            runs = [LMRun(objective, theta, noise) for noise in NOISES]
+        else:
+            runs = [LMRun.from_fit(objective, start)]
+        successive_halving(runs, monitor, alone=ALONE)

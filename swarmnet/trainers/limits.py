@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -48,6 +48,17 @@ def require_count(name: str, value: object, least: int, optional: bool = False) 
     if value is None and optional:
         return
     require(is_count(value) and value >= least, name, value, f"a whole number of {least} or more")  # type: ignore[operator]
+
+
+def part(count: int | None, share: float) -> int | None:
+    """Return a share of a limit, at least 1; None without a limit."""
+    return None if count is None else max(1, int(count * share))
+
+
+def lesser(first: float | None, second: float | None) -> Any:
+    """Return the lower of two limits; None without any."""
+    given = [value for value in (first, second) if value is not None]
+    return min(given) if given else None
 
 
 @dataclass(frozen=True, kw_only=True)

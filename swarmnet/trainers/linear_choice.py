@@ -30,6 +30,7 @@ _BESIDE = 4  # other fits in the error bars of a fit; each takes as long as its 
 # Difference of scores up to which predictions count as equal, because those of few entries vary. Then the
 # evidence decides among polynomials, and networks are preferred: polynomials vary more at the edges.
 _EQUAL = 0.5
+_ALIKE_EVIDENCE = 1.0  # difference of log evidences that says nothing: odds of less than 3 to 1
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ def polynomials_by_score(objectives: Sequence[Trainable]) -> list[Predictor]:
     """Return the fits of polynomials, the one to choose first and the others by their score.
 
     They are tried by number of weights. The scores of few entries vary, so the evidence decides among those
-    that are nearly the best. Those whose residuals are not linear are left out.
+    that are nearly the best, and the number of weights where the evidence is nearly the same too: terms that
+    the prior has turned off change neither, but grow fast outside the data. Those whose residuals are not
+    linear are left out.
     """
     tried: list[Predictor] = []
     best, missed = np.inf, 0
@@ -90,9 +93,14 @@ def polynomials_by_score(objectives: Sequence[Trainable]) -> list[Predictor]:
         missed = 0 if found.score < best - BETTER else missed + 1
         best = min(best, found.score)
 
-    def order(found: Predictor) -> tuple[bool, float]:
-        is_close = found.score <= best + _EQUAL
-        return not is_close, -found.posterior.log_evidence if is_close else found.score
+    close = [fit for fit in tried if fit.score <= best + _EQUAL]
+    most = max((fit.posterior.log_evidence for fit in close), default=0.0)
+
+    def order(fit: Predictor) -> tuple[bool, float, float]:
+        if fit.score > best + _EQUAL:
+            return True, fit.score, 0.0
+        lost = most - fit.posterior.log_evidence
+        return (False, 0.0, fit.objective.size) if lost <= _ALIKE_EVIDENCE else (False, lost, 0.0)
 
     return sorted(tried, key=order)
 

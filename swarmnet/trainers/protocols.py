@@ -46,7 +46,11 @@ class SeparableLoss(Loss, Protocol):
 
     @property
     def can_project(self) -> bool:
-        """Whether the output layer is linear and the loss squared."""
+        """Whether the output layer is linear, the loss squared, and so are all its residuals."""
+
+    @property
+    def can_project_start(self) -> bool:
+        """Whether `projected` is available: enough residuals are linear to begin with."""
 
     def projected(self, hidden_swarm: Array, ridge: float = ...) -> tuple[Array, Array]:
         """Return losses (s,) and output weights (s, p - hidden_size), for hidden layers (s, hidden_size)."""
@@ -69,8 +73,12 @@ class LeastSquares(Loss, Protocol):
         """(groups,) factors of the groups' squares in the loss."""
 
     @property
+    def layers(self) -> int:
+        """The number of layers."""
+
+    @property
     def weight_groups(self) -> Array:
-        """(p,) for each weight, the number of its prior."""
+        """(p,) for each weight, the number of its prior: two for each layer, then one for each degree."""
 
     @property
     def penalised(self) -> Array:
@@ -103,10 +111,6 @@ class LeastSquares(Loss, Protocol):
 
 class Trainable(DifferentiableLoss, SeparableLoss, LeastSquares, Protocol):
     """All of these protocols, with the objectives of other candidate networks."""
-
-    @property
-    def layers(self) -> int:
-        """The number of layers."""
 
     @property
     def candidates(self) -> Sequence["Trainable"]:

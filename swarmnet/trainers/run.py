@@ -37,7 +37,7 @@ def run(
         trainer: the trainer, with its limits.
         objective: the function to minimise.
         rng: the source of all random numbers.
-        start: initial theta (p,); random weights by default.
+        start: weights (p,) of an earlier fit, from which training goes on; random weights by default.
         callback: called with a `Progress` at every iteration; it stops training by returning True.
         validate: the loss of theta on held-out rows, for the history; a sequence for several candidates.
         checkpoint: the file for the state; if it has one already, training continues from it.

@@ -405,6 +405,24 @@ def test_explain_writes_a_page(run, model):
     assert page.count("<td class=") == len(cells)
 
 
+def test_explain_shows_formulas_and_logarithms(run):
+    T = np.linspace(1.0, 3.0, 12)
+    frame = pd.DataFrame({"T": T, "p": T[::-1] ** 2, "pv": np.exp(T), "mu": 1.0 / T})
+    frame.loc[::2, "pv"] = np.nan
+    frame.loc[::4, "dpv/dT"] = np.exp(T[::4])
+    frame.to_csv("vapour.csv", index=False)
+    define, log = ("--define", "mu = -(dpv/dp)/(dpv/dT + 9)"), ("--log", "pv", "--log", "p")
+    columns = ("--inputs", "T,p", "--outputs", "pv")
+    short = ("--hidden", "3", "--trainer", "lm", "--iterations", "3")
+    assert run("train", "vapour.csv", *columns, *define, *log, *short, "-o", "v.json").code == 0
+    code, out, err = run("explain", "v.json", "vapour.csv", "--row", "1", *define)
+    assert (code, err) == (0, "")
+    assert "Formulas of values and derivatives: mu = -(exp(log(pv))*(dlog(pv)/dlog(p))/exp(log(p)))" in out
+    assert "dpv/dT = exp(log(pv))*(dlog(pv)/dT), arguments in a2" in out
+    data = swarmnet.read_csv("vapour.csv", ["T", "p"], ["pv"], define={"mu": define[1].split(" = ")[1]})
+    assert swarmnet.explain(swarmnet.load("v.json"), data, 0).to_text().split("\n", 1)[1] in out
+
+
 def test_export_writes_what_the_name_says(run, model):
     pytest.importorskip("onnx")
     assert run("export", "m.json", "-o", "m.py") == (0, "", "")
@@ -413,6 +431,18 @@ def test_export_writes_what_the_name_says(run, model):
         assert run("export", "m.json", "-o", "m.onnx", *options) == (0, "", "")
         model.to_onnx("expected.onnx", dtype)
         assert Path("m.onnx").read_bytes() == Path("expected.onnx").read_bytes()
+
+
+def test_export_writes_source_code(run, model):
+    model.to_c("m.c", std=model.spread is not None)
+    model.to_javascript("m.js")
+    expected = [Path(name).read_text() for name in ("m.c", "m.js", "m.js")]
+    bars = [] if model.spread is None else ["--std"]
+    for name, options in (("m.c", bars), ("m.js", []), ("m.mjs", [])):
+        assert run("export", "m.json", "-o", name, *options) == (0, "", "")
+    assert [Path(name).read_text() for name in ("m.c", "m.js", "m.mjs")] == expected
+    assert run("export", "m.json", "-o", "m.c", "--dtype", "float32").code == 0
+    assert "const float x[" in Path("m.c").read_text()
 
 
 def test_slopes_alone_are_warned_of_in_one_line(run):
@@ -714,8 +744,9 @@ def test_what_cannot_be_explained_is_refused(refuse, model, options, words):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("-o", "m.h5"), "m.h5: the name says what to write: it must end in .onnx or .py"),
-        (("-o", "m.py", "--dtype", "float32"), "--dtype is for ONNX"),
+        (("-o", "m.h5"), "m.h5: the name says what to write: it must end in .onnx, .c, .js, .mjs or .py"),
+        (("-o", "m.py", "--dtype", "float32"), "--dtype is for ONNX and C: a .py file is in float64"),
+        (("-o", "m.js", "--std"), "--std is for C: a .js file has no error bars"),
         (("-o", "m.onnx", "--dtype", "float46"), "unknown dtype 'float46': did you mean 'float64'?"),
         (("-o", "nowhere/m.onnx"), "there is no folder"),
         ((), "Missing option"),

@@ -15,6 +15,7 @@ from swarmnet.data.formulas import (
     Partial,
     parse,
     quoted,
+    written,
 )
 from swarmnet.errors import SwarmnetError
 
@@ -67,6 +68,36 @@ def operation(operator: str, left: Formula, right: Formula) -> Operation:
 )
 def test_a_formula_has_this_tree(text: str, tree: Formula) -> None:
     assert parse(text, KNOWN) == tree
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("-( dh/dp)/ (dh / dT)", "-(dh/dp)/(dh/dT)"),
+        ("((h) + (dh/dT)) - 2.50", "h + dh/dT - 2.50"),
+        ("dh/dT/4.184", "(dh/dT)/4.184"),
+        ("1 - (2 - h)", "1 - (2 - h)"),
+        ("h*(g*2)/(p/T)", "h*(g*2)/(p/T)"),
+        ("--h - -g", "-(-h) - -g"),
+        ("-h**2 + (-h)**2", "-h**2 + (-h)**2"),
+        ("h**-2**g", "h**(-2**g)"),
+        ("(h**2)**3**g", "(h**2)**3**g"),
+        ("sqrt((h + g)*2)**tanh(dh/dT)", "sqrt((h + g)*2)**tanh(dh/dT)"),
+        ("d2h/dTdp*d2g/dp2", "(d2h/dTdp)*(d2g/dp2)"),
+        ("`p (bar, abs)`*h", "`p (bar, abs)`*h"),
+    ],
+)
+def test_a_written_formula_is_the_same_formula(text: str, shown: str) -> None:
+    tree = parse(text, KNOWN)
+    found = written(tree)
+    assert parse(found, KNOWN) == tree
+    assert found == shown
+
+
+def test_a_formula_is_written_with_other_names() -> None:
+    tree = parse("exp(h)*d2h/dTdp - dg/dp/T", KNOWN)
+    labels = {"h": "log(h)", "T": "log(T)"}
+    assert written(tree, labels) == "exp(log(h))*(d2log(h)/dlog(T)dp) - (dg/dp)/log(T)"
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

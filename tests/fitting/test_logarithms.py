@@ -15,7 +15,6 @@ from swarmnet import (
     SwarmNetRegressor,
     compare,
     evaluate,
-    explain,
     fit,
     load,
 )
@@ -184,12 +183,6 @@ def test_a_model_file_keeps_the_logarithms(tmp_path):
             load(tmp_path / "bad.json")
     replace(model, scaling=replace(model.scaling, logs=None)).save(tmp_path / "plain.json")
     assert "log" not in json.loads((tmp_path / "plain.json").read_text())["scaling"]
-
-
-def test_explain_says_that_it_cannot():
-    data = MixedData(X, values(model_of(), X), inputs=INPUTS, outputs=OUTPUTS)
-    with pytest.raises(SwarmnetError, match="explain cannot show a model of logarithms"):
-        explain(model_of(), data)
 
 
 def test_names_may_be_in_another_order():

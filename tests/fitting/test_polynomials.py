@@ -61,6 +61,18 @@ def test_one_good_score_of_many_polynomials_does_not_end_the_choice() -> None:
     assert any(row["hidden"] for row in model.training["candidates"])
 
 
+@pytest.mark.parametrize("noise", [0.05, 0.2])
+def test_many_terms_do_not_fit_noise_nor_explode_beyond_the_outermost_points(noise: float) -> None:
+    """Up to 60 terms are tried for 40 values, and the test reaches as far as the distribution does."""
+    grid, errors = np.linspace(-1, 1, 401)[:, None], []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        x = rng.uniform(-1, 1, (40, 1))
+        model = fit(MixedData(x, np.tanh(3 * x) + noise * rng.normal(size=x.shape)), hidden=())
+        errors.append(np.sqrt(np.mean((model.predict(grid) - np.tanh(3 * grid)) ** 2)))
+    assert max(errors) < 2.0 * noise and np.median(errors) < noise
+
+
 def test_a_choice_is_the_same_again() -> None:
     first, second = fit(front(), trainer=QUICK), fit(front(), trainer=QUICK)
     np.testing.assert_array_equal(first.theta, second.theta)

@@ -219,6 +219,42 @@ def test_the_output_layer_is_solved_for_with_linear_formulas(dtype: str) -> None
             assert np.abs(gradient[of.hidden_size :]).max() < 1e-9 * np.abs(gradient).max()
 
 
+@pytest.mark.parametrize("sigmas", [False, True])
+def test_linear_entries_alone_solve_for_the_output_layer_beside_other_formulas(sigmas: bool) -> None:
+    rows, net = data(30), Network((2, 4, 2), "tanh")
+    if sigmas:
+        rows = replace(rows, Q_sigma=np.where(np.isnan(rows.Q), np.nan, 0.5))
+    bent = np.array([not quantity.is_linear for quantity in rows.quantities])
+    linear = replace(rows, Q=np.where(bent, np.nan, rows.Q))
+    # So that each linear entry has the same weight in both means
+    fewer = linear.total_weights[1] / rows.total_weights[1]
+    of, alone = Objective(net, rows), Objective(net, linear, derivative_weight=fewer)
+    assert not of.can_project and of.can_project_start and alone.can_project
+    hidden = net.init(np.random.default_rng(1), 3)[:, : of.hidden_size]
+    losses, output = of.projected(hidden, ridge=0.0)
+    np.testing.assert_allclose(output, alone.projected(hidden, ridge=0.0)[1], rtol=1e-6)
+    np.testing.assert_allclose(losses, of.loss(np.concatenate([hidden, output], axis=1)), rtol=1e-12)
+
+
+def test_too_few_linear_entries_are_not_solved_for() -> None:
+    rows, net = data(30), Network((2, 4, 2), "tanh")
+    few = replace(rows, Y=np.full_like(rows.Y, np.nan), J=np.full_like(rows.J, np.nan))
+    bent = np.array([not quantity.is_linear for quantity in rows.quantities])
+    few = replace(few, Q=np.where(bent, rows.Q, np.nan))
+    of = Objective(net, few)
+    with pytest.raises(SwarmnetError, match="linear formulas can be solved"):
+        of.projected(net.init(np.random.default_rng(1), 3)[:, : of.hidden_size])
+
+
+def test_formulas_with_standard_deviations_are_solved_for_too() -> None:
+    rows, net = linear_data(30), Network((2, 4, 2), "tanh")
+    known = replace(rows, Q_sigma=np.where(np.isnan(rows.Q), np.nan, 0.5))
+    of = Objective(net, known)
+    hidden = net.init(np.random.default_rng(1), 3)[:, : of.hidden_size]
+    losses, output = of.projected(hidden, ridge=0.0)
+    np.testing.assert_allclose(losses, of.loss(np.concatenate([hidden, output], axis=1)), rtol=1e-9)
+
+
 def test_polynomials_are_solved_for_with_linear_formulas() -> None:
     X = np.random.default_rng(9).uniform(-0.9, 0.9, (50, 2))
     true = truth(X)
@@ -241,14 +277,6 @@ def test_a_single_slope_is_learnt_beside_quantities() -> None:
     frame.loc[7, ["y", "dy/dx"]] = np.sin(x[7]), 5.0 + np.cos(x[7])
     model = swarmnet.fit(MixedData.from_frame(frame, define={"power": "(d2y/dx2)**2"}))
     assert model.jacobian([[x[7]]]).item() == pytest.approx(frame["dy/dx"][7], abs=1e-4)
-
-
-def test_explain_says_what_it_leaves_out() -> None:
-    rows = data(30)
-    model = swarmnet.fit(rows, hidden=(4,), trainer="lm", iterations=10)
-    row = int(np.flatnonzero(np.isfinite(rows.Q[:, 1]) & np.isfinite(rows.Y[:, 0]))[0])
-    with pytest.warns(swarmnet.SwarmnetWarning, match=r"ratio.* are formulas of derivatives"):
-        swarmnet.explain(model, rows, row=row, first_row=0)
 
 
 def test_files_that_stay_files_give_the_same_sums(tmp_path) -> None:  # type: ignore[no-untyped-def]
