@@ -6,9 +6,11 @@ from typing import Annotated
 import typer
 
 from swarmnet.cli import console, printing
+from swarmnet.cli.reading import with_reading
 from swarmnet.data.column_names import listed
 from swarmnet.data.data_frames import pd
 from swarmnet.data.readers import read_query
+from swarmnet.data.reading import AS_FOUND, Reading
 from swarmnet.errors import SwarmnetError
 from swarmnet.model.fitted_model import FittedModel, load
 from swarmnet.suggestion import suggest as suggest_entries
@@ -29,6 +31,7 @@ Form = Annotated[
 ]
 
 
+@with_reading
 def suggest(
     model: console.ModelFile,
     n: Annotated[int, typer.Option("-n", help="How many measurements.", min=1)] = 8,
@@ -37,11 +40,12 @@ def suggest(
     costs: Costs = None,
     target: Target = None,
     output: Form = None,
+    reading: Reading = AS_FOUND,
 ) -> None:
     """The measurements that would reduce a model's error bars most, chosen together."""
     console.refuse_output(output, model, candidates)
     fitted = load(model)
-    points = None if candidates is None else _points(candidates, fitted)
+    points = None if candidates is None else _points(candidates, fitted, reading)
     found = suggest_entries(fitted, n, points, console.names(entries), _costs(costs), console.names(target))
     if output is not None:
         form = found[[*fitted.inputs, "entry"]].rename(columns={"entry": "target"}).assign(value="")
@@ -49,8 +53,8 @@ def suggest(
     console.show(found if points is None else printing.rows_from_1(found), "what to measure next")
 
 
-def _points(path: str, model: FittedModel) -> "pd.DataFrame":
-    X, ignored = read_query(path, model.inputs)
+def _points(path: str, model: FittedModel, reading: Reading) -> "pd.DataFrame":
+    X, ignored = read_query(path, model.inputs, reading, model.units)
     if ignored:
         console.note(f"{path}: columns not needed: {listed(ignored)}")
     return pd.DataFrame(X, columns=list(model.inputs))

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from swarmnet import interrupts
 from swarmnet.cli import console, progress
 from swarmnet.cli.opening import opened, refuse_non_positive
+from swarmnet.cli.reading import DataFiles, with_reading
 from swarmnet.data.dataset import Dataset
 from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.reading import AS_FOUND, Reading
 from swarmnet.data.splitting import LEAST_HELD_OUT, split, usual_fraction
 from swarmnet.errors import SwarmnetError
 from swarmnet.fitting.fitting import fitted
@@ -39,8 +41,9 @@ Scheduler = Annotated[
 ]
 
 
+@with_reading
 def train(
-    data: console.DataFile,
+    data: DataFiles,
     output: ModelOutput = Path("model.json"),
     hidden: console.Hidden = "auto",
     activation: console.ActivationOption = "tanh",
@@ -67,10 +70,11 @@ def train(
     dtype: Precision = "float64",
     scheduler: Scheduler = None,
     json: console.Json = False,
+    reading: Reading = AS_FOUND,
 ) -> None:
     """Train a model, test it on rows held out, and save it."""
-    console.refuse_output(output, data)
-    console.refuse_output(checkpoint, data, output)
+    console.refuse_output(output, *data)
+    console.refuse_output(checkpoint, *data, output)
     if checkpoint is None and checkpoint_every is not None:
         raise SwarmnetError("--checkpoint-every needs --checkpoint FILE")
     options = FitOptions(
@@ -93,8 +97,9 @@ def train(
         checkpoint_every=EVERY if checkpoint_every is None else checkpoint_every,
         dtype=dtype,
     )
-    with interrupts.keeping(), opened(data, inputs, outputs, define, memory_limit, scheduler) as found:
-        refuse_non_positive(found, log, data, define)
+    files = opened(data, inputs, outputs, define, memory_limit, scheduler, reading)
+    with interrupts.keeping(), files as found:
+        refuse_non_positive(found, log, data, define, reading)
         fraction = usual_fraction(found) if test_fraction is None else test_fraction
         kept, held_out = split(found, fraction, seed)
         model = _trained(kept, options, _row_numbers(found, held_out))

@@ -81,7 +81,7 @@ class CsvTable:
         self._rows = self._count_rows()
 
     def _tidied(self, body: bytes) -> bytes:
-        """Return the rows with one separator between fields; lines of comments or empty cells become blank."""
+        """Return the rows with one separator between fields; comments and empty rows become blank."""
         if self._dialect.sep == BLANKS:
             body = re.sub(rb"^[ \t]+|[ \t]+(?=\r?$)", b"", body, flags=re.MULTILINE)
             body = re.sub(rb"[ \t]+", b"\t", body)
@@ -181,9 +181,7 @@ class CsvTable:
         is_text = hold_text((fields[at] for _, fields in self._records()), cells.number)
         hint = f", or give na={shortened(text)} (--na {shlex.quote(printable(text.strip()[:40]))})"
         if cells.decimal == "." and re.fullmatch(r"[+-]?[\d.]*\d,\d+", text.strip()):
-            hint += (
-                '; a comma may be the decimal mark, decimal="," (--decimal ,) or thousands="," (--thousands ,)'
-            )
+            hint += "; a comma may be the decimal mark (--decimal ,) or group digits (--thousands ,)"
         return not_a_number(f"{self._line(line)}, column {column!r}", text, hint, is_text)
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
@@ -244,7 +242,11 @@ def dialect_of_bytes(name: str, raw: bytes, reading: Reading, whole: bool = True
     head = text if len(text) <= GLANCE else text[: max(GLANCE, end_of_line(text, _LEAST_LINES))]
     head = head if len(head) == len(text) else head[: head.rfind(b"\n") + 1] or text
     dialect = dialect_of(name, head.decode("utf-8"), reading)
-    notes = (f"{encoding} text, because it is not UTF-8", *dialect.notes) if is_assumed else dialect.notes
+    notes = (
+        (f"{encoding} text, because it is not UTF-8 (--encoding)", *dialect.notes)
+        if is_assumed
+        else dialect.notes
+    )
     return replace(dialect, encoding=encoding, notes=notes)
 
 

@@ -122,9 +122,9 @@ def dialect_of(name: str, text: str, reading: Reading) -> Dialect:
         layout.sep, fields, header.end, CellFormat(reading.decimal or ".", reading.thousands, reading.na)
     )
     if sep is None and layout.sep != ",":
-        notes.insert(0, f"{_SHOWN[layout.sep]} between columns")
+        notes.insert(0, f"{_SHOWN[layout.sep]} between columns (--sep)")
     if reading.decimal is None and layout.sep != "," and _commas_are_decimal(layout, reading):
-        notes.append("commas as decimal marks")
+        notes.append("commas as decimal marks (--decimal)")
         found = replace(found, cells=replace(found.cells, decimal=","))
     units = _units(layout, fields, found.cells)
     if units is not None:
@@ -183,7 +183,8 @@ class _Lines:
             return _names_between_blanks(line or self._lines[header.line - 1], rows)
         names = [text.strip() for text in header.fields[: header.width]]
         if rows and len(rows[0].fields) < len(names):
-            whole = _BRACKETED.findall(f"{sep} ".join(names))
+            # p (bar, abs) without quotes
+            whole = re.split(re.escape(sep) + r"(?![^(\[]*[)\]])", sep.join(header.fields[: header.width]))
             names = [name.strip() for name in whole] if len(whole) == len(rows[0].fields) else names
         # LabVIEW writes the name Comment above rows that may have no such field
         absent = names[-1] == "Comment" and rows and all(len(row.fields) < len(names) for row in rows)
@@ -317,7 +318,9 @@ def _units(layout: _Layout, fields: Sequence[str | None], cells: CellFormat) -> 
     for at, name in enumerate(fields):
         below = [row.fields[at] for row in rows if at < len(row.fields)]
         numbers = [cells.number(text) for text in below]
-        if name in units and (None in numbers or all(number is None or math.isnan(number) for number in numbers)):
+        if name in units and (
+            None in numbers or all(number is None or math.isnan(number) for number in numbers)
+        ):
             return None
         if name in units and cells.number(units[name]) is not None:
             return None

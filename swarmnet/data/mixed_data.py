@@ -107,7 +107,7 @@ class MixedData:
                 value.setflags(write=False)
             object.__setattr__(self, name, value)
         refuse_same_names(self.inputs, self.outputs)
-        refuse_bad_units(self.units, self.inputs, self.outputs, self.quantities)
+        refuse_bad_units(self.units, self.inputs, self.outputs, [q.name for q in self.quantities])
         self._refuse_bad_numbers()
 
     def _refuse_bad_numbers(self) -> None:

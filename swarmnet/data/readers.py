@@ -36,7 +36,7 @@ from swarmnet.data.table_files import Stacked, open_table, parquet_table
 from swarmnet.data.table_form import named, points_of
 from swarmnet.data.table_views import viewed
 from swarmnet.data.tables import FrameTable, Table
-from swarmnet.data.units import refuse_other_units
+from swarmnet.data.units import warn_of_other_units
 from swarmnet.errors import SwarmnetError, printable, suggestion, warn_user
 from swarmnet.threads import Pool, ThreadPool, available_cores
 
@@ -221,11 +221,11 @@ def read_query(
 ) -> tuple[Array, list[str]]:
     """Return the points (n, d) at which a model is to predict, and the names of the unused columns.
 
-    Columns are matched by name, in any order, with their units or without. `units` are the model's.
+    Columns are matched by name, in any order, with their units or without. `units` are the
+    model's; a warning names columns in others.
 
     Raises:
-        SwarmnetError: an input has no column or is in another unit, or a cell is empty, not a number or
-            infinite.
+        SwarmnetError: an input has no column, or a cell is empty, not a number or infinite.
     """
     name = "DataFrame" if is_frame(source) else name_of(source)
     with _within_memory(name):
@@ -240,7 +240,7 @@ def read_query(
                 f"{view.name}: there is no column {listed(missing)}: "
                 f"{suggestion(missing[0], view.columns)}the inputs are {listed(inputs)}"
             )
-        refuse_other_units(view.name, view.view.units_of(inputs), units or {})
+        warn_of_other_units(view.name, view.view.units_of(inputs), units or {})
         ignored = [column for column in view.columns if column not in inputs]
         return points_of(view, inputs), ignored
 

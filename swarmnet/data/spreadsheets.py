@@ -8,8 +8,6 @@ import io
 import zipfile
 from typing import Any
 
-import numpy as np
-
 from swarmnet.data.column_names import shortened
 from swarmnet.data.data_frames import pd
 from swarmnet.data.file_text import MOST_PER_BYTE, MOST_UNPACKED
@@ -52,7 +50,7 @@ def csv_of_sheet(name: str, raw: bytes, reading: Reading) -> tuple[bytes, tuple[
 
 def _texts(cells: Any) -> list[str]:
     """Return the cells of a row as texts without line breaks, so that a row is a line."""
-    return ["" if cell is None or cell is pd.NaT or cell is np.nan else " ".join(str(cell).splitlines()) for cell in cells]
+    return ["" if pd.isna(cell) else " ".join(str(cell).splitlines()) for cell in cells]
 
 
 def _refuse_large(name: str, raw: bytes) -> None:

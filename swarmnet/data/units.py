@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from swarmnet.data.column_names import listed, parse_derivative, shortened
 from swarmnet.data.column_roles import Roles
-from swarmnet.data.quantities import Quantity
-from swarmnet.errors import SwarmnetError, suggestion
+from swarmnet.errors import SwarmnetError, printable, suggestion, warn_user
 
 _LONGEST = 100  # chosen: characters of a unit
 _SQUARE = re.compile(r"(.*\S)\s*\[([^][]+)\]", re.DOTALL)
@@ -59,25 +58,43 @@ def refuse_bad_units(
     units: Mapping[str, str],
     inputs: Sequence[str],
     outputs: Sequence[str],
-    quantities: Iterable[Quantity] = (),
+    quantities: Sequence[str] = (),
 ) -> None:
-    """Refuse units of unknown columns, and those that cannot be shown.
+    """Refuse units of unknown columns, and those that cannot be shown; `quantities` are names.
 
     Raises:
         SwarmnetError: the message names the column.
     """
-    made = [quantity.name for quantity in quantities]
     for name, unit in units.items():
-        if not _is_column(name, inputs, outputs, made):
+        if not _is_column(name, inputs, outputs, quantities):
             raise SwarmnetError(
                 f"units= has a unit of {shortened(str(name))}, which is no column: "
                 f"{suggestion(str(name), [*inputs, *outputs])}the columns are {listed([*inputs, *outputs])}"
             )
-        if not isinstance(unit, str) or not unit.isprintable() or not 0 < len(unit) <= _LONGEST:
-            raise SwarmnetError(
-                f"the unit of {shortened(name)} must be a text of 1 to {_LONGEST} characters without line "
-                f"breaks, not {shortened(str(unit))}"
-            )
+        refuse_unprintable(name, unit)
+
+
+def refuse_unprintable(name: str, unit: object) -> None:
+    """Refuse a unit that cannot be shown in one line.
+
+    Raises:
+        SwarmnetError: it is no text, is empty or too long, or has a control character.
+    """
+    if not isinstance(unit, str) or not unit.isprintable() or not 0 < len(unit) <= _LONGEST:
+        raise SwarmnetError(
+            f"the unit of {shortened(name)} must be a text of 1 to {_LONGEST} characters without line "
+            f"breaks, not {shortened(str(unit))}"
+        )
+
+
+def warn_of_other_units(name: str, units: Mapping[str, str], known: Mapping[str, str]) -> None:
+    """Warn of columns whose units are written otherwise than those that a model knows of the same columns."""
+    other = [column for column, unit in units.items() if not _are_same(known.get(column, unit), unit)]
+    if other:
+        pairs = ", ".join(f"{column} is in {units[column]}, not {known[column]}" for column in other)
+        warn_user(
+            f"{printable(name)}: other units than the model's: {printable(pairs)}: nothing is converted"
+        )
 
 
 def refuse_other_units(name: str, units: Mapping[str, str], known: Mapping[str, str]) -> None:
@@ -87,11 +104,15 @@ def refuse_other_units(name: str, units: Mapping[str, str], known: Mapping[str, 
         SwarmnetError: the message begins with `name`.
     """
     for column, unit in units.items():
-        if known.get(column, unit).replace(" ", "") != unit.replace(" ", ""):
+        if not _are_same(known.get(column, unit), unit):
             raise SwarmnetError(
                 f"{name}: column {column!r} is in {unit}, where {known[column]} is known: convert it, or "
                 "remove the unit from its name if it is wrong"
             )
+
+
+def _are_same(one: str, other: str) -> bool:
+    return one.replace(" ", "") == other.replace(" ", "")
 
 
 def _is_column(name: str, inputs: Sequence[str], outputs: Sequence[str], quantities: Sequence[str]) -> bool:
