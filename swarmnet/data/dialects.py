@@ -278,9 +278,9 @@ def _fields(layout: _Layout, where: str) -> tuple[tuple[str | None, ...], list[s
         refuse_bad_names(["\0" if name is None else name for name in names])
     except SwarmnetError as error:
         raise SwarmnetError(f"{where}: {error}") from None
-    longest = max((len(row.fields) for row in [layout.records[layout.header], *rows]), default=0)
-    if all(row.width <= len(names) for row in rows):
-        names += [None] * (longest - len(names))
+    records = [layout.records[layout.header], *rows]
+    longest = max(len(record.fields) for record in records if record.width <= len(names))
+    names += [None] * (longest - len(names))
     return tuple(names), notes
 
 
