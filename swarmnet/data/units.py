@@ -48,6 +48,24 @@ def with_unit(name: str, unit: str | None) -> str:
     return name if not unit or (known and known[1] == unit) else f"{name} [{unit}]"
 
 
+def unit_of(name: str, units: Mapping[str, str]) -> str | None:
+    """Return the unit of a column; that of a partial follows from those of its output and its input."""
+    if name in units:
+        return units[name]
+    for out, into in parse_derivative(name):
+        if out in units and into in units:
+            over, under = units[out], units[into]
+            if under in ("-", "1"):
+                return over
+            return f"{'1' if over == '-' else over}/{under if under.isalnum() else f'({under})'}"
+    return None
+
+
+def labelled(name: str, units: Mapping[str, str]) -> str:
+    """Return the name of a column with its unit, if that is known, as in ``T [K]``."""
+    return with_unit(name, unit_of(name, units))
+
+
 def units_of_roles(units: Mapping[str, str], roles: Roles) -> dict[str, str]:
     """Return the units of inputs, outputs, partials and quantities among those of all columns."""
     known = roles.inputs, roles.outputs, [quantity.name for quantity in roles.quantities]

@@ -69,7 +69,9 @@ def contour(
     _draw_marks(base, inputs, output, ax)
     others = [name for name in model.inputs if name not in (x, y)]
     title = f"{output} at {place(model, base.at, others)}" if others else output
-    ax.set(title=style.text(title, 40), xlabel=style.text(x), ylabel=style.text(y), box_aspect=1)
+    ax.set(
+        title=style.text(title, 40), xlabel=style.label(x, model), ylabel=style.label(y, model), box_aspect=1
+    )
     style.legend_under(ax, ax.get_legend_handles_labels()[0], 4.5)
     return ax
 

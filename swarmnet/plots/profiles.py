@@ -61,7 +61,7 @@ def profile(
     line.draw_strokes(drawn, ax)
     others = [name for name in model.inputs if name != input]
     title = f"{column} at {place(model, line.base.at, others)}" if others else column
-    ax.set(title=style.text(title, 40), xlabel=style.text(input), ylabel=style.text(column))
+    ax.set(title=style.text(title, 40), xlabel=style.label(input, model), ylabel=style.label(column, model))
     ax.legend(fontsize="small")
     return ax
 
@@ -98,9 +98,9 @@ def profile_panels(
     for (column, name), ax in axes.items():  # after all curves and dots have set the limits
         lines[name].draw_strokes(drawn[column], ax)
         if name == across[0]:
-            ax.set_ylabel(style.text(column))
+            ax.set_ylabel(style.label(column, model))
         if column == rows[-1]:
-            ax.set_xlabel(style.text(name))
+            ax.set_xlabel(style.label(name, model))
     title = f"Profiles through {place(model, base.at, model.inputs)}"
     whole.suptitle(style.text(title, 26 * len(across)))
     style.legend_below(whole, axes.values())
