@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -18,9 +19,9 @@ from swarmnet.data.dataset import Dataset
 from swarmnet.data.logarithms import Logarithms
 from swarmnet.data.readers import Data, Size, loaded
 from swarmnet.data.splitting import split
-from swarmnet.errors import SwarmnetError
+from swarmnet.errors import SwarmnetError, warn_user
 from swarmnet.fitting.candidates import network_for, refuse_quantities, refuse_unsolvable
-from swarmnet.fitting.comparison_runs import AllRows, Made, Run, Watch, made
+from swarmnet.fitting.comparison_runs import AllRows, Made, Numbered, Run, Watch, made
 from swarmnet.fitting.data_location import located
 from swarmnet.fitting.options import Activations, FitOptions, Hidden
 from swarmnet.model.fitted_model import FittedModel
@@ -52,6 +53,7 @@ class Comparison:
         models: the model of each (trainer, repeat).
         train: the training rows.
         test: the test rows.
+        missing: the (trainer, repeat) of each run that had not ended when Ctrl-C came.
     """
 
     table: pd.DataFrame
@@ -60,6 +62,7 @@ class Comparison:
     models: dict[tuple[str, int], FittedModel]
     train: Dataset
     test: Dataset
+    missing: tuple[tuple[str, int], ...] = ()
 
     def report(self, path: str | os.PathLike[str]) -> None:
         """Write the comparison as one HTML file.
@@ -114,7 +117,8 @@ def compare(
 
     Raises:
         SwarmnetError: as in `fit`, or there are no test rows.
-        KeyboardInterrupt: Ctrl-C ends the whole comparison.
+        KeyboardInterrupt: Ctrl-C came before a run had ended. Later it ends the comparison with the runs that
+            have ended; a warning says which are missing.
     """
     budgeted = _budgeted(trainers, seconds, evaluations)
     options = FitOptions(
@@ -224,20 +228,54 @@ def _runs(
     return runs, AllRows(parts, test)
 
 
-def _compared(runs: Sequence[Run], rows: AllRows, results: Generator[Made, None, None]) -> Comparison:
+def _compared(runs: Sequence[Run], rows: AllRows, results: Generator[Numbered, None, None]) -> Comparison:
+    ended = _ended(results)
+    missing = tuple((run.name, run.repeat) for number, run in enumerate(runs) if number not in ended)
+    if missing:
+        warn_user(_interrupted(runs, missing))
     found, curves, models = [], {}, {}
-    with closing(results):
-        for run, (model, outcome) in zip(runs, results, strict=True):
-            if model.training["status"] == "interrupted":
-                raise KeyboardInterrupt
-            models[run.name, run.repeat] = model
-            found.append({"trainer": run.name, "repeat": run.repeat} | outcome)
-            curve = model.history[["iteration", "evaluations", "seconds", "loss"]]
-            curves[run.name, run.repeat] = curve.assign(best_loss=curve["loss"].cummin())
+    for number in sorted(ended):
+        run, (model, outcome) = runs[number], ended[number]
+        models[run.name, run.repeat] = model
+        found.append({"trainer": run.name, "repeat": run.repeat} | outcome)
+        curve = model.history[["iteration", "evaluations", "seconds", "loss"]]
+        curves[run.name, run.repeat] = curve.assign(best_loss=curve["loss"].cummin())
     table = pd.DataFrame(found)
     joined = pd.concat(curves, names=["trainer", "repeat"]).reset_index(["trainer", "repeat"])
     joined = joined.reset_index(drop=True)
-    return Comparison(_summary(table), joined, table, models, rows.parts[0], rows.test)
+    return Comparison(_summary(table), joined, table, models, rows.parts[0], rows.test, missing)
+
+
+def _ended(results: Generator[Numbered, None, None]) -> dict[int, Made]:
+    """Return the runs by number; after Ctrl-C, those that have ended.
+
+    Raises:
+        KeyboardInterrupt: none has.
+    """
+    ended: dict[int, Made] = {}
+    try:
+        with closing(results):
+            for number, result in results:
+                if result[0].training["status"] == "interrupted":
+                    raise KeyboardInterrupt
+                ended[number] = result
+    except KeyboardInterrupt:
+        if not ended:
+            raise
+    return ended
+
+
+def _interrupted(runs: Sequence[Run], missing: Sequence[tuple[str, int]]) -> str:
+    """Return which runs are missing: "lbfgs (2 of 5 runs), adam"."""
+    counts, all_counts = Counter(name for name, _ in missing), Counter(run.name for run in runs)
+    names = [
+        name if count == all_counts[name] else f"{name} ({count} of {all_counts[name]} runs)"
+        for name, count in counts.items()
+    ]
+    return (
+        f"interrupted: the comparison has {len(runs) - len(missing)} of {len(runs)} runs; "
+        f"missing are {', '.join(names)}"
+    )
 
 
 def _summary(runs: pd.DataFrame) -> pd.DataFrame:

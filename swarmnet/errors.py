@@ -36,9 +36,9 @@ def unknown(what: str, name: object, known: Iterable[str]) -> SwarmnetError:
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return ``did you mean 'h'? `` for the known name nearest to `name` (any case), or an empty string."""
     names = list(known)
-    near = get_close_matches(name, names, n=1)
+    by_case = {known_name.lower(): known_name for known_name in names}
+    near = [by_case[name.lower()]] if name.lower() in by_case else get_close_matches(name, names, n=1)
     if not near:
-        by_case = {known_name.lower(): known_name for known_name in names}
         near = [by_case[match] for match in get_close_matches(name.lower(), by_case, n=1)]
     return f"did you mean {near[0]!r}? " if near else ""
 

@@ -22,7 +22,7 @@ def for_offset(offset: float, scale: float, least: int = _FEW) -> int:
 
 
 def share(r2: float, digits: int = _FEW) -> str:
-    """Return R2 with `digits` digits, or with as many as distinguish it from 1: 0.9999968, not 1."""
+    """Return R2 or a cosine, in `digits` digits or as many as distinguish it from 1: 0.9999968, not 1."""
     if not 0.99 < r2 < 1.0:
         return f"{r2:.{digits}g}"
     return f"{r2:.{_between(ceil(-log10(1.0 - r2)) + 1, digits)}f}"

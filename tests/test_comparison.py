@@ -173,6 +173,31 @@ def test_ctrl_c_ends_the_whole_comparison_without_a_warning():
     assert seen == [("lbfgs", 0)] * 4
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ctrl_c_keeps_the_runs_that_have_ended(jobs):
+    """The second run is interrupted; of two at once, the third may have ended too."""
+    ended = []
+
+    def interrupt(name, repeat, now):
+        if (name, repeat) not in ended:
+            ended.append((name, repeat))
+        if len(ended) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.warns(
+        SwarmnetWarning, match=r"interrupted: the comparison has 1 of 6 runs; missing are .* \("
+    ) as heard:
+        found = short(repeats=2, jobs=jobs, progress=interrupt)
+    (warning,) = heard
+    assert "interrupted: the comparison has 1 of 6 runs; missing are " in str(warning.message)
+    assert f"{ended[0][0]} (1 of 2 runs)" in str(warning.message)
+    assert list(found.models) == ended[:1]
+    assert list(found.runs["trainer"]) == list(found.table.index) == [ended[0][0]]
+    assert set(found.curves["trainer"]) == {ended[0][0]}
+    everything = {(name, r) for name in ("lbfgs", "adam", "lbfgs" + VALUES_ONLY) for r in (0, 1)}
+    assert set(found.missing) == everything - {ended[0]} and len(found.missing) == 5
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -1,6 +1,5 @@
-"""The commands: train, predict, evaluate, compare, suggest, report, inspect, explain, export, datasets."""
+"""The commands of swarmnet; those with many options are in modules of their own."""
 
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,9 @@ import typer
 from swarmnet.cli import console, printing, progress
 from swarmnet.cli.comparing import compare
 from swarmnet.cli.example_data import datasets
+from swarmnet.cli.model_files import holds_model, loaded
 from swarmnet.cli.opening import note_columns_left_out
+from swarmnet.cli.plotting import plot
 from swarmnet.cli.reading import Anything, DataFiles, Points, SomeFiles, with_reading
 from swarmnet.cli.suggesting import suggest
 from swarmnet.cli.training import train
@@ -22,12 +23,15 @@ from swarmnet.data.readers import read, read_query
 from swarmnet.data.reading import AS_FOUND, Reading
 from swarmnet.errors import SwarmnetError
 from swarmnet.explanation.explanation import explain as explain_row
-from swarmnet.model.fitted_model import load
 from swarmnet.model.metrics import evaluate as errors_of
 from swarmnet.model.worst_entries import worst_entries
 from swarmnet.version import __version__
 
-app = typer.Typer(cls=console.Commands, pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=console.Commands,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
 
 
 def _print_version(asked: bool) -> None:
@@ -68,7 +72,7 @@ def predict(
 ) -> None:
     """Values, and derivatives and formulas if asked for, at the points of a file; CSV."""
     console.refuse_output(output, model, *query)
-    fitted = replace(load(model), warns_outside=False)  # the note below names the file
+    fitted = replace(loaded(model, query), warns_outside=False)  # the note below names the file
     points, ignored = read_query(query, fitted.inputs, reading, fitted.units)
     if ignored:
         console.note(f"{name_of(query)}: columns not needed: {listed(ignored)}")
@@ -94,7 +98,7 @@ def evaluate(
 ) -> None:
     """Errors of a model on data, values and each partial apart, in the data's units."""
     console.refuse_output(output, model, *data)
-    fitted = load(model)
+    fitted = loaded(model, data)
     formulas = console.definitions(define)
     tested = read(data, fitted.inputs, fitted.outputs, memory_limit, define=formulas, reading=reading)
     missed = None
@@ -114,6 +118,7 @@ def evaluate(
 
 app.command(epilog=console.example("swarmnet compare water.csv --trainers hybrid,adam --seconds 5"))(compare)
 app.command(epilog=console.example("swarmnet suggest water.json -n 4 --costs dh/dT=0.5 -o next.csv"))(suggest)
+app.command(epilog=console.example("swarmnet plot water.json water_test.csv -o water.png"))(plot)
 
 
 @app.command(epilog=console.example("swarmnet report water.json water_test.csv -o water.html"))
@@ -129,7 +134,7 @@ def report(
 ) -> None:
     """One HTML page to explore a model with: its curves move with sliders, without a network."""
     console.refuse_output(output, model, *(data or ()))
-    fitted = load(model)
+    fitted = loaded(model, data)
     formulas = console.definitions(define)
     names = fitted.inputs, fitted.outputs
     tested = read(data, *names, define=formulas, reading=reading) if data else None
@@ -147,8 +152,8 @@ def inspect(
     reading: Reading = AS_FOUND,
 ) -> None:
     """What is in a data or model file: entries, ranges, what is missing, what is not identifiable."""
-    if len(files) == 1 and _is_model(files[0]):
-        printing.show_model(load(files[0]), json)
+    if len(files) == 1 and (files[0].lower().endswith(".json") or holds_model(files[0])):
+        printing.show_model(loaded(Path(files[0])), json)
     else:
         note_columns_left_out(files, inputs, outputs, define, reading)
         roles, formulas = (console.names(inputs), console.names(outputs)), console.definitions(define)
@@ -168,7 +173,7 @@ def explain(
 ) -> None:
     """A forward pass and a step of backpropagation for one row of data, number by number."""
     console.refuse_output(html, model, *data)
-    fitted = load(model)
+    fitted = loaded(model, data)
     mixed = read(data, fitted.inputs, fitted.outputs, define=console.definitions(define), reading=reading)
     found = explain_row(fitted, mixed, row, learning_rate, first_row=1)
     found = replace(found, title=f"{name_of(data)}, row {row}: {found.title}")
@@ -205,7 +210,7 @@ def export(
     if kind != ".c" and std:
         raise SwarmnetError(f"--std is for C: a {kind} file has no error bars; leave it out")
     console.refuse_output(output, model)
-    fitted, precision = load(model), "float64" if dtype is None else dtype
+    fitted, precision = loaded(model), "float64" if dtype is None else dtype
     if kind == ".onnx":
         fitted.to_onnx(output, precision)
     elif kind == ".c":
@@ -217,19 +222,6 @@ def export(
 
 
 app.command(epilog=console.example("swarmnet datasets"))(datasets)
-
-
-def _is_model(file: str) -> bool:
-    """Return whether a file is a model, by its name or its first byte, which no CSV or Parquet file has."""
-    if file.lower().endswith(".json"):
-        return True
-    if not os.path.isfile(file):  # a pipe can be read only once: it is data
-        return False
-    try:
-        with open(file, "rb") as opened:
-            return opened.read(1) == b"{"
-    except OSError:
-        return False
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from swarmnet.cli import console, printing, progress
+from swarmnet.cli.model_files import refuse_model
 from swarmnet.cli.opening import (
     cluster_of,
     note_columns_left_out,
@@ -68,6 +69,7 @@ def compare(
     reading: Reading = AS_FOUND,
 ) -> None:
     """Train by several trainers with the same budget; medians and quartiles over seeds."""
+    refuse_model(data)
     for number, made in enumerate((output, curves, report)):
         console.refuse_output(made, *data, test, *(output, curves)[:number])
     refuse_limit_of_workers(scheduler, memory_limit)
@@ -100,6 +102,8 @@ def compare(
         console.note(f"{comparison.test.n} of so few rows held out say little: --test FILE tests on others")
     _write(comparison, curves, report)
     printing.show_comparison(comparison, output, json)
+    if comparison.missing:
+        raise typer.Exit(130)
 
 
 def _write(comparison: Comparison, curves: Path | None, report: Path | None) -> None:

@@ -38,10 +38,11 @@ from swarmnet.scaling import KINDS
 from swarmnet.trainers import TRAINERS
 from swarmnet.trainers.result import STATUS
 
+PROGRAM = "swarmnet"
 _LEAST_WIDTH = 20  # characters; narrower help texts are not readable
 
 
-def _one_of(known: Iterable[str]) -> Callable[[str], list[str]]:
+def one_of(known: Iterable[str]) -> Callable[[str], list[str]]:
     """Return the completion of a name by the shell."""
     names = list(known)
     return lambda incomplete: [name for name in names if name.startswith(incomplete)]
@@ -70,15 +71,15 @@ ActivationOption = Annotated[
     str,
     typer.Option(
         help="Of the hidden layers; or one a layer, the output last, as in tanh,sigmoid.",
-        autocompletion=_one_of(TABLE),
+        autocompletion=one_of(TABLE),
     ),
 ]
 TrainerOption = Annotated[
-    str, typer.Option(help=f"One of {', '.join(TRAINERS)}.", autocompletion=_one_of(TRAINERS))
+    str, typer.Option(help=f"One of {', '.join(TRAINERS)}.", autocompletion=one_of(TRAINERS))
 ]
-LossOption = Annotated[str, typer.Option(help="squared or cross-entropy.", autocompletion=_one_of(LOSSES))]
+LossOption = Annotated[str, typer.Option(help="squared or cross-entropy.", autocompletion=one_of(LOSSES))]
 ScalingOption = Annotated[
-    str, typer.Option(help="standard, minmax or none.", autocompletion=_one_of((*KINDS, "none")))
+    str, typer.Option(help="standard, minmax or none.", autocompletion=one_of((*KINDS, "none")))
 ]
 WeightOption = Annotated[
     float | None, typer.Option(help="Weight of the derivatives against the values; 1 by default.")
@@ -218,6 +219,23 @@ def names(text: str | None) -> list[str] | None:
     return [name for name in found if name]
 
 
+def numbers(option: str, form: str, text: str | None) -> dict[str, float]:
+    """Return numbers by name, as in "h=2,dh/dT=0.5"; of several equality signs the last separates both."""
+    found: dict[str, float] = {}
+    for part in names(text) or ():
+        name, _, number = (piece.strip() for piece in part.rpartition("="))
+        try:
+            value = float(number)
+        except ValueError:
+            name = ""
+        if not name:
+            raise SwarmnetError(f"{option} must be {form}, not {part!r}")
+        if name in found:
+            raise SwarmnetError(f"{option} has {name!r} twice: give it once")
+        found[name] = value
+    return found
+
+
 def definitions(texts: list[str] | None) -> dict[str, str]:
     """Return formulas by name. Of several equality signs, the last separates both: no formula has one."""
     found: dict[str, str] = {}
@@ -290,7 +308,7 @@ def _run(app: typer.Typer) -> object:
         sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
     try:
         with _plain_warnings():
-            code: object = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+            code: object = app(args=sys.argv[1:] or ["--help"], standalone_mode=False, prog_name=PROGRAM)
     except _Stopped as stopped:
         raise stopped.args[0] from None
     sys.stdout.flush()
@@ -344,5 +362,7 @@ def _exit_code(app: typer.Typer, came: Sequence[int]) -> int:
         # A usage error of Typer's, whose class moved between its versions.
         if not hasattr(error, "format_message"):
             raise
-        note(f"error: {error.format_message().rstrip('.')} (see swarmnet --help)")
+        words = [PROGRAM, getattr(getattr(error, "ctx", None), "info_name", None), "--help"]
+        help_command = " ".join(dict.fromkeys(word for word in words if word))  # once, outside of a command
+        note(f"error: {error.format_message().rstrip('.')} (see {help_command})")
     return code if isinstance(code, int) else 0

@@ -17,7 +17,7 @@ from swarmnet.errors import printable
 from swarmnet.model.audit import audit_lines
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.training_record import MEANINGS, for_people, two_numbers
-from swarmnet.number_format import ends, for_offset
+from swarmnet.number_format import ends, for_offset, for_range
 
 
 def show_data(found: DataInspection, json: bool) -> None:
@@ -50,7 +50,7 @@ def show_data(found: DataInspection, json: bool) -> None:
 
 
 def _in_digits(columns: pd.DataFrame) -> pd.DataFrame:
-    """With ranges as text, in as many digits as tell their ends apart."""
+    """With ranges as text, in as many digits as tell their ends apart, without sigmas if there are none."""
     digits = digits_of(columns)
     texts = {
         name: [
@@ -58,7 +58,7 @@ def _in_digits(columns: pd.DataFrame) -> pd.DataFrame:
         ]
         for name in RANGE
     }
-    return columns.assign(**texts)
+    return columns.dropna(axis=1, how="all").assign(**texts)
 
 
 def rows_from_1(worst: pd.DataFrame) -> pd.DataFrame:
@@ -77,6 +77,16 @@ def show_worst(worst: pd.DataFrame, rows: int, output: Path | None) -> None:
         }
         shown = worst.assign(**texts)
     console.show(shown, f"largest residuals on {rows} rows, relative to the noise", output)
+
+
+def show_points(table: pd.DataFrame, model: FittedModel, title: str) -> None:
+    """A table of points, on a terminal with as many digits as tell points of the training range apart."""
+    if sys.stdout.isatty():
+        ranges = zip(model.inputs, model.region.low, model.region.high, strict=True)
+        digits = {name: for_range(low, high) for name, low, high in ranges}
+        texts = {name: [f"{x:.{count}g}" for x in table[name]] for name, count in digits.items()}
+        table = table.assign(**texts)
+    console.show(table, title)
 
 
 def show_model(model: FittedModel, json: bool) -> None:
@@ -104,25 +114,25 @@ def show_model(model: FittedModel, json: bool) -> None:
         "weights": net.size,
     }
     told = for_people(model.training)
-    facts |= {name: _listed(value) if isinstance(value, dict) else value for name, value in told.items()}
-    facts |= audit_lines(model.training)
-    texts = [printable(str(value)) for value in facts.values()]
+    facts |= told | audit_lines(model.training)
+    texts = [printable(_text(value)) for value in facts.values()]
     console.show(pd.DataFrame({"what": list(facts), "value": texts}), "model")
     if sys.stdout.isatty():  # a pipe gets one table
         said = [name for name in facts if name in MEANINGS]
         console.show(pd.DataFrame({"what": said, "meaning": [MEANINGS[name] for name in said]}), "in words")
 
 
-def _listed(facts: dict[str, Any]) -> str:
-    """Return facts as text: pairs as 1..2, nested facts in parentheses; None is left out."""
+def _text(value: Any) -> str:
+    """Return a fact as text: pairs as 1..2, named facts in a line without those that are None.
 
-    def text(value: Any) -> str:
-        if isinstance(value, dict):
-            return f"({_listed(value)})"
-        pair = two_numbers(value)
-        return str(value) if pair is None else "..".join(ends(*pair))
-
-    return ", ".join(f"{name} {text(value)}" for name, value in facts.items() if value is not None)
+    A terminal gets six digits of a number; a pipe gets all.
+    """
+    if isinstance(value, dict):
+        named = ((name, f"({_text(v)})" if isinstance(v, dict) else _text(v)) for name, v in value.items())
+        return ", ".join(f"{name} {text}" for name, text in named if value[name] is not None)
+    if (pair := two_numbers(value)) is not None:
+        return "..".join(ends(*pair))
+    return f"{value:.6g}" if isinstance(value, float) and sys.stdout.isatty() else str(value)
 
 
 def show_comparison(comparison: Comparison, output: Path | None, json: bool) -> None:
@@ -132,7 +142,8 @@ def show_comparison(comparison: Comparison, output: Path | None, json: bool) -> 
     """
     table = comparison.table
     if json:
-        found = {"table": table.reset_index(), "runs": comparison.runs}
+        missing = pd.DataFrame(comparison.missing, columns=["trainer", "repeat"])
+        found = {"table": table.reset_index(), "runs": comparison.runs, "missing": missing}
         console.show_json({name: console.records(frame) for name, frame in found.items()}, output)
         return
     if output is not None or not sys.stdout.isatty():

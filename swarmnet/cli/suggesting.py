@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from swarmnet.cli import console, printing
+from swarmnet.cli.model_files import loaded
 from swarmnet.cli.reading import with_reading
 from swarmnet.data.column_names import listed
 from swarmnet.data.data_frames import pd
 from swarmnet.data.readers import read_query
 from swarmnet.data.reading import AS_FOUND, Reading
-from swarmnet.errors import SwarmnetError
-from swarmnet.model.fitted_model import FittedModel, load
+from swarmnet.model.fitted_model import FittedModel
 from swarmnet.suggestion import suggest as suggest_entries
 
 Columns = Annotated[
@@ -44,13 +44,15 @@ def suggest(
 ) -> None:
     """The measurements that would reduce a model's error bars most, chosen together."""
     console.refuse_output(output, model, candidates)
-    fitted = load(model)
+    fitted = loaded(model, None if candidates is None else [candidates])
     points = None if candidates is None else _points(candidates, fitted, reading)
-    found = suggest_entries(fitted, n, points, console.names(entries), _costs(costs), console.names(target))
+    priced = console.numbers("--costs", "COLUMN=NUMBER, as in dh/dT=0.5", costs)
+    found = suggest_entries(fitted, n, points, console.names(entries), priced, console.names(target))
     if output is not None:
         form = found[[*fitted.inputs, "entry"]].rename(columns={"entry": "target"}).assign(value="")
         console.write(console.csv(form), output)
-    console.show(found if points is None else printing.rows_from_1(found), "what to measure next")
+    found = found if points is None else printing.rows_from_1(found)
+    printing.show_points(found, fitted, "what to measure next")
 
 
 def _points(path: str, model: FittedModel, reading: Reading) -> "pd.DataFrame":
@@ -58,17 +60,3 @@ def _points(path: str, model: FittedModel, reading: Reading) -> "pd.DataFrame":
     if ignored:
         console.note(f"{path}: columns not needed: {listed(ignored)}")
     return pd.DataFrame(X, columns=list(model.inputs))
-
-
-def _costs(text: str | None) -> dict[str, float]:
-    """Return costs by column; of several equality signs the last separates both."""
-    found: dict[str, float] = {}
-    for part in console.names(text) or ():
-        name, _, cost = part.rpartition("=")
-        try:
-            found[name.strip()] = float(cost)
-        except ValueError:
-            name = ""
-        if not name.strip():
-            raise SwarmnetError(f"--costs must be COLUMN=NUMBER, as in dh/dT=0.5, not {part!r}")
-    return found

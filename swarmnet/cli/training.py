@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from swarmnet import interrupts
 from swarmnet.cli import console, progress
+from swarmnet.cli.model_files import refuse_model
 from swarmnet.cli.opening import opened, refuse_non_positive
 from swarmnet.cli.reading import DataFiles, with_reading
 from swarmnet.data.dataset import Dataset
@@ -18,6 +19,7 @@ from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.reading import AS_FOUND, Reading
 from swarmnet.data.splitting import LEAST_HELD_OUT, split, usual_fraction
 from swarmnet.errors import SwarmnetError
+from swarmnet.fitting.duration import usual_seconds
 from swarmnet.fitting.fitting import fitted
 from swarmnet.fitting.options import FitOptions
 from swarmnet.model.fitted_model import FittedModel
@@ -39,6 +41,7 @@ Precision = Annotated[
 Scheduler = Annotated[
     str | None, typer.Option(help="Dask scheduler whose workers read the data, as tcp://host:8786; or local.")
 ]
+_LONG = 30.0  # seconds from which they are announced
 
 
 @with_reading
@@ -73,6 +76,7 @@ def train(
     reading: Reading = AS_FOUND,
 ) -> None:
     """Train a model, test it on rows held out, and save it."""
+    refuse_model(data)
     console.refuse_output(output, *data)
     console.refuse_output(checkpoint, *data, output)
     if checkpoint is None and checkpoint_every is not None:
@@ -102,11 +106,23 @@ def train(
         refuse_non_positive(found, log, data, define, reading)
         fraction = usual_fraction(found) if test_fraction is None else test_fraction
         kept, held_out = split(found, fraction, seed)
+        _announce(kept, options)
         model = _trained(kept, options, _row_numbers(found, held_out))
         _save(model, output)
     _show(model, output, held_out, test_fraction, json)
     if model.training["status"] == "interrupted":
         raise typer.Exit(130)
+
+
+def _announce(data: Dataset, options: FitOptions) -> None:
+    """Say beforehand that training takes long."""
+    seconds = usual_seconds(data, options)
+    if seconds is not None and seconds >= _LONG:
+        about = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+        console.note(
+            f"training may take about {about} of one core (roughly; less if a polynomial is exact): "
+            "--seconds limits it, and Ctrl-C saves what has been found"
+        )
 
 
 def _row_numbers(data: Dataset, held_out: MixedData | None) -> NDArray[np.intp] | None:

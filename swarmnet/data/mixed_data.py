@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from swarmnet.data.arrays import matched, most_rows, of_quantities
+from swarmnet.data.arrays import matched, most_rows, of_quantities, refuse_row, rms_of_sigmas
 from swarmnet.data.column_names import Array, as_list, derivative_name, listed, refuse_same_names, sigma_name
 from swarmnet.data.column_roles import TargetError, is_long
 from swarmnet.data.concatenation import concatenated
@@ -54,8 +54,7 @@ class MixedData:
         Q, Q_sigma: (n, q) quantities, NaN where not observed, and their standard deviations.
         quantities: q formulas; `from_frame` and the readers make them.
         define: the formulas of column names, as they were given; for the record.
-        units: the units of columns by name, as {"T": "K", "dh/dT": "J/kg/K"}, to be shown; nothing is
-            converted. The readers find them in the names of columns and below the header.
+        units: of columns by name, as {"T": "K"}, to be shown, not converted; the readers find them.
 
     Raises:
         SwarmnetError: shapes that do not fit, inf anywhere, NaN in X, a sigma that is not positive,
@@ -125,10 +124,10 @@ class MixedData:
         columns = [(name, self.X[:, j], None) for j, name in enumerate(self.inputs)]
         for name, values, sigma in [*columns, *self.entry_columns(), *self.quantity_columns()]:
             if name in self.inputs:
-                _refuse_row(name, np.isnan(values), "is missing")
-            _refuse_row(name, np.isinf(values), "is infinite")
+                refuse_row(name, np.isnan(values), "is missing")
+            refuse_row(name, np.isinf(values), "is infinite")
             if sigma is not None:
-                _refuse_row(sigma_name(name), (sigma <= 0) | np.isinf(sigma), "is not positive")
+                refuse_row(sigma_name(name), (sigma <= 0) | np.isinf(sigma), "is not positive")
 
     @property
     def n(self) -> int:
@@ -207,13 +206,7 @@ class MixedData:
     @property
     def sigma_rms(self) -> dict[str, float]:
         """The root mean square of each column's measured sigmas, if it has any."""
-        columns = (*self.entry_columns(), *self.quantity_columns())
-        given = {n: s[~np.isnan(target) & ~np.isnan(s)] for n, target, s in columns if s is not None}
-        return {
-            name: float(np.linalg.norm(s / s.max()) * s.max() / len(s) ** 0.5)
-            for name, s in given.items()
-            if len(s)
-        }
+        return rms_of_sigmas((*self.entry_columns(), *self.quantity_columns()))
 
     @property
     def content(self) -> list[Any]:
@@ -383,9 +376,7 @@ def from_table(
     define: Define | None = None,
     categories: Iterable[str] = (),
 ) -> MixedData:
-    """Return MixedData from a wide or a long table, with the same rows in the same order.
-
-    The texts of the columns `categories` become columns of 0 and 1.
+    """Return MixedData with the rows of a table; texts of `categories` become columns of 0 and 1.
 
     Raises:
         SwarmnetError: the message says in which table and, if known, in which row and column.
@@ -406,8 +397,3 @@ def from_arrays(arrays: Arrays, view: View) -> MixedData:
     """Return MixedData from a table's arrays; errors name the table."""
     with named(view):
         return MixedData(**arrays.arguments(), units=units_of_roles(view.units, arrays.roles))
-
-
-def _refuse_row(name: str, bad: NDArray[np.bool_], what: str) -> None:
-    if bad.any():
-        raise SwarmnetError(f"{name!r} {what} in row {int(np.argmax(bad))}: correct or remove it")

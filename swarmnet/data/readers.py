@@ -236,9 +236,10 @@ def read_query(
             view = viewed(table, set(inputs), reading.categories)
         missing = [column for column in inputs if column not in view.columns]
         if missing:
+            hint = suggestion(missing[0], view.columns)
             raise SwarmnetError(
-                f"{view.name}: there is no column {listed(missing)}: "
-                f"{suggestion(missing[0], view.columns)}the inputs are {listed(inputs)}"
+                f"{view.name}: there is no column {listed(missing)}: {hint}"
+                f"the model needs {listed(inputs)}, and the columns are {listed(view.columns)}"
             )
         warn_of_other_units(view.name, view.view.units_of(inputs), units or {})
         ignored = [column for column in view.columns if column not in inputs]

@@ -25,7 +25,7 @@ Heard = list[tuple[str, type[Warning]]]
 
 
 def in_processes(work: Callable[[T, S], R], tasks: Sequence[T], shared: S, jobs: int) -> Results[R]:
-    """Yield work(task, shared) for each task, in order, from so many processes of this machine."""
+    """Yield work(task, shared) for each task, as soon as it is done, from processes of this machine."""
     jobs = min(jobs, len(tasks))  # each process takes 1 s to start
     from joblib import Parallel, delayed, parallel_config  # noqa: PLC0415  # takes 0.1 s to import
     from joblib.externals.loky.backend import reduction  # noqa: PLC0415  # joblib's pickler
@@ -36,9 +36,16 @@ def in_processes(work: Callable[[T, S], R], tasks: Sequence[T], shared: S, jobs:
         raise unsendable() from None
     try:
         with parallel_config("loky", inner_max_num_threads=max(1, available_cores() // jobs)):
-            run = Parallel(jobs, return_as="generator", batch_size=1)
+            run = Parallel(jobs, return_as="generator_unordered", batch_size=1)
         # joblib writes large arrays to a file that all processes map.
-        yield from run(delayed(work)(task, shared) for task in tasks)
+        results = run(delayed(work)(task, shared) for task in tasks)
+        try:
+            for result in results:  # noqa: UP028  # "yield from" would close them without the filter
+                yield result
+        finally:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*tasks which were still being processed", UserWarning)
+                results.close()
     except SwarmnetError as error:
         raise error from None  # without the traceback of the other process
     except BrokenProcessPool:

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 Watch = Callable[[str, int, Progress], bool | None]
 Made = tuple[FittedModel, dict[str, float]]  # a model, and its row in the table
+Numbered = tuple[int, Made]  # with the number of its run
 
-# How warnings of single fits begin that a comparison does not show. Ctrl-C ends the whole comparison. And the
+# How warnings of single fits begin that a comparison does not show. It warns of Ctrl-C itself. And the
 # table shows the errors of columns taken for noise, which is common in the fit to the values alone. Each
 # model has its outliers in its record.
 _UNSAID = STATUS["interrupted"], TAKEN_FOR_NOISE, OUTLIERS
@@ -61,8 +62,8 @@ class AllRows:
 
 def made(
     runs: Sequence[Run], rows: AllRows, progress: Watch | None, jobs: int, client: Client | None
-) -> Generator[Made, None, None]:
-    """Yield the model and the table row of each run, in order.
+) -> Generator[Numbered, None, None]:
+    """Yield the number of each run, its model and its table row; of several at once, as they end.
 
     Raises:
         SwarmnetError: as in `fit`, `in_processes` or `on_cluster`.
@@ -84,11 +85,11 @@ def _outcome(model: FittedModel, test: Dataset) -> dict[str, float]:
     return found | {name: record[name] for name in ("loss", "seconds", "evaluations")}
 
 
-def _in_turn(runs: Sequence[Run], rows: AllRows, progress: Watch | None) -> Generator[Made, None, None]:
-    for run in runs:
+def _in_turn(runs: Sequence[Run], rows: AllRows, progress: Watch | None) -> Generator[Numbered, None, None]:
+    for number, run in enumerate(runs):
         with _few_words():
             result = _made(run, rows, _labelled(progress, run.name, run.repeat))
-        yield result
+        yield number, result
 
 
 def _labelled(progress: Watch | None, name: str, repeat: int) -> Callback | None:
@@ -109,24 +110,26 @@ def _few_words() -> Iterator[None]:
 
 def _at_once(
     runs: Sequence[Run], rows: AllRows, progress: Watch | None, jobs: int, client: Client | None
-) -> Generator[Made, None, None]:
+) -> Generator[Numbered, None, None]:
+    tasks = list(enumerate(runs))
     if client is None:
-        found = in_processes(_made_elsewhere, runs, rows, jobs)
+        found = in_processes(_made_elsewhere, tasks, rows, jobs)
     else:
-        found = on_cluster(_made_elsewhere, runs, rows, client)
+        found = on_cluster(_made_elsewhere, tasks, rows, client)
     told: set[tuple[str, type[Warning]]] = set()
-    for run, (result, last, heard) in zip(runs, found, strict=True):
+    for number, result, last, heard in found:
         for warning in heard:
             if warning not in told and not warning[0].startswith(_UNSAID):
                 told.add(warning)
                 warn_user(*warning)
         if progress is not None:
-            progress(run.name, run.repeat, last)
-        yield result
+            progress(runs[number].name, runs[number].repeat, last)
+        yield number, result
 
 
-def _made_elsewhere(run: Run, rows: AllRows) -> tuple[Made, Progress, Heard]:
+def _made_elsewhere(task: tuple[int, Run], rows: AllRows) -> tuple[int, Made, Progress, Heard]:
+    number, run = task
     seen: deque[Progress] = deque(maxlen=1)
     with listening() as heard:
         result = _made(run, rows, seen.append)
-    return result, seen[0], heard
+    return number, result, seen[0], heard

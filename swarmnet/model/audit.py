@@ -20,6 +20,7 @@ from swarmnet.data.data_frames import pd
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import printable
 from swarmnet.model.training_record import number
+from swarmnet.number_format import share
 
 Array = NDArray[Any]
 
@@ -268,11 +269,11 @@ def audit_lines(training: Mapping[str, Any]) -> dict[str, str]:
     for row in audit_frame(training).to_dict("records"):
         numbers = {name: number(row[name]) for name in FIELDS[1:-1]}
         words = [
-            "" if (x := numbers[name]) is None else f"{name.replace('_', ' ')} {x:.4g}" for name in numbers
+            f"{name.replace('_', ' ')} {share(x) if name == 'cosine' else f'{x:.4g}'}"
+            for name, x in numbers.items()
+            if x is not None
         ]
-        lines[f"audit of {row['column']}"] = ", ".join(
-            [*filter(None, words), *filter(None, [row["verdict"]])]
-        )
+        lines[f"audit of {row['column']}"] = ", ".join([*words, *filter(None, [row["verdict"]])])
     return lines
 
 

@@ -77,8 +77,8 @@ class Exports:
 
         The ES module, for browsers and Node, exports `inputs`, `outputs`, `units`, and for one point x of d
         numbers `predict(x)`, `jacobian(x)` and `quantities(x)`: k numbers, k arrays of d partial derivatives,
-        and the formulas that were defined for training, by name. All are in the data's units. The evaluator is that
-        of `report`.
+        and the formulas that were defined for training, by name. All are in the data's units. The evaluator
+        is that of `report`.
 
         Raises:
             SwarmnetError: the path cannot be written, or an activation is not one of swarmnet's own.

@@ -217,11 +217,15 @@ def _model(row: Mapping[str, Any]) -> str:
 
 def _in_a_line(tried: Sequence[Mapping[str, Any]]) -> str:
     """Describe the first few models that were tried: (8, 8) + degree 1: 3 runs, log evidence 12.3."""
-    formats = {"terms": "{:g} terms", "runs": "{:g} runs"}
+    formats = {"terms": "{:g} term{s}", "runs": "{:g} run{s}"}
     formats |= {name: name + " {:.4g}" for name in ("log evidence", "left-out error")}
 
     def line(row: Mapping[str, Any]) -> str:
-        known = [how.format(row[name]) for name, how in formats.items() if row[name] is not None]
+        known = [
+            how.format(row[name], s="" if row[name] == 1 else "s")
+            for name, how in formats.items()
+            if row[name] is not None
+        ]
         return f"{row['model']}: {', '.join(known)}"
 
     lines = list(map(line, tried[:_SHOWN]))

@@ -6,8 +6,11 @@ SubFigure), or makes one, and returns its Axes by name. A figure without a layou
 one, so that nothing is cut off. Text sizes come from matplotlib's rcParams. Colours are Okabe and Ito's,
 which people with colour blindness can distinguish, and lines also differ in style.
 
-Columns have the names of data files, "h" or "dh/dT". A base point `at` is a dict such as ``{"p": 2e6}``;
-missing inputs are at the middle of their range; or all d inputs in order; or None for the middle.
+Columns have the names of data files, "h" or "dh/dT"; or they are a quantity of the data, a name defined for
+training, or a formula, "h - T*dh/dT". Axes of inputs and values of which the model takes logarithms are
+logarithmic. A base point `at` is a dict such as ``{"p": 2e6}``; missing inputs are at the middle of their
+range (the geometric mean, if the model takes their logarithm); or all d inputs in order; or None for the
+middle.
 """
 
 from swarmnet.errors import SwarmnetError, install_hint
@@ -22,6 +25,7 @@ from swarmnet.plots.agreement import parity_panels as parity_panels
 from swarmnet.plots.agreement import residual_panels as residual_panels
 from swarmnet.plots.agreement import residuals as residuals
 from swarmnet.plots.contours import contour as contour
+from swarmnet.plots.contours import contour_panels as contour_panels
 from swarmnet.plots.curves import losses as losses
 from swarmnet.plots.diagrams import derivative_flow as derivative_flow
 from swarmnet.plots.diagrams import network as network

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure, SubFigure
 
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.errors import SwarmnetError, unknown
-from swarmnet.model.columns import Column, columns_of
+from swarmnet.model.columns import columns_of
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.metrics import evaluate
 from swarmnet.plots import style
-from swarmnet.plots.queries import Answers, Array, column_of, matched, names_of
+from swarmnet.plots.queries import Answers, Array, Drawn, column_of, is_log_output, matched, names_of
 
 PREDICTED = "predicted"
 _MARGIN = 0.05  # share of the range left free beyond the outermost points
@@ -27,7 +27,7 @@ def parity(
     Args:
         model: the model.
         data: the data to compare with; only observed entries are drawn.
-        column: an output, "h", or a partial, "dh/dT".
+        column: an output, "h", a partial, "dh/dT", or a quantity of the data.
         ax: the Axes, which is made square; a new figure by default.
         error_bars: draw two standard deviations of the predictions and, where the data have sigmas, of the
             observations.
@@ -131,7 +131,7 @@ def residual_panels(
 class _Entries:
     """The rows that have an entry of one column, and the model's answers there."""
 
-    column: Column
+    column: Drawn
     data: MixedData
     answers: Answers
     actual: Array
@@ -141,7 +141,7 @@ class _Entries:
     @classmethod
     def of(cls, model: FittedModel, data: MixedData, name: str) -> "_Entries":
         data = matched(model, data)
-        column = column_of(model, name)
+        column = column_of(model, name, data)
         rows = np.flatnonzero(np.isfinite(column.observed(data)))
         if not rows.size:
             raise SwarmnetError(f"the data have no entry of {name}: there is nothing to compare with")
@@ -154,15 +154,17 @@ def _names(model: FittedModel, data: MixedData, columns: Sequence[str] | None) -
     data = matched(model, data)
     if columns is not None:
         return names_of("columns", columns)
-    named = columns_of(model.inputs, model.outputs)
-    return [name for name, column in named.items() if np.isfinite(column.observed(data)).any()]
+    named = [*columns_of(model.inputs, model.outputs), *(quantity.name for quantity in data.quantities)]
+    return [name for name in named if np.isfinite(column_of(model, name, data).observed(data)).any()]
 
 
 def _draw_parity(model: FittedModel, entries: _Entries, ax: Axes, error_bars: bool) -> None:
     across = 2 * entries.answers.deviation(entries.column) if error_bars else None
     up = style.bars(entries.sigma) if error_bars else None
     style.ticks(ax)
-    low, high = _limits(entries)
+    is_log = is_log_output(model, entries.column)
+    style.scale(ax, is_log, is_log)
+    low, high = _limits(entries, is_log)
     ax.plot([low, high], [low, high], color=style.BLUE, linewidth=1, zorder=1, label="actual = predicted")
     label = "observed, ± 2 standard deviations" if error_bars else "observed"
     style.dots(ax, entries.predicted, entries.actual, across, up, label=label)
@@ -203,9 +205,12 @@ def _draw_residuals(entries: _Entries, against: str, x: Array, divided: bool, ax
     ax.set_ylabel("(predicted - actual) / sigma" if divided else "predicted - actual")
 
 
-def _limits(entries: _Entries) -> tuple[float, float]:
+def _limits(entries: _Entries, is_log: bool) -> tuple[float, float]:
     both = np.concatenate([entries.actual, entries.predicted])
     low, high = float(both.min()), float(both.max())
+    if is_log:
+        factor = (high / low) ** _MARGIN if high > low else 2.0
+        return low / factor, high * factor
     margin = _MARGIN * ((high - low) or abs(high) or 1.0)
     return low - margin, high + margin
 

@@ -12,8 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from swarmnet.data.column_names import listed
 from swarmnet.data.dataset import require_mixed_data
+from swarmnet.data.definitions import as_definitions, quantities_of, quantity_of
 from swarmnet.data.mixed_data import MixedData
-from swarmnet.errors import SwarmnetError, unknown
+from swarmnet.data.quantities import Quantity
+from swarmnet.errors import SwarmnetError, suggestion, unknown
 from swarmnet.model.columns import Column, columns_of
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.model.training_record import input_range
@@ -26,17 +28,47 @@ NEARNESS = 0.1  # share of an input's range within which observations are near a
 
 
 @dataclass(frozen=True, eq=False)
+class QuantityColumn:
+    """A formula, "h - T*dh/dT", or a name that was defined for one."""
+
+    name: str
+    quantity: Quantity
+
+    def observed(self, data: MixedData) -> Array:
+        """Return the observations (n,), NaN where not observed."""
+        return self._column(data)[0]
+
+    def sigma(self, data: MixedData) -> Array:
+        """Return the standard deviations (n,) given with the data, NaN where there is none."""
+        return self._column(data)[1]
+
+    def _column(self, data: MixedData) -> tuple[Array, Array]:
+        none = np.full(data.n, np.nan)
+        for name, numbers, sigmas in data.quantity_columns():
+            if name == self.name:
+                return numbers, none if sigmas is None else sigmas
+        return none, none
+
+
+Drawn: TypeAlias = Column | QuantityColumn
+
+
+@dataclass(frozen=True, eq=False)
 class Answers:
     """A model's predictions (n,) at X (n, d); values and partials are computed once, on first use."""
 
     model: FittedModel
     X: Array
 
-    def of(self, column: Column) -> Array:
+    def of(self, column: Drawn) -> Array:
+        if isinstance(column, QuantityColumn):
+            return self._quiet.quantity(column.quantity, self.X)
         return _finite(column.name, column.of(self._values if column.input is None else self._partials))
 
-    def deviation(self, column: Column) -> Array:
+    def deviation(self, column: Drawn) -> Array:
         """Return the standard deviations (n,) of a column's predictions."""
+        if isinstance(column, QuantityColumn):
+            return np.asarray(self._quiet.quantity(column.quantity, self.X, return_std=True)[1])
         known = self._value_deviations if column.input is None else self._partial_deviations
         return _finite(f"the error bar of {column.name}", column.of(known))
 
@@ -72,11 +104,42 @@ def matched(model: FittedModel, data: MixedData) -> MixedData:
     return require_mixed_data(data).select(model.inputs, model.outputs).counted()
 
 
-def column_of(model: FittedModel, name: str) -> Column:
+def column_of(model: FittedModel, name: str, data: MixedData | None = None) -> Drawn:
+    """Return an output, a partial, a quantity of the data, or a formula with the names defined in training.
+
+    Raises:
+        SwarmnetError: it is none of these.
+    """
     columns = columns_of(model.inputs, model.outputs)
-    if not isinstance(name, str) or name not in columns:
+    if not isinstance(name, str):
         raise unknown("column", name, columns)
-    return columns[name]
+    if name in columns:
+        return columns[name]
+    for quantity in () if data is None else data.quantities:
+        if quantity.name == name:
+            return QuantityColumn(name, quantity)
+    try:
+        define = as_definitions(model.training.get("define"))
+        return QuantityColumn(name, quantity_of(name, define, model.inputs, model.outputs))
+    except SwarmnetError as error:
+        defined = quantities_of(model.training.get("define"), model.inputs, model.outputs)
+        known = [*columns, *(quantity.name for quantity in defined)]
+        near = "" if set(name) & set("+-*()") else suggestion(name, known).rstrip()
+        raise SwarmnetError(f"unknown column {name!r}: {near or error}") from None
+
+
+def is_log_input(model: FittedModel, input: int) -> bool:
+    """Return whether the model takes the logarithm of an input: its axis is then logarithmic."""
+    logs = model.scaling.logs
+    return logs is not None and logs.inputs[input]
+
+
+def is_log_output(model: FittedModel, column: Drawn) -> bool:
+    """Return whether a column is the values of an output of which the model takes the logarithm."""
+    logs = model.scaling.logs
+    if logs is None or isinstance(column, QuantityColumn):
+        return False
+    return column.input is None and logs.outputs[column.output]
 
 
 def input_of(model: FittedModel, name: str) -> int:
@@ -102,12 +165,21 @@ def input_ranges(model: FittedModel, data: MixedData | None) -> tuple[Array, Arr
         known.append(np.array(ends).T)
     if not known:
         raise SwarmnetError("the model does not know the range of its inputs: give data=")
-    return np.vstack(known).min(0), np.vstack(known).max(0)
+    points = np.vstack(known)
+    if model.scaling.logs is not None:
+        model.scaling.logs.refuse_inputs(points, model.inputs)
+    return points.min(0), points.max(0)
 
 
 def base_point(model: FittedModel, at: At, low: Array, high: Array) -> Array:
-    """Return the point `at` (d,); inputs that it leaves open are midway between `low` and `high` (d,)."""
+    """Return the point `at` (d,); inputs that it leaves open are midway between `low` and `high` (d,).
+
+    Midway of an input of which the model takes the logarithm is the geometric mean.
+    """
     point = low / 2 + high / 2
+    for j in range(len(point)):
+        if is_log_input(model, j):
+            point[j] = np.sqrt(low[j]) * np.sqrt(high[j])
     if isinstance(at, Mapping | pd.Series):
         given = [(input_of(model, str(name)), value) for name, value in at.items()]
         for j, value in given:
@@ -120,6 +192,9 @@ def base_point(model: FittedModel, at: At, low: Array, high: Array) -> Array:
                 f"not of shape {values.shape}"
             )
         point[:] = [_number(name, value) for name, value in zip(model.inputs, values, strict=True)]
+    for j, name in enumerate(model.inputs):
+        if is_log_input(model, j) and point[j] <= 0:
+            raise SwarmnetError(f"at: {name} must be positive, as its logarithm is taken, not {point[j]:g}")
     return point
 
 
@@ -128,8 +203,8 @@ def place(model: FittedModel, point: Array, names: Sequence[str]) -> str:
     told = []
     for name in names:
         j = model.inputs.index(name)
-        logs, unit = model.scaling.logs, float(model.scaling.x_scale[j])
-        unit = unit * abs(float(point[j])) if logs is not None and logs.inputs[j] else unit
+        unit = float(model.scaling.x_scale[j])
+        unit = unit * abs(float(point[j])) if is_log_input(model, j) else unit
         digits = for_offset(float(point[j]), unit)
         told.append(f"{name} = {point[j]:.{digits}g}")
     return ", ".join(told)
@@ -167,7 +242,12 @@ class Slice:
         """Return (n,): whether a row of the data is near the base point in every input not in `free`."""
         if self.data is None:
             return np.zeros(0, bool)
-        near = np.abs(self.data.X - self.at) <= self.nearness * (self.high - self.low)
+        logs = self.model.scaling.logs
+        X, at, low, high = (
+            numbers if logs is None else logs.of_inputs(numbers)
+            for numbers in (self.data.X, self.at, self.low, self.high)
+        )
+        near = np.abs(X - at) <= self.nearness * (high - low)
         near[:, free] = True
         return np.asarray(near.all(axis=1))
 

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import Formatter, MaxNLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator as _LogLocator
 from numpy.typing import NDArray
 
 from swarmnet.data.units import labelled
@@ -25,6 +26,7 @@ ORANGE, SKY, PURPLE = "#E69F00", "#56B4E9", "#CC79A7"
 MOST_PANELS = 36
 _MANY = 150  # number of dots from which they are drawn smaller
 _NAME = 26  # characters of a name in a line
+_TOGETHER = "\u00a0=\u00a0"  # where no line is broken
 
 
 def axes(ax: Axes | None) -> Axes:
@@ -37,16 +39,23 @@ def axes(ax: Axes | None) -> Axes:
 
 
 def panels(
-    figure: Figure | SubFigure | None, names: Sequence[Any], rows: int | None = None, **shared: Any
+    figure: Figure | SubFigure | None,
+    names: Sequence[Any],
+    rows: int | None = None,
+    width: float = 0.5,
+    **shared: Any,
 ) -> tuple[Figure | SubFigure, dict[Any, Axes]]:
-    """Return the figure, and its Axes by name in a grid of `rows`, or of a suitable number of rows."""
+    """Return the figure, and its Axes by name in a grid of `rows`, or of a suitable number of rows.
+
+    In a new figure a panel is `width` times as wide as a figure of one Axes.
+    """
     if len(names) > MOST_PANELS:
         raise SwarmnetError(
             f"{len(names)} panels, and {MOST_PANELS} can be read: name fewer columns or inputs"
         )
     columns = len(names) // rows if rows else _across(len(names))
     rows = rows or -(-len(names) // columns)
-    whole = _empty(figure, rows, columns)
+    whole = _empty(figure, rows, columns, width)
     grid = whole.subplots(rows, columns, squeeze=False, **shared)
     for unused in grid.flat[len(names) :]:
         unused.remove()
@@ -60,12 +69,13 @@ def _across(count: int) -> int:
     return min(4, 3, key=lambda across: -count % across)
 
 
-def _empty(figure: Figure | SubFigure | None, rows: int, columns: int) -> Figure | SubFigure:
+def _empty(figure: Figure | SubFigure | None, rows: int, columns: int, width: float) -> Figure | SubFigure:
     if figure is None:
-        width, height = mpl.rcParams["figure.figsize"]
-        scale = 0.5 if columns > 1 else 1.0
-        size = (scale * columns * width, scale * (1.15 * rows + 0.3) * height)
-        return Figure(figsize=size, layout="constrained")
+        wide, high = mpl.rcParams["figure.figsize"]
+        size = (max(width * columns, 1.0) * wide, 0.5 * (1.15 * rows + 0.3) * high)
+        made = Figure(figsize=(wide, 1.1 * high) if rows == columns == 1 else size)
+        made.set_layout_engine("constrained", w_pad=0.1)  # the numbers at the ends of two axes are apart
+        return made
     if not isinstance(figure, Figure | SubFigure):
         raise SwarmnetError(f"figure must be a matplotlib Figure or SubFigure, not {type(figure).__name__}")
     if figure.axes:
@@ -89,6 +99,45 @@ def ticks(ax: Axes) -> None:
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
         axis.set_major_formatter(formatter())
+
+
+class LogLocator(_LogLocator):
+    """Few ticks on a logarithmic axis: powers of ten, or round numbers over less than two decades."""
+
+    def __init__(self) -> None:
+        super().__init__(numticks=5)
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        """Return the places of the ticks."""
+        low, high = sorted((vmin, vmax))
+        if not 0 < low < high < 100 * low:
+            return super().tick_values(vmin, vmax)
+        found = np.asarray(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]).tick_values(low, high))
+        return found[found > 0]
+
+
+class LogFormatter(Formatter):
+    """Ticks as powers of ten if all are; otherwise as plain numbers."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return self.format_ticks([x])[0]
+
+    def format_ticks(self, values: Any) -> list[str]:
+        """Return the texts of the ticks."""
+        powers = np.log10(values)
+        if np.allclose(powers, np.round(powers), atol=1e-9):
+            return [rf"$\mathdefault{{10^{{{power:.0f}}}}}$" for power in powers]
+        return [f"{value:.4g}" for value in values]
+
+
+def scale(ax: Axes, log_x: bool, log_y: bool) -> None:
+    """Make axes logarithmic."""
+    for axis, log, set_scale in ((ax.xaxis, log_x, ax.set_xscale), (ax.yaxis, log_y, ax.set_yscale)):
+        if log:
+            set_scale("log")
+            axis.set_major_locator(LogLocator())
+            axis.set_major_formatter(LogFormatter())
+            axis.set_minor_formatter(NullFormatter())
 
 
 def formatter() -> ScalarFormatter:
@@ -158,5 +207,6 @@ def label(name: str, model: FittedModel) -> str:
 
 def text(name: str, width: int = _NAME) -> str:
     """Return a name for literal display by matplotlib ($ would begin a formula), with line breaks."""
-    lines = wrap(name, width, break_on_hyphens=False) or [name]
-    return "\n".join(lines).replace("$", r"\$")
+    whole = name.replace(" = ", _TOGETHER)
+    lines = wrap(whole, width, break_on_hyphens=False) or [whole]
+    return "\n".join(lines).replace(_TOGETHER, " = ").replace("$", r"\$")

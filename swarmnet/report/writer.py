@@ -120,9 +120,11 @@ def _model_facts(model: FittedModel) -> list[tuple[str, str]]:
 
 def _comparison_facts(comparison: Comparison, train: MixedData, test: MixedData) -> list[tuple[str, str]]:
     repeats = comparison.runs["repeat"].nunique()
+    count = len(comparison.missing)
+    missing = f", without {count} that {'was' if count == 1 else 'were'} interrupted" if count else ""
     return [
         ("Network", _network(next(iter(comparison.models.values())))),
-        ("Runs", f"{repeats} of each trainer" if repeats > 1 else "one of each trainer"),
+        ("Runs", (f"{repeats} of each trainer" if repeats > 1 else "one of each trainer") + missing),
         ("Trained on", _held(train)),
         ("Tested on", _held(test)),
     ]

@@ -423,6 +423,76 @@ def test_explain_shows_formulas_and_logarithms(run):
     assert swarmnet.explain(swarmnet.load("v.json"), data, 0).to_text().split("\n", 1)[1] in out
 
 
+@pytest.mark.parametrize(
+    ("options", "panels"),
+    [
+        (["data.csv"], ["h", "dh/dT", "dh/dp"]),
+        ([], ["T", "p"]),
+        (["--columns", "h,dh/dT", "--inputs", "p", "--at", "T=2"], ["Profiles through T = 2", "dh/dT"]),
+        (
+            ["data.csv", "--kind", "contours", "--columns", "h,h - T*dh/dT", "--inputs", "p,T"],
+            ["h - T*dh/dT"],
+        ),
+    ],
+)
+def test_plot_draws_the_panels_that_were_asked_for(run, model, options, panels):
+    matplotlib = pytest.importorskip("matplotlib")
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        assert run("plot", "m.json", *options, "-o", "m.svg") == (0, "", "")
+        text = Path("m.svg").read_text()
+        assert all(f">{panel}" in text for panel in panels)
+        assert run("plot", "m.json", *options, "-o", "again.svg").code == 0
+    assert Path("again.svg").read_text() == text
+
+
+def test_plot_writes_the_format_of_the_name(run, model):
+    pytest.importorskip("matplotlib")
+    for name, begin in (("m.PNG", b"\x89PNG"), ("m.pdf", b"%PDF")):
+        assert run("plot", "m.json", "-o", name).code == 0
+        assert Path(name).read_bytes().startswith(begin)
+
+
+def test_plot_says_what_it_guesses_and_what_the_font_lacks(run, folder):
+    pytest.importorskip("matplotlib")
+    rows = [f"{n % 3},{n // 3 % 3},{n // 9},{n * n % 7}" for n in range(27)]
+    Path("three.csv").write_text("b,a,\u6e29,y\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    names = ("--inputs", "b,a,\u6e29", "--outputs", "y")
+    assert run("train", "three.csv", *names, *SHORT, "-o", "t.json").code == 0
+    told = run("plot", "t.json", "--kind", "contours", "-o", "t.png").err
+    assert told.startswith("contours over b, a: --inputs names two others\n")
+    assert told.count("\n") == 2 and "warning: " in told and "missing" in told
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["-o", "m.jpg"], "m.jpg: the name says what to write: it must end in .png, .svg or .pdf"),
+        (["-o", "m.json"], "must end in"),
+        (["--kind", "contour"], "unknown kind 'contour': did you mean 'contours'?"),
+        (["--kind", "parity"], "--kind parity compares with observations: give DATA after MODEL"),
+        (["data.csv", "--at", "T=2"], "--at is for --kind profiles or contours"),
+        (["data.csv", "--inputs", "T"], "--inputs is for --kind profiles or contours"),
+        (["--columns", "dh/dt"], "unknown column 'dh/dt': did you mean 'dh/dT'?"),
+        (["--inputs", "T,q"], "unknown input 'q'"),
+        (["--at", "T"], "--at must be INPUT=NUMBER, as in T=300,p=1e5, not 'T'"),
+        (["--at", "T=1,T=2"], "--at has 'T' twice"),
+        (["--at", "T=inf"], "at: T must be a finite number"),
+        (["--kind", "contours", "--inputs", "T"], "--inputs must be two inputs for contours"),
+        (["nothing.csv"], "nothing.csv"),
+        (["data.csv", "-o", "nowhere/m.png"], "there is no folder"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(refuse, model, options, words):
+    pytest.importorskip("matplotlib")
+    refuse("plot", "m.json", *options, words=words)
+
+
+def test_plot_without_matplotlib_names_the_extra(refuse, model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "swarmnet.plots", raising=False)
+    refuse("plot", "m.json", words='swarmnet.plots needs matplotlib: pip install ".[plots]"')
+
+
 def test_export_writes_what_the_name_says(run, model):
     pytest.importorskip("onnx")
     assert run("export", "m.json", "-o", "m.py") == (0, "", "")
@@ -472,7 +542,7 @@ def test_version(run):
 def test_help_ends_with_an_example_on_a_line_of_its_own(run, command):
     lines = run(command, "--help").out.split("Example:")[-1].split("\n")
     example = [line.strip() for line in lines if line.strip()]
-    assert len(example) == 1 and example[0].startswith(f"swarmnet {command} ")
+    assert len(example) == 1 and example[0].split()[:2] == ["swarmnet", command]
 
 
 # Machine-readable results
@@ -786,6 +856,33 @@ def test_bad_models_are_refused(refuse, model, change, words):
     refuse("inspect", path, words=["bad.json", words])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["evaluate", "data.csv", "m.json"],
+            "m.json is the model, and data.csv is not: name",
+        ),
+        (["predict", "query.csv", "m.json"], "m.json is the model, and query.csv is not"),
+        (["plot", "data.csv", "m.json"], "m.json is the model, and data.csv is not"),
+        (["evaluate", "m.json", "m.json"], "m.json: this is a model, where data are needed"),
+        (["train", "m.json"], "m.json: this is a model, where data are needed"),
+        (["compare", "m.json"], "m.json: this is a model, where data are needed"),
+        (["export", "data.csv", "-o", "m.py"], "data.csv: this is not a swarmnet model"),
+        (["suggest", "data.csv"], "data.csv: this is not a swarmnet model"),
+    ],
+)
+def test_models_and_data_in_each_others_place_are_named(refuse, model, arguments, words):
+    refuse(*arguments, words=words)
+
+
+def test_mistakes_name_the_help_of_their_command(refuse, run):
+    refuse("train", words="(see swarmnet train --help)")
+    refuse("train", "data.csv", "--nope", words="(see swarmnet train --help)")
+    refuse("--nope", words="(see swarmnet --help)")
+    assert run("evaluate", "-h").out == run("evaluate", "--help").out
+
+
 def test_a_mistake_of_the_program_is_not_hidden(folder, monkeypatch):
     monkeypatch.setattr("swarmnet.cli.commands.read", lambda *_, **__: 1 / 0)
     monkeypatch.setattr(sys, "argv", ["swarmnet", "inspect", "data.csv"])
@@ -882,6 +979,25 @@ def test_a_terminal_shows_a_comparison_by_trainer(folder):
     assert "adam, seed 1" in err
     assert "median [quartiles]" in out and "adam (values only)" in out and "rmse(dh/dT)" in out
     assert Path("a.csv").exists()
+
+
+def test_a_terminal_shows_few_digits_of_a_record(folder, model):
+    """And no columns of sigmas where there are none; a pipe gets all."""
+    shown, piped = (
+        on_a_terminal("inspect", "m.json")[1],
+        start("inspect", "m.json").communicate(timeout=60)[0],
+    )
+    loss = model.training["loss"]
+    assert f" {loss:.6g} " in shown and str(loss) not in shown and str(loss) in piped
+    assert "sigma_min" not in on_a_terminal("inspect", "data.csv")[1]
+
+
+def test_points_to_measure_are_told_apart(folder, run):
+    rows = [f"{1.7e9 + 60 * n},{n % 3},{n * n % 5}" for n in range(12)]
+    Path("times.csv").write_text("t,x,y\n" + "\n".join(rows) + "\n")
+    names = ("--inputs", "t,x", "--outputs", "y", "--hidden", "2", "--trainer", "lm", "--iterations", "5")
+    assert run("train", "times.csv", *names, "--test-fraction", "0", "-o", "t.json").code == 0
+    assert re.search(r" 1700000\d\d\d(\.\d+)? ", on_a_terminal("suggest", "t.json", "-n", "2")[1])
 
 
 def test_a_terminal_shows_the_steps_in_colours(folder, model):
@@ -1021,6 +1137,22 @@ def test_the_shell_completes(folder, words, expected):
     assert sorted(out.split()) == sorted(expected)
 
 
+@pytest.mark.skipif(not os.path.exists("/bin/bash"), reason="needs bash")
+def test_what_bash_sources_completes(folder):
+    """As a shell does: it sources what --show-completion prints, and completes by the function in it."""
+    command = folder / "swarmnet"
+    code = "import sys\nsys.argv[0] = 'swarmnet'\nfrom swarmnet.cli.commands import main\nmain()\n"
+    command.write_text(f"#!{sys.executable}\n{code}")
+    command.chmod(0o755)
+    script = """
+        eval "$(./swarmnet --show-completion bash)"
+        COMP_WORDS=(swarmnet pl); COMP_CWORD=1
+        _swarmnet_completion ./swarmnet; echo "${COMPREPLY[@]}"
+    """
+    completing = subprocess.run(["/bin/bash", "-c", script], capture_output=True, text=True, timeout=60)
+    assert (completing.returncode, completing.stdout) == (0, "plot\n"), completing.stderr
+
+
 INTERRUPTIBLE = """
 import signal
 from swarmnet.cli import commands as cli
@@ -1035,6 +1167,24 @@ def announced(self, *arguments):
     return record(self, *arguments)
 
 Monitor.record = announced
+cli.main()
+"""
+
+
+ANNOUNCED = """
+import signal
+from swarmnet import comparison
+from swarmnet.cli import commands as cli
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+made = comparison.made
+
+def announced(runs, *arguments):
+    for number, result in made(runs, *arguments):
+        yield number, result
+        print("ended", runs[number].name, flush=True)
+
+comparison.made = announced
 cli.main()
 """
 
@@ -1074,6 +1224,26 @@ def test_ctrl_c_ends_the_whole_comparison(folder):
     names = ("-o", "table.csv", "--curves", "curves.csv")
     assert interrupted("compare", "data.csv", "--seconds", "300", *names) == (130, "", "interrupted\n")
     assert files(folder) == before
+
+
+@needs_sigint
+@pytest.mark.parametrize("jobs", [(), ("--jobs", "2")])
+def test_ctrl_c_keeps_the_runs_that_have_ended(folder, jobs):
+    """As from a terminal, which sends the signal to all processes, twice; the slow trainer is interrupted."""
+    pytest.importorskip("jinja2")
+    names = ("-o", "table.csv", "--curves", "curves.csv", "--report", "page.html")
+    budget = ("--hidden", "2", "--trainers", "lbfgs,adam", "--repeats", "2", "--evaluations", "100000000")
+    process = start("compare", "data.csv", *budget, *names, *jobs, code=ANNOUNCED, start_new_session=True)
+    assert process.stdout.readline() == "ended lbfgs\n"
+    for _ in range(2):
+        os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.startswith("warning: interrupted: the comparison has ") and "adam" in err
+    assert err.count("\n") == 1
+    assert "lbfgs" in set(pd.read_csv("table.csv")["trainer"]) and "adam" not in Path("table.csv").read_text()
+    assert "lbfgs" in set(pd.read_csv("curves.csv")["trainer"])
+    assert "interrupted" in Path("page.html").read_text()
 
 
 def test_ctrl_c_before_there_is_anything_to_keep(run, folder, monkeypatch):

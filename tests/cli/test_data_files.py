@@ -51,7 +51,7 @@ def test_every_command_takes_files_and_their_options(run) -> None:
     assert "b.csv, a.csv: columns not needed: z kind" in err
     model = swarmnet.load("m.json")
     assert model.inputs == ("p (bar, abs)", "kind_w", "kind_x") and model.outputs == ("h",)
-    assert model.training["rows"] == 16 and model.units == {"p (bar, abs)": "bar, abs", "h": "J"}
+    assert model.training["rows"] == 18 and model.units == {"p (bar, abs)": "bar, abs", "h": "J"}
     out, _ = run("evaluate", "m.json", "b.csv", "a.csv", *OPTIONS)
     assert re.search(r"^h,16,", out, re.MULTILINE)
     out, _ = run("predict", "m.json", "b.csv", "a.csv", *OPTIONS)

@@ -515,8 +515,8 @@ def test_an_empty_frame_is_an_empty_query() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("temp,p\n1,2\n", ": there is no column Temp: did you mean 'temp'? the inputs are Temp, p"),
-        ("a\n1\n", ": there is no column Temp, p: the inputs are Temp, p"),
+        ("temp,p\n1,2\n", ": there is no column Temp: did you mean 'temp'? the model needs Temp, p"),
+        ("a\n1\n", ": there is no column Temp, p: the model needs Temp, p"),
         (
             "Temp,p\n1,2\n3,\n",
             ", line 3, column 'p': the cell is empty: every row needs its inputs",

@@ -94,7 +94,7 @@ def test_models_that_were_tried_are_ordered_by_their_predictions():
     found = candidates({"candidates": tried})
     assert [row["model"] for row in found] == ["degree 3", "linear", "(16)", "(8, 8) + degree 1", "unknown"]
     line = for_people({"candidates": tried})["candidates"]
-    assert line.startswith("degree 3: 7 terms, 1 runs, log evidence 0, left-out error 0.25; linear: 1 runs, ")
+    assert line.startswith("degree 3: 7 terms, 1 run, log evidence 0, left-out error 0.25; linear: 1 run, ")
     assert for_people({"candidates": tried[:1] * 8})["candidates"].endswith("; and 2 more")
 
 

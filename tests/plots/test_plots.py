@@ -320,7 +320,7 @@ def test_a_contour_is_of_predict_and_its_arrows_of_jacobian(model):
     corners = [[T, p] for T in (low[0], high[0]) for p in (low[1], high[1])]
     assert filled.zmax == pytest.approx(model.predict(corners)[:, 0].max())
     assert (ax.get_title(), ax.get_xlabel(), ax.get_ylabel()) == ("h", "T", "p")
-    assert ax.figure.axes[1].get_ylabel() == "h"
+    assert ax.child_axes[0].get_ylabel() == "h"
 
 
 def test_a_contour_marks_what_was_observed_of_its_output(model, data):
@@ -340,6 +340,45 @@ def test_a_contour_holds_the_other_inputs(data):
     (arrows,) = of_kind(ax, Quiver)
     X = np.column_stack([arrows.XY[:, 1], np.full(len(arrows.XY), 1.5), arrows.XY[:, 0]])
     np.testing.assert_allclose(arrows.U, 3 * three.jacobian(X)[:, 0, 2], rtol=1e-9)
+
+
+def test_a_contour_of_another_column_has_no_arrows(model, data):
+    axes = plots.contour_panels(model, ["dh/dp", "s", "h - T*dh/dT"], y="T", data=data)
+    assert [len(of_kind(ax, Quiver)) for ax in axes.values()] == [0, 1, 0]
+    assert [ax.get_xlabel() for ax in axes.values()] == ["p"] * 3
+    seen = np.isfinite(data.J[:, 0, 1])
+    np.testing.assert_array_equal(np.array(dots(axes["dh/dp"])).T, data.X[seen][:, ::-1])
+    low, high = np.array(list(model.training["input_ranges"].values())).T
+    corners = [[T, p] for T in (low[0], high[0]) for p in (low[1], high[1])]
+    least = model.quantity("h - T*dh/dT", corners).min()
+    assert axes["h - T*dh/dT"].collections[0].zmin == pytest.approx(least)
+    assert list(plots.contour_panels(model)) == ["h", "s"]
+
+
+def test_quantities_are_drawn_like_columns(model, data):
+    """Twice the enthalpy's slope, observed in other data as a quantity of its own."""
+    frame = data.to_frame()[["T", "p", "s", "ds/dT"]]
+    frame = frame.assign(h=np.nan, **{"dh/dp": np.nan, "twice": 2 * data.J[:, 0, 0] + frame["T"]})
+    named = {"inputs": ["T", "p"], "outputs": ["h", "s"], "define": {"twice": "2*dh/dT + T"}}
+    other = MixedData.from_frame(frame, **named)
+    panels = plots.parity_panels(model, other)
+    assert list(panels) == ["s", "ds/dT", "twice"]
+    seen = np.isfinite(data.J[:, 0, 0])
+    found = 2 * model.jacobian(data.X[seen])[:, 0, 0] + data.X[seen, 0]
+    np.testing.assert_allclose(dots(panels["twice"])[0], found)
+    np.testing.assert_allclose(dots(panels["twice"])[1], other.Q[seen, 0])
+    curve = plots.profile(model, "2*dh/dT + T", "p", {"T": 300.0}).lines[-1]
+    points = np.column_stack([np.full(201, 300.0), curve.get_xdata()])
+    np.testing.assert_allclose(curve.get_ydata(), 2 * model.jacobian(points)[:, 0, 0] + 300.0)
+    assert len(dots(plots.profile(model, "twice", "T", data=other))[0])
+
+
+def test_profiles_of_one_column_fill_rows_of_panels(data):
+    axes = plots.profile_panels(untrained((8, 3, 1)))
+    spec = next(iter(axes.values())).get_subplotspec().get_gridspec()
+    assert (spec.nrows, spec.ncols) == (2, 4)
+    assert [ax.get_xlabel() for ax in axes.values()] == [f"x{j}" for j in range(8)]
+    assert [ax.get_ylabel() for ax in axes.values()] == ["y0", "", "", "", "y0", "", "", ""]
 
 
 # Losses
@@ -623,7 +662,9 @@ def test_a_missing_matplotlib_is_named(monkeypatch):
         (lambda m, d: plots.profile(m, "h", "T", data=d, nearness=NAN), "nearness must be"),
         (lambda m, d: plots.profile_panels(m, inputs=["T", "q"]), "unknown input 'q'"),
         (lambda m, d: plots.profile_panels(untrained((20, 2, 2))), "40 panels, and 36 can be read"),
-        (lambda m, d: plots.contour(m, "dh/dT", "T", "p"), "unknown output 'dh/dT'"),
+        (lambda m, d: plots.contour(m, "dh/dt", "T", "p"), "unknown column 'dh/dt': did you mean"),
+        (lambda m, d: plots.contour_panels(untrained((1, 2, 1))), "the model has one input, x0"),
+        (lambda m, d: plots.profile(m, "h - U*dh/dT", "T"), "'U' is no input or output"),
         (lambda m, d: plots.contour(m, "h", "T", "T"), "x and y are both T"),
         (lambda m, d: plots.network(untrained((2, 41, 1))), "network 2-41-1 is too large for a diagram"),
         (lambda m, d: plots.network(untrained((2, *[2] * 12, 1))), "too large for a diagram"),
