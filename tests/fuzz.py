@@ -3,7 +3,7 @@
 The bad and odd files of `hostile_files` are what it begins with; it changes, cuts, doubles and mixes them.
 What comes of a file must be whole (no infinity, the same by both parsers, the same when written and read
 again), or a SwarmnetError of one line. Whatever else comes of it is a finding, whose file is kept in --found.
-It warns of nothing, and takes no more than a gigabyte, and a few seconds a file.
+It warns of nothing but how a file is written, and takes no more than a gigabyte, and a few seconds a file.
 """
 
 import argparse
@@ -456,6 +456,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("error")
     warnings.filterwarnings("ignore", ".*the training range")
+    warnings.filterwarnings("ignore", ".*: read with ")
     signal.signal(signal.SIGALRM, hung)
     sys.exit(1 if fuzz(options.inputs, options.seed, options.only, options.found) else 0)
 

@@ -113,6 +113,8 @@ def dialect_of(name: str, text: str, reading: Reading) -> Dialect:
     sep = reading.sep or lines.excel_sep
     marks = [mark for mark in ",;\t" if mark != reading.decimal]
     layout = lines.laid_out(sep) if sep else _best([one for one in map(lines.laid_out, marks) if one], lines)
+    if lines.quotes and (layout is None or not layout.records):
+        raise SwarmnetError(f"{name}, {lines.quotes}: close each one, or remove them")
     if layout is None or not layout.records:
         raise SwarmnetError(f"{name}: the file is empty: it needs a header and rows")
     header = layout.records[layout.header]
@@ -147,6 +149,7 @@ class _Lines:
         self.excel_sep = excel[1] if excel else None
         self._start = 1 if excel else 0
         self._comments: list[int] = []
+        self.quotes = ""  # what is wrong with them, if no header can be read
         for number in range(self._start, len(self._lines)):
             line = self._lines[number]
             if line.strip() and not _COMMENT.match(line):
@@ -166,7 +169,8 @@ class _Lines:
         if not records:
             try:
                 records = list(islice(self._records(self._start, sep), 1))
-            except csv.Error:
+            except csv.Error as error:
+                self.quotes = f"line {self._start + 1}: the quotes are wrong ({error})"
                 return None
         if self._comments and records and records[0].has_number:
             header = self._commented(sep, records)

@@ -14,9 +14,14 @@ from swarmnet.errors import SwarmnetError
 
 GLANCE = 2**16  # bytes read to recognise a binary file
 # Maximum unpacked size of a compressed file: so many bytes, or so many for each byte of the file
-MOST_UNPACKED, MOST_PER_BYTE = 2**28, 1000
+MOST_UNPACKED, MOST_PER_BYTE = 2**24, 100
 ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
-_BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+_BOMS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32-le",  # begins with the mark of UTF-16
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
 
 
 def bytes_of_file(path: Path) -> bytes:
@@ -54,8 +59,8 @@ def encoding_of(name: str, raw: bytes, reading: Reading, whole: bool = True) -> 
     encoding = mark or reading.encoding or "utf-8"
     if b"\0" in raw and not codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
         raise SwarmnetError(
-            f"{name}: this is a binary file, or UTF-16 text without a byte order mark: "
-            "give encoding='utf-16-le' (--encoding utf-16-le) for the latter"
+            f"{name}: this is a binary or UTF-16 file without a byte order mark: "
+            "if it is text, name its encoding, as encoding='utf-16-le' (--encoding utf-16-le)"
         )
     try:
         codecs.getincrementaldecoder(encoding)().decode(raw, final=whole)

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from swarmnet.data.column_names import Array, listed
 from swarmnet.data.csv_table import CsvTable
 from swarmnet.data.file_paths import readable
-from swarmnet.data.file_text import MOST_PER_BYTE, MOST_UNPACKED
 from swarmnet.data.reading import AS_FOUND, Reading
 from swarmnet.data.tables import FrameTable, Table
 from swarmnet.errors import SwarmnetError, install_hint
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
+# Maximum unpacked size of a Parquet file: so many bytes, or so many for each byte of the file
+_MOST_UNPACKED, _MOST_PER_BYTE = 2**28, 1000
 TEXT_OPTIONS = ("sep", "decimal", "thousands", "na", "encoding")
 
 
@@ -154,7 +155,7 @@ def _refuse_large(path: Path, metadata: Any, size: int) -> None:
     groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
     packed = sum(group.total_byte_size for group in groups)
     unpacked = max(packed, 8 * metadata.num_rows * metadata.num_columns)
-    if unpacked > max(MOST_UNPACKED, MOST_PER_BYTE * size):
+    if unpacked > max(_MOST_UNPACKED, _MOST_PER_BYTE * size):
         raise SwarmnetError(
             f"{path}: {metadata.num_rows} rows and {metadata.num_columns} columns in {size} bytes: "
             "no such table is read, for fear of filling the memory; write it as CSV, or as several files"

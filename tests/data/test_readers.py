@@ -271,8 +271,8 @@ FILE_ERRORS: list[tuple[str | bytes, str]] = [
     ("\n \n\r\n", "data.csv: the file is empty"),
     ("x,y\n", "data.csv: there is a header but no row"),
     ("x,y\n\n  \n", "data.csv: there is a header but no row"),
-    (b"x,y\n1,\0\n", "data.csv: this is a binary file, or UTF-16 text without a byte order mark"),
-    ("x,y\n1,2\n".encode("utf-16-le"), "data.csv: this is a binary file, or UTF-16 text without"),
+    (b"x,y\n1,\0\n", "data.csv: this is a binary or UTF-16 file without a byte order mark"),
+    ("x,y\n1,2\n".encode("utf-16-le"), "data.csv: this is a binary or UTF-16 file without"),
     (b"\x1f\x8bx,y\n1,2\n", "data.csv: this gzip file cannot be unpacked"),
     (b"PK\x03\x04x,y\n1,2\n", "data.csv: this zip file cannot be read"),
 ]
