@@ -196,16 +196,19 @@ def composed(rng: random.Random) -> bytes:
     end = rng.choice(("\n", "\n", "\r\n", "\r", "\n\n", "\r\r", "\n \t\n", "\r\r\n"))
     dress = rng.choice((str, str, lambda cell: f'"{cell}"', lambda cell: f" {cell}", lambda cell: f"{cell} "))
     odd = rng.choice((0.0, 0.0, 0.03))
+    sep, comma = rng.choice(((",", "."), (",", "."), (";", "."), (";", ","), ("\t", ","), (" ", ".")))
+    above = rng.choice(("", "", "", "A title\n", "# a comment\n", "sep=;\n"))
 
     def cell(name: str) -> str:
         kinds = [CELLS, EMPTY, ODD, ["y", "dy/dx"]]
         target = 100.0 if name == "target" else 0.0
         text = rng.choice(rng.choices(kinds, (1.0, 0.2 if name[0] in "yd" else 0.01, odd, target))[0])
-        return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\n') else dress(text)
+        text = text.replace(".", comma)
+        return '"' + text.replace('"', '""') + '"' if set(text) & {*',"\n', sep} else dress(text)
 
     rows = [[cell(name) for name in header] for _ in range(rng.choice((1, 2, 3, 9)))]
-    lines = [",".join(dress(name) for name in header), *(",".join(row) for row in rows)]
-    return (rng.choice(("", "", "\ufeff", end)) + end.join(lines) + rng.choice(("", end))).encode()
+    lines = [sep.join(dress(name) for name in header), *(sep.join(row) for row in rows)]
+    return (above + rng.choice(("", "", "\ufeff", end)) + end.join(lines) + rng.choice(("", end))).encode()
 
 
 def rebuilt(value: Any, rng: random.Random) -> Any:
