@@ -60,6 +60,11 @@ def test_columns_are_called_without_their_units(tmp_path: Path, roles: dict[str,
     assert data.J[:, 0, 1].tolist() == 12 * [2.5] and data.Y_sigma is not None
 
 
+def test_a_comma_in_brackets_needs_no_quotes(tmp_path: Path) -> None:
+    data = swarmnet.read_csv(written(tmp_path, HEADER.replace('"', "")), ["p", "T"])
+    assert (data.inputs, data.units["p"]) == (("p", "T"), "bar, abs")
+
+
 def test_a_column_may_be_asked_for_with_its_unit(tmp_path: Path) -> None:
     data = swarmnet.read_csv(written(tmp_path), ["p (bar, abs)", "T"], ["h [J/kg]"])
     assert (data.inputs, data.outputs) == (("p (bar, abs)", "T"), ("h [J/kg]",))
