@@ -187,8 +187,9 @@ class _Lines:
             return _names_between_blanks(line or self._lines[header.line - 1], rows)
         names = [text.strip() for text in header.fields[: header.width]]
         if rows and len(rows[0].fields) < len(names):
-            # p (bar, abs) without quotes
-            whole = re.split(re.escape(sep) + r"(?![^(\[]*[)\]])", sep.join(header.fields[: header.width]))
+            # p (bar, abs) without quotes; the reader has dropped the blank
+            line = self._lines[header.line - 1].strip().rstrip(sep)
+            whole = re.split(re.escape(sep) + r"(?![^(\[]*[)\]])", line)
             names = [name.strip() for name in whole] if len(whole) == len(rows[0].fields) else names
         # LabVIEW writes the name Comment above rows that may have no such field
         absent = names[-1] == "Comment" and rows and all(len(row.fields) < len(names) for row in rows)
