@@ -180,7 +180,9 @@ class CsvTable:
         cells = self._dialect.cells
         is_text = hold_text((fields[at] for _, fields in self._records()), cells.number)
         hint = f", or give na={shortened(text)} (--na {shlex.quote(printable(text.strip()[:40]))})"
-        if cells.decimal == "." and re.fullmatch(r"[+-]?[\d.]*\d,\d+", text.strip()):
+        if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+\.\d+", text.strip()):
+            hint = "; if commas group digits, give thousands=',' (--thousands ,)"
+        elif cells.decimal == "." and re.fullmatch(r"[+-]?[\d.]*\d,\d+", text.strip()):
             hint += "; a comma may be the decimal mark (--decimal ,) or group digits (--thousands ,)"
         return not_a_number(f"{self._line(line)}, column {column!r}", text, hint, is_text)
 

@@ -137,6 +137,7 @@ def test_an_encoding_that_is_given_is_not_doubted(tmp_path: Path) -> None:
         ("T;p;h\n1,234;2;3\n", {}, "'1,234' is not a number: .* may be the decimal mark .*--thousands ,"),
         ("T,p,h\n1,2,-\n3,4,5\n", {}, r"line 2, column 'h': '-' is not .* give na='-' \(--na -\)"),
         ("T,p,h\n1,2,#DIV/0!\n3,4,5\n", {}, r"'#DIV/0!' is not a number.*--na '#DIV/0!'"),
+        ('T,p,h\n"1,234.5",2,3\n', {}, "'1,234.5' is not a number: .* group digits, give .*--thousands ,"),
         ("T;p;h\n12,34.5;2;3\n", {"thousands": ","}, "'12,34.5' is not a number"),
         ("T;p;h\n1.5;2,5;3\n", {"decimal": ","}, "line 2, column 'T': '1.5' is not a number"),
         ("T,p,h\n1,2,5.68-30\n", {}, "'5.68-30' is not a number"),
