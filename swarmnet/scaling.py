@@ -144,6 +144,7 @@ class Scaling:
             Q=Q,
             Q_sigma=Q_sigma,
             quantities=quantities,
+            units={},
         )
 
     def scale_quantities(

@@ -308,7 +308,7 @@ def _prices(costs: Mapping[str, float] | None, columns: Iterable[str]) -> dict[s
 def _given(model: FittedModel, candidates: Points) -> Array:
     """Return the points (n, d) of candidates."""
     if isinstance(candidates, str | os.PathLike):
-        candidates = read_query(candidates, model.inputs)[0]
+        candidates = read_query(candidates, model.inputs, units=model.units)[0]
     elif isinstance(candidates, MixedData):
         candidates = pd.DataFrame(candidates.X, columns=list(candidates.inputs))
     X = model.table(candidates)[list(model.inputs)].to_numpy()  # checks the points

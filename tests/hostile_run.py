@@ -12,12 +12,13 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from swarmnet import SwarmnetError, load
+from swarmnet import SwarmnetError, SwarmnetWarning, load
 from swarmnet.cli import commands as cli
 from swarmnet.data.readers import read, read_query
 from tests import hostile_files
@@ -67,6 +68,7 @@ def command(file: str) -> list[str]:
 
 def table(file: str) -> dict[str, list[float]] | None:
     """What the library makes of the file; None for an error."""
+    warnings.simplefilter("ignore", SwarmnetWarning)  # of how the file is written
     try:
         if file.endswith(".json"):
             model = replace(load(file), warns_outside=False)

@@ -13,11 +13,14 @@ from swarmnet.cli.example_data import datasets
 from swarmnet.cli.model_files import holds_model, loaded
 from swarmnet.cli.opening import note_columns_left_out
 from swarmnet.cli.plotting import plot
+from swarmnet.cli.reading import Anything, DataFiles, Points, SomeFiles, with_reading
 from swarmnet.cli.suggesting import suggest
 from swarmnet.cli.training import train
 from swarmnet.data.column_names import listed
+from swarmnet.data.file_paths import name_of
 from swarmnet.data.inspection import inspect_data
 from swarmnet.data.readers import read, read_query
+from swarmnet.data.reading import AS_FOUND, Reading
 from swarmnet.errors import SwarmnetError
 from swarmnet.explanation.explanation import explain as explain_row
 from swarmnet.model.metrics import evaluate as errors_of
@@ -50,9 +53,10 @@ app.command(epilog=console.example("swarmnet train water.csv -o water.json --sec
 
 
 @app.command(epilog=console.example("swarmnet predict water.json points.csv --jacobian -o slopes.csv"))
+@with_reading
 def predict(
     model: console.ModelFile,
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="CSV or Parquet file of inputs.")],
+    query: Points,
     jacobian: Annotated[bool, typer.Option("--jacobian", help="Add first derivatives.")] = False,
     hessian: Annotated[bool, typer.Option("--hessian", help="Add second derivatives.")] = False,
     std: Annotated[bool, typer.Option("--std", help="Add error bars, as sigma(...) columns.")] = False,
@@ -64,23 +68,25 @@ def predict(
         bool, typer.Option("--outside", help="Add a column of the inputs beyond their training range.")
     ] = False,
     output: console.Output = None,
+    reading: Reading = AS_FOUND,
 ) -> None:
     """Values, and derivatives and formulas if asked for, at the points of a file; CSV."""
-    console.refuse_output(output, model, query)
+    console.refuse_output(output, model, *query)
     fitted = replace(loaded(model, query), warns_outside=False)  # the note below names the file
-    points, ignored = read_query(query, fitted.inputs)
+    points, ignored = read_query(query, fitted.inputs, reading, fitted.units)
     if ignored:
-        console.note(f"{query}: columns not needed: {listed(ignored)}")
+        console.note(f"{name_of(query)}: columns not needed: {listed(ignored)}")
     table = fitted.table(points, jacobian, hessian, std, quantity or (), outside)
     if not outside and (note := fitted.region.note(points)):
-        console.note(f"warning: {query}: {note}; --outside tells each row")
+        console.note(f"warning: {name_of(query)}: {note}; --outside tells each row")
     console.write(console.csv(table), output)
 
 
 @app.command(epilog=console.example("swarmnet evaluate water.json water_test.csv"))
+@with_reading
 def evaluate(
     model: console.ModelFile,
-    data: console.DataFile,
+    data: DataFiles,
     define: console.Definitions = None,
     worst: Annotated[
         int | None, typer.Option(help="Show so many entries with the largest residuals instead.", min=1)
@@ -88,12 +94,13 @@ def evaluate(
     memory_limit: console.MemoryLimit = None,
     output: console.Output = None,
     json: console.Json = False,
+    reading: Reading = AS_FOUND,
 ) -> None:
     """Errors of a model on data, values and each partial apart, in the data's units."""
-    console.refuse_output(output, model, data)
+    console.refuse_output(output, model, *data)
     fitted = loaded(model, data)
     formulas = console.definitions(define)
-    tested = read(data, fitted.inputs, fitted.outputs, memory_limit, define=formulas)
+    tested = read(data, fitted.inputs, fitted.outputs, memory_limit, define=formulas, reading=reading)
     missed = None
     if worst is not None:
         if tested.in_memory is None:
@@ -115,56 +122,61 @@ app.command(epilog=console.example("swarmnet plot water.json water_test.csv -o w
 
 
 @app.command(epilog=console.example("swarmnet report water.json water_test.csv -o water.html"))
+@with_reading
 def report(
     model: console.ModelFile,
-    data: Annotated[
-        str | None, typer.Argument(metavar="DATA", help="Data to measure errors on and to draw, or a glob.")
-    ] = None,
+    data: SomeFiles = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write the report to.")] = Path(
         "report.html"
     ),
     define: console.Definitions = None,
+    reading: Reading = AS_FOUND,
 ) -> None:
     """One HTML page to explore a model with: its curves move with sliders, without a network."""
-    console.refuse_output(output, model, data)
+    console.refuse_output(output, model, *(data or ()))
     fitted = loaded(model, data)
     formulas = console.definitions(define)
-    tested = None if data is None else read(data, fitted.inputs, fitted.outputs, define=formulas)
+    names = fitted.inputs, fitted.outputs
+    tested = read(data, *names, define=formulas, reading=reading) if data else None
     fitted.report(output, tested)
 
 
 @app.command(epilog=console.example("swarmnet inspect water.csv"))
+@with_reading
 def inspect(
-    file: Annotated[str, typer.Argument(metavar="DATA|MODEL", help="Data, or a model file.")],
+    files: Anything,
     inputs: console.Names = None,
     outputs: console.Names = None,
     define: console.Definitions = None,
     json: console.Json = False,
+    reading: Reading = AS_FOUND,
 ) -> None:
     """What is in a data or model file: entries, ranges, what is missing, what is not identifiable."""
-    if file.lower().endswith(".json") or holds_model(file):
-        printing.show_model(loaded(Path(file)), json)
+    if len(files) == 1 and (files[0].lower().endswith(".json") or holds_model(files[0])):
+        printing.show_model(loaded(Path(files[0])), json)
     else:
-        note_columns_left_out(str(file), inputs, outputs, define)
+        note_columns_left_out(files, inputs, outputs, define, reading)
         roles, formulas = (console.names(inputs), console.names(outputs)), console.definitions(define)
-        printing.show_data(inspect_data(read(file, *roles, define=formulas)), json)
+        printing.show_data(inspect_data(read(files, *roles, define=formulas, reading=reading)), json)
 
 
 @app.command(epilog=console.example("swarmnet explain water.json water.csv --row 3 --html steps.html"))
+@with_reading
 def explain(
     model: console.ModelFile,
-    data: console.DataFile,
+    data: DataFiles,
     row: Annotated[int, typer.Option(help="Which row of DATA: 1 is the first below the header.", min=1)] = 1,
     learning_rate: Annotated[float, typer.Option(help="Of the step of gradient descent.")] = 0.1,
     html: Annotated[Path | None, typer.Option(help="File to write a page to, instead.")] = None,
     define: console.Definitions = None,
+    reading: Reading = AS_FOUND,
 ) -> None:
     """A forward pass and a step of backpropagation for one row of data, number by number."""
-    console.refuse_output(html, model, data)
+    console.refuse_output(html, model, *data)
     fitted = loaded(model, data)
-    mixed = read(data, fitted.inputs, fitted.outputs, define=console.definitions(define))
+    mixed = read(data, fitted.inputs, fitted.outputs, define=console.definitions(define), reading=reading)
     found = explain_row(fitted, mixed, row, learning_rate, first_row=1)
-    found = replace(found, title=f"{data}, row {row}: {found.title}")
+    found = replace(found, title=f"{name_of(data)}, row {row}: {found.title}")
     if html is not None:
         found.to_html(html)
     elif sys.stdout.isatty():

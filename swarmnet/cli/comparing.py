@@ -14,9 +14,11 @@ from swarmnet.cli.opening import (
     refuse_limit_of_workers,
     refuse_non_positive,
 )
+from swarmnet.cli.reading import DataFiles, with_reading
 from swarmnet.comparison import Comparison
 from swarmnet.comparison import compare as run_all
 from swarmnet.data.readers import read
+from swarmnet.data.reading import AS_FOUND, Reading
 from swarmnet.data.splitting import LEAST_HELD_OUT
 from swarmnet.errors import SwarmnetError
 
@@ -34,8 +36,9 @@ Scheduler = Annotated[
 ]
 
 
+@with_reading
 def compare(
-    data: console.DataFile,
+    data: DataFiles,
     trainers: Trainers = "pso,hybrid,adam,lbfgs",
     repeats: Repeats = 5,
     seconds: console.Seconds = None,
@@ -63,13 +66,14 @@ def compare(
     scheduler: Scheduler = None,
     memory_limit: console.MemoryLimit = None,
     json: console.Json = False,
+    reading: Reading = AS_FOUND,
 ) -> None:
     """Train by several trainers with the same budget; medians and quartiles over seeds."""
     refuse_model(data)
     for number, made in enumerate((output, curves, report)):
-        console.refuse_output(made, data, test, *(output, curves)[:number])
+        console.refuse_output(made, *data, test, *(output, curves)[:number])
     refuse_limit_of_workers(scheduler, memory_limit)
-    rows, tested = _read(data, inputs, outputs, define, log, test, memory_limit, drawn=report is not None)
+    rows, tested = _read(data, inputs, outputs, define, log, test, memory_limit, report is not None, reading)
     with cluster_of(scheduler) as cluster, progress.bar() as show:
         comparison = run_all(
             rows,
@@ -111,7 +115,7 @@ def _write(comparison: Comparison, curves: Path | None, report: Path | None) -> 
 
 
 def _read(
-    data: str,
+    data: list[str],
     inputs: str | None,
     outputs: str | None,
     define: list[str] | None,
@@ -119,20 +123,22 @@ def _read(
     test: str | None,
     memory_limit: str | None,
     drawn: bool,
+    reading: Reading,
 ) -> tuple[Any, Any]:
     """The data to train on, and those to test on, if there are any; all in memory if they are to be drawn."""
     if drawn:
         from swarmnet.report.page import require_extra  # noqa: PLC0415
 
         require_extra()  # now, not after minutes
-    note_columns_left_out(data, inputs, outputs, define)
+    note_columns_left_out(data, inputs, outputs, define, reading)
     formulas = console.definitions(define)
-    rows = read(data, console.names(inputs), console.names(outputs), memory_limit, define=formulas)
-    refuse_non_positive(rows, log, data, define)
+    roles = console.names(inputs), console.names(outputs)
+    rows = read(data, *roles, memory_limit, define=formulas, reading=reading)
+    refuse_non_positive(rows, log, data, define, reading)
     tested = None
     if test is not None:
-        tested = read(test, rows.inputs, rows.outputs, memory_limit, define=formulas)
-        refuse_non_positive(tested, log, test, define)
+        tested = read(test, rows.inputs, rows.outputs, memory_limit, define=formulas, reading=reading)
+        refuse_non_positive(tested, log, [test], define, reading)
     if drawn and None in (rows.in_memory, (tested or rows).in_memory):
         raise SwarmnetError("--report draws data in memory: raise --memory-limit, or leave one of them out")
     return rows, tested

@@ -18,6 +18,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -109,7 +110,6 @@ Json = Annotated[bool, typer.Option("--json", help="Write one JSON document inst
 MemoryLimit = Annotated[
     str | None, typer.Option(help="As in 1.5GB: data that would take more memory are read piece by piece.")
 ]
-DataFile = Annotated[str, typer.Argument(metavar="DATA", help="CSV or Parquet file, or a glob.")]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file that train wrote.")]
 
 
@@ -209,7 +209,14 @@ def refuse_output(output: Path | None, *taken: str | Path | None) -> None:
 
 
 def names(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+    """Return the names between commas; a comma within brackets belongs to a name, as in ``p (bar, abs)``."""
+    if text is None:
+        return None
+    depths = list(accumulate((character in "([") - (character in ")]") for character in text))
+    is_balanced = not depths or (min(depths) >= 0 and depths[-1] == 0)
+    cuts = [at for at, mark in enumerate(text) if mark == "," and not (is_balanced and depths[at])]
+    found = [text[a + 1 : b].strip() for a, b in pairwise([-1, *cuts, len(text)])]
+    return [name for name in found if name]
 
 
 def numbers(option: str, form: str, text: str | None) -> dict[str, float]:

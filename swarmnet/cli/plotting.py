@@ -12,9 +12,11 @@ import typer
 from swarmnet.atomic_write import write_atomically
 from swarmnet.cli import console
 from swarmnet.cli.model_files import loaded
+from swarmnet.cli.reading import SomeFiles, with_reading
 from swarmnet.data.column_names import listed
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.readers import read
+from swarmnet.data.reading import AS_FOUND, Reading
 from swarmnet.errors import SwarmnetError, unknown
 from swarmnet.model.fitted_model import FittedModel
 
@@ -27,10 +29,6 @@ KINDS = ("parity", "profiles", "contours")
 _WITHOUT_TIME: dict[str, dict[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 _RESOLUTION = 150  # dots per inch of PNG
 
-Data = Annotated[
-    str | None,
-    typer.Argument(metavar="DATA", help="Observations to draw: CSV or Parquet file, or a glob."),
-]
 Picture = Annotated[
     Path, typer.Option("--output", "-o", help="File to write: FILE.png, FILE.svg or FILE.pdf.")
 ]
@@ -56,37 +54,40 @@ Point = Annotated[
 ]
 
 
+@with_reading
 def plot(
     model: console.ModelFile,
-    data: Data = None,
+    data: SomeFiles = None,
     output: Picture = Path("plot.png"),
     kind: Kind = None,
     columns: Columns = None,
     inputs: Inputs = None,
     at: Point = None,
     define: console.Definitions = None,
+    reading: Reading = AS_FOUND,
 ) -> None:
     """A picture of a model: agreement with data, curves along its inputs, or contours over two of them."""
     form = output.suffix.lower().removeprefix(".")
     if form not in _WITHOUT_TIME:
         raise SwarmnetError(f"{output}: the name says what to write: it must end in .png, .svg or .pdf")
-    kind = kind or ("profiles" if data is None else "parity")
+    kind = kind or ("parity" if data else "profiles")
     if kind not in KINDS:
         raise unknown("kind", kind, KINDS)
     if kind == "parity":
         _refuse_for_parity(data, inputs, at)
-    console.refuse_output(output, model, data)
+    console.refuse_output(output, model, *(data or ()))
     point = console.numbers("--at", "INPUT=NUMBER, as in T=300,p=1e5", at)
     fitted, formulas = loaded(model, data), console.definitions(define)
-    rows = None if data is None else read(data, fitted.inputs, fitted.outputs, define=formulas)
+    names = fitted.inputs, fitted.outputs
+    rows = read(data, *names, define=formulas, reading=reading) if data else None
     with _noted_warnings():
         figure = _drawn(kind, fitted, rows, console.names(columns), console.names(inputs), point)
         image = _image(figure, form)
     write_atomically(output, image)
 
 
-def _refuse_for_parity(data: str | None, inputs: str | None, at: str | None) -> None:
-    if data is None:
+def _refuse_for_parity(data: list[str] | None, inputs: str | None, at: str | None) -> None:
+    if not data:
         raise SwarmnetError("--kind parity compares with observations: give DATA after MODEL")
     for option, given in (("--inputs", inputs), ("--at", at)):
         if given is not None:

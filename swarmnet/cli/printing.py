@@ -12,6 +12,7 @@ from swarmnet.cli import console
 from swarmnet.comparison import Comparison
 from swarmnet.data.data_frames import pd
 from swarmnet.data.inspection import RANGE, DataInspection, digits_of
+from swarmnet.data.units import labelled
 from swarmnet.errors import printable
 from swarmnet.model.audit import audit_lines
 from swarmnet.model.fitted_model import FittedModel
@@ -96,6 +97,7 @@ def show_model(model: FittedModel, json: bool) -> None:
             {
                 "inputs": model.inputs,
                 "outputs": model.outputs,
+                **({"units": model.units} if model.units else {}),
                 "sizes": net.sizes,
                 "activations": [act.name for act in net.activations],
                 **({} if trend is None else {"trend": {"degree": trend.degree, "terms": len(trend)}}),
@@ -105,8 +107,8 @@ def show_model(model: FittedModel, json: bool) -> None:
         )
         return
     facts = {
-        "inputs": ", ".join(model.inputs),
-        "outputs": ", ".join(model.outputs),
+        "inputs": ", ".join(labelled(name, model.units) for name in model.inputs),
+        "outputs": ", ".join(labelled(name, model.units) for name in model.outputs),
         "layers": net.architecture,
         "activations": ", ".join(act.name for act in net.activations),
         "weights": net.size,

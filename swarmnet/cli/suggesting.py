@@ -7,9 +7,11 @@ import typer
 
 from swarmnet.cli import console, printing
 from swarmnet.cli.model_files import loaded
+from swarmnet.cli.reading import with_reading
 from swarmnet.data.column_names import listed
 from swarmnet.data.data_frames import pd
 from swarmnet.data.readers import read_query
+from swarmnet.data.reading import AS_FOUND, Reading
 from swarmnet.model.fitted_model import FittedModel
 from swarmnet.suggestion import suggest as suggest_entries
 
@@ -30,6 +32,7 @@ Form = Annotated[
 ]
 
 
+@with_reading
 def suggest(
     model: console.ModelFile,
     n: Annotated[int, typer.Option("-n", help="How many measurements.", min=1)] = 8,
@@ -39,11 +42,12 @@ def suggest(
     target: Target = None,
     box: Box = False,
     output: Form = None,
+    reading: Reading = AS_FOUND,
 ) -> None:
     """The measurements that would tell a model most about its function, chosen together."""
     console.refuse_output(output, model, candidates)
-    fitted = loaded(model, candidates)
-    points = None if candidates is None else _points(candidates, fitted)
+    fitted = loaded(model, None if candidates is None else [candidates])
+    points = None if candidates is None else _points(candidates, fitted, reading)
     priced = console.numbers("--costs", "COLUMN=NUMBER, as in dh/dT=0.5", costs)
     columns, of = console.names(entries), console.names(target)
     found = suggest_entries(fitted, n, points, columns, priced, of, box)
@@ -54,8 +58,8 @@ def suggest(
     printing.show_points(found, fitted, "what to measure next")
 
 
-def _points(path: str, model: FittedModel) -> "pd.DataFrame":
-    X, ignored = read_query(path, model.inputs)
+def _points(path: str, model: FittedModel, reading: Reading) -> "pd.DataFrame":
+    X, ignored = read_query(path, model.inputs, reading, model.units)
     if ignored:
         console.note(f"{path}: columns not needed: {listed(ignored)}")
     return pd.DataFrame(X, columns=list(model.inputs))

@@ -13,8 +13,10 @@ from swarmnet import interrupts
 from swarmnet.cli import console, progress
 from swarmnet.cli.model_files import refuse_model
 from swarmnet.cli.opening import opened, refuse_non_positive
+from swarmnet.cli.reading import DataFiles, with_reading
 from swarmnet.data.dataset import Dataset
 from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.reading import AS_FOUND, Reading
 from swarmnet.data.splitting import LEAST_HELD_OUT, split, usual_fraction
 from swarmnet.errors import SwarmnetError
 from swarmnet.fitting.duration import usual_seconds
@@ -42,8 +44,9 @@ Scheduler = Annotated[
 _LONG = 30.0  # seconds from which they are announced
 
 
+@with_reading
 def train(
-    data: console.DataFile,
+    data: DataFiles,
     output: ModelOutput = Path("model.json"),
     hidden: console.Hidden = "auto",
     activation: console.ActivationOption = "tanh",
@@ -70,11 +73,12 @@ def train(
     dtype: Precision = "float64",
     scheduler: Scheduler = None,
     json: console.Json = False,
+    reading: Reading = AS_FOUND,
 ) -> None:
     """Train a model, test it on rows held out, and save it."""
     refuse_model(data)
-    console.refuse_output(output, data)
-    console.refuse_output(checkpoint, data, output)
+    console.refuse_output(output, *data)
+    console.refuse_output(checkpoint, *data, output)
     if checkpoint is None and checkpoint_every is not None:
         raise SwarmnetError("--checkpoint-every needs --checkpoint FILE")
     options = FitOptions(
@@ -97,8 +101,9 @@ def train(
         checkpoint_every=EVERY if checkpoint_every is None else checkpoint_every,
         dtype=dtype,
     )
-    with interrupts.keeping(), opened(data, inputs, outputs, define, memory_limit, scheduler) as found:
-        refuse_non_positive(found, log, data, define)
+    files = opened(data, inputs, outputs, define, memory_limit, scheduler, reading)
+    with interrupts.keeping(), files as found:
+        refuse_non_positive(found, log, data, define, reading)
         fraction = usual_fraction(found) if test_fraction is None else test_fraction
         kept, held_out = split(found, fraction, seed)
         _announce(kept, options)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from swarmnet.data.column_names import (
     Array,
@@ -142,3 +142,19 @@ def _names(what: str, given: Iterable[str] | None, count: int, letter: str) -> t
     for name in names:
         refuse_dangerous_name(what.removesuffix("s"), name)
     return names
+
+
+def rms_of_sigmas(columns: Iterable[tuple[str, Array, Array | None]]) -> dict[str, float]:
+    """Return the root mean square of the sigmas beside observed targets, by column, if it has any."""
+    given = {n: s[~np.isnan(target) & ~np.isnan(s)] for n, target, s in columns if s is not None}
+    return {
+        name: float(np.linalg.norm(s / s.max()) * s.max() / len(s) ** 0.5)
+        for name, s in given.items()
+        if len(s)
+    }
+
+
+def refuse_row(name: str, bad: NDArray[np.bool_], what: str) -> None:
+    """Raise SwarmnetError with the first row that is bad."""
+    if bad.any():
+        raise SwarmnetError(f"{name!r} {what} in row {int(np.argmax(bad))}: correct or remove it")

@@ -9,6 +9,7 @@ import numpy as np
 
 from swarmnet.data.column_names import Array, shortened
 from swarmnet.data.quantities import Quantity
+from swarmnet.data.units import refuse_other_units
 from swarmnet.errors import SwarmnetError
 
 Fields = Mapping[str, Any]  # the arguments of MixedData
@@ -18,14 +19,18 @@ def concatenated(parts: Sequence[Fields]) -> dict[str, Any]:
     """Return the fields of the rows of all parts, which have the same inputs and outputs.
 
     Raises:
-        SwarmnetError: a quantity or a definition has another formula in another part.
+        SwarmnetError: a quantity or a definition has another formula in another part, or a column another
+            unit.
     """
     define: dict[str, str] = {}
+    units: dict[str, str] = {}
     quantities: dict[str, Quantity] = {}
     for part in parts:
         for name, formula in part["define"].items():
             if "".join(define.setdefault(name, formula).split()) != "".join(formula.split()):
                 raise _two_formulas(name, define[name], formula)
+        refuse_other_units("concat", part["units"], units)
+        units |= part["units"]
         for quantity in part["quantities"]:
             other = quantities.setdefault(quantity.name, quantity)
             if other.tree != quantity.tree:
@@ -38,7 +43,7 @@ def concatenated(parts: Sequence[Fields]) -> dict[str, Any]:
     for name in ("Q", "Q_sigma"):
         found[name] = np.concatenate([_placed(part, name, columns) for part in parts])
     shared = {name: parts[0][name] for name in ("inputs", "outputs")}
-    return found | shared | {"quantities": tuple(quantities.values()), "define": define}
+    return found | shared | {"quantities": tuple(quantities.values()), "define": define, "units": units}
 
 
 def _or(given: Array | None, like: Array, fill: float = np.nan) -> Array:

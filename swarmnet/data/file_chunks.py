@@ -7,25 +7,30 @@ only the position of its rows, not the rows, and can be pickled.
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
 from swarmnet.data.column_roles import TargetError, is_long
+from swarmnet.data.csv_table import CsvTable, dialect_of_bytes, end_of_line
 from swarmnet.data.data_frames import pd
 from swarmnet.data.definitions import Define
+from swarmnet.data.dialects import Dialect
+from swarmnet.data.file_paths import readable
+from swarmnet.data.file_text import in_pieces
+from swarmnet.data.reading import AS_FOUND, Reading
 from swarmnet.data.table_files import (
     PARQUET_SUFFIXES,
-    CsvTable,
+    TEXT_OPTIONS,
     named_columns,
     parquet_errors,
     parquet_module,
-    readable,
     refuse_other_columns,
 )
-from swarmnet.data.table_form import Form, located, targets_of
+from swarmnet.data.table_form import Form, located, named, targets_of
+from swarmnet.data.table_views import Columns, asked_names, known_texts
 from swarmnet.data.tables import FrameTable, Table
 from swarmnet.errors import SwarmnetError
 
@@ -122,6 +127,8 @@ class Layout:
         rows: the number of rows; for a CSV file, estimated from its first lines.
         size: bytes.
         pieces: in the order of their rows.
+        units: of columns, where the file gives them below the header.
+        notes: what was assumed about how the file is written.
     """
 
     name: str
@@ -129,6 +136,13 @@ class Layout:
     rows: int
     size: int
     pieces: list[Piece]
+    units: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def tables(self, column: str) -> Iterator[Table]:
+        """Yield the rows of one column."""
+        for piece in self.pieces:
+            yield from piece.tables([column], SIZES.block_rows)
 
 
 def form_of_files(
@@ -136,34 +150,40 @@ def form_of_files(
     inputs: Iterable[str] | None,
     outputs: Iterable[str] | None,
     define: Define | None = None,
-) -> Form:
-    """Return the meaning of the columns, which all files must share; targets of long tables are read.
+    categories: Iterable[str] = (),
+) -> tuple[Form, Columns]:
+    """Return the meaning of the columns, which all files must share, and their names in the files.
+
+    Targets of long tables and the texts of categories are read.
 
     Raises:
         SwarmnetError: the files' columns differ, or the role of a column or target is undecided.
     """
     first = layouts[0]
-    refuse_other_columns([(layout.name, layout.columns) for layout in layouts])
+    refuse_other_columns([(layout.name, layout.columns, layout.units) for layout in layouts])
 
-    def targets() -> Iterator[Table]:
-        for layout in layouts:
-            for piece in layout.pieces:
-                yield from piece.tables(["target"], SIZES.block_rows)
+    def tables(column: str) -> Iterator[Table]:
+        return (table for layout in layouts for table in layout.tables(column))
 
-    found = None
-    if is_long(first.columns, inputs, outputs):
-        found = list(dict.fromkeys(target for table in targets() for target in targets_of(table)))
+    asked = asked_names(inputs, outputs, define, first.columns)
+    texts = {c: known_texts(tables(c), [c], asked)[c] if c in first.columns else [] for c in categories}
+    with named(first):
+        columns = Columns.of(first.columns, first.units, asked, texts)
+    roles, found = (columns.expanded(inputs), columns.expanded(outputs)), None
+    if is_long(columns.names, *roles):
+        found = list(dict.fromkeys(target for table in tables("target") for target in targets_of(table)))
     try:
-        return Form.of(first.columns, found, inputs, outputs, define)
+        with named(first):
+            return Form.of(columns.names, found, *roles, define), columns
     except TargetError as error:
-        raise located(error, targets()) from None
-    except SwarmnetError as error:
-        raise SwarmnetError(f"{first.name}: {error}") from None
+        raise located(error, tables("target")) from None
 
 
-def layout_of(path: Path, sizes: ReadSizes = SIZES) -> Layout:
-    """Return the layout of a Parquet file, recognised by its suffix, or of a CSV file."""
-    return parquet_layout(path, sizes) if path.suffix.lower() in PARQUET_SUFFIXES else csv_layout(path, sizes)
+def layout_of(path: Path, sizes: ReadSizes = SIZES, reading: Reading = AS_FOUND) -> Layout:
+    """Return the layout of a Parquet file, recognised by its suffix, or of a CSV or Excel file."""
+    if path.suffix.lower() in PARQUET_SUFFIXES:
+        return parquet_layout(path, sizes, reading)
+    return csv_layout(path, sizes, reading)
 
 
 @dataclass(frozen=True)
@@ -205,12 +225,14 @@ class ParquetPiece(Piece):
         return range(self.start, self.stop, rows)
 
 
-def parquet_layout(path: Path, sizes: ReadSizes = SIZES) -> Layout:
+def parquet_layout(path: Path, sizes: ReadSizes = SIZES, reading: Reading = AS_FOUND) -> Layout:
     """Return the layout of a Parquet file; a piece is a row group, or several small ones.
 
     Raises:
-        SwarmnetError: pyarrow is not installed, or the file is not a valid Parquet file.
+        SwarmnetError: pyarrow is not installed, the file is not a valid Parquet file, or an option is for
+            text files.
     """
+    reading.refuse_for(str(path), "Parquet files", *TEXT_OPTIONS)
     stamp = Stamp.of(path)
     with _parquet(path) as file, parquet_errors(str(path)):
         groups = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
@@ -239,11 +261,11 @@ class CsvPiece(Piece):
     """The lines of a CSV file, without its header, that begin at bytes `start` to `stop` (exclusive).
 
     Args:
-        columns: the file's columns.
+        dialect: how the file is written.
         table_bytes: bytes read at a time.
     """
 
-    columns: tuple[str, ...]
+    dialect: Dialect
     table_bytes: int
 
     def tables(self, columns: Sequence[str], rows: int) -> Iterator[Table]:
@@ -259,20 +281,46 @@ class CsvPiece(Piece):
                     f"{self.path}, line {before() + 1} and below: a quoted cell goes on over several lines: "
                     "a file that is read in parts must have a row a line"
                 )
-            yield CsvTable.part(self.path, text, list(self.columns), before)
+            yield CsvTable.part(self.path, text, self.dialect, before)
 
     def starts(self, rows: int) -> Sequence[int]:
         """Return the first byte of each table; `rows` is not used."""
         return [start for start, _ in _cut(self.path, self.start, self.stop, self.table_bytes)]
 
 
-def csv_layout(path: Path, sizes: ReadSizes = SIZES) -> Layout:
+@dataclass(frozen=True)
+class WholePiece(Piece):
+    """All rows of a compressed, an Excel or a UTF-16 file, which are read at once.
+
+    Args:
+        reading: how the file is to be read.
+    """
+
+    reading: Reading
+
+    def tables(self, columns: Sequence[str], rows: int) -> Iterator[Table]:
+        """Yield all rows as one table; `rows` is not used."""
+        self.stamp.refuse_change()
+        yield CsvTable(Path(self.path), reading=self.reading)
+
+    def starts(self, rows: int) -> Sequence[int]:
+        """Return the start of the only table; `rows` is not used."""
+        return [self.start]
+
+
+def csv_layout(path: Path, sizes: ReadSizes = SIZES, reading: Reading = AS_FOUND) -> Layout:
     """Return the layout of a CSV file; a piece is about `sizes.piece_bytes` of lines.
+
+    A file of which no part can be read alone, such as a compressed one, is one piece.
 
     Raises:
         SwarmnetError: the file cannot be read, or has no header or no row.
     """
     stamp = Stamp.of(path)
+    if not in_pieces(path, reading):
+        table = CsvTable(path, reading=reading)
+        pieces: list[Piece] = [WholePiece(stamp, 0, stamp.size, reading)]
+        return Layout(str(path), table.columns, len(table), table.nbytes, pieces, table.units, table.notes)
     head = sizes.head_bytes
     while True:
         with readable(str(path)), path.open("rb") as file:
@@ -282,15 +330,15 @@ def csv_layout(path: Path, sizes: ReadSizes = SIZES) -> Layout:
         if whole or text.count(b"\n") > 20:
             break
         head *= 8
-    line, columns = CsvTable.head(str(path), text)
-    start = sum(map(len, text.splitlines(keepends=True)[:line]))
+    dialect = dialect_of_bytes(str(path), text, reading)
+    start = end_of_line(text, dialect.first)
     body = text[start:]
     if whole:
-        CsvTable(path)  # a small file is checked completely
+        CsvTable(path, reading=reading)  # a small file is checked completely
     rows = round((stamp.size - start) * max(1, body.count(b"\n")) / max(1, len(body)))
     edges = _cut(str(path), start, stamp.size, sizes.piece_bytes)
-    pieces: list[Piece] = [CsvPiece(stamp, a, b, tuple(columns), sizes.table_bytes) for a, b in edges]
-    return Layout(str(path), columns, rows, stamp.size, pieces)
+    pieces = [CsvPiece(stamp, a, b, dialect, sizes.table_bytes) for a, b in edges]
+    return Layout(str(path), dialect.columns, rows, stamp.size, pieces, dialect.units, dialect.notes)
 
 
 def _cut(path: str, start: int, stop: int, size: int) -> list[tuple[int, int]]:

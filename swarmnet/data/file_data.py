@@ -20,6 +20,8 @@ from swarmnet.data.mixed_data import MixedData, from_arrays
 from swarmnet.data.quantities import Quantity
 from swarmnet.data.statistics import Statistics
 from swarmnet.data.table_form import Form
+from swarmnet.data.table_views import Columns, View
+from swarmnet.data.units import units_of_roles
 from swarmnet.errors import SwarmnetError
 from swarmnet.threads import Pool
 
@@ -35,6 +37,7 @@ class Reader:
 
     Args:
         form: the meaning of the columns.
+        columns: their names in the files.
         steps: functions applied in turn to each block of rows that was read.
         most_rows: maximum rows of a block.
         check: called with all rows of the files, to refuse some.
@@ -42,6 +45,7 @@ class Reader:
     """
 
     form: Form
+    columns: Columns
     steps: tuple[Step, ...] = ()
     most_rows: int = SIZES.block_rows
     check: Check | None = None
@@ -63,7 +67,8 @@ class Reader:
         Raises:
             SwarmnetError: a cell is not valid; the message says in which file and line.
         """
-        for table in piece.tables(self.form.columns, self.block_rows):
+        for part in piece.tables(self.columns.sources(self.form.columns), self.block_rows):
+            table = View(part, self.columns)
             arrays = self.form.read(table)
             block = from_arrays(arrays, table) if arrays.any() else None
             if block is not None and self.check is not None:
@@ -161,6 +166,11 @@ class FileData:
     def define(self) -> dict[str, str]:
         """The formulas of column names, as they were given."""
         return self.reader.form.roles.define
+
+    @property
+    def units(self) -> dict[str, str]:
+        """The units of columns, where they are known."""
+        return units_of_roles(self.reader.columns.units, self.reader.form.roles)
 
     @property
     def d(self) -> int:

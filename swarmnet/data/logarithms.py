@@ -178,6 +178,7 @@ class Logarithms:
             Q=np.concatenate([data.Q, slopes], axis=1),
             Q_sigma=np.concatenate([Q_given, slopes_sigma], axis=1),
             quantities=self._quantities(data),
+            units={},
         )
 
     def quantity(self, quantity: Quantity) -> Quantity:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from swarmnet.data.arrays import matched, most_rows, of_quantities
+from swarmnet.data.arrays import matched, most_rows, of_quantities, refuse_row, rms_of_sigmas
 from swarmnet.data.column_names import Array, as_list, derivative_name, listed, refuse_same_names, sigma_name
 from swarmnet.data.column_roles import TargetError, is_long
 from swarmnet.data.concatenation import concatenated
@@ -24,7 +24,9 @@ from swarmnet.data.name_matching import Tables
 from swarmnet.data.quantities import Quantity
 from swarmnet.data.statistics import Statistics
 from swarmnet.data.table_form import Arrays, Form, located, named, targets_of
+from swarmnet.data.table_views import View, asked_names, viewed
 from swarmnet.data.tables import FrameTable, Table
+from swarmnet.data.units import refuse_bad_units, units_of_roles
 from swarmnet.errors import SwarmnetError
 from swarmnet.threads import Pool
 
@@ -52,10 +54,11 @@ class MixedData:
         Q, Q_sigma: (n, q) quantities, NaN where not observed, and their standard deviations.
         quantities: q formulas; `from_frame` and the readers make them.
         define: the formulas of column names, as they were given; for the record.
+        units: of columns by name, as {"T": "K"}, to be shown, not converted; the readers find them.
 
     Raises:
         SwarmnetError: shapes that do not fit, inf anywhere, NaN in X, a sigma that is not positive,
-            a negative weight, ambiguous names, or no entry at all.
+            a negative weight, ambiguous names, a unit of no column, or no entry at all.
 
     Example:
         >>> data = MixedData([[0.0], [1.0]], Y=[[1.0], [np.nan]], J=[[[np.nan]], [[2.0]]])
@@ -75,6 +78,7 @@ class MixedData:
     Q_sigma: Array | None
     quantities: tuple[Quantity, ...]
     define: Mapping[str, str]
+    units: Mapping[str, str]
     pool = None  # reads the rows of data in files
 
     def __init__(
@@ -91,15 +95,18 @@ class MixedData:
         Q_sigma: ArrayLike | None = None,
         quantities: Sequence[Quantity] = (),
         define: Define | None = None,
+        units: Mapping[str, str] | None = None,
     ) -> None:
         given = {"X": X, "Y": Y, "J": J, "Y_sigma": Y_sigma, "J_sigma": J_sigma, "weights": weights}
         kept = matched(Tables(given), as_list(inputs), as_list(outputs))
-        kept |= of_quantities(len(kept["X"]), Q, Q_sigma, quantities) | {"define": dict(define or {})}
+        kept |= of_quantities(len(kept["X"]), Q, Q_sigma, quantities)
+        kept |= {"define": dict(define or {}), "units": dict(units or {})}
         for name, value in kept.items():
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
             object.__setattr__(self, name, value)
         refuse_same_names(self.inputs, self.outputs)
+        refuse_bad_units(self.units, self.inputs, self.outputs, [q.name for q in self.quantities])
         self._refuse_bad_numbers()
 
     def _refuse_bad_numbers(self) -> None:
@@ -117,10 +124,10 @@ class MixedData:
         columns = [(name, self.X[:, j], None) for j, name in enumerate(self.inputs)]
         for name, values, sigma in [*columns, *self.entry_columns(), *self.quantity_columns()]:
             if name in self.inputs:
-                _refuse_row(name, np.isnan(values), "is missing")
-            _refuse_row(name, np.isinf(values), "is infinite")
+                refuse_row(name, np.isnan(values), "is missing")
+            refuse_row(name, np.isinf(values), "is infinite")
             if sigma is not None:
-                _refuse_row(sigma_name(name), (sigma <= 0) | np.isinf(sigma), "is not positive")
+                refuse_row(sigma_name(name), (sigma <= 0) | np.isinf(sigma), "is not positive")
 
     @property
     def n(self) -> int:
@@ -199,13 +206,7 @@ class MixedData:
     @property
     def sigma_rms(self) -> dict[str, float]:
         """The root mean square of each column's measured sigmas, if it has any."""
-        columns = (*self.entry_columns(), *self.quantity_columns())
-        given = {n: s[~np.isnan(target) & ~np.isnan(s)] for n, target, s in columns if s is not None}
-        return {
-            name: float(np.linalg.norm(s / s.max()) * s.max() / len(s) ** 0.5)
-            for name, s in given.items()
-            if len(s)
-        }
+        return rms_of_sigmas((*self.entry_columns(), *self.quantity_columns()))
 
     @property
     def content(self) -> list[Any]:
@@ -373,27 +374,26 @@ def from_table(
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
     define: Define | None = None,
+    categories: Iterable[str] = (),
 ) -> MixedData:
-    """Return MixedData from a wide or a long table, with the same rows in the same order.
+    """Return MixedData with the rows of a table; texts of `categories` become columns of 0 and 1.
 
     Raises:
         SwarmnetError: the message says in which table and, if known, in which row and column.
     """
-    targets = targets_of(table) if is_long(table.columns, inputs, outputs) else None
+    with named(table):
+        view = viewed(table, asked_names(inputs, outputs, define, table.columns), categories)
+    roles = view.view.expanded(inputs), view.view.expanded(outputs)
+    targets = targets_of(view) if is_long(view.columns, *roles) else None
     try:
         with named(table):
-            form = Form.of(table.columns, targets, inputs, outputs, define)
+            form = Form.of(view.columns, targets, *roles, define)
     except TargetError as error:
-        raise located(error, [table]) from None
-    return from_arrays(form.read(table), table)
+        raise located(error, [view]) from None
+    return from_arrays(form.read(view), view)
 
 
-def from_arrays(arrays: Arrays, table: Table) -> MixedData:
+def from_arrays(arrays: Arrays, view: View) -> MixedData:
     """Return MixedData from a table's arrays; errors name the table."""
-    with named(table):
-        return MixedData(**arrays.arguments())
-
-
-def _refuse_row(name: str, bad: NDArray[np.bool_], what: str) -> None:
-    if bad.any():
-        raise SwarmnetError(f"{name!r} {what} in row {int(np.argmax(bad))}: correct or remove it")
+    with named(view):
+        return MixedData(**arrays.arguments(), units=units_of_roles(view.units, arrays.roles))

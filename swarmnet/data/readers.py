@@ -1,16 +1,19 @@
-"""Reading CSV and Parquet files, completely or, if they are too large for memory, piece by piece."""
+"""Reading CSV, Excel and Parquet files, completely or, if they are too large for memory, piece by piece."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast, overload
 
 import numpy as np
 
 from swarmnet.data.column_names import Array, listed
+from swarmnet.data.csv_table import CsvTable
 from swarmnet.data.data_frames import is_frame, pd
 from swarmnet.data.dataset import Dataset, is_dataset
 from swarmnet.data.definitions import Define
@@ -18,21 +21,27 @@ from swarmnet.data.file_chunks import (
     SIZES,
     Layout,
     ReadSizes,
+    WholePiece,
     csv_layout,
     form_of_files,
     layout_of,
     parquet_layout,
 )
 from swarmnet.data.file_data import FileData, Reader
+from swarmnet.data.file_paths import FilePath as FilePath
+from swarmnet.data.file_paths import FilePaths, files_of, name_of
 from swarmnet.data.mixed_data import MixedData, from_table
-from swarmnet.data.table_files import CsvTable, FilePath, Stacked, files_of, open_table, parquet_table
-from swarmnet.data.table_form import points_of
+from swarmnet.data.reading import AS_FOUND, Reading
+from swarmnet.data.table_files import Stacked, open_table, parquet_table
+from swarmnet.data.table_form import named, points_of
+from swarmnet.data.table_views import viewed
 from swarmnet.data.tables import FrameTable, Table
-from swarmnet.errors import SwarmnetError, suggestion
+from swarmnet.data.units import warn_of_other_units
+from swarmnet.errors import SwarmnetError, printable, suggestion, warn_user
 from swarmnet.threads import Pool, ThreadPool, available_cores
 
 Size = float | str
-Data = Dataset | FilePath
+Data = Dataset | FilePaths
 Roles = tuple[Iterable[str] | None, Iterable[str] | None, Define | None]  # inputs, outputs, define as given
 
 _PROGRAM = 2.5e8  # bytes that the process uses without any data
@@ -42,93 +51,133 @@ _SIZE = re.compile(r"(?P<number>\d+(\.\d*)?(e\+?\d+)?)\s*(?P<unit>[KMGT]?B)?", r
 
 @overload
 def read(
-    path: FilePath,
+    path: FilePaths,
     inputs: Iterable[str] | None = ...,
     outputs: Iterable[str] | None = ...,
     memory_limit: None = ...,
     *,
     define: Define | None = ...,
+    reading: Reading = ...,
 ) -> MixedData: ...
 @overload
 def read(
-    path: FilePath,
+    path: FilePaths,
     inputs: Iterable[str] | None = ...,
     outputs: Iterable[str] | None = ...,
     memory_limit: Size | None = ...,
     *,
     define: Define | None = ...,
+    reading: Reading = ...,
 ) -> Dataset: ...
 def read(
-    path: FilePath,
+    path: FilePaths,
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
     memory_limit: Size | None = None,
     *,
     define: Define | None = None,
+    reading: Reading = AS_FOUND,
 ) -> Dataset:
     """Call `read_parquet` for files ending in .parquet or .pq, and `read_csv` for all others."""
-    return _read(path, open_table, layout_of, (inputs, outputs, define), memory_limit)
+    kind = _Kind(
+        partial(open_table, reading=reading), partial(layout_of, reading=reading), reading.categories
+    )
+    return _read(path, kind, (inputs, outputs, define), memory_limit)
 
 
 def loaded(
     data: Data, inputs: Sequence[str], outputs: Sequence[str], memory_limit: Size | None = None
 ) -> Dataset:
     """Return the data, read from files if a path is given."""
-    return data if is_dataset(data) else read(cast(FilePath, data), inputs, outputs, memory_limit)
+    return data if is_dataset(data) else read(cast(FilePaths, data), inputs, outputs, memory_limit)
 
 
 @overload
 def read_csv(
-    path: FilePath,
+    path: FilePaths,
     inputs: Iterable[str] | None = ...,
     outputs: Iterable[str] | None = ...,
     memory_limit: None = ...,
     *,
     define: Define | None = ...,
+    sep: str | None = ...,
+    decimal: str | None = ...,
+    thousands: str | None = ...,
+    na: Iterable[str] | None = ...,
+    encoding: str | None = ...,
+    categories: Iterable[str] | None = ...,
 ) -> MixedData: ...
 @overload
 def read_csv(
-    path: FilePath,
+    path: FilePaths,
     inputs: Iterable[str] | None = ...,
     outputs: Iterable[str] | None = ...,
     memory_limit: Size | None = ...,
     *,
     define: Define | None = ...,
+    sep: str | None = ...,
+    decimal: str | None = ...,
+    thousands: str | None = ...,
+    na: Iterable[str] | None = ...,
+    encoding: str | None = ...,
+    categories: Iterable[str] | None = ...,
 ) -> Dataset: ...
 def read_csv(
-    path: FilePath,
+    path: FilePaths,
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
     memory_limit: Size | None = None,
     *,
     define: Define | None = None,
+    sep: str | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    na: Iterable[str] | None = None,
+    encoding: str | None = None,
+    categories: Iterable[str] | None = None,
 ) -> Dataset:
-    """Read a comma-separated UTF-8 file, or all files that match a glob, sorted by name.
+    """Read a CSV or Excel file, or several as one table: a list, or all files that match a glob, sorted.
 
     The form is recognised by the columns. Wide: a row is a point; a column is an input, a value (``h``), a
     partial (``dh/dT``) or a standard deviation (``sigma(h)``). Long: a row is an entry, with the inputs and
     the columns ``target`` (``h``, ``dh/dT``), ``value`` and optionally ``sigma``.
 
-    An empty cell, or the text NaN, means not observed; every other cell must be a number. A sigma whose
-    entry was not observed is dropped.
+    An empty cell, or the text NaN, NA, n/a or null, means not observed; every other cell must be a number. A
+    sigma whose entry was not observed is dropped.
+
+    What the first lines of a file leave no doubt of is recognised, and a `SwarmnetWarning` says what was
+    assumed: semicolons, tabs or blanks between columns, decimal commas, titles and comments above the header,
+    a line of units below it. Units at the end of names, as in ``T [K]`` or ``p (bar, abs)``, are no part of
+    the names; `MixedData.units` has them.
 
     Args:
-        path: a file's name, or a glob. Files of a glob must have the same columns, in any order.
+        path: a file's name, a glob, or a list of both. The files must have the same columns, in any order.
         inputs: the inputs' names, or one name. By default the derivatives' denominators and x, x1, x_2...
         outputs: the outputs' names, or one name. By default the derivatives' numerators and y, y1,
             y_2..., and in a long table the only target.
         memory_limit: the memory that the process should not exceed, in bytes or as in "1.5GB". If training
             on this data would exceed it, the result is FileData, which stays in the files.
+        define: formulas of columns with names of their own, as {"Fx": "-dE/dx"}.
+        sep: the character between columns, "tab", or " " for any number of blanks.
+        decimal: the decimal mark, "." or ",".
+        thousands: the character between groups of three digits; by default there is none.
+        na: further texts that mean not observed, as ["-", "#DIV/0!"].
+        encoding: of the text, such as "cp1252"; by default UTF-8, or UTF-16 with a byte order mark. Another
+            text is taken for cp1252, with a warning.
+        categories: columns of texts to read as columns of 0 and 1, ``material_steel`` for the text steel of
+            the column material.
 
     Raises:
         SwarmnetError: the data or an option is not valid; the message says in which file, line and column.
     """
-    return _read(path, CsvTable, csv_layout, (inputs, outputs, define), memory_limit)
+    reading = Reading.of(sep, decimal, thousands, na, encoding, categories)
+    kind = _Kind(partial(CsvTable, reading=reading), partial(csv_layout, reading=reading), reading.categories)
+    return _read(path, kind, (inputs, outputs, define), memory_limit)
 
 
 @overload
 def read_parquet(
-    path: FilePath,
+    path: FilePaths,
     inputs: Iterable[str] | None = ...,
     outputs: Iterable[str] | None = ...,
     memory_limit: None = ...,
@@ -137,7 +186,7 @@ def read_parquet(
 ) -> MixedData: ...
 @overload
 def read_parquet(
-    path: FilePath,
+    path: FilePaths,
     inputs: Iterable[str] | None = ...,
     outputs: Iterable[str] | None = ...,
     memory_limit: Size | None = ...,
@@ -145,67 +194,84 @@ def read_parquet(
     define: Define | None = ...,
 ) -> Dataset: ...
 def read_parquet(
-    path: FilePath,
+    path: FilePaths,
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
     memory_limit: Size | None = None,
     *,
     define: Define | None = None,
 ) -> Dataset:
-    """Read a Parquet file, or all files that match a glob; columns have the meaning given in `read_csv`.
+    """Read a Parquet file, or several: a list, or all files that match a glob.
+
+    Columns have the meaning given in `read_csv`.
 
     An index without a name is not a column. Errors count rows from 0. For the arguments see `read_csv`.
 
     Raises:
         SwarmnetError: pyarrow is not installed, or as in `read_csv`, with a row instead of a line.
     """
-    return _read(path, parquet_table, parquet_layout, (inputs, outputs, define), memory_limit)
+    return _read(path, _Kind(parquet_table, parquet_layout), (inputs, outputs, define), memory_limit)
 
 
-def read_query(source: FilePath | pd.DataFrame, inputs: Sequence[str]) -> tuple[Array, list[str]]:
+def read_query(
+    source: FilePaths | pd.DataFrame,
+    inputs: Sequence[str],
+    reading: Reading = AS_FOUND,
+    units: Mapping[str, str] | None = None,
+) -> tuple[Array, list[str]]:
     """Return the points (n, d) at which a model is to predict, and the names of the unused columns.
 
-    Columns are matched by name, in any order.
+    Columns are matched by name, in any order, with their units or without. `units` are the
+    model's; a warning names columns in others.
 
     Raises:
         SwarmnetError: an input has no column, or a cell is empty, not a number or infinite.
     """
-    name = "DataFrame" if is_frame(source) else str(source)
+    name = "DataFrame" if is_frame(source) else name_of(source)
     with _within_memory(name):
-        table = FrameTable(source) if is_frame(source) else _table(source, open_table)
-        missing = [column for column in inputs if column not in table.columns]
+        table = (
+            FrameTable(source) if is_frame(source) else _table(source, partial(open_table, reading=reading))
+        )
+        with named(table):
+            view = viewed(table, set(inputs), reading.categories)
+        missing = [column for column in inputs if column not in view.columns]
         if missing:
-            hint = suggestion(missing[0], table.columns)
+            hint = suggestion(missing[0], view.columns)
             raise SwarmnetError(
-                f"{table.name}: there is no column {listed(missing)}: {hint}"
-                f"the model needs {listed(inputs)}, and the columns are {listed(table.columns)}"
+                f"{view.name}: there is no column {listed(missing)}: {hint}"
+                f"the model needs {listed(inputs)}, and the columns are {listed(view.columns)}"
             )
-        ignored = [column for column in table.columns if column not in inputs]
-        return points_of(table, inputs), ignored
+        warn_of_other_units(view.name, view.view.units_of(inputs), units or {})
+        ignored = [column for column in view.columns if column not in inputs]
+        return points_of(view, inputs), ignored
 
 
-def _read(
-    path: FilePath,
-    opened: Callable[[Path], Table],
-    laid_out: Callable[[Path], Layout],
-    roles: Roles,
-    memory_limit: Size | None,
-) -> Dataset:
+@dataclass(frozen=True)
+class _Kind:
+    """How files of one kind are opened: as a table, and as pieces; and columns of texts to read."""
+
+    opened: Callable[[Path], Table]
+    laid_out: Callable[[Path], Layout]
+    categories: tuple[str, ...] = ()
+
+
+def _read(path: FilePaths, kind: _Kind, roles: Roles, memory_limit: Size | None) -> Dataset:
     if memory_limit is not None:
-        found = _in_files(path, laid_out, roles, bytes_of(memory_limit))
+        found = _in_files(path, kind, roles, bytes_of(memory_limit))
         if found is not None:
             return found
-    with _within_memory(str(path)):
-        return from_table(_table(path, opened), *roles)
+    with _within_memory(name_of(path)):
+        return from_table(_table(path, kind.opened), *roles, kind.categories)
 
 
 def open_files(
-    path: FilePath,
+    path: FilePaths,
     inputs: Iterable[str] | None = None,
     outputs: Iterable[str] | None = None,
     sizes: ReadSizes = SIZES,
     *,
     define: Define | None = None,
+    reading: Reading = AS_FOUND,
 ) -> FileData:
     """Return the data of some files without reading them, except to find the meaning of their columns.
 
@@ -214,16 +280,19 @@ def open_files(
     Raises:
         SwarmnetError: as in `read_csv`, about names and columns.
     """
-    layouts = [layout_of(file, sizes) for file in files_of(path)]
-    reader = Reader(form_of_files(layouts, inputs, outputs, define), most_rows=sizes.block_rows)
+    layouts = [layout_of(file, sizes, reading) for file in files_of(path)]
+    form, columns = form_of_files(layouts, inputs, outputs, define, reading.categories)
+    _say(layouts)
+    reader = Reader(form, columns, most_rows=sizes.block_rows)
     return _file_data(path, layouts, reader, ThreadPool(available_cores()))
 
 
 def columns_left_out(
-    path: FilePath,
+    path: FilePaths,
     inputs: Iterable[str] | None,
     outputs: Iterable[str] | None,
     define: Define | None = None,
+    reading: Reading = AS_FOUND,
 ) -> tuple[str, ...]:
     """Return the columns that have no role, if both inputs and outputs are given.
 
@@ -235,19 +304,20 @@ def columns_left_out(
     files = files_of(path)
     if not all(file.is_file() for file in files):  # a pipe can be read only once
         return ()
-    return form_of_files([layout_of(file) for file in files], inputs, outputs, define).roles.ignored
+    layouts = [layout_of(file, reading=reading) for file in files]
+    return form_of_files(layouts, inputs, outputs, define, reading.categories)[0].roles.ignored
 
 
-def _in_files(
-    path: FilePath, laid_out: Callable[[Path], Layout], roles: Roles, limit: float
-) -> FileData | None:
+def _in_files(path: FilePaths, kind: _Kind, roles: Roles, limit: float) -> FileData | None:
     """Return FileData if training on the data in memory would take more than `limit` bytes, else None."""
-    layouts = [laid_out(file) for file in files_of(path)]
-    reader = Reader(form_of_files(layouts, *roles))
+    layouts = [kind.laid_out(file) for file in files_of(path)]
+    form, columns = form_of_files(layouts, *roles, kind.categories)
+    reader = Reader(form, columns)
     row_bytes = reader.form.row_bytes * _COPIES
     held = sum(layout.size + layout.rows * row_bytes for layout in layouts)
     if _PROGRAM + held <= limit:
         return None
+    _refuse_whole(layouts, limit, row_bytes)
     block = reader.block_rows * row_bytes
     threads = min(available_cores(), int((limit - _PROGRAM) // block))
     if threads < 1:
@@ -256,13 +326,36 @@ def _in_files(
             f"the memory limit must be at least {least:.0f}MB here: the program itself takes "
             f"{_PROGRAM / 1e6:.0f}MB, and some rows must be in memory at a time"
         )
+    _say(layouts)
     return _file_data(path, layouts, reader, ThreadPool(threads))
 
 
-def _file_data(path: FilePath, layouts: Sequence[Layout], reader: Reader, pool: Pool) -> FileData:
+def _refuse_whole(layouts: Iterable[Layout], limit: float, row_bytes: float) -> None:
+    """Refuse a file of which no part can be read alone, if it would take more than the limit."""
+    for layout in layouts:
+        is_whole = any(isinstance(piece, WholePiece) for piece in layout.pieces)
+        if is_whole and _PROGRAM + layout.size + layout.rows * row_bytes > limit:
+            raise SwarmnetError(
+                f"{layout.name}: a compressed, Excel or UTF-16 file cannot be read piece by piece: save it "
+                "as CSV in UTF-8, or raise the memory limit"
+            )
+
+
+def _file_data(path: FilePaths, layouts: Sequence[Layout], reader: Reader, pool: Pool) -> FileData:
     pieces = tuple(piece for layout in layouts for piece in layout.pieces)
     rows = max(1, sum(layout.rows for layout in layouts))
-    return FileData(str(path), reader, pieces, rows, pool)
+    return FileData(name_of(path), reader, pieces, rows, pool)
+
+
+def _say(files: Sequence[Table | Layout]) -> None:
+    """Warn of what was assumed about how files are written, once for files that are written alike."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for file in files:
+        alike.setdefault(file.notes, []).append(file.name)
+    for notes, names in alike.items():
+        if notes:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            warn_user(f"{printable(names[0])}{more}: read with {', '.join(notes)}")
 
 
 def bytes_of(size: Size) -> float:
@@ -278,8 +371,9 @@ def bytes_of(size: Size) -> float:
     return float(float(match["number"]) * 1000**exponent)
 
 
-def _table(path: FilePath, opened: Callable[[Path], Table]) -> Table:
+def _table(path: FilePaths, opened: Callable[[Path], Table]) -> Table:
     tables = [opened(file) for file in files_of(path)]
+    _say(tables)
     return tables[0] if len(tables) == 1 else Stacked(tables)
 
 

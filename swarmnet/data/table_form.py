@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,7 +154,7 @@ class Arrays:
                 f"{table.name}: {d} inputs and {k} outputs at {n} rows have room for "
                 f"{n * k * d:.1e} partials: choose fewer with inputs= and outputs= (--inputs, --outputs)"
             )
-        self._roles = roles
+        self.roles = roles
         self._Y, self._J = np.full((n, k), np.nan), np.full((n, k, d), np.nan)
         self._Y_sigma: Array | None = None
         self._J_sigma: Array | None = None
@@ -191,16 +191,23 @@ class Arrays:
             "Y_sigma": self._Y_sigma,
             "J_sigma": self._J_sigma,
         }
-        own |= {"inputs": self._roles.inputs, "outputs": self._roles.outputs}
+        own |= {"inputs": self.roles.inputs, "outputs": self.roles.outputs}
         return (
             own
-            | {"Q": self._Q, "Q_sigma": self._Q_sigma, "quantities": self._roles.quantities}
-            | {"define": self._roles.define}
+            | {"Q": self._Q, "Q_sigma": self._Q_sigma, "quantities": self.roles.quantities}
+            | {"define": self.roles.define}
         )
 
 
+class Named(Protocol):
+    """A table, or a file that may be read as one."""
+
+    @property
+    def name(self) -> str: ...
+
+
 @contextmanager
-def named(table: Table) -> Iterator[None]:
+def named(table: Named) -> Iterator[None]:
     """Add the table's name to errors; a TargetError is located by the caller instead."""
     try:
         yield

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 from numbers import Real
@@ -16,6 +17,10 @@ from swarmnet.data.column_names import NUMBER, Array, refuse_bad_names, shortene
 from swarmnet.data.data_frames import pd
 from swarmnet.errors import SwarmnetError
 
+# Numbers of Fortran: 1.0D+03, and 5.687-304, in which an exponent of three digits leaves no room for the E
+_FORTRAN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))[dD]([+-]?\d+)", re.ASCII)
+_WITHOUT_E = re.compile(r"([+-]?(?:\d+\.\d*|\.\d+))([+-]\d{3})", re.ASCII)
+
 
 class Table(Protocol):
     """The protocol of CSV files, Parquet files, several stacked files and DataFrames."""
@@ -27,6 +32,14 @@ class Table(Protocol):
     @property
     def columns(self) -> list[str]:
         """Distinct names, none empty."""
+
+    @property
+    def units(self) -> Mapping[str, str]:
+        """The units that the table gives below the names of columns."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed about how the table is written."""
 
     def __len__(self) -> int: ...
 
@@ -54,6 +67,8 @@ class FrameTable:
 
     frame: pd.DataFrame
     name: str = "DataFrame"
+    units: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         try:
@@ -92,7 +107,8 @@ class FrameTable:
         for row, cell in enumerate(series):
             number = number_of(cell)
             if number is None:
-                raise not_a_number(self.where(row, column), str(cell))
+                texts = (other for other in series if isinstance(other, str))
+                raise not_a_number(self.where(row, column), str(cell), is_text=hold_text(texts, number_of))
             numbers[row] = number
         return numbers
 
@@ -107,7 +123,10 @@ def number_of(cell: object) -> float | None:
         text = cell.strip()
         if not text:
             return float("nan")
-        return float(text) if NUMBER.fullmatch(text) else None
+        if NUMBER.fullmatch(text):
+            return float(text)
+        fortran = _FORTRAN.fullmatch(text) or _WITHOUT_E.fullmatch(text)
+        return float(f"{fortran[1]}e{fortran[2]}") if fortran else None
     if isinstance(cell, bool | np.bool_):
         return None
     if isinstance(cell, Real | Decimal):
@@ -118,11 +137,24 @@ def number_of(cell: object) -> float | None:
     return float("nan") if cell is None or cell is pd.NA or cell is pd.NaT else None
 
 
-def not_a_number(where: str, text: str) -> SwarmnetError:
+def not_a_number(where: str, text: str, hint: str = "", is_text: bool = False) -> SwarmnetError:
+    """Return the error about a cell; `hint` is what else can be done, `is_text` that no cell is a number."""
+    if is_text:
+        return SwarmnetError(
+            f"{where}: {shortened(text)} is not a number, nor is any other cell of this column: leave the "
+            "column out of inputs= and outputs= (--inputs, --outputs), or have columns of 0 and 1 made of it "
+            "with categories= (--categories)"
+        )
     return SwarmnetError(
         f"{where}: {shortened(text)} is not a number: correct it, "
-        "or leave the cell empty if it is a target that was not observed"
+        f"or leave the cell empty if it is a target that was not observed{hint}"
     )
+
+
+def hold_text(cells: Iterable[str], number: Callable[[str], float | None]) -> bool:
+    """Return whether these cells are words of which none is a number; empty ones are skipped."""
+    seen = [cell for cell in cells if cell.strip()]
+    return len(seen) > 1 and all(cell.strip()[0].isalpha() and number(cell) is None for cell in seen)
 
 
 def coded(texts: pd.Series[Any]) -> tuple[NDArray[np.int64], list[str]]:

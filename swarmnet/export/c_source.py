@@ -192,8 +192,11 @@ def _header(
 ) -> str:
     ranges = [input_range(model.training, name) for name in model.inputs]
     trained = ["" if ends is None else f", trained from {ends[0]!r} to {ends[1]!r}" for ends in ranges]
-    inputs = [f"{_quoted(name)}{known}" for name, known in zip(model.inputs, trained, strict=True)]
-    outputs, formulas = list(map(_quoted, model.outputs)), [_quoted(quantity.name) for quantity in quantities]
+    units = {name: f" in {_quoted(unit)}" for name, unit in model.units.items()}
+    named_inputs = zip(model.inputs, trained, strict=True)
+    inputs = [f"{_quoted(name)}{units.get(name, '')}{known}" for name, known in named_inputs]
+    outputs = [f"{_quoted(name)}{units.get(name, '')}" for name in model.outputs]
+    formulas = [_quoted(quantity.name) for quantity in quantities]
     named = {"inputs x": inputs, "outputs y": outputs, "formulas q": formulas}
     logs = () if model.scaling.logs is None else model.scaling.logs.inputs
     positive = ", ".join(f"x[{j}]" for j, log in enumerate(logs) if log)

@@ -25,6 +25,7 @@ def javascript_module(model: FittedModel) -> str:
     content = {
         "inputs": model.inputs,
         "outputs": model.outputs,
+        "units": model.units,
         "model": model_content(model) | {"spread": None},
         "columns": columns_of_page(model, columns),
         "formulas": formulas_of(model),

@@ -78,6 +78,7 @@ def _metadata(model: FittedModel) -> dict[str, str]:
         "outputs": json.dumps(model.outputs),
         "jacobian": json.dumps(partials),
         "units": "those of the training data",
+        "column_units": json.dumps(model.units),
         "input_ranges": json.dumps({name: input_range(model.training, name) for name in model.inputs}),
         "swarmnet": __version__,
     }

@@ -47,13 +47,14 @@ _HEAD = '''\
 
 predict(x) gives the outputs and jacobian(x) their partial derivatives at a list of numbers x, one for each
 of INPUTS: y[o] is that of OUTPUTS[o], and jacobian(x)[o][j] its derivative with respect to INPUTS[j]. All are
-in the units of the data that the network was trained on.
+in the units of the data that the network was trained on; UNITS has those that are known.
 """
 
 import math
 
 INPUTS = {inputs}
 OUTPUTS = {outputs}
+UNITS = {units}
 
 # The network takes (x - offset) / scale, and gives (y - offset) / scale.
 X_OFFSET, X_SCALE = {x_offset}, {x_scale}
@@ -165,6 +166,7 @@ def python_module(model: FittedModel) -> str:
         version=__version__,
         inputs=ascii(list(model.inputs)),  # a name may hold any character, and must stay a name
         outputs=ascii(list(model.outputs)),
+        units="{" + ", ".join(f"{name!a}: {unit!a}" for name, unit in model.units.items()) + "}",
         logs="" if logs is None else _LOGS.format(inputs=list(logs.inputs), outputs=list(logs.outputs)),
         **scaling_record(scaling),
     )

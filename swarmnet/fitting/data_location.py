@@ -1,10 +1,12 @@
 """Where the data are during training: in memory, in files, or on the workers of a client."""
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeGuard
 
 from swarmnet.data.data_frames import is_frame
 from swarmnet.data.dataset import Dataset, is_dataset
+from swarmnet.data.file_paths import FilePath
 from swarmnet.data.readers import Data, Size, open_files, read
 from swarmnet.errors import SwarmnetError
 from swarmnet.objective.out_of_core import StreamedSource
@@ -26,7 +28,7 @@ def located(data: Data, memory_limit: Size | None, client: "Client | None" = Non
         SwarmnetError: they cannot be read, `memory_limit` is given for data that are already read, or
             `client` is not a usable Dask client.
     """
-    if isinstance(data, str | os.PathLike):
+    if isinstance(data, str | os.PathLike) or _are_paths(data):
         return read(data, memory_limit=memory_limit) if client is None else open_files(data)
     if not is_dataset(data):
         what = "a DataFrame" if is_frame(data) else repr(type(data).__name__)
@@ -37,6 +39,10 @@ def located(data: Data, memory_limit: Size | None, client: "Client | None" = Non
     if memory_limit is not None:
         raise SwarmnetError("memory_limit goes with a file's name: give it to read_csv or read_parquet")
     return data
+
+
+def _are_paths(data: Data) -> TypeGuard[Sequence[FilePath]]:
+    return isinstance(data, list | tuple) and all(isinstance(part, str | os.PathLike) for part in data)
 
 
 def cluster_of(pool: Pool | None, client: "Client | None") -> "Cluster | None":

@@ -165,6 +165,7 @@ def fitted(
         spread_of(objective, result),
         other_fits(nets, result),
         TrainingPoints.of(ordered),
+        dict(given.units),
     )
     if options.noise == "student":
         model = with_outliers(model, scaling, learnt, given, logs)

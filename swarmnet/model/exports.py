@@ -75,10 +75,10 @@ class Exports:
     def to_javascript(self, path: str | os.PathLike[str]) -> None:
         """Write the model as a JavaScript module without dependencies, completely or not at all.
 
-        The ES module, for browsers and Node, exports `inputs`, `outputs`, `predict(x)`, `jacobian(x)` and
-        `quantities(x)`, for one point x of d numbers: k numbers, k arrays of d partial derivatives, and the
-        formulas that were defined for training, by name. All are in the data's units. The evaluator is that
-        of `report`.
+        The ES module, for browsers and Node, exports `inputs`, `outputs`, `units`, and for one point x of d
+        numbers `predict(x)`, `jacobian(x)` and `quantities(x)`: k numbers, k arrays of d partial derivatives,
+        and the formulas that were defined for training, by name. All are in the data's units. The evaluator
+        is that of `report`.
 
         Raises:
             SwarmnetError: the path cannot be written, or an activation is not one of swarmnet's own.

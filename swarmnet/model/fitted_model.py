@@ -61,6 +61,7 @@ class FittedModel(Exports):
         spread: packed factor of the weights' covariance, see `model.error_bars`; None without error bars.
         others: fits from other starts and of other networks, which widen the error bars.
         points: some of the training points, see `far`; None in files of 0.1 and for data that stay in files.
+        units: of columns, as {"T": "K"}, where the data had them; for people and other programs.
         warns_outside: whether the next query at a point outside the training data warns; then it is False.
     """
 
@@ -74,6 +75,7 @@ class FittedModel(Exports):
     spread: NDArray[np.float64] | None = None
     others: tuple[OtherFit, ...] = ()
     points: TrainingPoints | None = None
+    units: dict[str, str] = field(default_factory=dict)
     warns_outside: bool = field(default=True, repr=False)
 
     def __repr__(self) -> str:
@@ -291,7 +293,7 @@ class FittedModel(Exports):
     def _points(self, X: ArrayLike | pd.DataFrame) -> Array:
         table = as_pandas("X", X)
         if is_frame(table):
-            return read_query(table, self.inputs)[0]
+            return read_query(table, self.inputs, units=self.units)[0]
         points = as_numbers("X", X)
         if points.ndim != 2 or points.shape[1] != len(self.inputs):
             raise SwarmnetError(

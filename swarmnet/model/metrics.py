@@ -14,6 +14,7 @@ from swarmnet.data.data_frames import pd
 from swarmnet.data.dataset import Dataset, is_dataset
 from swarmnet.data.mixed_data import MixedData
 from swarmnet.data.statistics import Moments
+from swarmnet.data.units import warn_of_other_units
 from swarmnet.errors import SwarmnetError
 from swarmnet.model.columns import columns_of
 from swarmnet.model.fitted_model import FittedModel
@@ -34,6 +35,7 @@ def evaluate(model: FittedModel, data: Dataset) -> pd.DataFrame:
     if not is_dataset(data):
         raise SwarmnetError("data must be MixedData: read_csv reads a file, MixedData.from_frame a DataFrame")
     model, data = replace(model, warns_outside=False), data.select(model.inputs, model.outputs)
+    warn_of_other_units("data", data.units, model.units)
     each = map if data.pool is None else data.pool.map
     errors = reduce(_Errors.__add__, chain.from_iterable(each(partial(_of_part, model), data.parts)))
     columns = [*columns_of(model.inputs, model.outputs), *(q.name for q in data.quantities)]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from swarmnet.data.column_names import listed, refuse_dangerous_name, refuse_same_names
 from swarmnet.data.data_frames import pd
 from swarmnet.data.logarithms import Logarithms
+from swarmnet.data.units import refuse_unprintable
 from swarmnet.errors import SwarmnetError
 from swarmnet.model.error_bars import OtherFit
 from swarmnet.model.training_record import number, with_ranges_mended
@@ -52,6 +53,7 @@ def written(model: Mapping[str, Any]) -> str:
             for other in model["others"]
         ],
         "points": None if model["points"] is None else _points_record(model["points"]),
+        **({"units": model["units"]} if model["units"] else {}),
         "training": model["training"],
         "history": {name: _nulls(column) for name, column in model["history"].items()},
     }
@@ -132,6 +134,7 @@ def _built(document: dict[str, Any]) -> dict[str, Any]:
         "spread": _spread(document.get("spread"), net.size, _BYTES[document["version"]]),
         "others": tuple(_other(net, record) for record in document.get("others", ())),
         "points": _points(document.get("points"), net.d),
+        "units": _units(document.get("units", {})),
     }
 
 
@@ -195,6 +198,13 @@ def _points(record: Any, d: int) -> TrainingPoints | None:
     if reach < 0 or (unit < 0).any():
         raise SwarmnetError("a distance of its training points is negative")
     return TrainingPoints(X, unit, reach)
+
+
+def _units(record: Any) -> dict[str, str]:
+    for name, unit in record.items():
+        refuse_dangerous_name("column", name)
+        refuse_unprintable(name, unit)
+    return dict(record)
 
 
 def _is_deeper(value: Any, levels: int) -> bool:

@@ -169,7 +169,7 @@ def _draw_parity(model: FittedModel, entries: _Entries, ax: Axes, error_bars: bo
     label = "observed, ± 2 standard deviations" if error_bars else "observed"
     style.dots(ax, entries.predicted, entries.actual, across, up, label=label)
     ax.set(xlim=(low, high), ylim=(low, high), aspect="equal", xlabel=PREDICTED, ylabel="actual")
-    ax.set_title(style.text(entries.column.name))
+    ax.set_title(style.label(entries.column.name, entries.answers.model))
     ax.text(0.04, 0.96, _quality(model, entries), va="top", fontsize="small", transform=ax.transAxes)
 
 
@@ -200,8 +200,8 @@ def _draw_residuals(entries: _Entries, against: str, x: Array, divided: bool, ax
             ax.axhline(level, color=style.BLUE, linewidth=1, linestyle="--", zorder=1, label=label)
     style.dots(ax, x, residual)
     ax.margins(_MARGIN)
-    ax.set_title(style.text(entries.column.name))
-    ax.set_xlabel(PREDICTED if against == PREDICTED else style.text(against))
+    ax.set_title(style.label(entries.column.name, entries.answers.model))
+    ax.set_xlabel(PREDICTED if against == PREDICTED else style.label(against, entries.answers.model))
     ax.set_ylabel("(predicted - actual) / sigma" if divided else "predicted - actual")
 
 

@@ -150,7 +150,7 @@ class _Plane:
         self._draw_marks(column, ax)
         others = [name for name in model.inputs if name not in named]
         title = f"{column.name} at {place(model, self.base.at, others)}" if others else column.name
-        x, y = map(style.text, named)
+        x, y = (style.label(name, self.base.model) for name in named)
         ax.set(title=style.text(title, title_width), xlabel=x, ylabel=y, box_aspect=1)
 
     def _grid(self, shares: Array) -> tuple[Array, Array, Answers]:
@@ -179,7 +179,7 @@ class _Plane:
         filled = ax.contourf(across, up, heights, levels, cmap=_COLORS, norm=norm)
         ax.contour(filled, colors="0.4", linewidths=0.6)
         beside = ax.inset_axes((1.04, 0.0, 0.05, 1.0))  # as high as the square panel
-        ax.figure.colorbar(filled, cax=beside, label=style.text(column.name), **ticks)
+        ax.figure.colorbar(filled, cax=beside, label=style.label(column.name, self.base.model), **ticks)
 
     def _draw_arrows(self, column: Column, ax: Axes) -> None:
         across, up, answers = self._grid((np.arange(_ARROWS) + 0.5) / _ARROWS)

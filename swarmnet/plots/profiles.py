@@ -74,7 +74,7 @@ def profile(
     line.draw_strokes(drawn, ax)
     others = [name for name in model.inputs if name != input]
     title = f"{column} at {place(model, line.base.at, others)}" if others else column
-    ax.set(title=style.text(title, 40), xlabel=style.text(input), ylabel=style.text(column))
+    ax.set(title=style.text(title, 40), xlabel=style.label(input, model), ylabel=style.label(column, model))
     ax.legend(fontsize="small")
     return ax
 
@@ -115,9 +115,9 @@ def profile_panels(
         lines[name].draw_strokes(drawn[column], ax)
         spec = ax.get_subplotspec()
         if spec is not None and spec.is_first_col():
-            ax.set_ylabel(style.text(column))
+            ax.set_ylabel(style.label(column, model))
         if column == rows[-1]:
-            ax.set_xlabel(style.text(name))
+            ax.set_xlabel(style.label(name, model))
     title = f"Profiles through {place(model, base.at, model.inputs)}"
     spec = next(iter(axes.values())).get_subplotspec()
     columns_of_panels = len(across) if spec is None else spec.get_gridspec().ncols

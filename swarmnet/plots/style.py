@@ -13,7 +13,9 @@ from matplotlib.ticker import Formatter, MaxNLocator, NullFormatter, ScalarForma
 from matplotlib.ticker import LogLocator as _LogLocator
 from numpy.typing import NDArray
 
+from swarmnet.data.units import labelled
 from swarmnet.errors import SwarmnetError
+from swarmnet.model.fitted_model import FittedModel
 
 Array = NDArray[np.float64]
 
@@ -196,6 +198,11 @@ def legend_under(ax: Axes, handles: Sequence[Artist], lines: float) -> None:
         fontsize="small",
         frameon=False,
     )
+
+
+def label(name: str, model: FittedModel) -> str:
+    """Return a column's name with its unit, as `text` does."""
+    return text(labelled(name, model.units))
 
 
 def text(name: str, width: int = _NAME) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from swarmnet.comparison import VALUES_ONLY, Comparison, quartiles
 from swarmnet.data.data_frames import pd
 from swarmnet.data.mixed_data import MixedData
+from swarmnet.data.units import unit_of
 from swarmnet.errors import SwarmnetError
 from swarmnet.model.columns import Column, columns_of
 from swarmnet.model.fitted_model import FittedModel
@@ -46,6 +47,7 @@ def page_content(
     formulas = formulas_of(model)
     return {
         "inputs": list(model.inputs),
+        "units": _units([*model.inputs, *columns_of(model.inputs, model.outputs), *model.units], model),
         "ranges": _ranges(model),
         "quantities": [*columns_of_page(model, columns), *formulas],
         "shown": _shown(columns, len(formulas), len(model.inputs)),
@@ -109,6 +111,10 @@ def _shown(columns: Sequence[Column], formulas: int, d: int) -> list[int]:
         if len(choice) * d <= _MOST_PANELS:
             return choice
     return values[:1]
+
+
+def _units(names: Sequence[str], model: FittedModel) -> dict[str, str]:
+    return {name: unit for name in names if (unit := unit_of(name, model.units))} if model.units else {}
 
 
 def _ranges(model: FittedModel) -> list[list[float]]:

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import swarmnet.data.readers
+from swarmnet.data.csv_table import CsvTable
 from swarmnet.data.mixed_data import MixedData, from_table
 from swarmnet.data.readers import read, read_csv, read_parquet, read_query
-from swarmnet.data.table_files import CsvTable
 from swarmnet.errors import SwarmnetError
 
 NAN = np.nan
@@ -209,7 +209,10 @@ ROLE_ERRORS = [
 ]
 CELL_ERRORS = [
     ("x,y\n1,2\n\n3,abc\n", "line 4, column 'y': 'abc' is not a number: correct it, or leave the"),
-    ("x,y\n1,2\n3,NA\n", "line 3, column 'y': 'NA' is not a number"),
+    ("x,y\n1,2\n3,-\n", "line 3, column 'y': '-' is not a number"),
+    ("x,y\n1,2\n3,#DIV/0!\n", "line 3, column 'y': '#DIV/0!' is not a number"),
+    ("x,y\n1,2\n3,5.687-30\n", "line 3, column 'y': '5.687-30' is not a number"),
+    ("x,y\na,bc\nde,2\n", "line 2, column 'x': 'a' is not a number, nor is any other cell of this column"),
     ("x,y\n1,true\n3,false\n", "line 2, column 'y': 'true' is not a number"),
     ("x,y\n1,\n3,True\n", "line 3, column 'y': 'True' is not a number"),
     ("x,y\n1,1_000\n", "line 2, column 'y': '1_000' is not a number"),
@@ -247,7 +250,9 @@ CELL_ERRORS = [
 SHAPE_ERRORS: list[tuple[str | bytes, str]] = [
     ("x,y\n1,2\n\n3\n", "line 4: this row has 1 of 2 fields"),
     ("x,y\n1,2\n3,4,5\n", "line 3: this row has 3 of 2 fields"),
-    ("x,y\n1,2,\n3,4,\n", "line 2: this row has 3 of 2 fields"),
+    ("x,y\n1,2,\n3,4,5\n", "line 3: there is a cell behind the last column that has a name"),
+    ("x,y\n1,2,3\n3,4,5\n", "line 2: this row has 3 of 2 fields"),
+    ("x,y,,\n1,2,,\n3,4,,5\n", "line 3: there is a cell behind the last column"),
     ('x,y\n"1",2\n3\n', "line 3: this row has 1 of 2 fields"),
     ('x,y\n1,2\n"3,4"\n', "line 3: this row has 1 of 2 fields"),
     ('x,y\n1,2\n3,"4\n', "line 3: the quotes are wrong (unexpected end of data)"),
@@ -255,12 +260,10 @@ SHAPE_ERRORS: list[tuple[str | bytes, str]] = [
     ("x,y,x\n1,2,3\n", "line 1: column 'x' is there twice"),
     ("x, x\n1,2\n", "line 1: column 'x' is there twice"),
     ("\nx,,y\n1,2,3\n", "line 2: column 2 has no name"),
-    (",x,y\n0,1,2\n", "line 1: column 1 has no name: name it or remove it (pandas writes"),
+    (",x,y\n0.5,1,2\n", "line 1: column 1 has no name: name it or remove it (pandas writes"),
     ("1,2\n3,4\n", "line 1: the first line holds numbers: add a header"),
-    ("x;y\n1;2\n", "line 1: the header has no comma: swarmnet reads comma-separated files"),
-    ("x\ty\n1\t2\n", "line 1: the header has no comma: swarmnet reads comma-separated files"),
-    (b"x,y\n1,2\n\xff,3\n", "line 3: this is not UTF-8 text"),
-    ("x,größe\n1,2\n".encode("latin-1"), "line 1: this is not UTF-8 text"),
+    ("x;y\n1;2;3\n", "line 1: the header has no comma, and the rows have not as many fields"),
+    (b"x,y\n1,2\n\x81,3\n", "line 3: this is not UTF-8 text"),
 ]
 FILE_ERRORS: list[tuple[str | bytes, str]] = [
     ("", "data.csv: the file is empty"),
@@ -268,8 +271,10 @@ FILE_ERRORS: list[tuple[str | bytes, str]] = [
     ("\n \n\r\n", "data.csv: the file is empty"),
     ("x,y\n", "data.csv: there is a header but no row"),
     ("x,y\n\n  \n", "data.csv: there is a header but no row"),
-    (b"x,y\n1,\0\n", "data.csv: this is a binary or UTF-16 file"),
-    ("x,y\n1,2\n".encode("utf-16"), "data.csv: this is a binary or UTF-16 file"),
+    (b"x,y\n1,\0\n", "data.csv: this is a binary or UTF-16 file without a byte order mark"),
+    ("x,y\n1,2\n".encode("utf-16-le"), "data.csv: this is a binary or UTF-16 file without"),
+    (b"\x1f\x8bx,y\n1,2\n", "data.csv: this gzip file cannot be unpacked"),
+    (b"PK\x03\x04x,y\n1,2\n", "data.csv: this zip file cannot be read"),
 ]
 
 
@@ -510,8 +515,8 @@ def test_an_empty_frame_is_an_empty_query() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("temp,p\n1,2\n", ": there is no column Temp: did you mean 'temp'? the inputs are Temp, p"),
-        ("a\n1\n", ": there is no column Temp, p: the inputs are Temp, p"),
+        ("temp,p\n1,2\n", ": there is no column Temp: did you mean 'temp'? the model needs Temp, p"),
+        ("a\n1\n", ": there is no column Temp, p: the model needs Temp, p"),
         (
             "Temp,p\n1,2\n3,\n",
             ", line 3, column 'p': the cell is empty: every row needs its inputs",

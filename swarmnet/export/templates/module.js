@@ -4,6 +4,9 @@ const MODEL = new Model(CONTENT.model);
 export const inputs = CONTENT.inputs;
 export const outputs = CONTENT.outputs;
 
+// Their units, and those of other columns, by name, where they are known.
+export const units = CONTENT.units;
+
 // The outputs at x.
 export function predict(x) {
   return MODEL.answers(passAt(x), CONTENT.columns.filter(({ j }) => j === null));

@@ -11,7 +11,7 @@ class Card {
     this.element = clone("card");
     this.slider = this.element.querySelector("input[type=range]");
     this.box = this.element.querySelector("input[type=number]");
-    this.element.querySelector("h3").textContent = name;
+    this.element.querySelector("h3").textContent = labelled(name, profiler.units);
     this.slider.setAttribute("aria-label", `${name}, slider`);
     this.box.setAttribute("aria-label", name);
     this.box.step = String(10 * unit(this.range));
@@ -113,7 +113,7 @@ class Panel {
   constructor(card, q) {
     Object.assign(this, { card, q, number: card.profiler.quantities.indexOf(q) });
     this.element = clone("panel");
-    writeName(this.element.querySelector(".quantity"), q.name);
+    writeName(this.element.querySelector(".quantity"), labelled(q.name, card.profiler.units));
   }
 
   draw(n) {

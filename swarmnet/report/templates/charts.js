@@ -125,6 +125,11 @@ function padded(low, high) {
 }
 
 // A name in an element, which may go on in a new line after a slash.
+// A column's name with its unit, if that is known.
+function labelled(name, units) {
+  return Object.hasOwn(units, name) && !name.endsWith(`[${units[name]}]`) ? `${name} [${units[name]}]` : name;
+}
+
 function writeName(element, name) {
   const parts = name.split(/(?<=\/)/);
   element.replaceChildren(...parts.flatMap((part) => [part, document.createElement("wbr")]));

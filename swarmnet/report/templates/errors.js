@@ -4,9 +4,10 @@
 const DOT = 6;
 
 class Errors {
-  constructor(errors, inputs) {
+  constructor(errors, inputs, units) {
     this.root = document.getElementById("errors");
-    this.columns = errors.map((column) => new ErrorCard(this.root.querySelector(".agreement"), column, inputs));
+    const holder = this.root.querySelector(".agreement");
+    this.columns = errors.map((column) => new ErrorCard(holder, column, inputs, units));
   }
 
   use(number) {
@@ -15,10 +16,10 @@ class Errors {
 }
 
 class ErrorCard {
-  constructor(holder, column, inputs) {
+  constructor(holder, column, inputs, units) {
     this.column = column;
     this.element = clone("agreement");
-    this.element.querySelector("h3").textContent = column.name;
+    this.element.querySelector("h3").textContent = labelled(column.name, units);
     this.element.querySelector(".count").textContent = column.note;
     holder.append(this.element);
     const [first, second] = this.element.querySelectorAll(".chart");
@@ -34,7 +35,7 @@ class ErrorCard {
       chart.setAttribute("role", "img");
       chart.setAttribute("aria-label", `${column.name}: predicted minus actual against ${inputs[j]}`);
       this.element.querySelector(".against").append(chart);
-      return scatter(chart, inputs[j], "predicted − actual", 170, around);
+      return scatter(chart, labelled(inputs[j], units), "predicted − actual", 170, around);
     });
     for (const plot of [this.parity, this.residuals, ...this.against]) this.pointOut(plot);
   }

@@ -9,7 +9,7 @@ function option(text, value) {
 function begin() {
   const models = content.models.map((record) => new Model(record));
   const profiler = new Profiler(content, models);
-  const errors = content.errors.length > 0 ? new Errors(content.errors, content.inputs) : null;
+  const errors = content.errors.length > 0 ? new Errors(content.errors, content.inputs, content.units) : null;
   const [model, beside] = document.querySelectorAll(".models select");
   content.models.forEach(({ name }, number) => {
     model.append(option(name, number));

@@ -5,7 +5,7 @@ const SURVEY = 200; // points that tell how far the axes must reach
 
 class Profiler {
   constructor(content, models) {
-    Object.assign(this, { inputs: content.inputs, ranges: content.ranges, quantities: content.quantities });
+    Object.assign(this, { inputs: content.inputs, units: content.units, ranges: content.ranges, quantities: content.quantities });
     this.observed = content.observed;
     this.models = models;
     this.root = document.getElementById("profiler");
@@ -122,7 +122,7 @@ class Profiler {
 
   numberRow(q) {
     const row = clone("number");
-    writeName(row.querySelector("th"), q.name);
+    writeName(row.querySelector("th"), labelled(q.name, this.units));
     this.root.querySelector(".numbers tbody").append(row);
     return { value: row.querySelector(".value"), sigma: row.querySelector(".sigma") };
   }
