@@ -2,13 +2,32 @@
 
     python -m benchmarks.suggest [--seeds 10] [--problems peak front] [-o suggest.csv]
 
-Four functions are learnt from one entry at a time, with noise of 3 % of the column's spread: two from values,
-two from values and partials. Each seed begins with 10 entries of a Latin hypercube, fits a small network by
-`lm`, and adds two entries at a time until the test error of the values is at most 1.5 or 2 % of their spread,
-or there are 60 entries. Compared are points that `suggest` chooses among 512 quasi-random ones, of which a
-third is at a bound of each input, random points, and a new Latin hypercube of each size; the latter two take
-the columns in turn. Printed: the median number of entries over the seeds, and the medians of its ratio to
-that of random points and Latin hypercubes for the same seed. A run that ends with 60 entries counts as 62.
+Four functions are learnt from one entry at a time, with noise of 1 % of the column's spread: two from values,
+two from values and partials. Each seed begins with 6 entries of a Latin hypercube, fits a small network by
+`lm`, and goes on one entry at a time to 36. Compared are points that `suggest` chooses among 512 quasi-random
+ones, of which a third is at a bound of each input, random points, and a new Latin hypercube of each size; the
+latter two take the columns in turn. Counted are the entries until the test error of the values is at most 1.5
+or 2 % of their spread. Printed: the median over the seeds, and the medians of its ratio to that of random
+points and Latin hypercubes for the same seed.
+
+The error does not fall steadily. A new Latin hypercube of each size has new points and new noise, so that its
+first low error is luck, and with one more entry it is higher. So the count is where the falling curve that
+fits the logarithms of the errors best (isotonic regression) reaches the goal, for all three.
+
+The noise is below the goals. With 3 % the entries are those that average the noise, wherever they are: for
+the network that fits the true function, the best points of all (I-optimal, with the truth known) then need 86
+% of evenly spread values on the peak, 90 % on the wave and 75 % on the front.
+
+Medians of the ratios over all 40 runs: 0.68 to random points, 0.79 to Latin hypercubes; geometric means 0.66
+and 0.80. The seeds 10 to 18, by which nothing was chosen, have 0.61, 0.75, 0.60 and 0.76.
+With other designs, the geometric mean to Latin hypercubes (standard error 0.04) is:
+
+    0.87  error bars with other fits in them, and no misfit
+    0.83  the same, with other fits by their probability
+    0.84  neither other fits nor misfit
+    0.83  a misfit of 0.6 instead of 0.2 of the variance
+    0.88  as the first, where columns with few entries have the noise of all
+    0.88  as the first, with a prior ten times as wide
 """
 
 import argparse
@@ -21,15 +40,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import qmc
+from sklearn.isotonic import IsotonicRegression
 
 import swarmnet
 from swarmnet import FittedModel, MixedData
 
 Array = NDArray[np.float64]
-NOISE = 0.03
+NOISE = 0.01
 STEP = 1e-20  # of complex steps, whose derivatives are exact but for rounding
 QUICK: dict[str, Any] = {"trainer": "lm", "iterations": 100}
-FIRST, MORE, MOST = 10, 2, 60
+FIRST, MOST = 6, 36
 STRATEGIES = ("suggested", "random", "latin hypercube")
 
 
@@ -42,7 +62,7 @@ class Problem:
         function: of X (n, d), real or complex, with values (n,).
         d: number of inputs.
         partials: whether its partials can be measured beside its values.
-        goal: the test error relative to the spread, at which a run ends.
+        goal: the test error to reach, relative to the spread.
         options: of `swarmnet.fit`.
     """
 
@@ -122,28 +142,34 @@ class Laboratory:
         return float(np.sqrt(np.mean(wrong**2)) / self._spread[0])
 
 
-def entries_needed(problem: Problem, strategy: str, seed: int) -> int:
-    """Return with how many entries the goal is reached."""
+def errors(problem: Problem, strategy: str, seed: int) -> Iterator[tuple[int, float]]:
+    """Yield the test error at each number of entries."""
     laboratory = Laboratory(problem, seed)
     cube = qmc.Sobol(problem.d, scramble=True, seed=seed).random(512)
     candidates = np.clip(0.5 + 1.5 * (cube - 0.5), 0.0, 1.0)
     data = laboratory.hypercube(FIRST, seed)
     while True:
         model = swarmnet.fit(data, seed=seed, **problem.options)
-        if laboratory.error(model) <= problem.goal:
-            return data.n
-        n = data.n + MORE
+        yield data.n, laboratory.error(model)
+        n = data.n + 1
         if n > MOST:
-            return n
+            return
         if strategy == "latin hypercube":
             data = laboratory.hypercube(n, 1000 * (seed + 1) + n)
             continue
         if strategy == "suggested":
-            found = swarmnet.suggest(model, MORE, candidates, problem.columns)
+            found = swarmnet.suggest(model, 1, candidates, problem.columns)
             X, columns = found[list(model.inputs)].to_numpy(), list(found["entry"])
         else:
-            X, columns = laboratory.rng.uniform(size=(MORE, problem.d)), laboratory.in_turn(data.n, MORE)
+            X, columns = laboratory.rng.uniform(size=(1, problem.d)), laboratory.in_turn(data.n, 1)
         data = MixedData.concat([data, laboratory.measured(X, columns)])
+
+
+def entries_needed(problem: Problem, strategy: str, seed: int) -> int:
+    """Return from how many entries on the error is at most the goal; MOST + 1 if it never is."""
+    n, error = np.array([*errors(problem, strategy, seed)]).T
+    falling = IsotonicRegression(increasing=False).fit_transform(n, np.log(error))
+    return int(FIRST + np.count_nonzero(falling > np.log(problem.goal)))
 
 
 def measured(problem: Problem, seeds: int) -> Iterator[dict[str, object]]:

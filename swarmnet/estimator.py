@@ -233,6 +233,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
         entries: Names | None = None,
         costs: Mapping[str, float] | None = None,
         target: Names | None = None,
+        box: bool = False,
     ) -> pd.DataFrame:
         """Return n entries to measure next, see `swarmnet.suggest`.
 
@@ -240,7 +241,7 @@ class SwarmNetRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):  # typ
             NotFittedError, ValueError: as in `predict`; or as `swarmnet.suggest`.
         """
         check_is_fitted(self)
-        return suggest(self.model_, n, candidates, entries, costs, target)
+        return suggest(self.model_, n, candidates, entries, costs, target, box)
 
     def score(
         self,

@@ -1,9 +1,11 @@
 """What to measure next: the entries that reduce the predictions' variance most, given the measured ones.
 
-A model's error bars are those of a Gaussian. Answers a and b, of any columns at any points, have the
-covariance r_a'r_b, where r_a = C g_a for the gradient g_a and the covariance C'C of the weights; below it,
-r_a has the distances of other fits' answers (see `model.error_bars`). A measurement of the entry e with the
-noise s reduces the variance of the target t by
+Answers a and b, of any columns at any points, have the covariance r_a'r_b, where r_a = C g_a for the gradient
+g_a and the covariance C'C of the weights; below it, r_a has what the model cannot represent (`model.misfit`).
+The posterior of the weights says what this model needs to know; the misfit leads to places far from all
+measurements. Its mean variance is a fifth of that of the weights, so that neither rules alone. Other fits,
+which widen the error bars, are not in r: if entries are few, they miss what was measured, and would have it
+measured again. A measurement of the entry e with the noise s reduces the variance of the target t by
 
     (r_t'r_e)^2 / (s^2 + r_e'r_e)
 
@@ -34,8 +36,9 @@ from swarmnet.data.readers import read_query
 from swarmnet.errors import SwarmnetError, unknown
 from swarmnet.model import point_queries as queries
 from swarmnet.model.columns import columns_of
-from swarmnet.model.error_bars import distances, quantity_roots
+from swarmnet.model.error_bars import quantity_roots, value_deviations
 from swarmnet.model.fitted_model import FittedModel
+from swarmnet.model.misfit import Misfit
 from swarmnet.model.training_record import number
 from swarmnet.threads import one_blas_thread
 from swarmnet.trainers.limits import require_count, require_number
@@ -48,6 +51,7 @@ _POINTS = 1024  # quasi-random candidates
 _TARGETS = 512  # points at which the variance of the targets is averaged
 _MOST_CORNERS = 6  # inputs up to which all corners are candidates
 _PAST_BOUNDS = 1.5  # chosen: a third of the candidates is at a bound of each input
+_MISFIT = 0.2  # mean variance of the misfit, as a share of the weights'; chosen, see `benchmarks.suggest`
 _MOST_NUMBERS = 2e7  # numbers in the candidates' r, which take 160 MB; of more candidates some are drawn
 
 
@@ -59,12 +63,14 @@ def suggest(
     entries: Names | None = None,
     costs: Mapping[str, float] | None = None,
     target: Names | None = None,
+    box: bool = False,
 ) -> pd.DataFrame:
     """Return the n entries, points with a column each, whose measurement would improve a model most.
 
     They are chosen one after another, each with the largest reduction per cost of the mean variance of the
-    targets, given the training data and the entries before it. The variance is that of the error bars, other
-    fits included, to first order in the weights. An entry is chosen at most once.
+    targets, given the training data and the entries before it. The variance is that of the weights'
+    posterior, to first order in the weights, and of what the model cannot represent. An entry is chosen at
+    most once.
 
     Args:
         model: a model with error bars.
@@ -77,13 +83,15 @@ def suggest(
         costs: of one measurement of a column; 1 for those not named.
         target: columns whose variance is to be reduced, in units of their spread; by default the values of
             all outputs. It is averaged over the candidates, if given, or quasi-random points of the box.
+        box: whether the points of the box are candidates beside the given ones; the average is over both.
 
     Returns:
         A row for each entry, in the order chosen, with the inputs, entry (the column to measure), gain (the
         share of the targets' mean variance before any of the entries that this one removes; the sum is what
         all remove), error_bar (of the model there now) and, with candidates, row (of the candidate, the first
-        is 0). The noise of a column is the one that training estimated, or its mean sigma; for columns that
-        were not observed, the same share of their spread as the others' in the median.
+        is 0; <NA> for a point of the box that was not given). The noise of a column is the one that training
+        estimated, or its mean sigma; for columns that were not observed, the same share of their spread as
+        the others' in the median.
 
     Raises:
         SwarmnetError: the model has no error bars, n is not 1 or more, there are no candidates, a point is
@@ -95,27 +103,42 @@ def suggest(
     require_count("n", n, 1)
     model = replace(model, warns_outside=False)
     _refuse_taken_names(model, ["entry", "gain", "error_bar", *([] if candidates is None else ["row"])])
-    X, rows = _box(model) if candidates is None else _given(model, candidates)
+    given = np.empty((0, len(model.inputs))) if candidates is None else _given(model, candidates)
+    box = box or candidates is None
+    X = np.concatenate([given, _box(model)]) if box else given
+    first = np.sort(np.unique(X, axis=0, return_index=True)[1])  # of equal points
     model.predict(X[:1], return_std=True)  # raises if the model has no error bars
     chosen_from = _columns(model, "entries", _observed(model) if entries is None else entries)
     targets = _columns(model, "target", model.outputs if target is None else target)
     prices = _prices(costs, chosen_from)
-    most = int(max(_TARGETS, _MOST_NUMBERS // (len(model.theta) * len(chosen_from))))
-    sample = _sample(len(X), most)
-    pool = _pool(model, chosen_from, prices, X[sample])
-    around = _quasi_random(model, _TARGETS) if candidates is None else X[_sample(len(X), _TARGETS)]
-    picked = list(_greedy(pool, _target_roots(model, targets, around), n))
-    where = [pool.point[entry] for entry, _ in picked]
-    table = pd.DataFrame(X[sample][where], columns=list(model.inputs))
+    around = _around(model, X[first[first < len(given)]], box)
+    misfit = _misfit(model, around)
+    wanted = _target_roots(model, misfit, targets, around)
+    most = int(max(_TARGETS, _MOST_NUMBERS // (len(wanted) * len(chosen_from))))
+    rows = first[_sample(len(first), most)]
+    pool = _pool(model, misfit, chosen_from, prices, X[rows])
+    picked = list(_greedy(pool, wanted, n))
+    where = rows[[pool.point[entry] for entry, _ in picked]]
+    table = pd.DataFrame(X[where], columns=list(model.inputs))
     table["entry"] = [pool.column[entry] for entry, _ in picked]
     table["gain"] = [gain for _, gain in picked]
-    table["error_bar"] = [pool.error_bar[entry] for entry, _ in picked]
-    return table if candidates is None else table.assign(row=rows[sample][where])
+    bars = {name: model.quantity(name, X[where], return_std=True)[1] for name in set(table["entry"])}
+    table["error_bar"] = [bars[name][i] for i, name in enumerate(table["entry"])]
+    if candidates is None:
+        return table
+    row = pd.Series(where).astype("Int64").where(where < len(given)) if box else where
+    return table.assign(row=row)
 
 
 def _refuse_taken_names(model: FittedModel, columns: list[str]) -> None:
     if taken := set(columns).intersection(model.inputs):
         raise two_columns(min(taken))
+
+
+def _around(model: FittedModel, given: Array, box: bool) -> Array:
+    """Return points (n, d) over which the targets are averaged: of given ones (m, d), and of the box."""
+    some = given[_sample(len(given), _TARGETS)]
+    return np.concatenate([some, _quasi_random(model, _TARGETS)]) if box else some
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,11 +150,6 @@ class _Pool:
     roots: Array  # (q, m) r of each entry
     variance: Array  # (m,) of its noise
     cost: Array  # (m,)
-
-    @property
-    def error_bar(self) -> Array:
-        """(m,) the standard deviation of each entry's prediction."""
-        return np.asarray(np.sqrt(_squares(self.roots)))
 
 
 def _greedy(pool: _Pool, targets: Array, n: int) -> Iterator[tuple[int, float]]:
@@ -154,10 +172,14 @@ def _greedy(pool: _Pool, targets: Array, n: int) -> Iterator[tuple[int, float]]:
 
 
 def _pool(
-    model: FittedModel, columns: Mapping[str, Quantity], prices: Mapping[str, float], X: Array
+    model: FittedModel,
+    misfit: Misfit | None,
+    columns: Mapping[str, Quantity],
+    prices: Mapping[str, float],
+    X: Array,
 ) -> _Pool:
     """Return all entries of the columns at points X (n, d), without those that are not defined."""
-    answers = {name: _answers(model, quantity, X) for name, quantity in columns.items()}
+    answers = {name: _answers(model, misfit, quantity, X) for name, quantity in columns.items()}
     noise = _noises(model, {name: values for name, (values, _) in answers.items()}, X)
     defined = {name: np.isfinite(values) & np.isfinite(_squares(r)) for name, (values, r) in answers.items()}
     rows = {name: np.flatnonzero(seen) for name, seen in defined.items()}
@@ -173,27 +195,39 @@ def _pool(
     )
 
 
-def _target_roots(model: FittedModel, columns: Mapping[str, Quantity], X: Array) -> Array:
+def _target_roots(
+    model: FittedModel, misfit: Misfit | None, columns: Mapping[str, Quantity], X: Array
+) -> Array:
     """Return r (q, t) of all targets at points X (n, d), each column in units of its spread."""
     parts = []
     for quantity in columns.values():
-        values, roots = _answers(model, quantity, X)
+        values, roots = _answers(model, misfit, quantity, X)
         defined = np.isfinite(values) & np.isfinite(_squares(roots))
         parts.append(roots[:, defined] / _spread(values[defined]) / max(1.0, defined.sum() ** 0.5))
     return np.concatenate(parts, axis=1)
 
 
-def _answers(model: FittedModel, quantity: Quantity, X: Array) -> tuple[Array, Array]:
+def _misfit(model: FittedModel, X: Array) -> Misfit | None:
+    """Return the misfit, in the network's units, for points X (n, d); None without training points."""
+    if model.points is None:
+        return None
+    assert model.spread is not None
+    points, around = model.scaling.scale_X(model.points.X), model.scaling.scale_X(X)
+    variance = np.mean(value_deviations(model.net, model.theta, model.spread, around) ** 2, axis=0)
+    return Misfit.of(points, around, _MISFIT * variance)
+
+
+def _answers(model: FittedModel, misfit: Misfit | None, quantity: Quantity, X: Array) -> tuple[Array, Array]:
     """Return a quantity's values (n,) at X (n, d), and its r (q, n)."""
     assert model.spread is not None
     logs = model.scaling.logs
     of_network = quantity if logs is None else logs.quantity(quantity)
     scaled, points = model.scaling.scale_quantities([of_network], None)[0], model.scaling.scale_X(X)
     with np.errstate(all="ignore"):
-        best = queries.quantity(model.net, model.theta, points, scaled)
+        values, slopes = queries.with_slopes(model.net, model.theta, points, scaled)
         own = quantity_roots(model.net, model.theta, model.spread, points, scaled)
-        others = [queries.quantity(other.net, other.theta, points, scaled) for other in model.others]
-        return best, np.concatenate([own, distances(best, model.others, others)])
+        beside = [] if misfit is None else [misfit.roots(points, scaled.arguments, slopes)]
+    return values, np.concatenate([own, *beside])
 
 
 def _noises(model: FittedModel, answers: Mapping[str, Array], X: Array) -> dict[str, Array]:
@@ -271,8 +305,8 @@ def _prices(costs: Mapping[str, float] | None, columns: Iterable[str]) -> dict[s
     return found
 
 
-def _given(model: FittedModel, candidates: Points) -> tuple[Array, NDArray[np.intp]]:
-    """Return the distinct points (n, d) of candidates, and the row (n,) of each."""
+def _given(model: FittedModel, candidates: Points) -> Array:
+    """Return the points (n, d) of candidates."""
     if isinstance(candidates, str | os.PathLike):
         candidates = read_query(candidates, model.inputs, units=model.units)[0]
     elif isinstance(candidates, MixedData):
@@ -280,17 +314,15 @@ def _given(model: FittedModel, candidates: Points) -> tuple[Array, NDArray[np.in
     X = model.table(candidates)[list(model.inputs)].to_numpy()  # checks the points
     if not len(X):
         raise SwarmnetError("no candidates: there is no row")
-    rows = np.sort(np.unique(X, axis=0, return_index=True)[1])
-    return X[rows], rows
+    return np.asarray(X)
 
 
-def _box(model: FittedModel) -> tuple[Array, NDArray[np.intp]]:
+def _box(model: FittedModel) -> Array:
     """Return quasi-random points (n, d) of the training inputs' box, with many at its bounds."""
     d = len(model.inputs)
     corners = np.array(list(product((0.0, 1.0), repeat=d))) if d <= _MOST_CORNERS else np.zeros((0, d))
     inside = np.clip(0.5 + _PAST_BOUNDS * (_sobol(d, _POINTS) - 0.5), 0.0, 1.0)
-    X = np.unique(_within(model, np.concatenate([corners, inside])), axis=0)
-    return X, np.arange(len(X))
+    return _within(model, np.concatenate([corners, inside]))
 
 
 def _quasi_random(model: FittedModel, n: int) -> Array:

@@ -26,6 +26,7 @@ Target = Annotated[
 Candidates = Annotated[
     str | None, typer.Option(help="CSV or Parquet file of points; by default points of the training range.")
 ]
+Box = Annotated[bool, typer.Option("--box", help="Choose among points of the training range as well.")]
 Form = Annotated[
     Path | None, typer.Option("--output", "-o", help="CSV file to write, for the numbers to be measured.")
 ]
@@ -39,15 +40,17 @@ def suggest(
     entries: Columns = None,
     costs: Costs = None,
     target: Target = None,
+    box: Box = False,
     output: Form = None,
     reading: Reading = AS_FOUND,
 ) -> None:
-    """The measurements that would reduce a model's error bars most, chosen together."""
+    """The measurements that would tell a model most about its function, chosen together."""
     console.refuse_output(output, model, candidates)
     fitted = loaded(model, None if candidates is None else [candidates])
     points = None if candidates is None else _points(candidates, fitted, reading)
     priced = console.numbers("--costs", "COLUMN=NUMBER, as in dh/dT=0.5", costs)
-    found = suggest_entries(fitted, n, points, console.names(entries), priced, console.names(target))
+    columns, of = console.names(entries), console.names(target)
+    found = suggest_entries(fitted, n, points, columns, priced, of, box)
     if output is not None:
         form = found[[*fitted.inputs, "entry"]].rename(columns={"entry": "target"}).assign(value="")
         console.write(console.csv(form), output)

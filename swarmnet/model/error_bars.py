@@ -160,14 +160,6 @@ def widened(deviation: Array, best: Array, fits: Sequence[OtherFit], answers: Se
     return np.asarray(np.sqrt(deviation**2 + apart / total))
 
 
-def distances(best: Array, fits: Sequence[OtherFit], answers: Sequence[Array]) -> Array:
-    """Return D (fits, n), whose sums of squares are what `widened` adds to the variances of `best` (n,)."""
-    total = 1.0 + sum(fit.share for fit in fits)
-    pairs = zip(fits, answers, strict=True)
-    apart = [np.sqrt(fit.share / total) * (answer - best) for fit, answer in pairs]
-    return np.reshape(apart, (len(fits), len(best)))
-
-
 def _deviations(
     net: Network, theta: Array, packed: Array, X: Array, inputs: Sequence[int], how: GradientWork
 ) -> Array:

@@ -40,9 +40,14 @@ def hessian(net: Network, theta: Array, X: Array) -> Array:
 
 def quantity(net: Network, theta: Array, X: Array, formula: Quantity) -> Array:
     """Return a quantity (n,) at X (n, d)."""
+    return with_slopes(net, theta, X, formula)[0]
+
+
+def with_slopes(net: Network, theta: Array, X: Array, formula: Quantity) -> tuple[Array, Array]:
+    """Return a quantity (n,) at X (n, d), and its derivatives (arguments, n) by its arguments."""
     answers = [query(net, theta, X) for query in (outputs, jacobian, hessian)[: formula.order + 1]]
     arguments = [np.moveaxis(answers[len(along)], 0, -1)[(o, *along)] for o, along in formula.arguments]
-    return formula.evaluate(X, np.array(arguments))[0]
+    return formula.evaluate(X, np.array(arguments))
 
 
 def _answered(net: Network, theta: Array, X: Array, what: str, shape: tuple[int, ...]) -> Array:
