@@ -19,7 +19,11 @@ from swarmnet.number_format import for_range
 
 _PATTERNS = 20  # rows of the table of patterns, the most frequent ones
 _DIGITS = 4
-_AUDIT = "the largest residual is in units of noise"
+_AUDIT = (
+    "noise in the column's unit; chi² per entry: mean of (error / noise)², about 1 where the model meets it; "
+    "largest residual in units of noise; factor: observed over predicted numbers, 1 where both agree; "
+    "cosine: how alike they are otherwise, from -1 to 1"
+)
 
 
 @dataclass(frozen=True)
