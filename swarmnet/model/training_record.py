@@ -33,14 +33,16 @@ MEANINGS = {
     "derivative_weight": "how much derivatives count beside values; estimated: found from the data",
     "l2": "penalty for large weights; estimated: found from the data",
     "noise": "estimated standard deviation of the measurement errors, in each column's unit",
-    "noise_distribution": "student: Student's t, of which the noise above is the scale",
-    "degrees_of_freedom": "of Student's t",
+    "noise_distribution": "student: large errors are commoner than in a normal distribution (Student's t, "
+    "of which the noise above is the scale)",
+    "degrees_of_freedom": "of Student's t: the fewer, the commoner are large errors",
     "outliers": "rows of entries that count less than a tenth, for each column; row 0 is the first",
-    "prior": "estimated usual size of the weights: W and b of each layer, and terms of each degree",
+    "prior": "usual size of the weights that training assumes, estimated from the data: W and b of each "
+    "layer, and terms of each degree",
     "derivative_balance": "the derivative_weight that the estimated noise amounts to",
     "chi2_per_entry": "mean of (error / given sigma) squared: 1 where the model meets the sigmas",
-    "log_evidence": "logarithm of the probability of the data under the model; compares models of the same "
-    "data, and higher is better",
+    "log_evidence": "how well the model explains the data, with its freedom counted against it: the "
+    "logarithm of their probability; compares models of the same data, and higher is better",
     "candidates": "networks that were tried, the best first; the left-out error is that of predictions of "
     "entries left out, relative to the size of their column",
     "no_error_bars": "why the model has none",

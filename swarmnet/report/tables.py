@@ -20,10 +20,23 @@ from swarmnet.number_format import for_range
 _PATTERNS = 20  # rows of the table of patterns, the most frequent ones
 _DIGITS = 4
 _AUDIT = (
-    "noise in the column's unit; chi² per entry: mean of (error / noise)², about 1 where the model meets it; "
+    "noise in the column's unit; residual: observed minus predicted; "
+    "chi² per entry: mean of (residual / noise)², about 1 where the model meets it; "
     "largest residual in units of noise; factor: observed over predicted numbers, 1 where both agree; "
     "cosine: how alike they are otherwise, from -1 to 1"
 )
+_CANDIDATES = (
+    "left-out error: that of predictions of entries left out of the fit, relative to the size of their "
+    "column; score: how well the model explains the data, with its freedom counted against it, higher is "
+    "better. Where left-out errors are nearly equal, networks are preferred, and "
+    "among polynomials the score decides"
+)
+# Terms of statistics, in the words of readers who do not know them
+_PLAIN = {
+    "prior": "usual size of weights (prior)",
+    "log evidence": "score (log evidence)",
+    "chi2 per entry": "squared error over sigma² (chi²)",
+}
 
 
 @dataclass(frozen=True)
@@ -123,7 +136,8 @@ def training_table(records: dict[str, dict[str, Any]]) -> Table:
     rows = []
     for name in names:
         told = (Cell(_told(record.get(name))) for record in records.values())
-        rows.append([Cell(name.replace("_", " ")), *told, Cell(MEANINGS.get(name, ""))])
+        words = name.replace("_", " ")
+        rows.append([Cell(_PLAIN.get(words, words)), *told, Cell(MEANINGS.get(name, ""))])
     heads = [Cell(""), *map(Cell, records), Cell("meaning")]
     return Table("Settings and outcome", heads, rows)
 
@@ -133,8 +147,8 @@ def candidates_table(record: Mapping[str, Any], chosen: str) -> Table | None:
     tried = candidates(record)
     if not tried:
         return None
-    note = f"chosen: {chosen}; the left-out error is relative to the size of each column"
-    return frame_table(pd.DataFrame(tried), "Models tried", note)
+    table = pd.DataFrame(tried).rename(columns=_PLAIN)
+    return frame_table(table, "Models tried", f"chosen: {chosen}; {_CANDIDATES}")
 
 
 def audit_table(model: FittedModel) -> Table | None:

@@ -110,6 +110,7 @@ def test_a_report_has_a_table_of_the_models_that_were_tried(loaded, tmp_path):
     table = page[page.index("Models tried") :]
     assert table.index("linear") < table.index("(3)")
     assert "0.125" in table and "5.5" in table and "2.5" in table
+    assert "score (log evidence)" in table and "predictions of entries left out of the fit" in table
 
 
 def test_a_number_that_is_infinite_as_a_double_is_refused(loaded, tmp_path):
