@@ -27,9 +27,9 @@ _AUDIT = (
 )
 _CANDIDATES = (
     "left-out error: that of predictions of entries left out of the fit, relative to the size of their "
-    "column; score: how well the model explains the data, with its freedom counted against it, higher is "
-    "better. Where left-out errors are nearly equal, networks are preferred, and "
-    "among polynomials the score decides"
+    "column; score (log evidence): how well the model explains the data, with its freedom counted against it, "
+    "higher is better. Where left-out errors are nearly equal, networks are preferred, and among polynomials "
+    "the score decides"
 )
 # Terms of statistics, in the words of readers who do not know them
 _PLAIN = {
@@ -147,7 +147,7 @@ def candidates_table(record: Mapping[str, Any], chosen: str) -> Table | None:
     tried = candidates(record)
     if not tried:
         return None
-    table = pd.DataFrame(tried).rename(columns=_PLAIN)
+    table = pd.DataFrame(tried).rename(columns={"log evidence": "score"})
     return frame_table(table, "Models tried", f"chosen: {chosen}; {_CANDIDATES}")
 
 
