@@ -27,9 +27,9 @@ _AUDIT = (
 )
 _CANDIDATES = (
     "left-out error: that of predictions of entries left out of the fit, relative to the size of their "
-    "column; score (log evidence): how well the model explains the data, with its freedom counted against it, "
-    "higher is better. Where left-out errors are nearly equal, networks are preferred, and among polynomials "
-    "the score decides"
+    "column; score (log evidence): how well the model explains the data, with its freedom counted against "
+    "it, higher is better. Where left-out errors are nearly equal, networks are preferred, and among "
+    "polynomials the score decides"
 )
 # Terms of statistics, in the words of readers who do not know them
 _PLAIN = {
