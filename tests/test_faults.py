@@ -524,7 +524,8 @@ def test_a_working_folder_that_is_gone(call):
 def test_a_file_without_an_end(call):
     assert call("inspect", "/dev/zero") == (
         2,
-        "error: /dev/zero: this is a binary or UTF-16 file: swarmnet reads CSV files in UTF-8\n",
+        "error: /dev/zero: this is a binary or UTF-16 file without a byte order mark: if it is text, name "
+        "its encoding, as encoding='utf-16-le' (--encoding utf-16-le)\n",
     )
 
 

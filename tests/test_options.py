@@ -9,6 +9,7 @@ import pytest
 
 from swarmnet import MixedData, SwarmnetError, SwarmNetRegressor, compare, fit
 from swarmnet.cli import commands as cli
+from swarmnet.data.reading import Reading
 from swarmnet.fitting.options import FitOptions
 from swarmnet.trainers import PSO
 
@@ -19,7 +20,8 @@ TEXTS = {
 }  # as the command line has them
 OWN = {  # that mean nothing to FitOptions
     "compare": {"data", "trainers", "repeats", "evaluations", "test", "test_fraction", "progress", "jobs"},
-    "swarmnet train": {"data", "output", "inputs", "outputs", "define", "test_fraction", "scheduler", "json"},
+    "swarmnet train": {"data", "output", "inputs", "outputs", "define", "test_fraction", "scheduler", "json"}
+    | {field.name for field in fields(Reading)},
 }
 OWN["swarmnet compare"] = (OWN["compare"] | OWN["swarmnet train"] | {"curves", "report"}) - {"progress"}
 DATA = MixedData([[0.0], [0.5], [1.0]], Y=[0.0, np.nan, 1.0], J=[[0.0], [1.0], [2.0]])

@@ -1,5 +1,7 @@
 """Matrices of numbers that are no symbol of the network: the row, units, and entries."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 
