@@ -119,15 +119,18 @@ def suggest(
     pool = _pool(model, misfit, chosen_from, prices, X[rows])
     picked = list(_greedy(pool, wanted, n))
     where = rows[[pool.point[entry] for entry, _ in picked]]
-    table = pd.DataFrame(X[where], columns=list(model.inputs))
-    table["entry"] = [pool.column[entry] for entry, _ in picked]
-    table["gain"] = [gain for _, gain in picked]
-    bars = {name: model.quantity(name, X[where], return_std=True)[1] for name in set(table["entry"])}
-    table["error_bar"] = [bars[name][i] for i, name in enumerate(table["entry"])]
+    table = _table(model, X[where], [pool.column[entry] for entry, _ in picked], [gain for _, gain in picked])
     if candidates is None:
         return table
     row = pd.Series(where).astype("Int64").where(where < len(given)) if box else where
     return table.assign(row=row)
+
+
+def _table(model: FittedModel, X: Array, entries: list[str], gains: list[float]) -> pd.DataFrame:
+    """Return the table of entries at points X (n, d), with their error bars."""
+    bars = {name: model.quantity(name, X, return_std=True)[1] for name in set(entries)}
+    table = pd.DataFrame(X, columns=list(model.inputs)).assign(entry=entries, gain=gains)
+    return table.assign(error_bar=[bars[name][i] for i, name in enumerate(entries)])
 
 
 def _refuse_taken_names(model: FittedModel, columns: list[str]) -> None:
